@@ -1,0 +1,48 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Metadata, SessionId, TokenId, UnixSeconds, UserId};
+
+/// The claims of a token that the sidecar mints (RFC 7519, RFC 9068). The filter reads tokens of any
+/// issuer by its own stricter rules, see `session-gate-policy`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued it.
+    pub iss: String,
+    /// Whose token it is.
+    pub sub: UserId,
+    /// Who it is for.
+    pub aud: Audience,
+    /// When it ends.
+    pub exp: UnixSeconds,
+    /// When it begins.
+    pub nbf: UnixSeconds,
+    /// When it was issued.
+    pub iat: UnixSeconds,
+    /// Its id.
+    pub jti: TokenId,
+    /// The session that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<SessionId>,
+    /// What it permits, in the form of RFC 6749, section 3.3.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
+    /// When the user proved who they are (OpenID Connect Core, section 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<UnixSeconds>,
+    /// How the user proved it (RFC 8176): `pwd`, `otp` and the like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// The application's own data.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// The `aud` claim: one string or an array of them (RFC 7519, section 4.1.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// A single audience.
+    One(String),
+    /// Several audiences.
+    Many(Vec<String>),
+}

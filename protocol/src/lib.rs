@@ -1,0 +1,34 @@
+//! What Session Gate's parts say to each other: the filter in Envoy, the sidecar that holds the
+//! state, and the applications that call the sidecar.
+//!
+//! Types only: no I/O, no clock, no randomness. Every type that is read from outside can only be
+//! made valid (`TryFrom`), so whoever holds a [`UserId`] or a [`SessionId`] need not check it again.
+#![warn(missing_docs)]
+
+mod check;
+mod claims;
+mod id;
+mod jwk;
+mod login;
+mod problem;
+mod reason;
+mod scope;
+mod session;
+mod time;
+mod token;
+
+pub use check::{CheckReply, CheckRequest, CheckVerdict};
+pub use claims::{Audience, Claims};
+pub use id::{
+    ETag, InvalidText, KeyId, MAX_JTI_BYTES, MAX_USER_ID_BYTES, SessionId, SlotTag, TokenId, UserId, is_header_safe,
+};
+pub use jwk::{Jwk, JwkSet};
+pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
+pub use problem::{FieldProblem, Problem, ProblemCode};
+pub use reason::{AllowReason, DenyReason};
+pub use scope::{Scope, Scopes};
+pub use session::{
+    InvalidTransition, Metadata, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
+};
+pub use time::UnixSeconds;
+pub use token::{Introspection, NewToken, TokenData, TokenForm, TokenType};

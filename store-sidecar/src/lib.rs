@@ -1,0 +1,2 @@
+//! Session Gate's sidecar: holds what the filters in Envoy cannot, and serves it.
+pub mod store;

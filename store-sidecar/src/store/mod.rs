@@ -1,0 +1,176 @@
+//! What the sidecar remembers: sessions and the token blacklist.
+//!
+//! One [`Store`] trait, two implementations, one suite that both pass. Each method is one atomic
+//! step: whoever calls two methods in a row must expect anything to happen in between.
+
+use async_trait::async_trait;
+use session_gate_protocol::{
+    CheckRequest, CheckVerdict, ETag, InvalidTransition, NewSession, SessionData, SessionId, SessionPatch, TokenId,
+    UnixSeconds, UserId,
+};
+use std::time::Duration;
+use thiserror::Error;
+
+/// Everything about a new session that the caller decides. When it was created, and so when it
+/// expires, is decided by the store's clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateSession {
+    /// A fresh id, made for the user of `session`.
+    pub id: SessionId,
+    /// What the client of the API asked for; its `duration` has been resolved into the next field.
+    pub session: NewSession,
+    /// How long it lives at most.
+    pub duration: Duration,
+    /// How long it lives without activity; none: as long as with.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// What became of an update.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// It was applied; this is the session now.
+    Applied(SessionData),
+    /// The patch asks for a change of status that is not allowed; nothing was changed.
+    InvalidTransition(InvalidTransition),
+    /// The metadata would have grown beyond the store's limit; nothing was changed.
+    MetadataTooLarge {
+        /// The limit, in bytes of JSON.
+        max_bytes: usize,
+    },
+    /// There is no such session.
+    NotFound,
+    /// The session has ended: it cannot be changed.
+    Ended(SessionData),
+    /// The session's version is not the expected one; nothing was changed.
+    VersionMismatch {
+        /// The version that it has.
+        current: ETag,
+    },
+}
+
+/// What became of a request to end a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Termination {
+    /// It ended now.
+    Ended,
+    /// It had ended before.
+    AlreadyEnded,
+    /// There is no such session.
+    NotFound,
+}
+
+/// How the store is, for `/readyz` and the gauges of `/metrics`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Health {
+    /// `memory`, `redis` …: which store answers.
+    pub backend: &'static str,
+    /// Sessions that have not ended, as far as the store counts them cheaply.
+    pub active_sessions: Option<u64>,
+    /// Bytes that the store's data takes up, where it knows.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Sessions and the token blacklist.
+///
+/// **Whose clock.** Every method that depends on time reads the store's own clock within its atomic
+/// step: Redis' `TIME`, so that all sidecars of one Redis agree; the injected
+/// [`Clock`](crate::clock::Clock) in the memory store.
+///
+/// **What ended stays known** for the retention that the store was made with, so that a late request
+/// is told `session_terminated` or `session_expired` rather than `session_unknown`.
+///
+/// # Errors
+/// Each method fails with a [`StoreError`] whose [`kind`](StoreError::kind) says whether trying again
+/// may help. "Not found" is never an error.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores a new session and answers it as stored: version 1, `active` or `pending_2fa`.
+    ///
+    /// # Errors
+    /// `Conflict` where the id exists already.
+    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError>;
+
+    /// The session, with its status at this moment; ended ones too, while they are known.
+    async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError>;
+
+    /// Applies a merge patch (RFC 7396) if the session has not ended and, where `expected` is given,
+    /// has that version. Counts the version up by one.
+    async fn update_session(
+        &self,
+        id: &SessionId,
+        patch: &SessionPatch,
+        expected: Option<ETag>,
+    ) -> Result<Update, StoreError>;
+
+    /// Ends the session. From the moment this returns no check of it says `Live`.
+    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError>;
+
+    /// The user's sessions that have not ended, newest first.
+    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError>;
+
+    /// Ends all sessions of the user and answers how many that were.
+    async fn terminate_user_sessions(&self, user: &UserId) -> Result<u64, StoreError>;
+
+    /// Puts a token of `user` on the blacklist until it has expired. Doing so again changes nothing,
+    /// and never shortens the time.
+    async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError>;
+
+    /// Whether a verified token may still be used: the blacklist first, then its session, in one
+    /// step. Notes the session's activity, but writes only where the stored one is older than the
+    /// store's resolution.
+    async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError>;
+
+    /// Whether the store can be reached, and how it is.
+    async fn health(&self) -> Result<Health, StoreError>;
+}
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, Error)]
+#[error("the store failed: {}", kind.as_str())]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What went wrong, as far as callers act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreErrorKind {
+    /// The step contradicts what is stored.
+    Conflict,
+    /// What is stored cannot be read.
+    Corrupt,
+    /// No answer in time: the step may have been done or not.
+    Timeout,
+    /// The store cannot be reached.
+    Unavailable,
+}
+
+impl StoreErrorKind {
+    /// The stable name, the metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Corrupt => "corrupt",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl StoreError {
+    /// An error of that kind, caused by `source`.
+    pub fn new(kind: StoreErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { kind, source: Some(source.into()) }
+    }
+
+    /// An error of that kind that nothing else explains.
+    pub fn of_kind(kind: StoreErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// What went wrong. Only this decides what a caller does.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+}
