@@ -3,13 +3,20 @@
 //! One [`Store`] trait, two implementations, one suite that both pass. Each method is one atomic
 //! step: whoever calls two methods in a row must expect anything to happen in between.
 
+pub mod memory;
+mod patch;
+mod settings;
+
+use std::time::Duration;
+
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, InvalidTransition, NewSession, SessionData, SessionId, SessionPatch, TokenId,
-    UnixSeconds, UserId,
+    CheckRequest, CheckVerdict, ETag, InvalidTransition, NewSession, SessionData, SessionId, SessionPatch,
+    SessionStatus, SlotTag, TokenId, UnixSeconds, UserId,
 };
-use std::time::Duration;
 use thiserror::Error;
+
+pub use self::settings::{MAX_LIFETIME, StoreSettings};
 
 /// Everything about a new session that the caller decides. When it was created, and so when it
 /// expires, is decided by the store's clock.
@@ -23,6 +30,53 @@ pub struct CreateSession {
     pub duration: Duration,
     /// How long it lives without activity; none: as long as with.
     pub idle_timeout: Option<Duration>,
+}
+
+impl CreateSession {
+    /// Checks what no client can cause: the API answers for these before it asks the store.
+    ///
+    /// # Errors
+    /// `Conflict` where the id was made for another user, or the metadata is larger than allowed.
+    fn check(&self, settings: &StoreSettings) -> Result<(), StoreError> {
+        if self.id.tag() != SlotTag::of_user(&self.session.user_id) {
+            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id was made for another user"));
+        }
+        if !settings.metadata_fits(&self.session.metadata) {
+            return Err(StoreError::new(StoreErrorKind::Conflict, "the metadata is larger than the store's limit"));
+        }
+        Ok(())
+    }
+
+    /// The status that it starts with.
+    const fn status(&self) -> SessionStatus {
+        if self.session.pending_2fa { SessionStatus::Pending2fa } else { SessionStatus::Active }
+    }
+
+    /// The session that this makes at `now`.
+    fn created_at(self, now: UnixSeconds) -> SessionData {
+        let status = self.status();
+        let NewSession { user_id, ip_address, user_agent, device_type, location, metadata, .. } = self.session;
+        SessionData {
+            session_id: self.id,
+            user_id,
+            ip_address,
+            user_agent,
+            device_type,
+            location,
+            created_at: now,
+            last_activity: now,
+            expires_at: now.after(self.duration.min(MAX_LIFETIME)),
+            idle_timeout: self.idle_timeout.map(|idle| idle.min(MAX_LIFETIME).as_secs()),
+            status,
+            metadata,
+            version: 1,
+        }
+    }
+}
+
+/// Newest first; of two of the same second, always the same one.
+fn newest_first(sessions: &mut [SessionData]) {
+    sessions.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.session_id.cmp(&b.session_id)));
 }
 
 /// What became of an update.
@@ -87,7 +141,8 @@ pub trait Store: Send + Sync + 'static {
     /// Stores a new session and answers it as stored: version 1, `active` or `pending_2fa`.
     ///
     /// # Errors
-    /// `Conflict` where the id exists already.
+    /// `Conflict` where the id exists already or was made for another user, and where the metadata is
+    /// larger than the store's limit: ask [`StoreSettings::metadata_fits`] first.
     async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError>;
 
     /// The session, with its status at this moment; ended ones too, while they are known.
@@ -112,7 +167,8 @@ pub trait Store: Send + Sync + 'static {
     async fn terminate_user_sessions(&self, user: &UserId) -> Result<u64, StoreError>;
 
     /// Puts a token of `user` on the blacklist until it has expired. Doing so again changes nothing,
-    /// and never shortens the time.
+    /// and never shortens the time. Where verifiers accept a token for a while after its `exp`
+    /// (leeway), `expires_at` must include that while.
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError>;
 
     /// Whether a verified token may still be used: the blacklist first, then its session, in one

@@ -1,0 +1,259 @@
+//! The embedded store: everything in this process, gone when it ends. For one replica only.
+
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use session_gate_protocol::{
+    CheckRequest, CheckVerdict, ETag, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+};
+
+use self::state::{Revocation, State};
+use super::{
+    CreateSession, Health, MAX_LIFETIME, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update,
+    newest_first, patch,
+};
+use crate::clock::Clock;
+
+/// Sessions and blacklist entries that the store holds at most, tombstones included: some 2 GB with
+/// small metadata. A store that is full refuses what is new; it never forgets a revocation to make
+/// room.
+const MAX_ENTRIES: usize = 1_000_000;
+
+/// Steps of cleaning that each write does. A session makes two such steps due in its life and a
+/// blacklist entry one, so what is over goes faster than what is new comes, even if nobody ever
+/// calls [`MemoryStore::cleanup`].
+const STEPS_PER_WRITE: usize = 4;
+
+/// Steps of cleaning under one lock: well below a millisecond.
+const STEPS_PER_BATCH: usize = 512;
+
+/// Sessions and the blacklist in this process's memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    settings: StoreSettings,
+    max_entries: usize,
+    /// A plain mutex: every step is a few look-ups, and none waits for anything while it holds it.
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// An empty store that goes by `clock`.
+    pub fn new(clock: Arc<dyn Clock>, settings: StoreSettings) -> Self {
+        Self { clock, max_entries: MAX_ENTRIES, state: Mutex::new(State::new(settings.retention)), settings }
+    }
+
+    /// The same with another limit on how many sessions and blacklist entries it holds.
+    #[must_use]
+    pub fn with_max_entries(self, max_entries: usize) -> Self {
+        Self { max_entries, ..self }
+    }
+
+    /// Removes what is over, in short batches between which others get their turn. Answers how many
+    /// sessions and blacklist entries it removed.
+    pub async fn cleanup(&self) -> u64 {
+        let mut removed = 0;
+        loop {
+            let batch = self.lock().clean(self.clock.now(), STEPS_PER_BATCH);
+            removed += batch.removed;
+            if batch.done {
+                return removed;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No step can panic half-way through a change, so what a poisoned lock guards is sound.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state for a write, cleaned a little, and the time.
+    fn write(&self) -> (MutexGuard<'_, State>, UnixSeconds) {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        state.clean(now, STEPS_PER_WRITE);
+        (state, now)
+    }
+
+    fn check_room(&self, state: &State) -> Result<(), StoreError> {
+        if state.entries() < self.max_entries {
+            Ok(())
+        } else {
+            Err(StoreError::new(StoreErrorKind::Unavailable, "the memory store is full"))
+        }
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
+        new.check(&self.settings)?;
+        let (mut state, now) = self.write();
+        if state.holds(&new.id) {
+            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
+        }
+        self.check_room(&state)?;
+        let session = new.created_at(now);
+        state.insert(session.clone());
+        Ok(session)
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
+        let state = self.lock();
+        Ok(state.session(id, self.clock.now()))
+    }
+
+    async fn update_session(
+        &self,
+        id: &SessionId,
+        patch: &SessionPatch,
+        expected: Option<ETag>,
+    ) -> Result<Update, StoreError> {
+        let (mut state, now) = self.write();
+        let Some(current) = state.session(id, now) else { return Ok(Update::NotFound) };
+        match patch::patched(current, patch, expected, &self.settings) {
+            Err(refused) => Ok(*refused),
+            Ok(next) => {
+                state.replace(next.clone(), now);
+                Ok(Update::Applied(next))
+            }
+        }
+    }
+
+    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
+        let (mut state, now) = self.write();
+        let Some(current) = state.session(id, now) else { return Ok(Termination::NotFound) };
+        if current.status.is_final() {
+            return Ok(Termination::AlreadyEnded);
+        }
+        state.replace(patch::terminated(current), now);
+        Ok(Termination::Ended)
+    }
+
+    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
+        let state = self.lock();
+        let mut sessions = state.live_sessions(user, self.clock.now());
+        drop(state);
+        newest_first(&mut sessions);
+        Ok(sessions)
+    }
+
+    async fn terminate_user_sessions(&self, user: &UserId) -> Result<u64, StoreError> {
+        let (mut state, now) = self.write();
+        let mut ended = 0;
+        for session in state.live_sessions(user, now) {
+            state.replace(patch::terminated(session), now);
+            ended += 1;
+        }
+        Ok(ended)
+    }
+
+    async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
+        let (mut state, now) = self.write();
+        let entry = Revocation { user: user.clone(), token: token.clone() };
+        let until = expires_at.min(now.after(MAX_LIFETIME));
+        match state.revoked_until(&entry) {
+            Some(before) if until <= before => return Ok(()),
+            None if until <= now => return Ok(()),
+            Some(_) => {}
+            None => self.check_room(&state)?,
+        }
+        state.revoke(entry, until);
+        Ok(())
+    }
+
+    async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError> {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let entry = Revocation { user: request.user_id.clone(), token: request.token_id.clone() };
+        if state.revoked_until(&entry).is_some_and(|until| now < until) {
+            return Ok(CheckVerdict::TokenRevoked);
+        }
+        let Some(id) = &request.session_id else { return Ok(CheckVerdict::Live) };
+        let Some(session) = state.session(id, now).filter(|session| session.user_id == request.user_id) else {
+            return Ok(CheckVerdict::SessionUnknown);
+        };
+        let age = now.since(session.last_activity).as_secs();
+        // Only a session that may be used is in use: a suspended one does not live longer by being asked for.
+        if session.status.may_mint() && age > self.settings.resolution_for(session.idle_timeout) {
+            state.note_activity(id, now);
+        }
+        Ok(session.status.verdict())
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        Ok(Health { backend: "memory", active_sessions: Some(self.lock().live()), memory_bytes: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn store() -> (Arc<ManualClock>, MemoryStore) {
+        let clock = Arc::new(ManualClock::new(UnixSeconds(1_000)));
+        let settings = StoreSettings { retention: Duration::from_secs(100), ..StoreSettings::default() };
+        (Arc::clone(&clock), MemoryStore::new(clock, settings))
+    }
+
+    fn user(number: u8) -> UserId {
+        format!("user-{number}").parse().unwrap()
+    }
+
+    async fn create(store: &MemoryStore, number: u8) -> Result<SessionData, StoreError> {
+        let session = serde_json::from_value(serde_json::json!({ "user_id": user(number) })).unwrap();
+        let id = SessionId::new(&user(number), &[number; 32]);
+        let duration = Duration::from_secs(10);
+        store.create_session(CreateSession { id, session, duration, idle_timeout: None }).await
+    }
+
+    async fn revoke(store: &MemoryStore, number: u8) -> Result<(), StoreError> {
+        store.revoke_token(&user(number), &TokenId::new(&[number; 16]), UnixSeconds(1_010)).await
+    }
+
+    #[tokio::test]
+    async fn cleanup_leaves_nothing_behind() {
+        let (clock, store) = store();
+        for number in 0..100 {
+            create(&store, number).await.unwrap();
+            revoke(&store, number).await.unwrap();
+        }
+        store.terminate_user_sessions(&user(3)).await.unwrap();
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(store.cleanup().await, 100, "the blacklist");
+        assert_eq!(store.health().await.unwrap().active_sessions, Some(0));
+        clock.advance(Duration::from_secs(100));
+        assert_eq!(store.cleanup().await, 100, "the sessions");
+        assert!(store.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn writes_clean_up_even_if_nobody_else_does() {
+        let (clock, store) = store();
+        for number in 0..60 {
+            create(&store, number).await.unwrap();
+            clock.advance(Duration::from_secs(60));
+        }
+        // What is live or known plus what the next write removes.
+        assert!(store.lock().entries() <= 3, "{}", store.lock().entries());
+    }
+
+    #[tokio::test]
+    async fn a_full_store_refuses_what_is_new_and_keeps_what_it_has() {
+        let (_clock, store) = store();
+        let store = store.with_max_entries(2);
+        revoke(&store, 1).await.unwrap();
+        create(&store, 1).await.unwrap();
+        assert_eq!(create(&store, 2).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        assert_eq!(revoke(&store, 2).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        revoke(&store, 1).await.unwrap();
+        let request = CheckRequest { user_id: user(1), session_id: None, token_id: TokenId::new(&[1; 16]) };
+        assert_eq!(store.check(&request).await.unwrap(), CheckVerdict::TokenRevoked);
+    }
+}

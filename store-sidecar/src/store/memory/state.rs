@@ -1,0 +1,184 @@
+//! What the memory store holds, and the one place that keeps its parts in step.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use session_gate_protocol::{SessionData, SessionId, TokenId, UnixSeconds, UserId};
+
+#[derive(Debug)]
+pub(super) struct State {
+    retention: Duration,
+    sessions: HashMap<SessionId, Entry>,
+    /// The sessions of a user that have not ended, as far as cleaning has come. A user without one
+    /// has no entry.
+    by_user: HashMap<UserId, BTreeSet<SessionId>>,
+    /// How many sessions `by_user` holds.
+    live: u64,
+    /// Until when a token is on the blacklist.
+    revoked: HashMap<Revocation, UnixSeconds>,
+    /// What cleaning has to do when: exactly one step per session and per blacklist entry.
+    due: BTreeSet<(UnixSeconds, Step)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    session: SessionData,
+    /// When the session is forgotten.
+    forget_at: UnixSeconds,
+    /// Its entry in `due`.
+    due: (UnixSeconds, Step),
+}
+
+/// A token on the blacklist. Its user is part of the key: a token of another issuer may have the
+/// same id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Revocation {
+    pub(super) user: UserId,
+    pub(super) token: TokenId,
+}
+
+/// What cleaning does once its time has come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    /// The session's time is over: it leaves its user's list.
+    End(SessionId),
+    /// The session ended long enough ago.
+    Forget(SessionId),
+    /// The token has expired.
+    Unlist(Revocation),
+}
+
+/// What one batch of cleaning did.
+pub(super) struct Cleaned {
+    /// Sessions and blacklist entries that are gone.
+    pub(super) removed: u64,
+    /// Whether nothing more is due.
+    pub(super) done: bool,
+}
+
+impl State {
+    pub(super) fn new(retention: Duration) -> Self {
+        Self {
+            retention,
+            sessions: HashMap::new(),
+            by_user: HashMap::new(),
+            live: 0,
+            revoked: HashMap::new(),
+            due: BTreeSet::new(),
+        }
+    }
+
+    /// How many sessions and blacklist entries there are.
+    pub(super) fn entries(&self) -> usize {
+        self.sessions.len() + self.revoked.len()
+    }
+
+    /// How many sessions have not ended, as far as cleaning has come.
+    pub(super) fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// Whether the id is taken, be it by a session that only waits to be cleaned away.
+    pub(super) fn holds(&self, id: &SessionId) -> bool {
+        self.sessions.contains_key(id)
+    }
+
+    /// The session with its status at `now`, unless it is to be forgotten by then.
+    pub(super) fn session(&self, id: &SessionId, now: UnixSeconds) -> Option<SessionData> {
+        let entry = self.sessions.get(id).filter(|entry| now < entry.forget_at)?;
+        Some(SessionData { status: entry.session.status_at(now), ..entry.session.clone() })
+    }
+
+    pub(super) fn live_sessions(&self, user: &UserId, now: UnixSeconds) -> Vec<SessionData> {
+        let ids = self.by_user.get(user).into_iter().flatten();
+        ids.filter_map(|id| self.session(id, now)).filter(|session| !session.status.is_final()).collect()
+    }
+
+    /// Adds a session that is not there yet.
+    pub(super) fn insert(&mut self, session: SessionData) {
+        let id = session.session_id.clone();
+        if self.by_user.entry(session.user_id.clone()).or_default().insert(id.clone()) {
+            self.live += 1;
+        }
+        let due = (session.expires_at, Step::End(id.clone()));
+        self.due.insert(due.clone());
+        let forget_at = session.expires_at.after(self.retention);
+        self.sessions.insert(id, Entry { session, forget_at, due });
+    }
+
+    /// Puts `session` in the place of what was stored under its id; where its status is final it
+    /// ends at `now`.
+    pub(super) fn replace(&mut self, session: SessionData, now: UnixSeconds) {
+        let forget_at = now.after(self.retention);
+        let Some(entry) = self.sessions.get_mut(&session.session_id) else { return };
+        entry.session = session;
+        if entry.session.status.is_final() {
+            let id = entry.session.session_id.clone();
+            let user = entry.session.user_id.clone();
+            entry.forget_at = forget_at;
+            let due = (forget_at, Step::Forget(id.clone()));
+            self.due.remove(&std::mem::replace(&mut entry.due, due.clone()));
+            self.due.insert(due);
+            self.unlist(&user, &id);
+        }
+    }
+
+    pub(super) fn note_activity(&mut self, id: &SessionId, now: UnixSeconds) {
+        if let Some(entry) = self.sessions.get_mut(id) {
+            entry.session.last_activity = now;
+        }
+    }
+
+    pub(super) fn revoked_until(&self, entry: &Revocation) -> Option<UnixSeconds> {
+        self.revoked.get(entry).copied()
+    }
+
+    /// Puts `entry` on the blacklist until `until`, whatever was there before.
+    pub(super) fn revoke(&mut self, entry: Revocation, until: UnixSeconds) {
+        if let Some(before) = self.revoked.insert(entry.clone(), until) {
+            self.due.remove(&(before, Step::Unlist(entry.clone())));
+        }
+        self.due.insert((until, Step::Unlist(entry)));
+    }
+
+    /// Does up to `max_steps` of what is due.
+    pub(super) fn clean(&mut self, now: UnixSeconds, max_steps: usize) -> Cleaned {
+        let mut removed = 0;
+        for _ in 0..max_steps {
+            if self.due.first().is_none_or(|(at, _)| now < *at) {
+                return Cleaned { removed, done: true };
+            }
+            match self.due.pop_first() {
+                None => return Cleaned { removed, done: true },
+                Some((_, Step::End(id))) => self.end(&id),
+                Some((_, Step::Forget(id))) => removed += u64::from(self.sessions.remove(&id).is_some()),
+                Some((_, Step::Unlist(entry))) => removed += u64::from(self.revoked.remove(&entry).is_some()),
+            }
+        }
+        Cleaned { removed, done: false }
+    }
+
+    fn end(&mut self, id: &SessionId) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        let user = entry.session.user_id.clone();
+        entry.due = (entry.forget_at, Step::Forget(id.clone()));
+        self.due.insert(entry.due.clone());
+        self.unlist(&user, id);
+    }
+
+    fn unlist(&mut self, user: &UserId, id: &SessionId) {
+        let Some(ids) = self.by_user.get_mut(user) else { return };
+        if ids.remove(id) {
+            self.live -= 1;
+        }
+        if ids.is_empty() {
+            self.by_user.remove(user);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { retention: _, sessions, by_user, live, revoked, due } = self;
+        sessions.is_empty() && by_user.is_empty() && *live == 0 && revoked.is_empty() && due.is_empty()
+    }
+}
