@@ -1,1 +1,116 @@
-//! The proxy-wasm host of the policy.
+//! Session Gate's filter: the proxy-wasm host of `session-gate-policy`.
+//!
+//! It translates and decides nothing: Envoy's callbacks become events, the policy's effects become
+//! host calls. All host calls are made in [`host`].
+
+mod crypto;
+mod gate;
+mod host;
+
+use std::{cell::RefCell, rc::Rc, time::Duration};
+
+use gate::Gate;
+use log::{error, info};
+use proxy_wasm::{
+    traits::{Context, HttpContext, RootContext},
+    types::{Action, ContextType, LogLevel},
+};
+use session_gate_policy::{config::Config, request::Event, worker::Worker};
+
+/// How often a worker looks whether something is due. Bounds how long a request waits for a fetch of
+/// the keys to begin.
+const TICK: Duration = Duration::from_millis(50);
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| Box::new(Root { gate: None }));
+}}
+
+/// One plugin configuration in one VM.
+struct Root {
+    /// There once a configuration was accepted.
+    gate: Option<Gate>,
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, _token: u32, _headers: usize, body_bytes: usize, _trailers: usize) {
+        if let Some(gate) = &self.gate {
+            gate.on_keys(&host::call_reply(body_bytes));
+        }
+    }
+}
+
+impl RootContext for Root {
+    /// Refuses a configuration with any mistake; Envoy then goes on with the one before.
+    fn on_configure(&mut self, _bytes: usize) -> bool {
+        match Config::from_json(&host::plugin_configuration()) {
+            Ok(config) => {
+                host::set_tick_period(TICK);
+                self.gate = Some(Gate::new(Rc::new(RefCell::new(Worker::new(config)))));
+                info!("session_gate: configuration accepted");
+                true
+            }
+            Err(problems) => {
+                for problem in problems {
+                    error!("session_gate: configuration refused: {problem}");
+                }
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.on_tick();
+        }
+    }
+
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream { id: context_id, gate: self.gate.clone() }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// One request.
+struct Stream {
+    id: u32,
+    /// Never missing where Envoy keeps to its word: it serves no request before it has configured.
+    gate: Option<Gate>,
+}
+
+impl Context for Stream {
+    fn on_http_call_response(&mut self, _token: u32, _headers: usize, body_bytes: usize, _trailers: usize) {
+        if let Some(gate) = &self.gate {
+            gate.resume(self.id, Event::Check(host::call_reply(body_bytes)));
+        }
+    }
+
+    fn on_done(&mut self) -> bool {
+        if let Some(gate) = &self.gate {
+            gate.forget(self.id);
+        }
+        true
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        match &self.gate {
+            Some(gate) => gate.on_request(self.id),
+            None => {
+                host::refuse_unconfigured();
+                Action::Pause
+            }
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        if let Some(gate) = &self.gate {
+            gate.on_answer(self.id);
+        }
+        Action::Continue
+    }
+}

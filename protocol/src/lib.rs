@@ -10,6 +10,7 @@ mod claims;
 mod id;
 mod jwk;
 mod login;
+mod policy;
 mod problem;
 mod reason;
 mod scope;
@@ -24,6 +25,7 @@ pub use id::{
 };
 pub use jwk::{Jwk, JwkSet};
 pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
+pub use policy::PublishedPolicy;
 pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use reason::{AllowReason, DenyReason};
 pub use scope::{Scope, Scopes};

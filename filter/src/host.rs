@@ -1,0 +1,166 @@
+//! The one module that makes host calls.
+//!
+//! The SDK's convenience methods unwrap, and its string getters panic on a value that is not UTF-8,
+//! so only `hostcalls` is used, and of its header getters only those for bytes. What a host call
+//! refuses is logged and otherwise without effect: each is made in a phase where Envoy allows it.
+
+use std::{cell::RefCell, collections::HashMap, time::Duration};
+
+use log::warn;
+use proxy_wasm::{
+    hostcalls,
+    types::{BufferType, GrpcStatusCode, MapType, MetricType, Status},
+};
+use session_gate_policy::{
+    call::{Call, CallReply},
+    denial::Reply,
+    headers::{HeaderChange, Headers},
+    metric::Counter,
+};
+use session_gate_protocol::UnixSeconds;
+
+/// The access log reads it as `%FILTER_STATE(wasm.session_gate:PLAIN)%`.
+const DESCRIPTION: &str = "session_gate";
+/// No reply of the sidecar's is longer: a key set of 64 keys has some 50 KiB.
+const MAX_REPLY_BYTES: usize = 256 * 1024;
+
+thread_local! {
+    /// Ids of the counters that were defined: a VM static, for a metric belongs to the VM.
+    static METRICS: RefCell<HashMap<Counter, u32>> = RefCell::new(HashMap::new());
+}
+
+pub(crate) fn now() -> UnixSeconds {
+    let since_epoch = hostcalls::get_current_time()
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .unwrap_or_default();
+    UnixSeconds(since_epoch.as_secs())
+}
+
+pub(crate) fn set_tick_period(period: Duration) {
+    note("set_tick_period", hostcalls::set_tick_period(period));
+}
+
+pub(crate) fn plugin_configuration() -> Vec<u8> {
+    let whole = usize::MAX >> 1;
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, whole).ok().flatten().unwrap_or_default()
+}
+
+pub(crate) fn request_headers() -> Headers {
+    headers(MapType::HttpRequestHeaders)
+}
+
+pub(crate) fn response_headers() -> Headers {
+    headers(MapType::HttpResponseHeaders)
+}
+
+fn headers(map: MapType) -> Headers {
+    Headers::new(hostcalls::get_map_bytes(map).unwrap_or_default())
+}
+
+pub(crate) fn change_request(changes: &[HeaderChange]) {
+    change(MapType::HttpRequestHeaders, changes);
+}
+
+pub(crate) fn change_response(changes: &[HeaderChange]) {
+    change(MapType::HttpResponseHeaders, changes);
+}
+
+fn change(map: MapType, changes: &[HeaderChange]) {
+    for change in changes {
+        match change {
+            HeaderChange::Remove(name) => note("remove header", hostcalls::remove_map_value(map, name)),
+            HeaderChange::Set(name, value) => {
+                note("set header", hostcalls::set_map_value_bytes(map, name, Some(value)));
+            }
+        }
+    }
+}
+
+/// Starts a call. `false`: it cannot be made, an unknown cluster for instance.
+pub(crate) fn dispatch(call: &Call) -> bool {
+    let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    hostcalls::dispatch_http_call(&call.cluster, headers, call.body.as_deref(), Vec::new(), call.timeout)
+        .inspect_err(|status| warn!("session_gate: no call to cluster {:?}: {status:?}", call.cluster))
+        .is_ok()
+}
+
+/// What came of the call that has just returned.
+pub(crate) fn call_reply(body_bytes: usize) -> CallReply {
+    let status = headers(MapType::HttpCallResponseHeaders).text(":status").and_then(|status| status.parse().ok());
+    let wanted = body_bytes.min(MAX_REPLY_BYTES);
+    let body = if wanted == 0 {
+        None
+    } else {
+        hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, wanted).ok().flatten()
+    };
+    CallReply { status, body: body.unwrap_or_default() }
+}
+
+/// Makes the following host calls be about that request. `false`: it is gone.
+pub(crate) fn act_for(id: u32) -> bool {
+    hostcalls::set_effective_context(id).is_ok()
+}
+
+pub(crate) fn resume_request() {
+    note("resume request", hostcalls::resume_http_request());
+}
+
+pub(crate) fn reply(reply: &Reply) {
+    if let Some((code, message)) = reply.grpc {
+        let metadata = reply
+            .headers
+            .iter()
+            .filter(|(name, _)| name != "content-type")
+            .map(|(n, v)| (n.as_str(), v.as_bytes()))
+            .collect();
+        note("reply", hostcalls::send_grpc_response(grpc_status(code), Some(message), metadata));
+    } else {
+        let headers = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        note("reply", hostcalls::send_http_response(reply.status.into(), headers, Some(reply.body.as_bytes())));
+    }
+}
+
+const fn grpc_status(code: u8) -> GrpcStatusCode {
+    match code {
+        3 => GrpcStatusCode::InvalidArgument,
+        7 => GrpcStatusCode::PermissionDenied,
+        14 => GrpcStatusCode::Unavailable,
+        16 => GrpcStatusCode::Unauthenticated,
+        _ => GrpcStatusCode::Unknown,
+    }
+}
+
+/// Closed rather than open, should Envoy ever ask before it has configured.
+pub(crate) fn refuse_unconfigured() {
+    note("reply", hostcalls::send_http_response(503, vec![("retry-after", "1")], None));
+}
+
+pub(crate) fn count(counter: Counter) {
+    let id = METRICS.with_borrow_mut(|metrics| {
+        if let Some(id) = metrics.get(&counter) {
+            return Some(*id);
+        }
+        let id = hostcalls::define_metric(MetricType::Counter, &counter.name()).ok()?;
+        metrics.insert(counter, id);
+        Some(id)
+    });
+    if let Some(id) = id {
+        note("count", hostcalls::increment_metric(id, 1));
+    }
+}
+
+pub(crate) fn describe(text: &str) {
+    note("describe", hostcalls::set_property(vec![DESCRIPTION], Some(text.as_bytes())));
+}
+
+/// A host function of Envoy's; `None` where this host has none of that name, or it fails.
+pub(crate) fn foreign_function(name: &str, arguments: &[u8]) -> Option<Vec<u8>> {
+    hostcalls::call_foreign_function(name, Some(arguments)).ok().flatten()
+}
+
+fn note(what: &str, result: Result<(), Status>) {
+    if let Err(status) = result {
+        warn!("session_gate: {what}: {status:?}");
+    }
+}

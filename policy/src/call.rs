@@ -1,0 +1,110 @@
+//! Calls to the sidecar, and what comes of them.
+
+use std::{fmt, time::Duration};
+
+use serde::de::DeserializeOwned;
+use session_gate_protocol::CheckRequest;
+
+/// How the sidecar is reached. `Debug` hides the credential.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sidecar {
+    /// Envoy's cluster; `outbound|8081||session-gate.example.svc.cluster.local` on Istio.
+    pub cluster: String,
+    /// The `:authority` of the calls.
+    pub authority: String,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// The bearer credential of the filter's role, where the sidecar asks for one.
+    pub credential: Option<String>,
+    /// How often its keys are fetched.
+    pub keys_refresh: Duration,
+    /// How soon after the last time a token with an unknown key may have them fetched again.
+    pub keys_refetch: Duration,
+}
+
+/// An HTTP call. `Debug` hides the headers, among which is a credential.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Envoy's cluster.
+    pub cluster: String,
+    /// Headers, pseudo-headers among them.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Option<Vec<u8>>,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallReply {
+    /// The HTTP status; `None` where there was no reply: no connection, no answer in time.
+    pub status: Option<u16>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl CallReply {
+    /// A call that brought no reply.
+    pub fn failed() -> Self {
+        Self::default()
+    }
+
+    /// The body of a reply with status 200, if it is of that type.
+    pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        self.ok_body().and_then(|body| serde_json::from_slice(body).ok())
+    }
+
+    /// The body of a reply with status 200.
+    pub fn ok_body(&self) -> Option<&[u8]> {
+        (self.status == Some(200)).then_some(self.body.as_slice())
+    }
+}
+
+impl Sidecar {
+    /// Asks about a token and its session. `None` if the question cannot be written down.
+    pub fn check(&self, question: &CheckRequest) -> Option<Call> {
+        let body = serde_json::to_vec(question).ok()?;
+        let mut call = self.call("POST", "/v1/check");
+        call.headers.push(("content-type", "application/json".to_owned()));
+        call.body = Some(body);
+        Some(call)
+    }
+
+    /// Asks for the keys.
+    pub fn keys(&self) -> Call {
+        self.call("GET", "/v1/keys")
+    }
+
+    fn call(&self, method: &str, path: &str) -> Call {
+        let mut headers = vec![
+            (":method", method.to_owned()),
+            (":path", path.to_owned()),
+            (":authority", self.authority.clone()),
+            ("accept", "application/json".to_owned()),
+        ];
+        headers.extend(self.credential.iter().map(|credential| ("authorization", format!("Bearer {credential}"))));
+        Call { cluster: self.cluster.clone(), headers, body: None, timeout: self.timeout }
+    }
+}
+
+impl fmt::Debug for Sidecar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cluster, authority, timeout, credential, keys_refresh, keys_refetch } = self;
+        f.debug_struct("Sidecar")
+            .field("cluster", cluster)
+            .field("authority", authority)
+            .field("timeout", timeout)
+            .field("credential", &credential.as_ref().map(|_| "…"))
+            .field("keys_refresh", keys_refresh)
+            .field("keys_refetch", keys_refetch)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cluster, headers: _, body: _, timeout } = self;
+        f.debug_struct("Call").field("cluster", cluster).field("timeout", timeout).finish_non_exhaustive()
+    }
+}

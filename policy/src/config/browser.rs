@@ -1,0 +1,191 @@
+//! The sections that concern browsers: cookie, CSRF, CORS, security headers; and header names.
+
+use super::{
+    problems::Problems,
+    raw::{
+        RawCookie, RawCors, RawCsrf, RawHeader, RawHeaderMode, RawHeaderWithMode, RawSecurityHeaders,
+        RawUpstreamHeaders,
+    },
+};
+use crate::{
+    cors::Cors,
+    csrf::CsrfPolicy,
+    security_headers::{HSTS, Precedence, SecurityHeader},
+    trusted::TrustedHeaders,
+};
+
+/// Headers that tell an attacker what runs behind.
+const REVEALING: [&str; 7] = [
+    "server",
+    "x-powered-by",
+    "x-aspnet-version",
+    "x-aspnetmvc-version",
+    "x-runtime",
+    "x-generator",
+    "x-envoy-upstream-service-time",
+];
+
+pub(super) fn cookie(raw: RawCookie, problems: &mut Problems) -> String {
+    let name = raw.name.unwrap_or_else(|| "__Host-session-gate".to_owned());
+    if !is_header_name(&name) {
+        problems.add("cookie.name", "must be a token of RFC 6265: letters, digits, and !#$%&'*+-.^_`|~");
+    }
+    name
+}
+
+/// RFC 9110's token, of which header and cookie names are made.
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+pub(super) fn csrf(raw: RawCsrf, problems: &mut Problems) -> CsrfPolicy {
+    check_origins(&raw.allowed_origins, "csrf.allowed_origins", problems);
+    CsrfPolicy { allowed_origins: raw.allowed_origins, allow_missing_origin: raw.allow_missing_origin }
+}
+
+fn check_origins(origins: &[String], path: &str, problems: &mut Problems) {
+    for (place, origin) in origins.iter().enumerate() {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let fits = host.is_some_and(|host| !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && b != b'/'));
+        if !fits {
+            problems.add(format!("{path}[{place}]"), "must be an origin such as https://app.example.com, without path");
+        }
+    }
+}
+
+pub(super) fn cors(raw: RawCors, path: &str, problems: &mut Problems) -> Cors {
+    let RawCors { allow_origins, allow_credentials } = raw;
+    let path_of_origins = format!("{path}.allow_origins");
+    if allow_origins == ["*"] {
+        if allow_credentials {
+            problems.add(format!("{path}.allow_credentials"), "must not be true where every origin is allowed");
+        }
+    } else if allow_origins.is_empty() {
+        if !problems.has(&path_of_origins) {
+            problems.add(path_of_origins, "must name at least one origin, or be [\"*\"]");
+        }
+    } else {
+        check_origins(&allow_origins, &path_of_origins, problems);
+    }
+    Cors { allow_origins, allow_credentials }
+}
+
+pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> TrustedHeaders {
+    let RawUpstreamHeaders { user_id, session_id, scopes, token_id } = raw;
+    let names = [
+        ("user_id", user_id, "x-user-id"),
+        ("session_id", session_id, "x-session-id"),
+        ("scopes", scopes, "x-scopes"),
+        ("token_id", token_id, "x-token-id"),
+    ]
+    .map(|(field, name, default)| {
+        let name = name.unwrap_or_else(|| default.to_owned()).to_ascii_lowercase();
+        // Other headers mean something to Envoy or to every upstream.
+        if !is_header_name(&name)
+            || !name.starts_with("x-")
+            || name.starts_with("x-envoy")
+            || name.starts_with("x-forwarded")
+        {
+            problems.add(
+                format!("upstream_headers.{field}"),
+                "must be a header name that begins with x-, and not with x-envoy or x-forwarded",
+            );
+        }
+        name
+    });
+    for (place, name) in names.iter().enumerate() {
+        if names.iter().take(place).any(|earlier| earlier == name) {
+            problems.add("upstream_headers", "must be four different names");
+        }
+    }
+    let [user_id, session_id, scopes, token_id] = names;
+    TrustedHeaders { user_id, session_id, scopes, token_id }
+}
+
+pub(super) fn removed(raw: Option<Vec<String>>, problems: &mut Problems) -> Vec<String> {
+    let names = raw.unwrap_or_else(|| REVEALING.map(str::to_owned).to_vec());
+    for (place, name) in names.iter().enumerate() {
+        if !is_header_name(name) {
+            problems.add(format!("remove_response_headers[{place}]"), "must be a header name");
+        }
+    }
+    names.into_iter().map(|name| name.to_ascii_lowercase()).collect()
+}
+
+/// The headers of every route: the built-in ones, overridden by the configuration's.
+pub(super) fn defaults(problems: &mut Problems, raw: &RawSecurityHeaders) -> Vec<SecurityHeader> {
+    let built_in = [
+        (HSTS, "max-age=31536000; includeSubDomains", Precedence::Set),
+        (
+            "content-security-policy",
+            "default-src 'self'; base-uri 'self'; frame-ancestors 'none'; object-src 'none'",
+            Precedence::SetIfMissing,
+        ),
+        ("x-content-type-options", "nosniff", Precedence::Set),
+        ("x-frame-options", "DENY", Precedence::SetIfMissing),
+        ("x-xss-protection", "0", Precedence::Set),
+        ("referrer-policy", "strict-origin-when-cross-origin", Precedence::SetIfMissing),
+    ]
+    .map(|(name, value, precedence)| SecurityHeader { name, value: value.to_owned(), precedence });
+    overridden(&built_in, raw, "security_headers", problems)
+}
+
+/// `base` with each header that `raw` mentions replaced, added or left out.
+pub(super) fn overridden(
+    base: &[SecurityHeader],
+    raw: &RawSecurityHeaders,
+    path: &str,
+    problems: &mut Problems,
+) -> Vec<SecurityHeader> {
+    let mut headers = base.to_vec();
+    for (name, setting) in named(raw) {
+        let Some(setting) = setting else { continue };
+        headers.retain(|header| header.name != name);
+        let field = format!("{path}.{}", name.replace('-', "_"));
+        let (value, precedence) = match setting {
+            RawHeader::Off(false) => continue,
+            RawHeader::Off(true) => {
+                problems.add(field, "must be a value, {value, mode}, or false");
+                continue;
+            }
+            RawHeader::Value(value) => (value, Precedence::Set),
+            RawHeader::Full(RawHeaderWithMode { value, mode: RawHeaderMode::Set }) => (value, Precedence::Set),
+            RawHeader::Full(RawHeaderWithMode { value, mode: RawHeaderMode::SetIfMissing }) => {
+                (value, Precedence::SetIfMissing)
+            }
+        };
+        if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+            problems.add(field, "must be visible ASCII on one line");
+        }
+        headers.push(SecurityHeader { name, value: value.clone(), precedence });
+    }
+    headers
+}
+
+fn named(raw: &RawSecurityHeaders) -> [(&'static str, &Option<RawHeader>); 10] {
+    // Every field is named here, so that a new one does not compile until it has a header.
+    let RawSecurityHeaders {
+        strict_transport_security,
+        content_security_policy,
+        x_content_type_options,
+        x_frame_options,
+        x_xss_protection,
+        referrer_policy,
+        permissions_policy,
+        cross_origin_opener_policy,
+        cross_origin_embedder_policy,
+        cross_origin_resource_policy,
+    } = raw;
+    [
+        (HSTS, strict_transport_security),
+        ("content-security-policy", content_security_policy),
+        ("x-content-type-options", x_content_type_options),
+        ("x-frame-options", x_frame_options),
+        ("x-xss-protection", x_xss_protection),
+        ("referrer-policy", referrer_policy),
+        ("permissions-policy", permissions_policy),
+        ("cross-origin-opener-policy", cross_origin_opener_policy),
+        ("cross-origin-embedder-policy", cross_origin_embedder_policy),
+        ("cross-origin-resource-policy", cross_origin_resource_policy),
+    ]
+}

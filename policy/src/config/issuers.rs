@@ -1,0 +1,113 @@
+//! The `sidecar` and `issuers` sections.
+
+use std::{collections::HashSet, time::Duration};
+
+use session_gate_protocol::JwkSet;
+
+use super::{
+    problems::Problems,
+    raw::{RawIssuer, RawJwks, RawRevocation, RawSidecar},
+};
+use crate::{
+    call::Sidecar,
+    jose::{Algorithm, KeySet},
+    token::{Issuer, KeySource, Revocation},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Longer would keep a token alive well past its end.
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
+    let RawSidecar { cluster, authority, timeout, credential, keys_refresh, keys_refetch } = raw;
+    let millisecond = Duration::from_millis(1);
+    let timeout =
+        problems.duration("sidecar.timeout", timeout.as_deref(), millisecond..=60 * SECOND, 250 * millisecond);
+    let keys_refresh = problems.duration("sidecar.keys_refresh", keys_refresh.as_deref(), SECOND..=DAY, 60 * SECOND);
+    let keys_refetch =
+        problems.duration("sidecar.keys_refetch", keys_refetch.as_deref(), SECOND..=3600 * SECOND, 5 * SECOND);
+    let visible = |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    if credential.as_ref().is_some_and(|credential| !visible(credential)) {
+        problems.add("sidecar.credential", "must be visible ASCII, or be left out");
+    }
+    if authority.as_ref().is_some_and(|authority| !visible(authority)) {
+        problems.add("sidecar.authority", "must be a host, with or without port");
+    }
+    Sidecar {
+        cluster: problems.required("sidecar.cluster", cluster),
+        authority: authority.unwrap_or_else(|| "session-gate-sidecar".to_owned()),
+        timeout,
+        credential,
+        keys_refresh,
+        keys_refetch,
+    }
+}
+
+pub(super) fn issuers(raw: Vec<RawIssuer>, problems: &mut Problems) -> Vec<Issuer> {
+    let mut names = HashSet::new();
+    let mut issuers = Vec::new();
+    for (place, raw) in raw.into_iter().enumerate() {
+        let path = format!("issuers[{place}]");
+        let name = problems.required(format!("{path}.issuer"), raw.issuer.clone());
+        if !name.is_empty() && !names.insert(name.clone()) {
+            problems.add(format!("{path}.issuer"), "must not be named twice");
+        }
+        issuers.extend(issuer(raw, name, &path, problems));
+    }
+    issuers
+}
+
+/// `None` where there are no keys: that mistake is noted.
+fn issuer(raw: RawIssuer, name: String, path: &str, problems: &mut Problems) -> Option<Issuer> {
+    let jwks_path = format!("{path}.jwks");
+    let keys = match raw.jwks {
+        Some(RawJwks::Sidecar) => Some(KeySource::Sidecar),
+        Some(RawJwks::Inline(set)) => inline(&set, &raw.algorithms, &jwks_path, problems),
+        None => {
+            if !problems.has(&jwks_path) {
+                problems.add(jwks_path, "is required: \"sidecar\", or {inline: {keys: [...]}}");
+            }
+            None
+        }
+    };
+    let is_sidecars = matches!(keys, Some(KeySource::Sidecar));
+    let revocation = match raw.revocation {
+        Some(RawRevocation::Check) => Revocation::Check,
+        Some(RawRevocation::None) => Revocation::None,
+        None if is_sidecars => Revocation::Check,
+        None => Revocation::None,
+    };
+    // The sidecar's clock and Envoy's are the same operator's; a token's end is exact there.
+    let default_leeway = if is_sidecars { Duration::ZERO } else { 30 * SECOND };
+    let leeway =
+        problems.duration(format!("{path}.leeway"), raw.leeway.as_deref(), Duration::ZERO..=MAX_LEEWAY, default_leeway);
+    if raw.audiences.iter().any(String::is_empty) {
+        problems.add(format!("{path}.audiences"), "must not have an empty name");
+    }
+    Some(Issuer {
+        name,
+        audiences: raw.audiences,
+        algorithms: raw.algorithms,
+        keys: keys?,
+        leeway,
+        scope_claim: raw.scope_claim.unwrap_or_else(|| "scope".to_owned()),
+        revocation,
+    })
+}
+
+fn inline(set: &JwkSet, algorithms: &[Algorithm], path: &str, problems: &mut Problems) -> Option<KeySource> {
+    match KeySet::strict(set, algorithms) {
+        Ok(keys) => Some(KeySource::Inline(keys)),
+        Err(wrong) => {
+            for (place, problem) in wrong {
+                let field = match problem.member {
+                    "keys" => format!("{path}.inline.keys"),
+                    member => format!("{path}.inline.keys[{place}].{member}"),
+                };
+                problems.add(field, problem.allowed);
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The filter's configuration: read into types that cannot be wrong.
+//!
+//! [`raw`] is the shape of the JSON, [`collect()`] finds every mistake of shape, the other modules every
+//! mistake of meaning, and only a document without any becomes a [`Config`]. Nothing is dropped.
+
+mod browser;
+mod collect;
+mod issuers;
+mod problems;
+pub mod raw;
+mod routes;
+
+use serde_json::Value;
+
+pub use self::collect::{ConfigProblem, collect};
+use self::problems::Problems;
+use crate::{
+    call::Sidecar,
+    csrf::CsrfPolicy,
+    route::{Authentication, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
+    security_headers::SecurityHeaders,
+    token::{Issuers, KeySource, Revocation},
+    trusted::TrustedHeaders,
+};
+
+/// A configuration without mistakes.
+#[derive(Debug)]
+pub struct Config {
+    /// How the sidecar is reached; there wherever an issuer needs it.
+    pub sidecar: Option<Sidecar>,
+    /// Whose tokens are accepted.
+    pub issuers: Issuers,
+    /// The rules.
+    pub routes: RouteTable,
+    /// The cookie that may carry the token.
+    pub cookie: String,
+    /// The check of cookie requests.
+    pub csrf: CsrfPolicy,
+    /// The realm in `WWW-Authenticate`.
+    pub realm: String,
+    /// The headers that upstreams trust.
+    pub trusted: TrustedHeaders,
+    /// Longest token, in bytes.
+    pub max_token_bytes: usize,
+    /// Verified tokens that are remembered.
+    pub cache_entries: usize,
+    /// Bytes of their texts.
+    pub cache_bytes: usize,
+    /// Requests that may wait for the sidecar.
+    pub max_held_requests: usize,
+}
+
+impl Config {
+    /// Reads a configuration in JSON.
+    ///
+    /// # Errors
+    /// Every mistake, each with the path of its field.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Vec<ConfigProblem>> {
+        match serde_json::from_slice(bytes) {
+            Ok(document) => Self::from_value(document),
+            Err(error) => Err(vec![ConfigProblem::new(".", format!("must be JSON: {error}"))]),
+        }
+    }
+
+    /// Reads a configuration that has been parsed already.
+    ///
+    /// # Errors
+    /// Every mistake, each with the path of its field.
+    pub fn from_value(document: Value) -> Result<Self, Vec<ConfigProblem>> {
+        let (mistakes, raw) = collect::<raw::RawConfig>(document);
+        let mut problems = Problems::new(mistakes);
+        let config = raw.map(|raw| build(raw, &mut problems));
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems.into_list()),
+        }
+    }
+}
+
+fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
+    let sidecar = raw.sidecar.map(|raw| issuers::sidecar(raw, problems));
+    let issuers = issuers::issuers(raw.issuers, problems);
+    let needs_sidecar = |issuer: &crate::token::Issuer| {
+        matches!(issuer.keys, KeySource::Sidecar) || issuer.revocation == Revocation::Check
+    };
+    if sidecar.is_none() && issuers.iter().any(needs_sidecar) {
+        problems.add("sidecar", "is required: an issuer's keys come from it, or its tokens are checked there");
+    }
+    let defaults = routes::Defaults {
+        require_https: raw.require_https,
+        security_headers: browser::defaults(problems, &raw.security_headers),
+        remove: browser::removed(raw.remove_response_headers, problems),
+    };
+    let otherwise = Route {
+        name: RouteName::otherwise(),
+        matcher: Default::default(),
+        policy: RoutePolicy {
+            authentication: Authentication::Required,
+            require_session: false,
+            scopes: None,
+            failure_mode: FailureMode::Deny,
+            accept_pending_2fa: false,
+            token_query_parameter: None,
+            require_https: defaults.require_https,
+            cors: None,
+            security_headers: SecurityHeaders {
+                set: defaults.security_headers.clone(),
+                remove: defaults.remove.clone(),
+            },
+        },
+    };
+    let routes = routes::routes(raw.routes, &defaults, problems);
+    let wants_token = |route: &Route| route.policy.authentication != Authentication::Public;
+    if issuers.is_empty() && (routes.is_empty() || routes.iter().any(wants_token)) {
+        problems.add("issuers", "must name at least one issuer: some route asks for a token");
+    }
+    Config {
+        sidecar,
+        issuers: Issuers::new(issuers),
+        routes: RouteTable::new(routes, otherwise),
+        cookie: browser::cookie(raw.cookie, problems),
+        csrf: browser::csrf(raw.csrf, problems),
+        realm: realm(raw.realm, problems),
+        trusted: browser::trusted(raw.upstream_headers, problems),
+        max_token_bytes: problems.number("limits.max_token_bytes", raw.limits.max_token_bytes, 512..=65_536, 8192),
+        cache_entries: problems.number("limits.cache_entries", raw.limits.cache_entries, 0..=1_000_000, 10_000),
+        cache_bytes: problems.number("limits.cache_bytes", raw.limits.cache_bytes, 0..=268_435_456, 8_388_608),
+        max_held_requests: problems.number("limits.max_held_requests", raw.limits.max_held_requests, 1..=100_000, 1024),
+    }
+}
+
+/// Stands between quotes in `WWW-Authenticate`.
+fn realm(raw: Option<String>, problems: &mut Problems) -> String {
+    let realm = raw.unwrap_or_else(|| "session-gate".to_owned());
+    if !realm.bytes().all(|b| (b.is_ascii_graphic() || b == b' ') && b != b'"' && b != b'\\') {
+        problems.add("realm", "must be visible ASCII without \" and \\");
+    }
+    realm
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Mistakes of meaning, collected while a configuration is built.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::ConfigProblem;
+
+/// The mistakes so far. A value that is wrong is noted and something harmless put in its place: with
+/// a mistake noted no configuration comes of it.
+pub(super) struct Problems(Vec<ConfigProblem>);
+
+impl Problems {
+    pub(super) fn new(list: Vec<ConfigProblem>) -> Self {
+        Self(list)
+    }
+
+    pub(super) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.0.push(ConfigProblem::new(path, message));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn into_list(self) -> Vec<ConfigProblem> {
+        self.0
+    }
+
+    /// A text that must be there and not be empty. A field whose own mistake is noted already is not
+    /// called missing on top.
+    pub(super) fn required(&mut self, path: impl Into<String>, value: Option<String>) -> String {
+        let path = path.into();
+        match value {
+            Some(text) if !text.is_empty() => text,
+            _ => {
+                if !self.has(&path) {
+                    self.add(path, "is required");
+                }
+                String::new()
+            }
+        }
+    }
+
+    /// Whether a mistake at that path, or within it, is noted.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.0.iter().any(|problem| {
+            problem.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
+    pub(super) fn number(
+        &mut self,
+        path: &str,
+        value: Option<u32>,
+        allowed: RangeInclusive<u32>,
+        default: u32,
+    ) -> usize {
+        let value = value.unwrap_or(default);
+        if !allowed.contains(&value) {
+            self.add(path, format!("must be {} to {}", allowed.start(), allowed.end()));
+        }
+        value as usize
+    }
+
+    /// A duration such as `250ms`, `30s`, `5min`.
+    pub(super) fn duration(
+        &mut self,
+        path: impl Into<String>,
+        value: Option<&str>,
+        allowed: RangeInclusive<Duration>,
+        default: Duration,
+    ) -> Duration {
+        let Some(text) = value else { return default };
+        match humantime::parse_duration(text) {
+            Ok(duration) if allowed.contains(&duration) => duration,
+            _ => {
+                let show = |duration: &Duration| humantime::format_duration(*duration).to_string();
+                let range = format!("{} to {}", show(allowed.start()), show(allowed.end()));
+                self.add(path, format!("must be a duration such as \"250ms\" or \"30s\", {range}"));
+                default
+            }
+        }
+    }
+}

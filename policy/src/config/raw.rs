@@ -1,0 +1,314 @@
+//! The filter's configuration as it is written: the shape of the JSON, and nothing judged. The JSON
+//! Schema is made from these types; their docs are its descriptions.
+
+use serde::Deserialize;
+use session_gate_protocol::JwkSet;
+
+use crate::jose::Algorithm;
+
+/// Configuration of Session Gate's filter.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// How the sidecar is reached. Required where an issuer's keys come from it or its tokens are checked.
+    pub sidecar: Option<RawSidecar>,
+    /// Whose tokens are accepted. At least one, unless every route is public.
+    pub issuers: Vec<RawIssuer>,
+    /// The rules, in their order: the first that matches counts. Where none matches, a token is required.
+    pub routes: Vec<RawRoute>,
+    /// The cookie that may carry the token.
+    pub cookie: RawCookie,
+    /// The check of cookie requests that may come from another site.
+    pub csrf: RawCsrf,
+    /// Whether clients must come by https. Page loads by http are redirected, the rest is refused.
+    pub require_https: bool,
+    /// The realm in `WWW-Authenticate`. Default: `session-gate`.
+    pub realm: Option<String>,
+    /// Names of the headers by which upstreams know whom they serve.
+    pub upstream_headers: RawUpstreamHeaders,
+    /// Headers that make browsers careful, on every answer.
+    pub security_headers: RawSecurityHeaders,
+    /// Headers to remove from every answer. Default: `server`, `x-powered-by` and the like.
+    pub remove_response_headers: Option<Vec<String>>,
+    /// Bounds.
+    pub limits: RawLimits,
+}
+
+/// How the sidecar is reached.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSidecar {
+    /// Envoy's cluster; on Istio `outbound|PORT||HOST`. Required.
+    pub cluster: Option<String>,
+    /// The `:authority` of the calls. Default: `session-gate-sidecar`.
+    pub authority: Option<String>,
+    /// How long a call may take: 1ms to 60s. Default: `250ms`.
+    pub timeout: Option<String>,
+    /// The bearer credential of the sidecar's `filter` role.
+    pub credential: Option<String>,
+    /// How often its keys are fetched: 1s to 1day. Default: `1min`.
+    pub keys_refresh: Option<String>,
+    /// How soon a token with an unknown key may have them fetched again: 1s to 1h. Default: `5s`.
+    pub keys_refetch: Option<String>,
+}
+
+/// An issuer of tokens.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawIssuer {
+    /// The `iss` of its tokens, compared exactly. Required.
+    pub issuer: Option<String>,
+    /// Accepted audiences: a token's `aud` must have one. Empty: tokens must have no `aud`.
+    pub audiences: Vec<String>,
+    /// Where its keys come from. Required.
+    pub jwks: Option<RawJwks>,
+    /// Algorithms that its keys may be for. Default: each key's own.
+    pub algorithms: Vec<Algorithm>,
+    /// How far its clock may be from Envoy's: up to 5min. Default: `30s`, and `0s` for the sidecar's own.
+    pub leeway: Option<String>,
+    /// The claim with the scopes. Default: `scope`.
+    pub scope_claim: Option<String>,
+    /// Whether the sidecar is asked about its tokens. Default: `check` where the keys come from the
+    /// sidecar, else `none`.
+    pub revocation: Option<RawRevocation>,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RawJwks {
+    /// From this configuration: a JSON Web Key Set (RFC 7517).
+    Inline(JwkSet),
+    /// From the sidecar.
+    Sidecar,
+}
+
+/// Whether the sidecar is asked about an issuer's tokens.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RawRevocation {
+    /// It is, for each request.
+    Check,
+    /// It is not: such tokens are good until they expire.
+    None,
+}
+
+/// The cookie that may carry the token.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCookie {
+    /// Its name. Default: `__Host-session-gate`.
+    pub name: Option<String>,
+}
+
+/// The check of cookie requests that may come from another site.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCsrf {
+    /// Origins besides the request's own whose pages may use the cookie: `https://app.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// Whether requests with neither `Origin` nor `Sec-Fetch-Site` pass: clients that are no browsers.
+    pub allow_missing_origin: bool,
+}
+
+/// Names of the headers by which upstreams know whom they serve. A client's own are removed, in every spelling.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawUpstreamHeaders {
+    /// Carries `sub`. Default: `x-user-id`.
+    pub user_id: Option<String>,
+    /// Carries `sid`. Default: `x-session-id`.
+    pub session_id: Option<String>,
+    /// Carries the scopes. Default: `x-scopes`.
+    pub scopes: Option<String>,
+    /// Carries `jti`. Default: `x-token-id`.
+    pub token_id: Option<String>,
+}
+
+/// Bounds on what a worker holds.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLimits {
+    /// Longest token, in bytes: 512 to 65536. Default: 8192.
+    pub max_token_bytes: Option<u32>,
+    /// Verified tokens that are remembered: 0 to 1000000. Default: 10000.
+    pub cache_entries: Option<u32>,
+    /// Bytes of their texts: 0 to 268435456. Default: 8388608.
+    pub cache_bytes: Option<u32>,
+    /// Requests that may wait for the sidecar: 1 to 100000. Default: 1024.
+    pub max_held_requests: Option<u32>,
+}
+
+/// A rule.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRoute {
+    /// Its name in metrics and the access log: 1 to 64 of `a-z A-Z 0-9 _ . -`, each once. Required.
+    pub name: Option<String>,
+    /// Which requests it is for. Empty: all.
+    pub r#match: RawMatch,
+    /// Whether a token is needed. Default: `required`.
+    pub authentication: Option<RawAuthentication>,
+    /// Whether the token must belong to a session.
+    pub require_session: bool,
+    /// Scopes that the token must have.
+    pub scopes: Option<RawScopes>,
+    /// What happens when the sidecar cannot be asked. Default: `deny`.
+    pub failure_mode: Option<RawFailureMode>,
+    /// Whether a session that waits for its second factor is served.
+    pub accept_pending_2fa: bool,
+    /// The query parameter that may carry the token (RFC 6750, section 2.3).
+    pub token_query_parameter: Option<String>,
+    /// Overrides the setting of the same name.
+    pub require_https: Option<bool>,
+    /// Whose pages may read denials, and whose preflights pass.
+    pub cors: Option<RawCors>,
+    /// Overrides single headers.
+    pub security_headers: RawSecurityHeaders,
+}
+
+/// Which requests a rule is for: all of its parts must match.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMatch {
+    /// Hosts without port: `api.example.com`, `*.example.com`.
+    pub hosts: Vec<String>,
+    /// Methods, in upper case.
+    pub methods: Vec<String>,
+    /// The path.
+    pub path: Option<RawPath>,
+}
+
+/// A path. Exactly one of them.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPath {
+    /// This path.
+    pub exact: Option<String>,
+    /// This path and everything below it.
+    pub prefix: Option<String>,
+    /// Segments, of which those in braces match any one: `/users/{id}`.
+    pub template: Option<String>,
+    /// A regular expression that matches the whole path.
+    pub regex: Option<String>,
+}
+
+/// Whether a token is needed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RawAuthentication {
+    /// Without one the request passes anonymously; a wrong one is refused.
+    Optional,
+    /// No token is looked at.
+    Public,
+    /// Without one the request is refused.
+    Required,
+}
+
+/// What happens when the sidecar cannot be asked.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RawFailureMode {
+    /// A good token passes.
+    Allow,
+    /// 503.
+    Deny,
+}
+
+/// Scopes that the token must have. Exactly one of them.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawScopes {
+    /// At least one of these.
+    pub any: Option<Vec<String>>,
+    /// All of these.
+    pub all: Option<Vec<String>>,
+}
+
+/// Cross-origin access.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCors {
+    /// Origins such as `https://app.example.com`, or `*` alone.
+    pub allow_origins: Vec<String>,
+    /// Whether pages may send cookies. Not with `*`.
+    pub allow_credentials: bool,
+}
+
+/// Headers that make browsers careful.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSecurityHeaders {
+    /// Only where the client came by https. Default: `max-age=31536000; includeSubDomains`.
+    pub strict_transport_security: Option<RawHeader>,
+    /// Default: `default-src 'self'; base-uri 'self'; frame-ancestors 'none'; object-src 'none'`, if missing.
+    pub content_security_policy: Option<RawHeader>,
+    /// Default: `nosniff`.
+    pub x_content_type_options: Option<RawHeader>,
+    /// Default: `DENY`, if missing.
+    pub x_frame_options: Option<RawHeader>,
+    /// Default: `0`, which turns a harmful filter of old browsers off.
+    pub x_xss_protection: Option<RawHeader>,
+    /// Default: `strict-origin-when-cross-origin`, if missing.
+    pub referrer_policy: Option<RawHeader>,
+    /// Default: none.
+    pub permissions_policy: Option<RawHeader>,
+    /// Default: none.
+    pub cross_origin_opener_policy: Option<RawHeader>,
+    /// Default: none.
+    pub cross_origin_embedder_policy: Option<RawHeader>,
+    /// Default: none.
+    pub cross_origin_resource_policy: Option<RawHeader>,
+}
+
+/// A header's value, alone (then it replaces the upstream's) or with its mode; `false`: not set.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "a header value, {value, mode: set | set_if_missing}, or false")]
+pub enum RawHeader {
+    /// `false`: the header is not set.
+    Off(bool),
+    /// Its value.
+    Value(String),
+    /// Its value and mode.
+    Full(RawHeaderWithMode),
+}
+
+/// A header's value and mode.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RawHeaderWithMode {
+    /// Its value.
+    pub value: String,
+    /// Whether the upstream's own stays.
+    pub mode: RawHeaderMode,
+}
+
+/// Whether the upstream's own header stays.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RawHeaderMode {
+    /// It is replaced.
+    Set,
+    /// It stays.
+    SetIfMissing,
+}

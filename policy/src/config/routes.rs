@@ -1,0 +1,170 @@
+//! The `routes` section.
+
+use std::collections::HashSet;
+
+use session_gate_protocol::{Scope, Scopes};
+
+use super::{
+    browser,
+    problems::Problems,
+    raw::{RawAuthentication, RawFailureMode, RawMatch, RawPath, RawRoute, RawScopes},
+};
+use crate::{
+    path::Readings,
+    route::{Authentication, FailureMode, HostPattern, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule},
+    security_headers::{SecurityHeader, SecurityHeaders},
+};
+
+/// What a route gets where it says nothing of its own.
+pub(super) struct Defaults {
+    pub(super) require_https: bool,
+    pub(super) security_headers: Vec<SecurityHeader>,
+    pub(super) remove: Vec<String>,
+}
+
+pub(super) fn routes(raw: Vec<RawRoute>, defaults: &Defaults, problems: &mut Problems) -> Vec<Route> {
+    let mut names = HashSet::new();
+    let mut routes = Vec::new();
+    for (place, raw) in raw.into_iter().enumerate() {
+        let path = format!("routes[{place}]");
+        let route = route(raw, &path, defaults, problems);
+        if let Some(name) = &route.1
+            && !names.insert(name.clone())
+        {
+            problems.add(format!("{path}.name"), "must not be given twice");
+        }
+        routes.push(route.0);
+    }
+    routes
+}
+
+fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems) -> (Route, Option<String>) {
+    let field = |name: &str| format!("{path}.{name}");
+    let name = problems.required(field("name"), raw.name);
+    let parsed = RouteName::parse(&name).filter(|name| *name != RouteName::otherwise());
+    if parsed.is_none() && !name.is_empty() {
+        problems.add(field("name"), "must be 1 to 64 of a-z A-Z 0-9 _ . -, and not \"default\"");
+    }
+    let is_public = matches!(raw.authentication, Some(RawAuthentication::Public));
+    if is_public && (raw.require_session || raw.scopes.is_some()) {
+        problems.add(field("authentication"), "must not be \"public\" where a session or scopes are required");
+    }
+    if raw.token_query_parameter.as_ref().is_some_and(|name| !is_token(name)) {
+        problems.add(field("token_query_parameter"), "must be letters, digits, and - . _ ~");
+    }
+    let policy = RoutePolicy {
+        authentication: match raw.authentication {
+            Some(RawAuthentication::Optional) => Authentication::Optional,
+            Some(RawAuthentication::Public) => Authentication::Public,
+            Some(RawAuthentication::Required) | None => Authentication::Required,
+        },
+        require_session: raw.require_session,
+        scopes: raw.scopes.and_then(|raw| scopes(raw, &field("scopes"), problems)),
+        failure_mode: match raw.failure_mode {
+            Some(RawFailureMode::Allow) => FailureMode::Allow,
+            Some(RawFailureMode::Deny) | None => FailureMode::Deny,
+        },
+        accept_pending_2fa: raw.accept_pending_2fa,
+        token_query_parameter: raw.token_query_parameter,
+        require_https: raw.require_https.unwrap_or(defaults.require_https),
+        cors: raw.cors.map(|raw| browser::cors(raw, &field("cors"), problems)),
+        security_headers: SecurityHeaders {
+            set: browser::overridden(
+                &defaults.security_headers,
+                &raw.security_headers,
+                &field("security_headers"),
+                problems,
+            ),
+            remove: defaults.remove.clone(),
+        },
+    };
+    let matcher = matcher(raw.r#match, &field("match"), problems);
+    (Route { name: parsed.unwrap_or_else(RouteName::otherwise), matcher, policy }, (!name.is_empty()).then_some(name))
+}
+
+/// RFC 3986's unreserved characters: what needs no encoding in a query.
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+}
+
+fn scopes(raw: RawScopes, path: &str, problems: &mut Problems) -> Option<ScopeRule> {
+    let (name, list, rule): (_, _, fn(Scopes) -> ScopeRule) = match (raw.any, raw.all) {
+        (Some(any), None) => ("any", any, ScopeRule::Any),
+        (None, Some(all)) => ("all", all, ScopeRule::All),
+        _ => {
+            if !problems.has(path) {
+                problems.add(path, "must have exactly one of `any` and `all`");
+            }
+            return None;
+        }
+    };
+    if list.is_empty() {
+        problems.add(format!("{path}.{name}"), "must name at least one scope");
+    }
+    let mut scopes = Vec::new();
+    for (place, text) in list.iter().enumerate() {
+        match text.parse::<Scope>() {
+            Ok(scope) => scopes.push(scope),
+            Err(error) => problems.add(format!("{path}.{name}[{place}]"), error.to_string()),
+        }
+    }
+    Some(rule(scopes.into_iter().collect()))
+}
+
+fn matcher(raw: RawMatch, path: &str, problems: &mut Problems) -> Matcher {
+    let mut hosts = Vec::new();
+    for (place, text) in raw.hosts.iter().enumerate() {
+        match HostPattern::parse(text) {
+            Some(host) => hosts.push(host),
+            None => problems.add(
+                format!("{path}.hosts[{place}]"),
+                "must be a host without scheme, port and path, with or without *. in front",
+            ),
+        }
+    }
+    for (place, method) in raw.methods.iter().enumerate() {
+        if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
+            problems.add(format!("{path}.methods[{place}]"), "must be a method in upper case, such as GET");
+        }
+    }
+    let path = raw.path.and_then(|raw| path_pattern(raw, &format!("{path}.path"), problems));
+    Matcher { hosts, methods: raw.methods, path }
+}
+
+fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<PathPattern> {
+    let RawPath { exact, prefix, template, regex } = raw;
+    match (exact, prefix, template, regex) {
+        (Some(text), None, None, None) => plain(text, &format!("{path}.exact"), problems).map(PathPattern::Exact),
+        (None, Some(text), None, None) => plain(text, &format!("{path}.prefix"), problems).map(PathPattern::Prefix),
+        (None, None, Some(text), None) => {
+            let pattern = PathPattern::template(&text);
+            if pattern.is_none() {
+                problems.add(format!("{path}.template"), "must begin with /, and braces must enclose whole segments");
+            }
+            pattern
+        }
+        (None, None, None, Some(text)) => {
+            let pattern = PathPattern::regex(&text);
+            if pattern.is_none() {
+                problems.add(format!("{path}.regex"), "must be a regular expression (syntax of Rust's regex-lite)");
+            }
+            pattern
+        }
+        _ => {
+            if !problems.has(path) {
+                problems.add(path, "must have exactly one of `exact`, `prefix`, `template` and `regex`");
+            }
+            None
+        }
+    }
+}
+
+/// A path that no request could have would be a rule that never applies.
+fn plain(text: String, path: &str, problems: &mut Problems) -> Option<String> {
+    let is_normal = Readings::of(&text).is_ok_and(|readings| readings.iter().eq([text.as_str()]));
+    if !is_normal || text.contains('?') {
+        problems.add(path, "must be a normalised path: begin with /, no %, ;, \\, ?, //, /./ or /../");
+        return None;
+    }
+    Some(text)
+}

@@ -1,0 +1,59 @@
+//! A message's headers as Envoy hands them over: names in lower case, values as bytes.
+
+/// The headers of one message, pseudo-headers (`:path`) among them, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Vec<u8>)>);
+
+impl Headers {
+    /// Takes a host's header map.
+    pub fn new(entries: Vec<(String, Vec<u8>)>) -> Self {
+        Self(entries)
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
+    /// Every value of `name`, which must be in lower case.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(entry, _)| *entry == name).map(|(_, value)| value)
+    }
+
+    /// The first value of `name`.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|(entry, _)| *entry == name).map(|(_, value)| value)
+    }
+
+    /// The first value of `name`, if it is UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Whether there is a header `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+}
+
+impl<N: Into<String>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Self {
+        Self(entries.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// One change to a message's headers. Changes are applied in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderChange {
+    /// Every header of that name goes.
+    Remove(String),
+    /// The header has this value and no other.
+    Set(String, Vec<u8>),
+}
+
+impl HeaderChange {
+    /// The header has this value and no other.
+    pub fn set(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        Self::Set(name.into(), value.into())
+    }
+}

@@ -1,0 +1,227 @@
+//! What a request's path means, to whomever may read it after us.
+//!
+//! A rule protects a resource, and upstreams do not agree on which spellings name it: some decode
+//! twice, some take `\` for `/`, some drop what follows `;` in a segment. So a path has several
+//! *readings*, and a request is only judged where all of them meet the same rule
+//! ([`crate::route::RouteTable::find`]). Envoy's normalisation, set in every example, leaves ordinary
+//! requests with exactly one.
+//!
+//! Not covered: upstreams that ignore case. Rules are matched with case (RFC 3986, section 6.2.2.1).
+
+use percent_encoding::percent_decode_str;
+
+/// Nobody encodes a path that many times over for an honest reason.
+const MAX_ENCODINGS: usize = 4;
+
+/// A path that is none by RFC 3986, section 3.3: it does not begin with `/`, has a character that
+/// must be percent-encoded, a `%` without two hex digits, or an encoded control character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidPath;
+
+/// What a path may mean: the reading of RFC 3986 first, then those that differ from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readings(Vec<String>);
+
+impl Readings {
+    /// The readings of a request target's path, its query left out.
+    ///
+    /// # Errors
+    /// [`InvalidPath`] where it is none.
+    pub fn of(target: &str) -> Result<Self, InvalidPath> {
+        let path = target.split('?').next().unwrap_or_default();
+        if path == "*" {
+            // The target of OPTIONS for the server as a whole (RFC 9112, section 3.2.4).
+            return Ok(Self(vec![path.to_owned()]));
+        }
+        if !path.starts_with('/') || !path.bytes().all(is_path_byte) || !escapes_are_whole(path) {
+            return Err(InvalidPath);
+        }
+        if is_plain(path) {
+            return Ok(Self(vec![path.to_owned()]));
+        }
+        let texts = decodings(path)?;
+        // The reading of RFC 3986 comes first: decoded once, dot segments removed.
+        let mut readings: Vec<String> =
+            texts.get(1).or(texts.first()).map(|text| normalise(text)).into_iter().collect();
+        for text in &texts {
+            let slashes = text.replace('\\', "/");
+            readings.extend([normalise(text), normalise(&slashes), normalise(&strip_parameters(&slashes))]);
+            // Servers that resolve dots first and strip parameters after, and those that never
+            // resolve them.
+            readings.extend([normalise(&strip_parameters(&normalise(&slashes))), merge_slashes(text)]);
+        }
+        let mut distinct: Vec<String> = Vec::new();
+        for reading in readings {
+            if !distinct.contains(&reading) {
+                distinct.push(reading);
+            }
+        }
+        Ok(Self(distinct))
+    }
+
+    /// The readings, the one of RFC 3986 first.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// RFC 3986's pchar, `/` and `%`, and what some clients send unencoded although they should not:
+/// such a character has one meaning, and only the backslash is ever taken for another.
+const fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'#'
+}
+
+fn escapes_are_whole(path: &str) -> bool {
+    path.split('%')
+        .skip(1)
+        .all(|rest| matches!(rest.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
+}
+
+/// The common case: nothing in it can be read in two ways.
+fn is_plain(path: &str) -> bool {
+    !path.contains(['%', ';', '\\'])
+        && !path.contains("//")
+        && !path.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
+/// The path as it stands, decoded once, decoded twice, and so on until nothing changes. Control
+/// characters are refused at every depth: one upstream ends the path there, another trims.
+fn decodings(path: &str) -> Result<Vec<String>, InvalidPath> {
+    let mut texts = vec![path.to_owned()];
+    let mut text = path.to_owned();
+    for _ in 0..MAX_ENCODINGS {
+        let decoded = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        if decoded.chars().any(char::is_control) {
+            return Err(InvalidPath);
+        }
+        if decoded == text {
+            return Ok(texts);
+        }
+        texts.push(decoded.clone());
+        text = decoded;
+    }
+    Err(InvalidPath)
+}
+
+fn strip_parameters(path: &str) -> String {
+    path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect::<Vec<_>>().join("/")
+}
+
+fn merge_slashes(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if !(character == '/' && merged.ends_with('/')) {
+            merged.push(character);
+        }
+    }
+    merged
+}
+
+/// Removes dot segments (RFC 3986, section 5.2.4) and empty ones.
+fn normalise(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            name => segments.push(name),
+        }
+    }
+    let ends_in_directory = path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..");
+    let trailing = if ends_in_directory && !segments.is_empty() { "/" } else { "" };
+    format!("/{}{trailing}", segments.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readings(path: &str) -> Vec<String> {
+        Readings::of(path).unwrap().0
+    }
+
+    #[test]
+    fn an_ordinary_path_has_one_reading() {
+        for path in ["/", "/orders/7", "/orders/", "/a.b/~c/d-e_f", "/x:y@z!$&'()*+,="] {
+            assert_eq!(readings(path), [path]);
+        }
+        assert_eq!(readings("/orders?next=/../admin;x%00"), ["/orders"]);
+        assert_eq!(readings("*"), ["*"]);
+    }
+
+    #[test]
+    fn every_spelling_of_a_path_has_it_among_its_readings() {
+        for spelling in [
+            "/admin",
+            "//admin",
+            "///admin",
+            "/./admin",
+            "/x/../admin",
+            "/x/%2e%2e/admin",
+            "/x/.%2E/admin",
+            "/%61dmin",
+            "/%2561dmin",
+            "/%252561dmin",
+            "/%2fadmin",
+            "/%252fadmin",
+            "/x/..%2fadmin",
+            "/x%2f..%2fadmin",
+            "/\\admin",
+            "/x\\..\\admin",
+            "/%5cadmin",
+            "/x/..%5cadmin",
+            "/x/..%255cadmin",
+            "/admin;v=1",
+            "/admin%3bv=1",
+            "/x/..;/admin",
+            "/x/..;a=b/admin",
+            "/x/..%3b/admin",
+            "/;/admin",
+            "/x;/../admin",
+            "/x/%2e%2e;/admin",
+            "/.;/admin",
+            "/x/;y/../../admin",
+        ] {
+            assert!(
+                readings(spelling).iter().any(|reading| reading.trim_end_matches('/') == "/admin"),
+                "{spelling}: {:?}",
+                readings(spelling)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused() {
+        for bad in [
+            "",
+            "admin",
+            "?x",
+            "/a b",
+            "/a\tb",
+            "/a\u{e9}",
+            "/%",
+            "/%2",
+            "/%zz",
+            "/a%0",
+            "/a%00",
+            "/a%0d%0a",
+            "/%7f",
+            "/a%2500",
+            "/%25252525252561",
+            "/a#b",
+            "\\admin",
+        ] {
+            assert_eq!(Readings::of(bad), Err(InvalidPath), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn normalising_twice_is_normalising_once() {
+        for path in ["/a/../../b/./c//d/", "/..", "/.", "//", "/a/b/.."] {
+            let once = normalise(path);
+            assert_eq!(normalise(&once), once, "{path}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! One request's way through the gate: phases, events, effects.
+//!
+//! ```text
+//! Start ──Request──▶ refused, forwarded ───────────────▶ Settled ──Answer──▶ Settled
+//!        │                                                 ▲
+//!        ├─ key missing ──▶ AwaitKeys ──Keys──▶ (verified) ┤
+//!        └─ token good ───▶ AwaitCheck ──Check─────────────┘
+//! ```
+//!
+//! [`Phase::step`] is total: an event that does not belong to a phase (a late or repeated reply)
+//! leaves the phase as it is. It is pure but for the cache of verified tokens, which changes nothing
+//! about a decision.
+
+use std::rc::Rc;
+
+use session_gate_protocol::{CheckReply, CheckRequest, DenyReason, UnixSeconds};
+
+use crate::{
+    cache::TokenCache,
+    call::{Call, CallReply},
+    config::Config,
+    cors,
+    credential::{self, Source},
+    denial::{self, Client, Reply},
+    headers::{HeaderChange, Headers},
+    jose::HostCrypto,
+    metric::{CacheOutcome, CallOutcome, Counter},
+    permit::{self, LiveSession, Permit},
+    route::{Authentication, Route},
+    token::{FetchedKeys, Refusal, VerifiedClaims},
+};
+
+/// Where a request is.
+#[derive(Debug)]
+pub enum Phase {
+    /// Its headers have not been seen.
+    Start,
+    /// It is held until the sidecar has answered with its keys.
+    AwaitKeys(Held),
+    /// Its token is good; it is held until the sidecar has answered about its session.
+    AwaitCheck(Held, VerifiedClaims),
+    /// It was forwarded or refused; its answer is on the way.
+    Settled(Settled),
+}
+
+/// What is known of a request that is held.
+#[derive(Debug)]
+pub struct Held {
+    route: Rc<Route>,
+    client: Client,
+    token: String,
+    /// What takes the client's trusted headers, our cookie and our parameter out.
+    cleaning: Vec<HeaderChange>,
+}
+
+/// What is known of a request whose answer is on the way.
+#[derive(Debug)]
+pub struct Settled {
+    route: Rc<Route>,
+    https: bool,
+}
+
+/// What happens to a request.
+#[derive(Debug)]
+pub enum Event {
+    /// Its headers have come.
+    Request(Headers),
+    /// The sidecar's keys have come, or could not be had; either way nothing newer will come soon.
+    Keys,
+    /// The sidecar has answered about the session.
+    Check(CallReply),
+    /// The headers of its answer have come: the upstream's, ours, or Envoy's own.
+    Answer(Headers),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Call the sidecar, and bring its reply as [`Event::Check`].
+    Call(Call),
+    /// Apply these changes to the answer.
+    ChangeAnswer(Vec<HeaderChange>),
+    /// Count one.
+    Count(Counter),
+    /// Tell the access log.
+    Describe(String),
+    /// Apply these changes to the request and let it pass.
+    Forward(Permit, Vec<HeaderChange>),
+    /// Answer it.
+    Reply(Reply),
+}
+
+/// What a step may look at.
+#[derive(Debug)]
+pub struct Surroundings<'a, H: HostCrypto> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The sidecar's keys, once they have come.
+    pub keys: Option<&'a FetchedKeys>,
+    /// Tokens whose signature is known to be good.
+    pub cache: &'a mut TokenCache,
+    /// The host's cryptography.
+    pub host: &'a H,
+    /// The host's clock.
+    pub now: UnixSeconds,
+    /// Whether waiting for keys can bring any that are not here.
+    pub keys_may_come: bool,
+    /// Whether this worker holds as many requests as it may.
+    pub full: bool,
+}
+
+/// How a decision ends: an effect on the request, or a reason to refuse it.
+type Decision = Result<Next, DenyReason>;
+
+enum Next {
+    Pass(Permit),
+    AskStore(VerifiedClaims, Call),
+    AwaitKeys,
+}
+
+impl Phase {
+    /// Takes one step.
+    pub fn step<H: HostCrypto>(self, event: Event, around: &mut Surroundings<'_, H>) -> (Self, Vec<Effect>) {
+        let mut effects = Vec::new();
+        let next = match (self, event) {
+            (Self::Start, Event::Request(request)) => arrive(&request, around, &mut effects),
+            (Self::AwaitKeys(held), Event::Keys) => {
+                let decision = judge_token(&held, around, &mut effects);
+                settle(held, decision, around, &mut effects)
+            }
+            (Self::AwaitCheck(held, claims), Event::Check(reply)) => {
+                let decision = judge_session(&held, claims, &reply, &mut effects);
+                settle(held, decision, around, &mut effects)
+            }
+            // An answer to a request that we never saw: its scheme is unknown, so it is not https.
+            (Self::Start, Event::Answer(answer)) => {
+                let route = Rc::clone(around.config.routes.otherwise());
+                answered(Settled { route, https: false }, &answer, &mut effects)
+            }
+            // Envoy has answered a request that we still hold: a time-out, a client that left.
+            (Self::AwaitKeys(held) | Self::AwaitCheck(held, _), Event::Answer(answer)) => {
+                answered(Settled { route: held.route, https: held.client.https }, &answer, &mut effects)
+            }
+            (Self::Settled(settled), Event::Answer(answer)) => answered(settled, &answer, &mut effects),
+            (phase @ Self::Start, Event::Keys | Event::Check(_))
+            | (phase @ Self::AwaitKeys(_), Event::Request(_) | Event::Check(_))
+            | (phase @ Self::AwaitCheck(..), Event::Request(_) | Event::Keys)
+            | (phase @ Self::Settled(_), Event::Request(_) | Event::Keys | Event::Check(_)) => phase,
+        };
+        (next, effects)
+    }
+}
+
+/// The request's headers have come.
+fn arrive<H: HostCrypto>(request: &Headers, around: &mut Surroundings<'_, H>, effects: &mut Vec<Effect>) -> Phase {
+    let config = around.config;
+    let client = Client::of(request);
+    let mut held =
+        Held { route: Rc::clone(config.routes.otherwise()), client, token: String::new(), cleaning: Vec::new() };
+    match config.routes.find(request) {
+        Ok(route) => held.route = Rc::clone(route),
+        Err(reason) => return settle(held, Err(reason), around, effects),
+    }
+    let parameter = held.route.policy.token_query_parameter.as_deref();
+    held.cleaning = config.trusted.removal(request);
+    held.cleaning.extend(credential::removal(request, &config.cookie, parameter));
+    let decision = match find_token(request, &held, config) {
+        Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
+        Ok(Found::Token(token)) => {
+            held.token = token;
+            judge_token(&held, around, effects)
+        }
+        Err(reason) => Err(reason),
+    };
+    settle(held, decision, around, effects)
+}
+
+enum Found {
+    Permit(Permit),
+    Token(String),
+}
+
+/// Everything that can be said before the token itself is looked at.
+fn find_token(request: &Headers, held: &Held, config: &Config) -> Result<Found, DenyReason> {
+    let route = &held.route.policy;
+    if route.require_https && !held.client.https {
+        return Err(DenyReason::HttpsRequired);
+    }
+    if let Some(permit) = cors::is_preflight(request).then(|| permit::preflight(route)).flatten() {
+        return Ok(Found::Permit(permit));
+    }
+    if route.authentication == Authentication::Public {
+        return permit::without_credential(route).map(Found::Permit);
+    }
+    let parameter = route.token_query_parameter.as_deref();
+    let Some(credential) = credential::find(request, &config.cookie, parameter)? else {
+        return permit::without_credential(route).map(Found::Permit);
+    };
+    if credential.source == Source::Cookie && !config.csrf.allows(request, held.client.https) {
+        return Err(DenyReason::CsrfRefused);
+    }
+    if credential.token.len() > config.max_token_bytes {
+        return Err(DenyReason::TokenTooLarge);
+    }
+    Ok(Found::Token(credential.token))
+}
+
+/// The token itself: signature, issuer, audience, time, and what the route asks of it.
+fn judge_token<H: HostCrypto>(held: &Held, around: &mut Surroundings<'_, H>, effects: &mut Vec<Effect>) -> Decision {
+    let claims = match around.cache.get(&held.token) {
+        Some(claims) => {
+            effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Hit)));
+            claims
+        }
+        None => {
+            effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Miss)));
+            match around.config.issuers.verify(&held.token, around.keys, around.host) {
+                Ok(claims) => {
+                    around.cache.insert(&held.token, claims.clone(), around.now);
+                    claims
+                }
+                Err(Refusal::Deny(reason)) => return Err(reason),
+                // No failure mode here: a token that cannot be verified says nothing at all.
+                Err(Refusal::KeyMissing) if around.keys_may_come && around.full => return Err(DenyReason::Overloaded),
+                Err(Refusal::KeyMissing) if around.keys_may_come => return Ok(Next::AwaitKeys),
+                Err(Refusal::KeyMissing) if around.keys.is_none() => return Err(DenyReason::KeysUnavailable),
+                Err(Refusal::KeyMissing) => return Err(DenyReason::TokenKeyUnknown),
+            }
+        }
+    };
+    claims.check_time(around.now)?;
+    permit::check_route(&held.route.policy, &claims)?;
+    if let Some(permit) = Permit::without_session(&claims) {
+        return Ok(Next::Pass(permit));
+    }
+    let question = check_request(&claims)?;
+    match around.config.sidecar.as_ref().and_then(|sidecar| sidecar.check(&question)) {
+        Some(call) if !around.full => Ok(Next::AskStore(claims, call)),
+        Some(_) => Permit::after_failure(&held.route.policy, claims, DenyReason::Overloaded).map(Next::Pass),
+        None => Permit::after_failure(&held.route.policy, claims, DenyReason::StoreUnavailable).map(Next::Pass),
+    }
+}
+
+/// The sidecar knows its own tokens by a `jti` and sessions by a `sid` of its own making.
+fn check_request(claims: &VerifiedClaims) -> Result<CheckRequest, DenyReason> {
+    let token_id = claims.token_id().and_then(|id| id.parse().ok()).ok_or(DenyReason::TokenClaimUnusable)?;
+    let session_id = claims.session_id().map(str::parse).transpose().map_err(|_| DenyReason::TokenClaimUnusable)?;
+    Ok(CheckRequest { user_id: claims.subject().clone(), session_id, token_id })
+}
+
+/// What the store says of the session; a reply that says nothing is a failure.
+fn judge_session(held: &Held, claims: VerifiedClaims, reply: &CallReply, effects: &mut Vec<Effect>) -> Decision {
+    let route = &held.route.policy;
+    let permit = match reply.json::<CheckReply>() {
+        Some(CheckReply { verdict }) => {
+            effects.push(Effect::Count(Counter::Check(CallOutcome::Answered)));
+            Permit::with_session(claims, LiveSession::from_verdict(verdict, route)?)
+        }
+        None => {
+            effects.push(Effect::Count(Counter::Check(CallOutcome::Failed)));
+            Permit::after_failure(route, claims, DenyReason::StoreUnavailable)?
+        }
+    };
+    Ok(Next::Pass(permit))
+}
+
+/// Turns a decision into effects, and counts it: the only place that does.
+fn settle<H: HostCrypto>(
+    held: Held,
+    decision: Decision,
+    around: &Surroundings<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Phase {
+    let describe = |decision: &str, reason: &str| {
+        Effect::Describe(format!("decision={decision} reason={reason} rule={}", held.route.name))
+    };
+    match decision {
+        Ok(Next::AwaitKeys) => return Phase::AwaitKeys(held),
+        Ok(Next::AskStore(claims, call)) => {
+            effects.push(Effect::Call(call));
+            return Phase::AwaitCheck(held, claims);
+        }
+        Ok(Next::Pass(permit)) => {
+            effects.push(Effect::Count(Counter::Allow(permit.reason())));
+            effects.push(describe("allow", permit.reason().as_str()));
+            let mut changes = held.cleaning;
+            changes.extend(permit.claims().map(|claims| around.config.trusted.of(claims)).unwrap_or_default());
+            effects.push(Effect::Forward(permit, changes));
+        }
+        Err(reason) => {
+            effects.push(Effect::Count(Counter::Deny(reason)));
+            effects.push(describe("deny", reason.as_str()));
+            let policy = &held.route.policy;
+            let scopes = policy.scopes.as_ref().map(|rule| rule.scopes());
+            effects.push(Effect::Reply(denial::reply(
+                reason,
+                &held.client,
+                &around.config.realm,
+                scopes,
+                policy.cors.as_ref(),
+            )));
+        }
+    }
+    Phase::Settled(Settled { route: held.route, https: held.client.https })
+}
+
+fn answered(settled: Settled, answer: &Headers, effects: &mut Vec<Effect>) -> Phase {
+    let changes = settled.route.policy.security_headers.changes(answer, settled.https);
+    effects.push(Effect::ChangeAnswer(changes));
+    Phase::Settled(settled)
+}

@@ -1,0 +1,202 @@
+//! From a token's text to [`VerifiedClaims`], the proof that it is good.
+
+use std::{collections::HashMap, fmt, rc::Rc, time::Duration};
+
+use session_gate_protocol::{DenyReason, Scopes, UnixSeconds, UserId};
+
+use crate::jose::{self, Algorithm, HostCrypto, KeySet, TokenClaims};
+
+/// Who may issue tokens, found by name in one step however many they are.
+#[derive(Debug, Default)]
+pub struct Issuers(HashMap<String, Rc<Issuer>>);
+
+/// An issuer, and what its tokens must be like.
+#[derive(Debug)]
+pub struct Issuer {
+    /// The `iss` of its tokens, compared exactly.
+    pub name: String,
+    /// Who we are to it: a token's `aud` must have one of these. Empty: tokens must have no `aud`
+    /// (RFC 7519, section 4.1.3).
+    pub audiences: Vec<String>,
+    /// Algorithms that its keys may be for; empty: each key's own.
+    pub algorithms: Vec<Algorithm>,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// How far its clock may be from ours.
+    pub leeway: Duration,
+    /// The claim with the scopes.
+    pub scope_claim: String,
+    /// Whether the sidecar is asked about its tokens.
+    pub revocation: Revocation,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// The configuration.
+    Inline(KeySet),
+    /// The sidecar.
+    Sidecar,
+}
+
+/// Whether the sidecar knows an issuer's tokens and their sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// It does: each request asks it.
+    Check,
+    /// It does not: tokens are good until they expire, and have no session.
+    None,
+}
+
+/// The claims of a token whose signature, issuer, audience and time are right. Only this module
+/// makes one. `Debug` shows no more than whom it is about.
+#[derive(Clone)]
+pub struct VerifiedClaims(Rc<Verified>);
+
+struct Verified {
+    issuer: Rc<Issuer>,
+    claims: TokenClaims,
+}
+
+/// Why a token gave no claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is refused.
+    Deny(DenyReason),
+    /// The keys that are here do not tell; the sidecar may have newer ones.
+    KeyMissing,
+}
+
+impl From<DenyReason> for Refusal {
+    fn from(reason: DenyReason) -> Self {
+        Self::Deny(reason)
+    }
+}
+
+impl Issuers {
+    /// The issuers, by name.
+    pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Self {
+        Self(issuers.into_iter().map(|issuer| (issuer.name.clone(), Rc::new(issuer))).collect())
+    }
+
+    /// Whether some issuer's keys come from the sidecar.
+    pub fn need_sidecar_keys(&self) -> bool {
+        self.0.values().any(|issuer| matches!(issuer.keys, KeySource::Sidecar))
+    }
+
+    /// Checks everything about a token that does not change with time; time is checked with
+    /// [`VerifiedClaims::check_time`] at every use. `fetched` are the sidecar's keys, once they are here.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyMissing`] where newer keys could help, else the reason.
+    pub fn verify(
+        &self,
+        token: &str,
+        fetched: Option<&FetchedKeys>,
+        host: &dyn HostCrypto,
+    ) -> Result<VerifiedClaims, Refusal> {
+        let unverified = jose::parse(token)?;
+        let payload = unverified.payload()?;
+        let issuer = self.0.get(jose::issuer(&payload)?).ok_or(DenyReason::TokenIssuerUnknown)?;
+        let keys = match &issuer.keys {
+            KeySource::Inline(keys) => keys,
+            KeySource::Sidecar => fetched.and_then(|keys| keys.of(issuer)).ok_or(Refusal::KeyMissing)?,
+        };
+        keys.verify(&unverified, host).map_err(|reason| match (reason, &issuer.keys) {
+            (DenyReason::TokenKeyUnknown, KeySource::Sidecar) => Refusal::KeyMissing,
+            _ => Refusal::Deny(reason),
+        })?;
+        // Everything below is believed: the issuer has signed it.
+        let claims = TokenClaims::read(&payload, &issuer.scope_claim)?;
+        let is_for_us = |audience: &String| issuer.audiences.contains(audience);
+        let audience_fits = if claims.audiences.is_empty() {
+            issuer.audiences.is_empty()
+        } else {
+            claims.audiences.iter().any(is_for_us)
+        };
+        if !audience_fits {
+            return Err(DenyReason::TokenAudienceRefused.into());
+        }
+        Ok(VerifiedClaims(Rc::new(Verified { issuer: Rc::clone(issuer), claims })))
+    }
+}
+
+impl VerifiedClaims {
+    /// Checks `exp` and `nbf`: a token is good from the second of its `nbf` to just before that of
+    /// its `exp`, each with the issuer's leeway.
+    ///
+    /// # Errors
+    /// `TokenExpired`, `TokenNotYetValid`.
+    pub fn check_time(&self, now: UnixSeconds) -> Result<(), DenyReason> {
+        let leeway = self.0.issuer.leeway.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
+        let now = now.0 as f64;
+        if now >= self.0.claims.expires_at + leeway {
+            return Err(DenyReason::TokenExpired);
+        }
+        if self.0.claims.not_before.is_some_and(|start| now < start - leeway) {
+            return Err(DenyReason::TokenNotYetValid);
+        }
+        Ok(())
+    }
+
+    /// Whose token it is.
+    pub fn subject(&self) -> &UserId {
+        &self.0.claims.subject
+    }
+
+    /// The session that it names.
+    pub fn session_id(&self) -> Option<&str> {
+        self.0.claims.session_id.as_deref()
+    }
+
+    /// Its id.
+    pub fn token_id(&self) -> Option<&str> {
+        self.0.claims.token_id.as_deref()
+    }
+
+    /// What it permits.
+    pub fn scopes(&self) -> &Scopes {
+        &self.0.claims.scopes
+    }
+
+    /// Whether the sidecar is asked about it.
+    pub fn revocation(&self) -> Revocation {
+        self.0.issuer.revocation
+    }
+}
+
+impl fmt::Debug for VerifiedClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedClaims")
+            .field("issuer", &self.0.issuer.name)
+            .field("subject", self.subject())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keys that the sidecar gave, judged for each issuer that uses them.
+#[derive(Debug)]
+pub struct FetchedKeys {
+    by_issuer: HashMap<String, KeySet>,
+}
+
+impl FetchedKeys {
+    /// Reads the sidecar's reply. `None` where it is no key set, or an issuer would be left without
+    /// a key: then the keys that are here stay.
+    pub fn read(body: &[u8], issuers: &Issuers) -> Option<Self> {
+        let set = jose::parse_fetched(body)?;
+        let of = |issuer: &Issuer| Some((issuer.name.clone(), KeySet::lenient(&set, &issuer.algorithms)?));
+        let by_issuer: Option<HashMap<_, _>> = issuers
+            .0
+            .values()
+            .filter(|issuer| matches!(issuer.keys, KeySource::Sidecar))
+            .map(|issuer| of(issuer))
+            .collect();
+        by_issuer.map(|by_issuer| Self { by_issuer })
+    }
+
+    fn of(&self, issuer: &Issuer) -> Option<&KeySet> {
+        self.by_issuer.get(&issuer.name)
+    }
+}
