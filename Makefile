@@ -1,0 +1,67 @@
+# Session Gate. `make help` lists what there is.
+#
+# Whatever a target needs and the machine lacks is installed first, into .tools/ (scripts/tool.sh).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The store of `make run` and `make demo`: memory or redis.
+STORE ?= memory
+# The Envoy to run and test with, such as 1.38.3; empty: the one of the machine, else the pinned one.
+ENVOY_VERSION ?=
+export ENVOY_VERSION
+
+# One target folder, where the harness finds what it starts.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+native := --locked --workspace --exclude session-gate-filter --all-features
+wasm_filter := --locked -p session-gate-filter --target wasm32-wasip1
+with_tools := scripts/with-tools.sh
+redis_if_asked := $(if $(filter redis,$(STORE)),redis)
+say = @printf '%s\n' "==> $(1)" >&2
+
+.PHONY: help tools build wasm run demo test check clean
+
+help: ## What there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables: STORE=memory|redis (run, demo), ENVOY_VERSION=1.38.3 (run, demo, test)"
+
+tools: ## Install what is missing, and say what was chosen
+	@$(with_tools) envoy redis -- true
+
+wasm: ## Build the filter: target/session_gate.wasm
+	@scripts/wasm.sh
+
+build: wasm ## Build the filter, the sidecar and the demo
+	$(call say,building the sidecar and the demo)
+	@cargo build $(native) --bins
+
+run: build ## Start sidecar, demo upstream and Envoy, and show how to use them; Ctrl-C stops all
+	@exec $(with_tools) envoy $(redis_if_asked) -- target/debug/demo run --store $(STORE)
+
+demo: build ## Start the same, run the story, check every answer, stop
+	@exec $(with_tools) envoy $(redis_if_asked) -- target/debug/demo story --store $(STORE)
+
+test: build ## Run every test, through a real Envoy and a real Redis too
+	$(call say,building and running all tests)
+	@$(with_tools) envoy redis -- cargo test $(native)
+
+check: wasm ## Formatting, lints, docs, dependency rules, configurations, generated files
+	$(call say,formatting)
+	@cargo fmt --all --check
+	$(call say,lints (native))
+	@cargo clippy $(native) --all-targets -- -D warnings
+	$(call say,lints (wasm32-wasip1))
+	@cargo clippy $(wasm_filter) -- -D warnings
+	$(call say,documentation)
+	@RUSTDOCFLAGS=-Dwarnings cargo doc $(native) --no-deps
+	@RUSTDOCFLAGS=-Dwarnings cargo doc $(wasm_filter) --no-deps
+	$(call say,dependency rules)
+	@scripts/check-dependencies.sh
+	$(call say,configurations)
+	@$(with_tools) envoy -- scripts/check-config.sh
+	$(call say,generated files)
+	@scripts/check-generated.sh
+
+clean: ## Remove what was built (.tools/ stays)
+	@cargo clean

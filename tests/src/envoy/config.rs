@@ -1,0 +1,178 @@
+//! `envoy/envoy.yaml`, as users copy it, with what a test must change.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::{Value, json};
+
+use crate::tools;
+
+const LISTENER: &str = "/static_resources/listeners/0";
+const MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
+const WASM: &str = "/http_filters/0/typed_config/config";
+
+/// An Envoy configuration that started as the example.
+#[derive(Clone)]
+pub struct Config {
+    root: Value,
+}
+
+impl Config {
+    /// The example, unchanged.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn example() -> Result<Self> {
+        let path = tools::envoy_yaml();
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let root = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
+        Ok(Self { root })
+    }
+
+    /// Puts listener and admin interface on ports that the system chooses, so that two Envoys never
+    /// meet.
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn use_free_ports(&mut self) -> Result<()> {
+        self.use_ports(0, 0)
+    }
+
+    /// Puts listener and admin interface on the given ports.
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn use_ports(&mut self, listener: u16, admin: u16) -> Result<()> {
+        *at(&mut self.root, "/admin/address/socket_address/port_value")? = json!(admin);
+        *at(self.listener()?, "/address/socket_address/port_value")? = json!(listener);
+        Ok(())
+    }
+
+    /// Points a cluster at a port of this machine.
+    ///
+    /// # Errors
+    /// Where there is no such cluster.
+    pub fn set_cluster_port(&mut self, name: &str, port: u16) -> Result<()> {
+        let endpoint = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
+        *at(self.cluster(name)?, endpoint)? = json!(port);
+        Ok(())
+    }
+
+    /// Loads another module in place of the filter.
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn set_module(&mut self, module: &Path) -> Result<()> {
+        *at(self.wasm()?, "/vm_config/code/local/filename")? = json!(module);
+        Ok(())
+    }
+
+    /// The whole of it.
+    pub fn root(&mut self) -> &mut Value {
+        &mut self.root
+    }
+
+    /// The listener.
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn listener(&mut self) -> Result<&mut Value> {
+        at(&mut self.root, LISTENER)
+    }
+
+    /// The HTTP connection manager.
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn manager(&mut self) -> Result<&mut Value> {
+        at(self.listener()?, MANAGER)
+    }
+
+    /// The plugin: VM, module and configuration.
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn wasm(&mut self) -> Result<&mut Value> {
+        at(self.manager()?, WASM)
+    }
+
+    /// The filter's own configuration.
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn filter(&mut self) -> Result<&mut Value> {
+        at(self.wasm()?, "/configuration/value")
+    }
+
+    /// The cluster with that name.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn cluster(&mut self, name: &str) -> Result<&mut Value> {
+        let clusters = at(&mut self.root, "/static_resources/clusters")?.as_array_mut();
+        let mut clusters = clusters.context("clusters are a list")?.iter_mut();
+        clusters.find(|cluster| cluster.get("name") == Some(&json!(name))).with_context(|| format!("no cluster {name}"))
+    }
+
+    /// Takes the listener out, for an Envoy that reads it from a file: see [`write_listener`].
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn take_listener(&mut self, file: &Path) -> Result<Value> {
+        let listeners = at(&mut self.root, "/static_resources/listeners")?;
+        let listener = listeners.as_array_mut().and_then(Vec::pop).context("the example has one listener")?;
+        let dir = file.parent().context("a file is in a folder")?;
+        self.root.as_object_mut().context("a bootstrap is an object")?.extend([
+            ("node".to_owned(), json!({"id": "test", "cluster": "test"})),
+            (
+                "dynamic_resources".to_owned(),
+                json!({"lds_config": {
+                    "resource_api_version": "V3",
+                    "path_config_source": {"path": file, "watched_directory": {"path": dir}},
+                }}),
+            ),
+        ]);
+        Ok(listener)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.root)
+    }
+}
+
+/// Writes the file from which Envoy reads its listener, in one step.
+///
+/// # Errors
+/// Where it cannot be written, or `listener` is none.
+pub fn write_listener(file: &Path, listener: &Value) -> Result<()> {
+    let mut resource = listener.clone();
+    resource
+        .as_object_mut()
+        .context("a listener is an object")?
+        .insert("@type".to_owned(), json!("type.googleapis.com/envoy.config.listener.v3.Listener"));
+    let new = file.with_extension("new");
+    std::fs::write(&new, json!({"resources": [resource]}).to_string())?;
+    std::fs::rename(&new, file)?;
+    Ok(())
+}
+
+/// The filter's own configuration within a listener.
+///
+/// # Errors
+/// Where the listener has another shape than the example's.
+pub fn filter_of(listener: &mut Value) -> Result<&mut Value> {
+    at(listener, &format!("{MANAGER}{WASM}/configuration/value"))
+}
+
+fn at<'v>(value: &'v mut Value, pointer: &str) -> Result<&'v mut Value> {
+    value.pointer_mut(pointer).ok_or_else(|| anyhow!("envoy.yaml has nothing at {pointer}"))
+}

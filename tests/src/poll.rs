@@ -1,0 +1,36 @@
+//! Waiting for a condition instead of for a time.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long anything may take before the harness gives up: long, since machines are shared, and
+/// without influence on a run that succeeds.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Calls `attempt` until it answers `Ok`.
+///
+/// # Errors
+/// The last error, once [`PATIENCE`] is over.
+pub async fn until<T, F>(what: &str, mut attempt: F) -> Result<T>
+where
+    F: AsyncFnMut() -> Result<T>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let outcome = match timeout(PATIENCE, attempt()).await {
+            Ok(outcome) => outcome,
+            Err(_) => bail!("waited {PATIENCE:?} for {what}: one attempt took as long"),
+        };
+        match outcome {
+            Ok(value) => return Ok(value),
+            Err(error) if Instant::now() >= deadline => {
+                return Err(error).with_context(|| format!("waited {PATIENCE:?} for {what}"));
+            }
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}

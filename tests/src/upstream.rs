@@ -1,0 +1,150 @@
+//! The protected backend of the tests: answers what it was asked, over HTTP/1.1 and HTTP/2.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Result, ensure};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Json, Response};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::poll::until;
+
+/// A request header with which a test asks for a reply header: `name: value`.
+pub const REPLY_HEADER: &str = "x-test-reply-header";
+/// A request header with which a test asks for a status.
+pub const REPLY_STATUS: &str = "x-test-reply-status";
+/// A request header with which a test asks that the reply waits for [`Upstream::release`].
+pub const HOLD: &str = "x-test-hold";
+
+/// The running backend; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// What was asked, in its order.
+    seen: Mutex<Vec<Value>>,
+    /// How often held requests were released.
+    released: watch::Sender<u64>,
+}
+
+impl Upstream {
+    /// Starts it on a free port.
+    ///
+    /// # Errors
+    /// Where no port can be had.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared { seen: Mutex::new(Vec::new()), released: watch::Sender::new(0) });
+        let app = Router::new().fallback(echo).with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, app).await {
+                eprintln!("the upstream has ended: {error}");
+            }
+        });
+        Ok(Self { address, shared, server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it was asked so far.
+    pub fn seen(&self) -> Vec<Value> {
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until a request with that path and query has arrived.
+    ///
+    /// # Errors
+    /// Where none does in time.
+    pub async fn wait_for(&self, path: &str) -> Result<()> {
+        until("a request at the upstream", async || {
+            ensure!(self.seen().iter().any(|seen| seen.get("path") == Some(&json!(path))), "no request for {path}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets all requests go that are held now.
+    pub fn release(&self) {
+        self.shared.released.send_modify(|count| *count += 1);
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn echo(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let seen = describe(&head, &body);
+    let mut released = shared.released.subscribe();
+    released.mark_unchanged();
+    shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen.clone());
+    if head.headers.contains_key(HOLD) {
+        // Fails only where the test is over.
+        released.changed().await.ok();
+    }
+    let mut response = Json(seen).into_response();
+    if let Some(status) = head.headers.get(REPLY_STATUS) {
+        *response.status_mut() = StatusCode::from_bytes(status.as_bytes()).unwrap_or(StatusCode::BAD_REQUEST);
+    }
+    for line in head.headers.get_all(REPLY_HEADER) {
+        if let Some((name, value)) = reply_header(line.as_bytes()) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+fn reply_header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let name = HeaderName::from_bytes(line.get(..colon)?).ok()?;
+    let value = HeaderValue::from_bytes(line.get(colon + 1..)?.trim_ascii()).ok()?;
+    Some((name, value))
+}
+
+/// What a request was, as JSON. Header values that are no text are shown with replacement characters.
+pub fn describe(head: &axum::http::request::Parts, body: &Bytes) -> Value {
+    let path = head.uri.path_and_query().map_or_else(|| head.uri.path(), |path| path.as_str());
+    let headers: Vec<[String; 2]> = head
+        .headers
+        .iter()
+        .map(|(name, value)| [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()])
+        .collect();
+    json!({
+        "method": head.method.as_str(),
+        "path": path,
+        "version": format!("{:?}", head.version),
+        "headers": headers,
+        "body_bytes": body.len(),
+    })
+}
+
+/// The values of one header in a request that the upstream has described.
+pub fn header_values<'v>(seen: &'v Value, name: &str) -> Vec<&'v str> {
+    let headers = seen.get("headers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    headers
+        .iter()
+        .filter(|pair| pair.get(0).and_then(Value::as_str).is_some_and(|key| key.eq_ignore_ascii_case(name)))
+        .filter_map(|pair| pair.get(1)?.as_str())
+        .collect()
+}
