@@ -32,6 +32,8 @@ pub mod permit;
 pub mod request;
 pub mod route;
 pub mod security_headers;
+#[cfg(test)]
+mod testing;
 pub mod token;
 pub mod trusted;
 pub mod worker;

@@ -316,3 +316,6 @@ impl PathPattern {
 fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ fn is_held(phase: &Phase) -> bool {
         Phase::Start | Phase::Settled(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,7 +104,7 @@ mod tests {
     #[serde(rename_all = "snake_case")]
     enum Kind {
         Plain,
-        Full(Inner),
+        Full(Box<Inner>),
     }
 
     fn paths(document: Value) -> Vec<String> {

@@ -79,6 +79,7 @@ impl Config {
 
 fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     let sidecar = raw.sidecar.map(|raw| issuers::sidecar(raw, problems));
+    let names_no_issuer = raw.issuers.is_empty();
     let issuers = issuers::issuers(raw.issuers, problems);
     let needs_sidecar = |issuer: &crate::token::Issuer| {
         matches!(issuer.keys, KeySource::Sidecar) || issuer.revocation == Revocation::Check
@@ -111,7 +112,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     };
     let routes = routes::routes(raw.routes, &defaults, problems);
     let wants_token = |route: &Route| route.policy.authentication != Authentication::Public;
-    if issuers.is_empty() && (routes.is_empty() || routes.iter().any(wants_token)) {
+    if names_no_issuer && !problems.has("issuers") && (routes.is_empty() || routes.iter().any(wants_token)) {
         problems.add("issuers", "must name at least one issuer: some route asks for a token");
     }
     Config {

@@ -1,1 +1,132 @@
+use serde_json::json;
 
+use super::*;
+use crate::testing::config;
+
+fn problems(document: Value) -> Vec<String> {
+    let mut problems: Vec<String> =
+        Config::from_value(document).err().unwrap_or_default().into_iter().map(|problem| problem.path).collect();
+    problems.sort();
+    problems
+}
+
+#[test]
+fn a_right_configuration_is_read() {
+    assert_eq!(problems(config()), Vec::<String>::new());
+    assert_eq!(problems(json!({"routes": [{"name": "all", "authentication": "public"}]})), Vec::<String>::new());
+}
+
+#[test]
+fn every_wrong_field_is_named_with_its_path() {
+    let mut document = config();
+    document["sidecar"]["timeout"] = json!("soon");
+    document["issuers"][0]["leeway"] = json!("1h");
+    document["issuers"][0]["algorithms"] = json!(["none"]);
+    document["routes"][2]["scopes"] = json!({"all": ["read", "re ad"]});
+    document["routes"][3]["match"]["path"] = json!({"exact": "/a", "prefix": "/b"});
+    document["routes"][4]["failure_mode"] = json!("open");
+    document["routes"][5]["name"] = json!("public");
+    document["routes"][6]["match"]["methods"] = json!(["get"]);
+    document["routes"][7]["cors"]["allow_origins"] = json!(["app.example"]);
+    document["security_headers"] = json!({"x_frame_options": "DENY\r\nx: y", "referrer_policy": true});
+    document["limits"] = json!({"max_token_bytes": 7, "cache_entries": -1});
+    document["colour"] = json!("blue");
+    assert_eq!(
+        problems(document),
+        [
+            "colour",
+            "issuers[0].algorithms[0]",
+            "issuers[0].leeway",
+            "limits.cache_entries",
+            "limits.max_token_bytes",
+            "routes[2].scopes.all[1]",
+            "routes[3].match.path",
+            "routes[4].failure_mode",
+            "routes[5].name",
+            "routes[6].match.methods[0]",
+            "routes[7].cors.allow_origins[0]",
+            "security_headers.referrer_policy",
+            "security_headers.x_frame_options",
+            "sidecar.timeout",
+        ]
+    );
+}
+
+#[test]
+fn what_is_required_is_missed() {
+    assert_eq!(problems(json!({})), ["issuers"]);
+    let issuer = json!({"issuers": [{}]});
+    assert_eq!(problems(issuer), ["issuers[0].issuer", "issuers[0].jwks"]);
+    assert_eq!(problems(json!({"issuers": [{"issuer": "a", "jwks": "sidecar"}]})), ["sidecar"]);
+    assert_eq!(
+        problems(json!({"sidecar": {}, "routes": [{"authentication": "public"}]})),
+        ["routes[0].name", "sidecar.cluster"]
+    );
+}
+
+#[test]
+fn inline_keys_are_judged_one_by_one() {
+    let mut key = crate::testing::jwk(1, "a");
+    key["use"] = json!("enc");
+    let set = |keys: Value| json!({"issuers": [{"issuer": "a", "jwks": {"inline": {"keys": keys}}}]});
+    assert_eq!(problems(set(json!([crate::testing::jwk(1, "a"), key]))), ["issuers[0].jwks.inline.keys[1].use"]);
+    assert_eq!(problems(set(json!([]))), ["issuers[0].jwks.inline.keys"]);
+}
+
+#[test]
+fn rules_that_contradict_themselves_or_could_never_match_are_refused() {
+    let with = |route: Value| {
+        let mut document = config();
+        document["routes"] = json!([route]);
+        problems(document)
+    };
+    assert_eq!(
+        with(json!({"name": "a", "authentication": "public", "require_session": true})),
+        ["routes[0].authentication"]
+    );
+    for path in ["admin", "/a%20b", "/a//b", "/a/../b", "/a;b", "/a?b", "/a\\b"] {
+        assert_eq!(
+            with(json!({"name": "a", "match": {"path": {"prefix": path}}})),
+            ["routes[0].match.path.prefix"],
+            "{path}"
+        );
+    }
+    assert_eq!(
+        with(json!({"name": "a", "match": {"path": {"template": "/a{id}"}}})),
+        ["routes[0].match.path.template"]
+    );
+    assert_eq!(with(json!({"name": "a", "match": {"path": {"regex": "("}}})), ["routes[0].match.path.regex"]);
+    assert_eq!(with(json!({"name": "a", "scopes": {}})), ["routes[0].scopes"]);
+    assert_eq!(with(json!({"name": "default"})), ["routes[0].name"]);
+}
+
+#[test]
+fn trusted_header_names_cannot_be_ones_that_mean_something_else() {
+    for name in ["authorization", "x-forwarded-for", "x-envoy-original-path", ":path", "x user", "host"] {
+        let mut document = config();
+        document["upstream_headers"] = json!({"user_id": name});
+        assert_eq!(problems(document), ["upstream_headers.user_id"], "{name}");
+    }
+}
+
+#[test]
+fn a_route_overrides_single_security_headers() {
+    let mut document = config();
+    document["security_headers"] = json!({"permissions_policy": {"value": "camera=()", "mode": "set_if_missing"}});
+    document["routes"][0]["security_headers"] =
+        json!({"x_frame_options": "SAMEORIGIN", "content_security_policy": false});
+    let config = Config::from_value(document).unwrap();
+    let request = crate::testing::request("GET", "/public", &[]);
+    let headers = &config.routes.find(&request).unwrap().policy.security_headers.set;
+    let value = |name: &str| headers.iter().find(|header| header.name == name).map(|header| header.value.as_str());
+    assert_eq!(value("x-frame-options"), Some("SAMEORIGIN"));
+    assert_eq!(value("content-security-policy"), None);
+    assert_eq!(value("permissions-policy"), Some("camera=()"));
+    assert_eq!(value("x-content-type-options"), Some("nosniff"));
+}
+
+#[test]
+fn what_is_no_json_is_said_to_be_none() {
+    assert_eq!(Config::from_json(b"{").unwrap_err().first().unwrap().path, ".");
+    assert_eq!(Config::from_json(b"[]").unwrap_err().len(), 1);
+}

@@ -232,3 +232,6 @@ fn okp_key(jwk: &Jwk) -> Result<Material, KeyProblem> {
     }
     Ok(Material::Ed25519(key))
 }
+
+#[cfg(test)]
+mod tests;

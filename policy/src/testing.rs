@@ -1,0 +1,147 @@
+//! Keys, tokens and a worker for tests.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
+use serde_json::{Value, json};
+use session_gate_protocol::{CheckReply, CheckVerdict, UnixSeconds};
+
+use crate::{
+    call::{Call, CallReply},
+    config::Config,
+    denial::Reply,
+    headers::{HeaderChange, Headers},
+    jose::NoHostCrypto,
+    metric::Counter,
+    request::{Effect, Event},
+    worker::{RequestId, Worker},
+};
+
+pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+pub(crate) const SESSION: &str = "K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+
+/// An ES256 key pair made from one byte.
+pub(crate) fn signing_key(seed: u8) -> SigningKey {
+    SigningKey::from_slice(&[seed; 32]).unwrap()
+}
+
+pub(crate) fn jwk(seed: u8, kid: &str) -> Value {
+    let point = signing_key(seed).verifying_key().to_sec1_point(false);
+    let coordinate = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    json!({
+        "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid,
+        "x": coordinate(point.x().unwrap()), "y": coordinate(point.y().unwrap()),
+    })
+}
+
+pub(crate) fn sign(seed: u8, header: &Value, payload: &Value) -> String {
+    let input =
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(payload.to_string()));
+    let signature: Signature = signing_key(seed).sign(input.as_bytes());
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+}
+
+/// The claims of a token of the sidecar's that is good at [`NOW`].
+pub(crate) fn claims() -> Value {
+    json!({
+        "iss": "session-gate", "sub": "alice", "aud": "session-gate", "jti": "t1", "sid": SESSION,
+        "iat": NOW.0, "nbf": NOW.0, "exp": NOW.0 + 3600, "scope": "read",
+    })
+}
+
+pub(crate) fn token_with(change: impl FnOnce(&mut Value)) -> String {
+    let mut payload = claims();
+    change(&mut payload);
+    sign(1, &json!({"alg": "ES256", "kid": "k1", "typ": "at+jwt"}), &payload)
+}
+
+pub(crate) fn token() -> String {
+    token_with(|_| {})
+}
+
+pub(crate) fn config() -> Value {
+    json!({
+        "sidecar": {"cluster": "sidecar", "credential": "filter-credential"},
+        "issuers": [{"issuer": "session-gate", "audiences": ["session-gate"], "jwks": "sidecar"}],
+        "routes": [
+            {"name": "public", "match": {"path": {"prefix": "/public"}}, "authentication": "public"},
+            {"name": "optional", "match": {"path": {"prefix": "/optional"}}, "authentication": "optional"},
+            {"name": "write", "match": {"path": {"prefix": "/orders"}, "methods": ["POST"]}, "scopes": {"all": ["write"]}},
+            {"name": "session", "match": {"path": {"exact": "/session"}}, "require_session": true},
+            {"name": "open", "match": {"path": {"exact": "/open"}}, "failure_mode": "allow"},
+            {"name": "second", "match": {"path": {"exact": "/2fa"}}, "accept_pending_2fa": true},
+            {"name": "query", "match": {"path": {"exact": "/query"}}, "token_query_parameter": "access_token"},
+            {"name": "cors", "match": {"path": {"exact": "/cors"}}, "cors": {"allow_origins": ["https://spa.example"]}},
+        ],
+    })
+}
+
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Headers {
+    let pseudo = [(":method", method), (":path", path), (":authority", "app.example"), (":scheme", "https")];
+    pseudo.into_iter().chain(headers.iter().copied()).collect()
+}
+
+pub(crate) fn bearer(token: &str) -> (&'static str, String) {
+    ("authorization", format!("Bearer {token}"))
+}
+
+pub(crate) fn verdict(verdict: CheckVerdict) -> Event {
+    let body = serde_json::to_vec(&CheckReply { verdict }).unwrap();
+    Event::Check(CallReply { status: Some(200), body })
+}
+
+/// What a step has led to, sorted.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) call: Option<Call>,
+    pub(crate) forwarded: Option<Vec<HeaderChange>>,
+    pub(crate) reply: Option<Reply>,
+    pub(crate) answer: Option<Vec<HeaderChange>>,
+    pub(crate) counted: Vec<Counter>,
+    pub(crate) described: Vec<String>,
+}
+
+impl From<Vec<Effect>> for Outcome {
+    fn from(effects: Vec<Effect>) -> Self {
+        let mut outcome = Self::default();
+        for effect in effects {
+            match effect {
+                Effect::Call(call) => outcome.call = Some(call),
+                Effect::ChangeAnswer(changes) => outcome.answer = Some(changes),
+                Effect::Count(counter) => outcome.counted.push(counter),
+                Effect::Describe(text) => outcome.described.push(text),
+                Effect::Forward(_, changes) => outcome.forwarded = Some(changes),
+                Effect::Reply(reply) => outcome.reply = Some(reply),
+            }
+        }
+        outcome
+    }
+}
+
+impl Outcome {
+    pub(crate) fn code(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.reply.as_ref()?.body).ok()?;
+        Some(body["code"].as_str()?.to_owned())
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.forwarded.is_none() && self.reply.is_none()
+    }
+}
+
+/// A worker whose keys have come.
+pub(crate) fn worker_with(config: Value) -> Worker {
+    let mut worker = Worker::new(Config::from_value(config).unwrap());
+    give_keys(&mut worker, &json!({"keys": [jwk(1, "k1")]}), NOW);
+    worker
+}
+
+pub(crate) fn give_keys(worker: &mut Worker, set: &Value, now: UnixSeconds) -> Vec<(RequestId, Outcome)> {
+    assert!(worker.on_tick(now).is_some(), "no fetch is due");
+    let reply = CallReply { status: Some(200), body: set.to_string().into_bytes() };
+    let (_, woken) = worker.on_keys(&reply, now, &NoHostCrypto);
+    woken.into_iter().map(|(id, effects)| (id, effects.into())).collect()
+}
+
+pub(crate) fn step(worker: &mut Worker, id: RequestId, event: Event) -> Outcome {
+    worker.on_request(id, event, NOW, &NoHostCrypto).into()
+}

@@ -1,0 +1,375 @@
+use serde_json::json;
+use session_gate_protocol::{AllowReason, CheckVerdict};
+
+use super::*;
+use crate::{
+    headers::{HeaderChange, Headers},
+    jose::NoHostCrypto,
+    testing::{
+        NOW, Outcome, SESSION, bearer, claims, config, give_keys, jwk, request, sign, step, token, token_with, verdict,
+        worker_with,
+    },
+};
+
+fn call(worker: &mut Worker, method: &str, path: &str, token: &str) -> Outcome {
+    let (name, value) = bearer(token);
+    step(worker, 1, Event::Request(request(method, path, &[(name, &value)])))
+}
+
+/// Sends a token to `/` and has the store say that it is live.
+fn admitted(worker: &mut Worker, token: &str) -> Outcome {
+    let first = call(worker, "GET", "/", token);
+    if !first.is_held() {
+        return first;
+    }
+    step(worker, 1, verdict(CheckVerdict::Live))
+}
+
+fn code(worker: &mut Worker, token: &str) -> String {
+    let outcome = admitted(worker, token);
+    worker.forget(1);
+    outcome.code().unwrap_or_else(|| "forwarded".to_owned())
+}
+
+fn set<'a>(changes: &'a [HeaderChange], wanted: &str) -> Option<&'a [u8]> {
+    changes.iter().find_map(|change| match change {
+        HeaderChange::Set(name, value) if name == wanted => Some(value.as_slice()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_good_token_of_a_live_session_passes_with_its_identity() {
+    let mut worker = worker_with(config());
+    let held = call(&mut worker, "GET", "/", &token());
+    let asked = held.call.expect("the store is asked");
+    assert_eq!(asked.cluster, "sidecar");
+    assert!(asked.headers.contains(&("authorization", "Bearer filter-credential".to_owned())));
+    let question: serde_json::Value = serde_json::from_slice(&asked.body.unwrap()).unwrap();
+    assert_eq!(question, json!({"user_id": "alice", "session_id": SESSION, "token_id": "t1"}));
+
+    let passed = step(&mut worker, 1, verdict(CheckVerdict::Live));
+    let changes = passed.forwarded.unwrap();
+    assert_eq!(set(&changes, "x-user-id"), Some(&b"alice"[..]));
+    assert_eq!(set(&changes, "x-session-id"), Some(SESSION.as_bytes()));
+    assert_eq!(set(&changes, "x-scopes"), Some(&b"read"[..]));
+    assert_eq!(set(&changes, "x-token-id"), Some(&b"t1"[..]));
+    assert_eq!(passed.described, ["decision=allow reason=token rule=default"]);
+    assert!(passed.counted.contains(&Counter::Allow(AllowReason::Token)));
+}
+
+#[test]
+fn each_verdict_but_live_refuses_with_its_reason() {
+    for (said, expected) in [
+        (CheckVerdict::SessionExpired, "session_expired"),
+        (CheckVerdict::SessionPending2fa, "session_pending_2fa"),
+        (CheckVerdict::SessionSuspended, "session_suspended"),
+        (CheckVerdict::SessionTerminated, "session_terminated"),
+        (CheckVerdict::SessionUnknown, "session_unknown"),
+        (CheckVerdict::TokenRevoked, "token_revoked"),
+    ] {
+        let mut worker = worker_with(config());
+        call(&mut worker, "GET", "/", &token());
+        assert_eq!(step(&mut worker, 1, verdict(said)).code().as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn a_pending_second_factor_is_served_only_where_the_route_says_so() {
+    let mut worker = worker_with(config());
+    call(&mut worker, "GET", "/2fa", &token());
+    assert!(step(&mut worker, 1, verdict(CheckVerdict::SessionPending2fa)).forwarded.is_some());
+    call(&mut worker, "GET", "/2fa", &token());
+    assert!(step(&mut worker, 1, verdict(CheckVerdict::SessionSuspended)).reply.is_none(), "settled already");
+}
+
+#[test]
+fn tokens_are_refused_each_for_its_reason() {
+    let mut worker = worker_with(config());
+    assert_eq!(code(&mut worker, &token()), "forwarded");
+    let header = json!({"alg": "ES256", "kid": "k1"});
+    let cases = [
+        ("forged", sign(2, &header, &claims()), "token_signature_invalid"),
+        ("alg none", sign(1, &json!({"alg": "none", "kid": "k1"}), &claims()), "token_algorithm_refused"),
+        ("another alg", sign(1, &json!({"alg": "HS256", "kid": "k1"}), &claims()), "token_algorithm_refused"),
+        ("nested", sign(1, &json!({"alg": "ES256", "kid": "k1", "cty": "JWT"}), &claims()), "token_type_refused"),
+        ("expired", token_with(|c| c["exp"] = json!(NOW.0)), "token_expired"),
+        ("exp 0", token_with(|c| c["exp"] = json!(0)), "token_expired"),
+        ("exp negative", token_with(|c| c["exp"] = json!(-1)), "token_expired"),
+        ("exp just past", token_with(|c| c["exp"] = json!(NOW.0 as f64 - 0.5)), "token_expired"),
+        ("exp text", token_with(|c| c["exp"] = json!((NOW.0 + 60).to_string())), "token_malformed"),
+        ("no exp", token_with(|c| _ = c.as_object_mut().unwrap().remove("exp")), "token_claim_unusable"),
+        ("not yet", token_with(|c| c["nbf"] = json!(NOW.0 + 1)), "token_not_yet_valid"),
+        ("nbf fraction", token_with(|c| c["nbf"] = json!(NOW.0 as f64 + 0.5)), "token_not_yet_valid"),
+        ("issuer", token_with(|c| c["iss"] = json!("other")), "token_issuer_unknown"),
+        ("no issuer", token_with(|c| _ = c.as_object_mut().unwrap().remove("iss")), "token_issuer_unknown"),
+        ("audience", token_with(|c| c["aud"] = json!(["other", "Session-Gate"])), "token_audience_refused"),
+        ("no audience", token_with(|c| _ = c.as_object_mut().unwrap().remove("aud")), "token_audience_refused"),
+        ("no jti", token_with(|c| _ = c.as_object_mut().unwrap().remove("jti")), "token_claim_unusable"),
+        ("sid", token_with(|c| c["sid"] = json!("not-ours")), "token_claim_unusable"),
+        ("sub", token_with(|c| c["sub"] = json!("a\r\nx-user-id: root")), "token_claim_unusable"),
+        ("oversize", token_with(|c| c["pad"] = json!("x".repeat(9000))), "token_too_large"),
+        ("nothing", "x".to_owned(), "token_malformed"),
+    ];
+    for (what, token, expected) in cases {
+        assert_eq!(code(&mut worker, &token), expected, "{what}");
+    }
+}
+
+#[test]
+fn time_claims_hold_to_the_second_on_each_side_of_the_leeway() {
+    let mut document = config();
+    document["issuers"][0]["leeway"] = json!("10s");
+    let mut worker = worker_with(document);
+    assert_eq!(code(&mut worker, &token_with(|c| c["exp"] = json!(NOW.0 - 9))), "forwarded");
+    assert_eq!(code(&mut worker, &token_with(|c| c["exp"] = json!(NOW.0 - 10))), "token_expired");
+    assert_eq!(code(&mut worker, &token_with(|c| c["nbf"] = json!(NOW.0 + 10))), "forwarded");
+    assert_eq!(code(&mut worker, &token_with(|c| c["nbf"] = json!(NOW.0 + 11))), "token_not_yet_valid");
+}
+
+#[test]
+fn a_remembered_token_still_expires() {
+    let mut worker = worker_with(config());
+    let token = token_with(|c| c["exp"] = json!(NOW.0 + 5));
+    admitted(&mut worker, &token);
+    worker.forget(1);
+    let (name, value) = bearer(&token);
+    let event = Event::Request(request("GET", "/", &[(name, &value)]));
+    let later: Outcome = worker.on_request(1, event, UnixSeconds(NOW.0 + 5), &NoHostCrypto).into();
+    assert_eq!(later.code().as_deref(), Some("token_expired"));
+}
+
+#[test]
+fn scopes_and_sessions_that_a_route_asks_for() {
+    let mut worker = worker_with(config());
+    let refused = call(&mut worker, "POST", "/orders/1", &token());
+    assert_eq!(refused.code().as_deref(), Some("scope_insufficient"));
+    worker.forget(1);
+    let without_session = token_with(|c| _ = c.as_object_mut().unwrap().remove("sid"));
+    assert_eq!(call(&mut worker, "GET", "/session", &without_session).code().as_deref(), Some("session_missing"));
+    worker.forget(1);
+    assert!(call(&mut worker, "GET", "/", &without_session).call.is_some(), "the blacklist is asked all the same");
+}
+
+#[test]
+fn public_and_optional_routes() {
+    let mut worker = worker_with(config());
+    let dirty = [("x-user-id", "root"), ("x_session_id", "s"), ("cookie", "a=1; __Host-session-gate=rubbish")];
+    let passed = step(&mut worker, 1, Event::Request(request("GET", "/public/x", &dirty))).forwarded.unwrap();
+    assert_eq!(
+        passed,
+        [
+            HeaderChange::Remove("x-user-id".to_owned()),
+            HeaderChange::Remove("x_session_id".to_owned()),
+            HeaderChange::set("cookie", "a=1"),
+        ]
+    );
+    let anonymous = step(&mut worker, 2, Event::Request(request("GET", "/optional", &[])));
+    assert_eq!(anonymous.described, ["decision=allow reason=anonymous rule=optional"]);
+    let wrong = [("authorization", "Bearer rubbish")];
+    let refused = step(&mut worker, 3, Event::Request(request("GET", "/optional", &wrong)));
+    assert_eq!(refused.code().as_deref(), Some("token_malformed"));
+}
+
+#[test]
+fn a_cookie_passes_the_csrf_check_only_from_our_own_pages() {
+    let mut worker = worker_with(config());
+    let cookie = format!("__Host-session-gate={}", token());
+    let send = |worker: &mut Worker, extra: (&str, &str)| {
+        let outcome = step(worker, 1, Event::Request(request("POST", "/", &[("cookie", &cookie), extra])));
+        worker.forget(1);
+        outcome
+    };
+    assert_eq!(send(&mut worker, ("sec-fetch-site", "cross-site")).code().as_deref(), Some("csrf_refused"));
+    assert!(send(&mut worker, ("sec-fetch-site", "same-origin")).call.is_some());
+    // An Authorization header no page of another site can set.
+    assert!(call(&mut worker, "POST", "/", &token()).call.is_some());
+}
+
+#[test]
+fn a_query_token_is_taken_only_where_the_route_says_so_and_taken_out() {
+    let mut worker = worker_with(config());
+    let target = format!("/query?a=1&access_token={}", token());
+    step(&mut worker, 1, Event::Request(request("GET", &target, &[])));
+    let passed = step(&mut worker, 1, verdict(CheckVerdict::Live)).forwarded.unwrap();
+    assert_eq!(set(&passed, ":path"), Some(&b"/query?a=1"[..]));
+    let elsewhere = format!("/?access_token={}", token());
+    let refused = step(&mut worker, 2, Event::Request(request("GET", &elsewhere, &[])));
+    assert_eq!(refused.code().as_deref(), Some("credential_missing"));
+}
+
+#[test]
+fn a_store_that_says_nothing_ends_in_the_routes_failure_mode() {
+    let rubbish = [
+        CallReply::failed(),
+        CallReply { status: Some(500), body: br#"{"verdict":"live"}"#.to_vec() },
+        CallReply { status: Some(200), body: b"<html>".to_vec() },
+        CallReply { status: Some(200), body: br#"{"verdict":"fine"}"#.to_vec() },
+        CallReply { status: Some(200), body: br#"{"verdict":"live","more":1}"#.to_vec() },
+    ];
+    for reply in rubbish {
+        let mut worker = worker_with(config());
+        call(&mut worker, "GET", "/", &token());
+        let refused = step(&mut worker, 1, Event::Check(reply.clone()));
+        assert_eq!(refused.code().as_deref(), Some("store_unavailable"), "{reply:?}");
+        assert_eq!(refused.reply.unwrap().status, 503);
+        worker.forget(1);
+        call(&mut worker, "GET", "/open", &token());
+        let passed = step(&mut worker, 1, Event::Check(reply));
+        assert_eq!(passed.described, ["decision=allow reason=failure_mode rule=open"]);
+    }
+}
+
+#[test]
+fn a_failure_mode_of_allow_never_helps_a_wrong_token() {
+    let mut worker = worker_with(config());
+    let forged = sign(2, &json!({"alg": "ES256", "kid": "k1"}), &claims());
+    assert_eq!(call(&mut worker, "GET", "/open", &forged).code().as_deref(), Some("token_signature_invalid"));
+}
+
+#[test]
+fn late_and_repeated_events_change_nothing() {
+    let mut worker = worker_with(config());
+    call(&mut worker, "GET", "/", &token());
+    assert!(step(&mut worker, 1, Event::Keys).is_held());
+    assert!(step(&mut worker, 1, verdict(CheckVerdict::SessionTerminated)).reply.is_some());
+    let late = step(&mut worker, 1, verdict(CheckVerdict::Live));
+    assert!(late.is_held() && late.counted.is_empty(), "a second verdict must not let a refused request through");
+}
+
+#[test]
+fn a_request_that_comes_before_the_keys_waits_for_them() {
+    let mut worker = Worker::new(Config::from_value(config()).unwrap());
+    let held = call(&mut worker, "GET", "/", &token());
+    assert!(held.is_held() && held.call.is_none());
+    let woken = give_keys(&mut worker, &json!({"keys": [jwk(1, "k1")]}), NOW);
+    assert!(woken[0].0 == 1 && woken[0].1.call.is_some(), "verified, it goes on to the store");
+}
+
+#[test]
+fn without_keys_tokens_are_answered_503_and_the_fetch_is_tried_again() {
+    let mut worker = Worker::new(Config::from_value(config()).unwrap());
+    call(&mut worker, "GET", "/", &token());
+    assert!(worker.on_tick(NOW).is_some());
+    assert!(worker.on_tick(NOW).is_none(), "one fetch at a time");
+    let (counter, woken) = worker.on_keys(&CallReply::failed(), NOW, &NoHostCrypto);
+    assert_eq!(counter, Counter::Keys(CallOutcome::Failed));
+    let refused: Outcome = woken.into_iter().next().unwrap().1.into();
+    assert_eq!(refused.code().as_deref(), Some("keys_unavailable"));
+    worker.forget(1);
+    assert_eq!(call(&mut worker, "GET", "/", &token()).code().as_deref(), Some("keys_unavailable"));
+    assert!(worker.on_tick(NOW).is_none() && worker.on_tick(UnixSeconds(NOW.0 + 1)).is_some());
+}
+
+#[test]
+fn an_unknown_key_has_the_keys_fetched_again_but_not_for_every_request() {
+    let mut worker = worker_with(config());
+    let rotated = sign(3, &json!({"alg": "ES256", "kid": "k2"}), &claims());
+    assert_eq!(
+        call(&mut worker, "GET", "/", &rotated).code().as_deref(),
+        Some("token_key_unknown"),
+        "fetched just now"
+    );
+    worker.forget(1);
+    let later = UnixSeconds(NOW.0 + 5);
+    let (name, value) = bearer(&rotated);
+    let ask = |worker: &mut Worker| -> Outcome {
+        let event = Event::Request(request("GET", "/", &[(name, &value)]));
+        worker.on_request(1, event, later, &NoHostCrypto).into()
+    };
+    assert!(ask(&mut worker).is_held());
+    let woken = give_keys(&mut worker, &json!({"keys": [jwk(1, "k1"), jwk(3, "k2")]}), later);
+    assert!(woken[0].1.call.is_some());
+}
+
+#[test]
+fn the_last_good_keys_stay_when_a_fetch_fails_or_brings_rubbish() {
+    for body in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"EC"}]}"#, "rubbish"] {
+        let mut worker = worker_with(config());
+        assert!(worker.on_tick(UnixSeconds(NOW.0 + 60)).is_some());
+        let reply = CallReply { status: Some(200), body: body.as_bytes().to_vec() };
+        assert_eq!(worker.on_keys(&reply, NOW, &NoHostCrypto).0, Counter::Keys(CallOutcome::Failed));
+        assert_eq!(code(&mut worker, &token()), "forwarded", "{body}");
+    }
+}
+
+#[test]
+fn a_key_that_was_withdrawn_takes_its_remembered_tokens_along() {
+    let mut worker = worker_with(config());
+    assert_eq!(code(&mut worker, &token()), "forwarded");
+    give_keys(&mut worker, &json!({"keys": [jwk(3, "k2")]}), UnixSeconds(NOW.0 + 60));
+    assert_eq!(code(&mut worker, &token()), "token_key_unknown");
+}
+
+#[test]
+fn no_more_requests_wait_than_the_limit_and_those_that_leave_make_room() {
+    let mut document = config();
+    document["limits"] = json!({"max_held_requests": 1});
+    let mut worker = worker_with(document);
+    let (name, value) = bearer(&token());
+    let send = |worker: &mut Worker, id| step(worker, id, Event::Request(request("GET", "/", &[(name, &value)])));
+    assert!(send(&mut worker, 1).call.is_some());
+    let refused = send(&mut worker, 2);
+    assert_eq!(refused.code().as_deref(), Some("overloaded"));
+    worker.forget(1);
+    assert!(send(&mut worker, 3).call.is_some());
+}
+
+#[test]
+fn answers_get_security_headers_whoever_made_them() {
+    let mut worker = worker_with(config());
+    let answer = || Event::Answer(Headers::from_iter([(":status", "200"), ("server", "upstream")]));
+    step(&mut worker, 1, Event::Request(request("GET", "/public", &[])));
+    let changes = step(&mut worker, 1, answer()).answer.unwrap();
+    assert!(changes.contains(&HeaderChange::Remove("server".to_owned())));
+    assert_eq!(set(&changes, "x-content-type-options"), Some(&b"nosniff"[..]));
+    assert!(set(&changes, "strict-transport-security").is_some());
+    // To a request that was never seen: Envoy's own answer, its scheme unknown.
+    let changes = step(&mut worker, 9, answer()).answer.unwrap();
+    assert!(set(&changes, "x-frame-options").is_some() && set(&changes, "strict-transport-security").is_none());
+    // To a request that is still held: Envoy gave up waiting.
+    call(&mut worker, "GET", "/", &token());
+    assert!(step(&mut worker, 1, answer()).answer.is_some());
+    assert!(step(&mut worker, 1, verdict(CheckVerdict::Live)).forwarded.is_none());
+}
+
+#[test]
+fn a_preflight_passes_where_the_route_has_cors_and_a_denial_can_be_read() {
+    let mut worker = worker_with(config());
+    let origin = ("origin", "https://spa.example");
+    let preflight = [origin, ("access-control-request-method", "POST")];
+    assert!(step(&mut worker, 1, Event::Request(request("OPTIONS", "/cors", &preflight))).forwarded.is_some());
+    let elsewhere = step(&mut worker, 2, Event::Request(request("OPTIONS", "/", &preflight)));
+    assert_eq!(elsewhere.code().as_deref(), Some("credential_missing"));
+    let denied = step(&mut worker, 3, Event::Request(request("GET", "/cors", &[origin]))).reply.unwrap();
+    assert!(denied.headers.contains(&("access-control-allow-origin".to_owned(), "https://spa.example".to_owned())));
+}
+
+#[test]
+fn https_is_required_where_told() {
+    let mut document = config();
+    document["require_https"] = json!(true);
+    let mut worker = worker_with(document);
+    let by_http = request("GET", "/public", &[("x-forwarded-proto", "http")]);
+    assert_eq!(step(&mut worker, 1, Event::Request(by_http)).code().as_deref(), Some("https_required"));
+    let by_https = request("GET", "/public", &[("x-forwarded-proto", "https")]);
+    assert!(step(&mut worker, 2, Event::Request(by_https)).forwarded.is_some());
+}
+
+#[test]
+fn an_issuer_with_inline_keys_needs_no_sidecar() {
+    let mut worker = Worker::new(
+        Config::from_value(json!({
+            "issuers": [{"issuer": "idp", "audiences": ["app"], "jwks": {"inline": {"keys": [jwk(4, "idp-1")]}}}],
+            "routes": [{"name": "session", "match": {"path": {"exact": "/session"}}, "require_session": true}],
+        }))
+        .unwrap(),
+    );
+    let foreign = json!({"iss": "idp", "aud": "app", "sub": "bob", "exp": NOW.0 + 60, "sid": "of-their-own"});
+    let token = sign(4, &json!({"alg": "ES256", "kid": "idp-1"}), &foreign);
+    let passed = call(&mut worker, "GET", "/", &token).forwarded.unwrap();
+    assert_eq!(set(&passed, "x-user-id"), Some(&b"bob"[..]));
+    worker.forget(1);
+    assert_eq!(call(&mut worker, "GET", "/session", &token).code().as_deref(), Some("session_missing"));
+    assert!(worker.on_tick(NOW).is_none(), "no keys to fetch");
+}
