@@ -3,9 +3,14 @@
 //! One [`Store`] trait, two implementations, one suite that both pass. Each method is one atomic
 //! step: whoever calls two methods in a row must expect anything to happen in between.
 
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
 pub mod memory;
 mod patch;
+pub mod redis;
 mod settings;
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_redis;
 
 use std::time::Duration;
 

@@ -1,0 +1,148 @@
+//! Promises on the question that filters ask.
+
+use serde_json::json;
+use session_gate_protocol::{CheckRequest, CheckVerdict, SessionStatus};
+
+use super::{
+    Harness, SETTINGS, Store, check, check_token, create, get, id, now, patch, plain, secs, token, update, user,
+};
+
+/// The protocol's one table says which.
+pub async fn each_status_has_its_verdict<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let alice = user("alice");
+    let mut new = plain(&alice, 1);
+    new.session.pending_2fa = true;
+    let session = create(harness.store(), new).await;
+    let id = &session.session_id;
+    assert_eq!(check(harness.store(), &alice, id).await, CheckVerdict::SessionPending2fa);
+    for status in [SessionStatus::Active, SessionStatus::Suspended, SessionStatus::Terminated] {
+        harness.store().update_session(id, &patch(json!({ "status": status })), None).await.unwrap();
+        assert_eq!(check(harness.store(), &alice, id).await, status.verdict());
+    }
+}
+
+/// And not longer: the blacklist does not grow for ever.
+pub async fn a_revoked_token_is_refused_until_it_has_expired<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    assert_eq!(check_token(store, &alice, &token("t")).await, CheckVerdict::Live);
+    let now = now(store).await;
+    store.revoke_token(&alice, &token("t"), now.after(secs(400))).await.unwrap();
+    assert_eq!(check_token(store, &alice, &token("t")).await, CheckVerdict::TokenRevoked);
+    assert_eq!(check_token(store, &alice, &token("T")).await, CheckVerdict::Live);
+    harness.pass(secs(300)).await;
+    assert_eq!(check_token(store, &alice, &token("t")).await, CheckVerdict::TokenRevoked);
+    harness.pass(secs(100)).await;
+    assert_eq!(check_token(store, &alice, &token("t")).await, CheckVerdict::Live);
+    store.revoke_token(&alice, &token("past"), now).await.unwrap();
+    assert_eq!(check_token(store, &alice, &token("past")).await, CheckVerdict::Live, "it has expired before");
+}
+
+/// The later moment holds.
+pub async fn revoking_never_shortens<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    let now = now(store).await;
+    store.revoke_token(&alice, &token("t"), now.after(secs(900))).await.unwrap();
+    for earlier in [now.after(secs(300)), now, now.before(secs(1))] {
+        store.revoke_token(&alice, &token("t"), earlier).await.unwrap();
+    }
+    harness.pass(secs(600)).await;
+    assert_eq!(check_token(store, &alice, &token("t")).await, CheckVerdict::TokenRevoked);
+}
+
+/// In this direction too.
+pub async fn revoking_can_lengthen<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    let now = now(store).await;
+    store.revoke_token(&alice, &token("t"), now.after(secs(300))).await.unwrap();
+    store.revoke_token(&alice, &token("t"), now.after(secs(900))).await.unwrap();
+    harness.pass(secs(600)).await;
+    assert_eq!(check_token(store, &alice, &token("t")).await, CheckVerdict::TokenRevoked);
+    harness.pass(secs(300)).await;
+    assert_eq!(check_token(store, &alice, &token("t")).await, CheckVerdict::Live);
+}
+
+/// Whatever the session is.
+pub async fn revoked_wins_over_the_session<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    let expires_at = now(store).await.after(secs(900));
+    create(store, plain(&alice, 1)).await;
+    create(store, plain(&alice, 2)).await;
+    store.revoke_token(&alice, &token("token"), expires_at).await.unwrap();
+    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    for session in [id(&alice, 1), id(&alice, 2), id(&alice, 3), id(&user("bob"), 1)] {
+        assert_eq!(check(store, &alice, &session).await, CheckVerdict::TokenRevoked);
+    }
+}
+
+/// Never created is not live.
+pub async fn an_unknown_session_is_unknown<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let alice = user("alice");
+    assert_eq!(check(harness.store(), &alice, &id(&alice, 1)).await, CheckVerdict::SessionUnknown);
+}
+
+/// A token's `sid` counts only together with its `sub`; the session's activity is not touched.
+pub async fn another_users_session_is_unknown<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (alice, mallory) = (user("alice"), user("mallory"));
+    let session = create(harness.store(), plain(&alice, 1)).await;
+    harness.pass(secs(300)).await;
+    assert_eq!(check(harness.store(), &mallory, &session.session_id).await, CheckVerdict::SessionUnknown);
+    let read = get(harness.store(), &session.session_id).await;
+    assert_eq!(read.last_activity, read.created_at);
+}
+
+/// Two issuers may give out the same id.
+pub async fn a_token_id_belongs_to_its_user<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let expires_at = now(store).await.after(secs(900));
+    store.revoke_token(&user("alice"), &token("t"), expires_at).await.unwrap();
+    assert_eq!(check_token(store, &user("bob"), &token("t")).await, CheckVerdict::Live);
+    assert_eq!(check_token(store, &user("alice"), &token("t")).await, CheckVerdict::TokenRevoked);
+}
+
+/// Not with each request, and not never.
+pub async fn activity_is_noted_when_it_is_older_than_the_resolution<H: Harness>() {
+    let harness = H::start(super::StoreSettings { activity_resolution: secs(200), ..SETTINGS }).await;
+    let alice = user("alice");
+    let session = create(harness.store(), plain(&alice, 1)).await;
+    let noted_after = async || {
+        assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::Live);
+        let session = get(harness.store(), &session.session_id).await;
+        session.last_activity.since(session.created_at)
+    };
+    harness.pass(secs(100)).await;
+    assert_eq!(noted_after().await, secs(0));
+    harness.pass(secs(200)).await;
+    let noted = noted_after().await;
+    assert!(noted >= secs(300));
+    harness.pass(secs(100)).await;
+    assert_eq!(noted_after().await, noted);
+}
+
+/// An ETag stays good while the session is used; a token without a session touches none.
+pub async fn activity_is_no_change<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let alice = user("alice");
+    let session = create(harness.store(), plain(&alice, 1)).await;
+    harness.pass(secs(300)).await;
+    let request = CheckRequest { user_id: alice.clone(), session_id: None, token_id: token("token") };
+    harness.store().check(&request).await.unwrap();
+    let read = get(harness.store(), &session.session_id).await;
+    assert_eq!(read.last_activity, read.created_at);
+    check(harness.store(), &alice, &session.session_id).await;
+    let read = get(harness.store(), &session.session_id).await;
+    assert!(read.last_activity > read.created_at);
+    assert_eq!(read.version, 1);
+    assert_eq!(update(harness.store(), &session.session_id, json!({})).await.last_activity, read.last_activity);
+}

@@ -1,0 +1,210 @@
+//! Promises on how sessions end, and on what is known of them afterwards.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use session_gate_protocol::{CheckVerdict, SessionStatus};
+
+use super::{
+    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, get, id, idle_after, plain, secs, update, user,
+};
+use crate::store::Termination;
+
+/// From the moment that terminate returns.
+pub async fn a_terminated_session_is_dead_at_once<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let alice = user("alice");
+    let session = create(harness.store(), plain(&alice, 1)).await;
+    assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::Live);
+    let ended = harness.store().terminate_session(&session.session_id).await.unwrap();
+    assert_eq!(ended, Termination::Ended);
+    assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionTerminated);
+    let known = get(harness.store(), &session.session_id).await;
+    assert_eq!((known.status, known.version), (SessionStatus::Terminated, 2));
+}
+
+/// The first time counts.
+pub async fn terminating_again_changes_nothing<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let session = create(harness.store(), plain(&user("alice"), 1)).await;
+    harness.store().terminate_session(&session.session_id).await.unwrap();
+    let known = get(harness.store(), &session.session_id).await;
+    for _ in 0..2 {
+        let again = harness.store().terminate_session(&session.session_id).await.unwrap();
+        assert_eq!(again, Termination::AlreadyEnded);
+    }
+    assert_eq!(get(harness.store(), &session.session_id).await, known);
+}
+
+/// All of that user's, of whatever status, and of nobody else's.
+pub async fn terminating_all_leaves_none_live<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let (alice, bob) = (user("alice"), user("bob"));
+    for number in 0..5 {
+        create(store, plain(&alice, number)).await;
+    }
+    let bobs = create(store, plain(&bob, 1)).await;
+    update(store, &id(&alice, 1), json!({ "status": "suspended" })).await;
+    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    assert_eq!(store.terminate_user_sessions(&alice).await.unwrap(), 4);
+    for number in 0..5 {
+        assert_eq!(check(store, &alice, &id(&alice, number)).await, CheckVerdict::SessionTerminated);
+    }
+    assert_eq!(store.user_sessions(&alice).await.unwrap(), []);
+    assert_eq!(store.terminate_user_sessions(&alice).await.unwrap(), 0);
+    assert_eq!(store.user_sessions(&bob).await.unwrap(), [bobs]);
+}
+
+/// A session that is created meanwhile has either ended, or is listed and ends with the next call.
+pub async fn no_session_slips_through_while_all_are_terminated<H: Harness>() {
+    let harness = Arc::new(H::start(SETTINGS).await);
+    let alice = user("alice");
+    let created = (0..24).map(|number| {
+        let (harness, new) = (Arc::clone(&harness), plain(&alice, number));
+        tokio::spawn(async move {
+            create(harness.store(), new).await;
+            0
+        })
+    });
+    let ending = (0..6).map(|_| {
+        let (harness, alice) = (Arc::clone(&harness), alice.clone());
+        tokio::spawn(async move { harness.store().terminate_user_sessions(&alice).await.unwrap() })
+    });
+    // Mixed, so that they meet.
+    let mut tasks: Vec<_> = created.chain(ending).collect();
+    tasks.rotate_left(12);
+    let mut ended = 0;
+    for task in tasks {
+        ended += task.await.unwrap();
+    }
+    let listed = harness.store().user_sessions(&alice).await.unwrap();
+    assert_eq!(ended + listed.len() as u64, 24);
+    for number in 0..24 {
+        let live = check(harness.store(), &alice, &id(&alice, number)).await == CheckVerdict::Live;
+        assert_eq!(live, listed.iter().any(|session| session.session_id == id(&alice, number)));
+    }
+    assert_eq!(harness.store().terminate_user_sessions(&alice).await.unwrap(), listed.len() as u64);
+    for number in 0..24 {
+        let verdict = check(harness.store(), &alice, &id(&alice, number)).await;
+        assert_eq!(verdict, CheckVerdict::SessionTerminated);
+    }
+}
+
+/// Whatever its activity.
+pub async fn a_session_ends_at_its_time<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    let session = create(store, plain(&alice, 1)).await;
+    harness.pass(LIFETIME - secs(100)).await;
+    assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::Live);
+    harness.pass(secs(100)).await;
+    assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
+    assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
+    assert_eq!(store.terminate_session(&session.session_id).await.unwrap(), Termination::AlreadyEnded);
+    assert_eq!(store.terminate_user_sessions(&alice).await.unwrap(), 0);
+}
+
+/// Without a request for its idle time.
+pub async fn an_idle_session_ends<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    let session = create(store, idle_after(&alice, 1, 400)).await;
+    harness.pass(secs(300)).await;
+    assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Active, "reading it is no activity");
+    harness.pass(secs(100)).await;
+    assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
+    assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
+    assert_eq!(store.terminate_session(&session.session_id).await.unwrap(), Termination::AlreadyEnded);
+}
+
+/// Each request starts the idle time anew.
+pub async fn activity_keeps_a_session_from_being_idle<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    let session = create(store, idle_after(&alice, 1, 400)).await;
+    for _ in 0..3 {
+        harness.pass(secs(300)).await;
+        assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::Live);
+    }
+    harness.pass(secs(400)).await;
+    assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
+}
+
+/// A resolution beyond the idle timeout must not make a busy session look idle.
+pub async fn steady_use_is_not_idle_however_coarse_the_resolution<H: Harness>() {
+    let harness = H::start(StoreSettings { activity_resolution: secs(100_000), ..SETTINGS }).await;
+    let alice = user("alice");
+    let session = create(harness.store(), idle_after(&alice, 1, 200)).await;
+    for _ in 0..6 {
+        harness.pass(secs(60)).await;
+        assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::Live);
+    }
+}
+
+/// Its idle time runs on.
+pub async fn a_suspended_session_is_not_kept_alive_by_requests<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let alice = user("alice");
+    let session = create(harness.store(), idle_after(&alice, 1, 400)).await;
+    update(harness.store(), &session.session_id, json!({ "status": "suspended" })).await;
+    harness.pass(secs(300)).await;
+    assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionSuspended);
+    harness.pass(secs(100)).await;
+    assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionExpired);
+}
+
+/// Terminated, expired or idle: gone from the list, while suspended ones stay.
+pub async fn ended_sessions_are_not_listed<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    create(store, idle_after(&alice, 1, 100)).await;
+    create(store, plain(&alice, 2)).await;
+    let mut short = plain(&alice, 3);
+    short.duration = secs(100);
+    create(store, short).await;
+    create(store, plain(&alice, 4)).await;
+    update(store, &id(&alice, 4), json!({ "status": "suspended" })).await;
+    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    harness.pass(secs(100)).await;
+    let listed = store.user_sessions(&alice).await.unwrap();
+    let ids: Vec<_> = listed.into_iter().map(|session| session.session_id).collect();
+    assert_eq!(ids, [id(&alice, 4)]);
+}
+
+/// A late request is told what became of it; later there was never such a session.
+pub async fn an_expired_session_is_known_for_the_retention<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let alice = user("alice");
+    let session = create(harness.store(), plain(&alice, 1)).await;
+    harness.pass(LIFETIME + SETTINGS.retention - secs(500)).await;
+    assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionExpired);
+    harness.pass(secs(500)).await;
+    assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionUnknown);
+    assert_eq!(harness.store().session(&session.session_id).await.unwrap(), None);
+    assert_eq!(harness.store().terminate_session(&session.session_id).await.unwrap(), Termination::NotFound);
+}
+
+/// Counted from when it was terminated.
+pub async fn a_terminated_session_is_known_for_the_retention<H: Harness>() {
+    let harness = H::start(StoreSettings { retention: secs(400), ..SETTINGS }).await;
+    let alice = user("alice");
+    create(harness.store(), plain(&alice, 1)).await;
+    create(harness.store(), plain(&alice, 2)).await;
+    harness.store().terminate_session(&id(&alice, 1)).await.unwrap();
+    harness.store().terminate_user_sessions(&alice).await.unwrap();
+    harness.pass(secs(300)).await;
+    for number in [1, 2] {
+        let verdict = check(harness.store(), &alice, &id(&alice, number)).await;
+        assert_eq!(verdict, CheckVerdict::SessionTerminated);
+    }
+    harness.pass(secs(100)).await;
+    for number in [1, 2] {
+        assert_eq!(check(harness.store(), &alice, &id(&alice, number)).await, CheckVerdict::SessionUnknown);
+        assert_eq!(harness.store().session(&id(&alice, number)).await.unwrap(), None);
+    }
+}

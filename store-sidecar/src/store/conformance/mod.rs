@@ -1,0 +1,195 @@
+//! What every [`Store`] promises, each promise as a test over any store.
+//!
+//! A backend implements [`Harness`] and names it in one line, in its own crate or here:
+//!
+//! ```text
+//! store_sidecar::store_conformance!(MyHarness);
+//! ```
+//!
+//! Each test makes a store of its own, so they run in parallel.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a promise that is broken fails its test by panicking")]
+
+pub mod check;
+pub mod ending;
+pub mod patching;
+pub mod storing;
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use session_gate_protocol::{
+    CheckRequest, CheckVerdict, Metadata, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+};
+
+use super::{CreateSession, Store, StoreSettings, Update};
+
+/// A store under test, with a way to let its time pass.
+pub trait Harness: Send + Sync + Sized + 'static {
+    /// The store.
+    type Store: Store;
+
+    /// A store with nothing in it.
+    fn start(settings: StoreSettings) -> impl Future<Output = Self> + Send;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+
+    /// Lets at least `duration` pass by the store's clock, and little more.
+    fn pass(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// The settings of most tests. Lifetimes are long against what a slow machine takes for a test.
+pub const SETTINGS: StoreSettings = StoreSettings {
+    retention: Duration::from_secs(10_000),
+    activity_resolution: Duration::from_secs(60),
+    max_metadata_bytes: 1024,
+};
+
+/// How long the sessions of most tests live.
+pub const LIFETIME: Duration = Duration::from_secs(1_000);
+
+/// Makes a test of each promise, for a store that `$harness` starts.
+#[macro_export]
+macro_rules! store_conformance {
+    ($harness:ty) => {
+        $crate::store_conformance!(@tests $harness, storing: [
+            a_new_session_is_answered_as_it_is_stored,
+            a_session_may_start_without_its_second_factor,
+            an_id_is_given_out_once,
+            an_id_made_for_another_user_is_refused,
+            json_comes_back_as_it_went_in,
+            oversized_metadata_is_refused,
+            unusual_user_ids_are_kept_apart,
+            users_with_one_tag_are_kept_apart,
+            what_is_unknown_is_no_error,
+            the_longest_lifetimes_are_held,
+            the_list_is_newest_first,
+            health_names_the_store,
+        ]);
+        $crate::store_conformance!(@tests $harness, patching: [
+            a_patch_replaces_removes_and_leaves,
+            metadata_is_merged_at_every_depth,
+            a_null_empties_the_metadata,
+            an_update_of_another_version_is_refused,
+            of_concurrent_updates_of_one_version_one_wins,
+            concurrent_updates_lose_nothing,
+            the_status_changes_where_it_may,
+            a_patch_that_terminates_ends_the_session,
+            an_ended_session_is_not_changed,
+            oversized_metadata_changes_nothing,
+        ]);
+        $crate::store_conformance!(@tests $harness, ending: [
+            a_terminated_session_is_dead_at_once,
+            terminating_again_changes_nothing,
+            terminating_all_leaves_none_live,
+            no_session_slips_through_while_all_are_terminated,
+            a_session_ends_at_its_time,
+            an_idle_session_ends,
+            activity_keeps_a_session_from_being_idle,
+            steady_use_is_not_idle_however_coarse_the_resolution,
+            a_suspended_session_is_not_kept_alive_by_requests,
+            ended_sessions_are_not_listed,
+            an_expired_session_is_known_for_the_retention,
+            a_terminated_session_is_known_for_the_retention,
+        ]);
+        $crate::store_conformance!(@tests $harness, check: [
+            each_status_has_its_verdict,
+            a_revoked_token_is_refused_until_it_has_expired,
+            revoking_never_shortens,
+            revoking_can_lengthen,
+            revoked_wins_over_the_session,
+            an_unknown_session_is_unknown,
+            another_users_session_is_unknown,
+            a_token_id_belongs_to_its_user,
+            activity_is_noted_when_it_is_older_than_the_resolution,
+            activity_is_no_change,
+        ]);
+    };
+    (@tests $harness:ty, $module:ident: [$($promise:ident),* $(,)?]) => {
+        mod $module {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    $crate::store::conformance::$module::$promise::<$harness>().await;
+                }
+            )*
+        }
+    };
+}
+
+fn user(text: &str) -> UserId {
+    text.parse().unwrap()
+}
+
+fn token(text: &str) -> TokenId {
+    text.parse().unwrap()
+}
+
+fn metadata(value: Value) -> Metadata {
+    match value {
+        Value::Object(metadata) => metadata,
+        _ => panic!("metadata is an object"),
+    }
+}
+
+fn patch(value: Value) -> SessionPatch {
+    serde_json::from_value(value).unwrap()
+}
+
+/// The id of `user`'s session of that number.
+fn id(user: &UserId, number: u8) -> SessionId {
+    SessionId::new(user, &[number; 32])
+}
+
+/// A session without anything special.
+fn plain(user: &UserId, number: u8) -> CreateSession {
+    CreateSession {
+        id: id(user, number),
+        session: serde_json::from_value(json!({ "user_id": user })).unwrap(),
+        duration: LIFETIME,
+        idle_timeout: None,
+    }
+}
+
+/// The same, which ends after an idle time.
+fn idle_after(user: &UserId, number: u8, idle: u64) -> CreateSession {
+    CreateSession { idle_timeout: Some(Duration::from_secs(idle)), ..plain(user, number) }
+}
+
+async fn create(store: &impl Store, new: CreateSession) -> SessionData {
+    store.create_session(new).await.unwrap()
+}
+
+async fn get(store: &impl Store, id: &SessionId) -> SessionData {
+    store.session(id).await.unwrap().unwrap()
+}
+
+async fn update(store: &impl Store, id: &SessionId, value: Value) -> SessionData {
+    match store.update_session(id, &patch(value), None).await.unwrap() {
+        Update::Applied(session) => session,
+        refused => panic!("{refused:?}"),
+    }
+}
+
+/// The verdict on a token of `user` and that session.
+async fn check(store: &impl Store, user: &UserId, session: &SessionId) -> CheckVerdict {
+    let request = CheckRequest { user_id: user.clone(), session_id: Some(session.clone()), token_id: token("token") };
+    store.check(&request).await.unwrap()
+}
+
+/// The verdict on a token without a session.
+async fn check_token(store: &impl Store, user: &UserId, token: &TokenId) -> CheckVerdict {
+    let request = CheckRequest { user_id: user.clone(), session_id: None, token_id: token.clone() };
+    store.check(&request).await.unwrap()
+}
+
+/// The store's time, read off a session that begins now.
+async fn now(store: &impl Store) -> UnixSeconds {
+    create(store, plain(&user("clock"), 0)).await.created_at
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}

@@ -1,0 +1,54 @@
+//! What Redis' errors mean to the store's callers and to the connection.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use super::link::Doubt;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// The code of the scripts' own error: what is stored has a form that they do not know.
+const FORMAT_CODE: &str = "SGFORMAT";
+
+pub(super) fn store_error(error: RedisError) -> StoreError {
+    StoreError::new(kind(&error), error)
+}
+
+fn kind(error: &RedisError) -> StoreErrorKind {
+    if error.is_timeout() {
+        return StoreErrorKind::Timeout;
+    }
+    match error.kind() {
+        ErrorKind::UnexpectedReturnType | ErrorKind::Parse => StoreErrorKind::Corrupt,
+        // A key holds another type than ours. Before Redis 7 the code stands within the text of
+        // the script's error.
+        _ if is_code(error, FORMAT_CODE) || is_code(error, "WRONGTYPE") => StoreErrorKind::Corrupt,
+        // All else is Redis' state: loading, out of memory, a replica, no permission, no cluster.
+        _ => StoreErrorKind::Unavailable,
+    }
+}
+
+/// Whether the error puts the connection into doubt.
+pub(super) fn doubt(error: &RedisError) -> Option<Doubt> {
+    if error.is_timeout() {
+        Some(Doubt::Silent)
+    } else if error.is_unrecoverable_error()
+        || error.is_io_error()
+        || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+    {
+        // A server that became a replica keeps its connections: ask anew who is the master.
+        Some(Doubt::Broken)
+    } else {
+        None
+    }
+}
+
+/// Whether Redis refused the command itself, as managed services do with some.
+pub(super) fn is_refusal(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError) | ErrorKind::Extension
+    )
+}
+
+fn is_code(error: &RedisError, code: &str) -> bool {
+    error.code() == Some(code) || error.detail().is_some_and(|detail| detail.contains(code))
+}

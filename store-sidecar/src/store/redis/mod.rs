@@ -1,0 +1,333 @@
+//! The store in Redis 6.2 or later, or Valkey 7.2 or later: one server, Sentinel or Cluster.
+//!
+//! Each step is one Lua script, so it happens at one moment; the moment is Redis' own time, so all
+//! replicas of the sidecar agree on it. A step costs its caller at most [`STEP_TIMEOUT`], whatever
+//! state Redis and the network are in.
+
+mod connector;
+mod error;
+mod keys;
+mod link;
+mod options;
+mod record;
+mod report;
+mod scripts;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{ErrorKind, FromRedisValue, ServerErrorKind};
+use session_gate_protocol::{
+    CheckRequest, CheckVerdict, ETag, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag, TokenId,
+    UnixSeconds, UserId,
+};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use self::connector::Connector;
+use self::link::{Link, QueryError};
+pub use self::options::{RedisOptions, RedisUrlError};
+use self::record::Fields;
+pub use self::report::{Eviction, Report};
+use self::scripts::Script;
+use super::{
+    CreateSession, Health, MAX_LIFETIME, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update,
+    newest_first, patch,
+};
+
+/// What a step costs its caller at most: connecting, waiting for a connection and for the answer
+/// included. A filter that asks waits for it with a client's request in its hand, and can do better
+/// than wait: its failure mode says what.
+pub const STEP_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// What an attempt to connect may take, TLS and login included. No caller waits for all of it.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Between the beginnings of two attempts to connect: soon enough to be back within a second.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often an idle connection is tried, so that a loss is noticed before a caller needs it.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// How often an update is tried anew because somebody else's came in between. Each time at least one
+/// of those who compete succeeds.
+const MAX_UPDATE_ATTEMPTS: u32 = 64;
+
+/// Sessions and the blacklist in Redis.
+pub struct RedisStore {
+    link: Link,
+    settings: StoreSettings,
+    allow_eviction: bool,
+    /// Whether Redis has been found fit: see [`RedisStore::inspect`].
+    fit: AtomicBool,
+}
+
+/// Why the store cannot be used with this Redis.
+#[derive(Debug, Error)]
+pub enum RedisStartError {
+    /// The options cannot be used: the certificate, for one.
+    #[error("the Redis client cannot be set up")]
+    Client(#[source] redis::RedisError),
+    /// It may evict what must not be lost.
+    #[error("Redis evicts keys when its memory is full (maxmemory-policy is {policy}): it must be noeviction")]
+    Evicts {
+        /// Its policy.
+        policy: String,
+    },
+}
+
+impl RedisStore {
+    /// A store in the Redis that `options` name. Redis need not be there yet: then it is looked at by
+    /// the first [`Store::health`] that reaches it, which fails until it is fit.
+    ///
+    /// # Errors
+    /// [`RedisStartError`] where the options cannot be used, or where Redis is there and may evict keys.
+    pub async fn connect(options: RedisOptions, settings: StoreSettings) -> Result<Self, RedisStartError> {
+        let link = Link::start(Connector::new(&options).map_err(RedisStartError::Client)?);
+        let store = Self { link, settings, allow_eviction: options.allow_eviction, fit: AtomicBool::new(false) };
+        match store.inspect().await {
+            Ok(report) => store.accept(&report)?,
+            Err(error) => {
+                tracing::warn!(error = error.kind().as_str(), "Redis could not be looked at yet");
+            }
+        }
+        Ok(store)
+    }
+
+    /// Asks Redis what it is set to do.
+    ///
+    /// # Errors
+    /// [`StoreError`] where Redis cannot be reached. What it refuses to tell is unknown in the report.
+    pub async fn inspect(&self) -> Result<Report, StoreError> {
+        Report::ask(&self.link, deadline()).await
+    }
+
+    /// Takes Redis as fit, or says why not.
+    fn accept(&self, report: &Report) -> Result<(), RedisStartError> {
+        if let Eviction::Policy(policy) = &report.eviction
+            && !self.allow_eviction
+        {
+            return Err(RedisStartError::Evicts { policy: policy.clone() });
+        }
+        report.log();
+        self.fit.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Runs a script by its hash; by its text where this server does not know it yet, or no longer.
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&str],
+        deadline: Instant,
+    ) -> Result<T, StoreError> {
+        let command = |name, script: &str| {
+            let mut command = redis::cmd(name);
+            command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
+            command
+        };
+        match self.link.query(&command("EVALSHA", &script.hash), deadline).await {
+            Err(QueryError::Redis(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                Ok(self.link.query(&command("EVAL", script.code), deadline).await?)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    async fn read(&self, id: &SessionId, deadline: Instant) -> Result<Option<SessionData>, StoreError> {
+        let (now, fields): (u64, Fields) = self.run(&scripts::SESSION, &[&keys::session(id)], &[], deadline).await?;
+        record::session(id.clone(), &fields, UnixSeconds(now))
+    }
+
+    /// Seconds that what has ended stays known, as the scripts take it.
+    fn retention(&self) -> String {
+        secs(self.settings.retention)
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Every field is named here: the link holds the password.
+        let Self { link: _, settings, allow_eviction, fit } = self;
+        f.debug_struct("RedisStore")
+            .field("settings", settings)
+            .field("allow_eviction", allow_eviction)
+            .field("fit", fit)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
+        new.check(&self.settings)?;
+        let (duration, idle) = (secs(new.duration), new.idle_timeout.map(secs).unwrap_or_default());
+        // Created at 0 for now: the script decides when.
+        let session = new.created_at(UnixSeconds(0));
+        let user = &session.user_id;
+        let created_at: Option<u64> = self
+            .run(
+                &scripts::CREATE,
+                &[&keys::session(&session.session_id), &keys::index(user)],
+                &[
+                    session.session_id.as_str(),
+                    user.as_str(),
+                    &keys::index_name(user),
+                    session.status.as_str(),
+                    &duration,
+                    &idle,
+                    &record::data(&session)?,
+                    &self.retention(),
+                ],
+                deadline(),
+            )
+            .await?;
+        let Some(now) = created_at.map(UnixSeconds) else {
+            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
+        };
+        let expires_at = UnixSeconds(now.0.saturating_add(session.expires_at.0));
+        Ok(SessionData { created_at: now, last_activity: now, expires_at, ..session })
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
+        self.read(id, deadline()).await
+    }
+
+    async fn update_session(
+        &self,
+        id: &SessionId,
+        patch: &SessionPatch,
+        expected: Option<ETag>,
+    ) -> Result<Update, StoreError> {
+        let deadline = deadline();
+        for _ in 0..MAX_UPDATE_ATTEMPTS {
+            let Some(current) = self.read(id, deadline).await? else { return Ok(Update::NotFound) };
+            let read_version = current.version.to_string();
+            let next = match patch::patched(current, patch, expected, &self.settings) {
+                Ok(next) => next,
+                Err(refused) => return Ok(*refused),
+            };
+            let last_activity: Option<u64> = self
+                .run(
+                    &scripts::UPDATE,
+                    &[&keys::session(id)],
+                    &[
+                        &read_version,
+                        next.status.as_str(),
+                        &record::data(&next)?,
+                        id.as_str(),
+                        &keys::indexes(&id.tag()),
+                        &self.retention(),
+                    ],
+                    deadline,
+                )
+                .await?;
+            // Activity may have been noted since, which is no change to a session.
+            if let Some(last_activity) = last_activity.map(UnixSeconds) {
+                return Ok(Update::Applied(SessionData { last_activity, ..next }));
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Conflict, "too many others changed the session at the same time"))
+    }
+
+    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
+        let ended: Option<bool> = self
+            .run(
+                &scripts::TERMINATE,
+                &[&keys::session(id)],
+                &[id.as_str(), &keys::indexes(&id.tag()), &self.retention()],
+                deadline(),
+            )
+            .await?;
+        Ok(match ended {
+            Some(true) => Termination::Ended,
+            Some(false) => Termination::AlreadyEnded,
+            None => Termination::NotFound,
+        })
+    }
+
+    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
+        let prefix = keys::sessions(&SlotTag::of_user(user));
+        let mut reply: Vec<redis::Value> =
+            self.run(&scripts::LIST, &[&keys::index(user)], &[user.as_str(), &prefix], deadline()).await?;
+        let sessions = reply.split_off(reply.len().min(1));
+        let now = reply.pop().ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))?;
+        let now = UnixSeconds(parsed(now)?);
+        let mut listed = Vec::with_capacity(sessions.len());
+        for session in sessions {
+            let (id, fields): (String, Fields) = parsed(session)?;
+            let id = id.parse().map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
+            listed.extend(record::session(id, &fields, now)?);
+        }
+        newest_first(&mut listed);
+        Ok(listed)
+    }
+
+    async fn terminate_user_sessions(&self, user: &UserId) -> Result<u64, StoreError> {
+        let prefix = keys::sessions(&SlotTag::of_user(user));
+        self.run(
+            &scripts::TERMINATE_ALL,
+            &[&keys::index(user)],
+            &[user.as_str(), &prefix, &self.retention()],
+            deadline(),
+        )
+        .await
+    }
+
+    async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
+        self.run(
+            &scripts::REVOKE,
+            &[&keys::revoked(user, token)],
+            &[&expires_at.0.to_string(), &MAX_LIFETIME.as_secs().to_string()],
+            deadline(),
+        )
+        .await
+    }
+
+    async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError> {
+        let CheckRequest { user_id, session_id, token_id } = request;
+        let entry = keys::revoked(user_id, token_id);
+        // A session whose id has another tag was made for another user, and may live in another slot.
+        let own = session_id.as_ref().filter(|id| id.tag() == SlotTag::of_user(user_id)).map(keys::session);
+        let keys: Vec<&str> = [Some(entry.as_str()), own.as_deref()].into_iter().flatten().collect();
+        let resolution = secs(self.settings.activity_resolution);
+        let reply: String = self.run(&scripts::CHECK, &keys, &[user_id.as_str(), &resolution], deadline()).await?;
+        match (reply.as_str(), session_id) {
+            ("revoked", _) => Ok(CheckVerdict::TokenRevoked),
+            ("none", None) => Ok(CheckVerdict::Live),
+            ("none" | "unknown", Some(_)) => Ok(CheckVerdict::SessionUnknown),
+            (status, Some(_)) if own.is_some() => SessionStatus::from_name(status)
+                .map(SessionStatus::verdict)
+                .ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt)),
+            _ => Err(StoreError::of_kind(StoreErrorKind::Corrupt)),
+        }
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        let memory_bytes = if self.fit.load(Ordering::Relaxed) {
+            Report::used_memory(&self.link, deadline()).await?
+        } else {
+            let report = self.inspect().await?;
+            self.accept(&report).map_err(|unfit| StoreError::new(StoreErrorKind::Unavailable, unfit))?;
+            report.used_memory
+        };
+        Ok(Health { backend: "redis", active_sessions: None, memory_bytes })
+    }
+}
+
+/// When a step that begins now must have ended.
+fn deadline() -> Instant {
+    Instant::now() + STEP_TIMEOUT
+}
+
+/// Whole seconds, as the scripts take them.
+fn secs(duration: Duration) -> String {
+    duration.min(MAX_LIFETIME).as_secs().to_string()
+}
+
+fn parsed<T: FromRedisValue>(value: redis::Value) -> Result<T, StoreError> {
+    T::from_redis_value(value).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))
+}

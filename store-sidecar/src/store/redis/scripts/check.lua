@@ -1,0 +1,39 @@
+-- Says whether a verified token may still be used: the blacklist first, then its session. Notes the
+-- session's activity where the stored one is older than the resolution.
+-- Atomic, because between two reads the session could end or the token be revoked, and a check that
+-- begins after either has been confirmed must see it.
+--
+-- KEYS[1]  the token's entry in the blacklist
+-- KEYS[2]  its session; absent: it has none that could be its user's
+-- ARGV[1]  user id
+-- ARGV[2]  how old the last activity may grow before it is written again, in seconds
+-- Reply    revoked, none (no session), unknown, or the session's status
+local t = now()
+local last = redis.call('GET', KEYS[1])
+-- An entry that cannot be read counts: in doubt the token is revoked.
+if last and (tonumber(last) or math.huge) > t then
+  return 'revoked'
+end
+if not KEYS[2] then
+  return 'none'
+end
+local s, failure = load(KEYS[2])
+if failure then
+  return failure
+end
+if not s or s.user_id ~= ARGV[1] then
+  return 'unknown'
+end
+local status = status_at(s, t)
+-- Only a session that may be used is in use: a suspended one does not live longer by being asked for.
+if status == 'active' or status == 'pending_2fa' then
+  local resolution = tonumber(ARGV[2])
+  if s.idle_timeout then
+    resolution = math.min(resolution, math.floor(s.idle_timeout / 4))
+  end
+  if t - s.last_activity > resolution then
+    -- A Redis whose memory is full refuses to write; the answer is right all the same.
+    redis.pcall('HSET', KEYS[2], 'last_activity', t)
+  end
+end
+return status

@@ -1,0 +1,61 @@
+-- What every script begins with. The names of statuses are those of the wire protocol.
+
+-- Redis' own time, in whole seconds: the one clock that every replica of the sidecar shares.
+local function now()
+  return tonumber(redis.call('TIME')[1])
+end
+
+-- What decisions depend on, of the session at `key`. Nil where there is none; nil and an error reply
+-- where it was stored in a form that this script does not know.
+local function load(key)
+  local f = redis.call('HMGET', key,
+    'format', 'user_id', 'index', 'status', 'version', 'expires_at', 'last_activity', 'idle_timeout')
+  if not f[1] then
+    return nil
+  end
+  local s = {
+    user_id = f[2], index = f[3], status = f[4],
+    version = f[5] and tonumber(f[5]), expires_at = f[6] and tonumber(f[6]),
+    last_activity = f[7] and tonumber(f[7]), idle_timeout = f[8] and tonumber(f[8]),
+  }
+  if f[1] ~= '1' or not (s.user_id and s.index and s.status and s.version and s.expires_at and s.last_activity) then
+    return nil, redis.error_reply('SGFORMAT a stored session cannot be read')
+  end
+  return s
+end
+
+local function is_final(status)
+  return status == 'expired' or status == 'terminated'
+end
+
+-- What the session is at `t`, whatever was stored: time ends it without a write.
+local function status_at(s, t)
+  if is_final(s.status) then
+    return s.status
+  end
+  if t >= s.expires_at or (s.idle_timeout and t - s.last_activity >= s.idle_timeout) then
+    return 'expired'
+  end
+  return s.status
+end
+
+-- Ends the session at `key`, which stays known for `retention` seconds. A Redis whose memory is full
+-- refuses to write, but not to delete: then the session is forgotten, which ends it as well.
+local function terminate(key, s, t, retention)
+  local written = redis.pcall('HSET', key, 'status', 'terminated', 'version', s.version + 1)
+  if type(written) == 'table' and written.err then
+    redis.call('DEL', key)
+  else
+    redis.call('EXPIREAT', key, t + retention)
+  end
+end
+
+-- Drops from a user's index what is over, and lets the index go with its latest member.
+local function tidy(index, t)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', t)
+  local latest = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')
+  if latest[2] then
+    redis.call('EXPIREAT', index, latest[2])
+  end
+end
+

@@ -1,0 +1,121 @@
+//! A store in a Redis of its own, for the tests of the Redis store.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use session_gate_protocol::{CheckRequest, CheckVerdict, NewSession, SessionData, SessionId, UserId};
+use store_sidecar::store::conformance::{Harness, LIFETIME, SETTINGS};
+use store_sidecar::store::redis::{RedisOptions, RedisStore};
+use store_sidecar::store::test_redis::RedisServer;
+use store_sidecar::store::{CreateSession, Store, StoreError, StoreErrorKind, StoreSettings};
+
+/// Lets time pass for all that is stored, by moving each moment in it, and each key's end, into the
+/// past. What waiting would do in hours this does at once, and no slow machine makes a test fail.
+/// A key without an end fails the test that meets it.
+const SHIFT: &str = r"
+local by = tonumber(ARGV[1])
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local ttl = redis.call('PTTL', key)
+  if ttl < 0 then
+    return redis.error_reply('ERR a key never expires: ' .. key)
+  end
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'hash' then
+    for _, field in ipairs({'created_at', 'last_activity', 'expires_at'}) do
+      redis.call('HINCRBY', key, field, -by)
+    end
+  elseif kind == 'zset' then
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+      redis.call('ZINCRBY', key, -by, member)
+    end
+  else
+    redis.call('DECRBY', key, by)
+  end
+  redis.call('PEXPIRE', key, ttl - by * 1000)
+end
+return redis.status_reply('OK')
+";
+
+/// A store and the server that it uses.
+pub struct Redis {
+    pub store: RedisStore,
+    pub server: RedisServer,
+}
+
+impl Redis {
+    /// A store on a server with these lines of configuration.
+    pub async fn with(server_settings: &[&str], settings: StoreSettings) -> Self {
+        let server = RedisServer::start_with(server_settings).unwrap();
+        let store = connect(&server.url(), settings).await;
+        Self { store, server }
+    }
+
+    /// A connection of the test's own.
+    pub async fn connection(&self) -> MultiplexedConnection {
+        connection(&self.server.url()).await
+    }
+}
+
+impl Harness for Redis {
+    type Store = RedisStore;
+
+    async fn start(settings: StoreSettings) -> Self {
+        Self::with(&[], settings).await
+    }
+
+    fn store(&self) -> &RedisStore {
+        &self.store
+    }
+
+    async fn pass(&self, duration: Duration) {
+        let mut shift = redis::cmd("EVAL");
+        shift.arg(SHIFT).arg(0).arg(duration.as_secs());
+        shift.exec_async(&mut self.connection().await).await.unwrap();
+    }
+}
+
+pub async fn connect(url: &str, settings: StoreSettings) -> RedisStore {
+    RedisStore::connect(RedisOptions::parse(url, None).unwrap(), settings).await.unwrap()
+}
+
+pub async fn connection(url: &str) -> MultiplexedConnection {
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+/// A user, and a session of theirs that is not stored yet.
+pub fn new_session(user: &str, number: u8) -> CreateSession {
+    let user_id: UserId = user.parse().unwrap();
+    let session: NewSession = serde_json::from_value(serde_json::json!({ "user_id": user_id })).unwrap();
+    CreateSession { id: SessionId::new(&user_id, &[number; 32]), session, duration: LIFETIME, idle_timeout: None }
+}
+
+/// The verdict on a token of that session.
+pub async fn check(store: &RedisStore, session: &SessionData) -> Result<CheckVerdict, StoreError> {
+    store
+        .check(&CheckRequest {
+            user_id: session.user_id.clone(),
+            session_id: Some(session.session_id.clone()),
+            token_id: "token".parse().unwrap(),
+        })
+        .await
+}
+
+/// Asks until the store answers as `wanted`.
+pub async fn poll_until<T, F: Future<Output = T>>(mut ask: impl FnMut() -> F, wanted: impl Fn(&T) -> bool) -> T {
+    for _ in 0..1_000 {
+        let answer = ask().await;
+        if wanted(&answer) {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it did not come about");
+}
+
+/// Whether the error is one of a Redis that is not there or hangs.
+pub fn is_away(error: &StoreError) -> bool {
+    matches!(error.kind(), StoreErrorKind::Timeout | StoreErrorKind::Unavailable)
+}
+
+/// The settings of most tests.
+pub const USUAL: StoreSettings = SETTINGS;

@@ -1,0 +1,12 @@
+//! The Redis store on a real Redis: it keeps every promise of `Store`, stores what is documented,
+//! and behaves while Redis is away.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose preparation fails has failed")]
+
+mod harness;
+mod outages;
+mod setups;
+mod stored;
+
+use harness::Redis;
+
+store_sidecar::store_conformance!(Redis);

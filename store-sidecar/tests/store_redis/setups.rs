@@ -1,0 +1,103 @@
+//! One Redis in the ways that it is run: with a password, behind a socket, evicting, not telling.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use session_gate_protocol::CheckVerdict;
+use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStartError, RedisStore};
+use store_sidecar::store::test_redis::RedisServer;
+use store_sidecar::store::{Store as _, StoreErrorKind};
+
+use crate::harness::{USUAL, check, connect, connection, is_away, new_session, poll_until};
+
+/// It can be used for a session's life.
+async fn works(store: &RedisStore) {
+    static COUNT: AtomicU8 = AtomicU8::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let session = store.create_session(new_session("alice", number)).await.unwrap();
+    assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
+    assert_eq!(store.terminate_user_sessions(&session.user_id).await.unwrap(), 1);
+    assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
+    store.health().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_is_used_and_never_shown() {
+    let server = RedisServer::start_with(&["requirepass s@cret", "user gate on >s@cret ~* &* +@all"]).unwrap();
+    let address = format!("127.0.0.1:{}", server.port());
+    for (url, password) in [
+        (format!("redis://:s%40cret@{address}"), None),
+        (format!("redis://{address}"), Some("s@cret")),
+        (format!("redis://gate@{address}/1"), Some("s@cret")),
+    ] {
+        let options = RedisOptions::parse(&url, password).unwrap();
+        let store = RedisStore::connect(options, USUAL).await.unwrap();
+        works(&store).await;
+        assert!(!format!("{store:?}").contains("cret"));
+    }
+    for (url, password) in [(format!("redis://{address}"), None), (format!("redis://{address}"), Some("wr@ng"))] {
+        let options = RedisOptions::parse(&url, password).unwrap();
+        let store = RedisStore::connect(options, USUAL).await.unwrap();
+        let error = store.health().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("cret") && !shown.contains("wr@ng"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_unix_socket_will_do() {
+    let socket = std::env::temp_dir().join(format!("session-gate-{}.sock", std::process::id()));
+    let _server = RedisServer::start_with(&[&format!("unixsocket {}", socket.display())]).unwrap();
+    works(&connect(&format!("unix://{}?db=2", socket.display()), USUAL).await).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_evicts_is_refused_unless_allowed() {
+    let mut server = RedisServer::start_with(&["maxmemory-policy allkeys-lru"]).unwrap();
+    let options = RedisOptions::parse(&server.url(), None).unwrap();
+    let refused = RedisStore::connect(options.clone(), USUAL).await.unwrap_err();
+    assert!(matches!(refused, RedisStartError::Evicts { policy } if policy == "allkeys-lru"));
+    works(&RedisStore::connect(options.clone().allow_eviction(true), USUAL).await.unwrap()).await;
+
+    server.stop().unwrap();
+    let late = RedisStore::connect(options, USUAL).await.unwrap();
+    assert!(is_away(&late.health().await.unwrap_err()));
+    server.start_again().unwrap();
+    let unfit = async || format!("{:?}", late.health().await.unwrap_err());
+    poll_until(unfit, |error| error.contains("allkeys-lru")).await;
+    let mut connection = connection(&server.url()).await;
+    let mut mend = redis::cmd("CONFIG");
+    mend.arg("SET").arg("maxmemory-policy").arg("noeviction").exec_async(&mut connection).await.unwrap();
+    late.health().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_redis_is_set_to_do_is_reported() {
+    let server = RedisServer::start_with(&["appendonly yes", "save 60 1"]).unwrap();
+    let report = connect(&server.url(), USUAL).await.inspect().await.unwrap();
+    assert_eq!(report.eviction, Eviction::Never);
+    assert_eq!((report.append_only_file, report.snapshots), (Some(true), Some(true)));
+    assert!(report.version.is_some() && report.used_memory > Some(0));
+
+    let server = RedisServer::start().unwrap();
+    let report = connect(&server.url(), USUAL).await.inspect().await.unwrap();
+    assert_eq!((report.append_only_file, report.snapshots), (Some(false), Some(false)));
+}
+
+#[tokio::test]
+async fn a_redis_that_tells_nothing_of_itself_is_used_all_the_same() {
+    for denied in ["-config", "-config -info"] {
+        let user = format!("user gate on nopass ~* &* +@all {denied}");
+        let server = RedisServer::start_with(&[&user, "maxmemory-policy allkeys-lru"]).unwrap();
+        let url = format!("redis://gate:any@127.0.0.1:{}", server.port());
+        let options = RedisOptions::parse(&url, None).unwrap();
+        let store = RedisStore::connect(options.clone(), USUAL).await;
+        if denied == "-config" {
+            assert!(matches!(store.unwrap_err(), RedisStartError::Evicts { .. }), "INFO tells it too");
+        } else {
+            let store = store.unwrap();
+            assert_eq!(store.inspect().await.unwrap(), Default::default());
+            works(&store).await;
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What stands in Redis: pinned, since other versions of the sidecar read it, and bounded.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use serde_json::json;
+use session_gate_protocol::{CheckVerdict, SessionData, UnixSeconds};
+use store_sidecar::store::conformance::{Harness as _, LIFETIME};
+use store_sidecar::store::{Store as _, StoreErrorKind, StoreSettings, Termination};
+
+use crate::harness::{Redis, USUAL, check, new_session, poll_until};
+
+const SESSION: &str = "sg1:{K9gGyX}:sess:K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+const INDEX: &str = "sg1:{K9gGyX}:user:K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA";
+const REVOKED: &str = "sg1:{K9gGyX}:revoked:lzjWYdlzySwZii1DPWl6U5yhBc5kIk5D0E3QJvkBmLA";
+
+async fn keys(connection: &mut MultiplexedConnection) -> Vec<String> {
+    let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(connection).await.unwrap();
+    keys.sort();
+    keys
+}
+
+async fn expires_at(connection: &mut MultiplexedConnection, key: &str) -> u64 {
+    let ttl: u64 = redis::cmd("TTL").arg(key).query_async(connection).await.unwrap();
+    let (now, _): (u64, u64) = redis::cmd("TIME").query_async(connection).await.unwrap();
+    now + ttl
+}
+
+async fn create_alices(redis: &Redis) -> SessionData {
+    let mut new = new_session("alice", 7);
+    new.idle_timeout = Some(Duration::from_secs(300));
+    new.session.ip_address = Some("192.0.2.1".to_owned());
+    new.session.metadata = serde_json::from_value(json!({ "b": {}, "a": [] })).unwrap();
+    redis.store.create_session(new).await.unwrap()
+}
+
+/// Golden: what is changed here makes every stored session unreadable to the other version.
+#[tokio::test]
+async fn a_session_is_stored_in_the_form_that_is_documented() {
+    let redis = Redis::start(USUAL).await;
+    let mut connection = redis.connection().await;
+    let session = create_alices(&redis).await;
+    redis.store.revoke_token(&session.user_id, &"token-1".parse().unwrap(), session.expires_at).await.unwrap();
+    assert_eq!(keys(&mut connection).await, [REVOKED, SESSION, INDEX]);
+
+    let now = session.created_at.0.to_string();
+    let end = session.expires_at.0.to_string();
+    let stored: BTreeMap<String, String> =
+        redis::cmd("HGETALL").arg(SESSION).query_async(&mut connection).await.unwrap();
+    let expected = [
+        ("created_at", now.as_str()),
+        ("data", r#"{"ip_address":"192.0.2.1","metadata":{"a":[],"b":{}}}"#),
+        ("expires_at", &end),
+        ("format", "1"),
+        ("idle_timeout", "300"),
+        ("index", "K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA"),
+        ("last_activity", &now),
+        ("status", "active"),
+        ("user_id", "alice"),
+        ("version", "1"),
+    ];
+    assert_eq!(stored, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let members: Vec<(String, u64)> =
+        redis::cmd("ZRANGE").arg(INDEX).arg(0).arg(-1).arg("WITHSCORES").query_async(&mut connection).await.unwrap();
+    assert_eq!(members, [(session.session_id.to_string(), session.expires_at.0)]);
+    let until: String = redis::cmd("GET").arg(REVOKED).query_async(&mut connection).await.unwrap();
+    assert_eq!(until, end);
+}
+
+#[tokio::test]
+async fn everything_ends_with_what_it_is_about() {
+    let redis = Redis::start(USUAL).await;
+    let mut connection = redis.connection().await;
+    let session = create_alices(&redis).await;
+    redis.store.revoke_token(&session.user_id, &"token-1".parse().unwrap(), session.expires_at).await.unwrap();
+    let end = session.expires_at.0;
+    let near = |moment: u64, wanted: u64| moment.abs_diff(wanted) <= 1;
+    assert!(near(expires_at(&mut connection, SESSION).await, end + USUAL.retention.as_secs()));
+    assert!(near(expires_at(&mut connection, INDEX).await, end));
+    assert!(near(expires_at(&mut connection, REVOKED).await, end));
+    redis.store.terminate_session(&session.session_id).await.unwrap();
+    assert_eq!(keys(&mut connection).await, [REVOKED, SESSION], "no index without a session");
+    let forgotten = expires_at(&mut connection, SESSION).await;
+    assert!(forgotten < end + USUAL.retention.as_secs() - 500, "the retention begins when it ends");
+    redis.pass(LIFETIME + USUAL.retention).await;
+    assert_eq!(keys(&mut connection).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_index_lives_as_long_as_its_latest_session_and_holds_no_older_ones() {
+    let redis = Redis::start(USUAL).await;
+    let mut connection = redis.connection().await;
+    for number in 1..=3 {
+        let mut new = new_session("alice", number);
+        new.duration = Duration::from_secs(100 * u64::from(number));
+        redis.store.create_session(new).await.unwrap();
+        redis.pass(Duration::from_secs(150)).await;
+    }
+    let last = redis.store.create_session(new_session("alice", 4)).await.unwrap();
+    let members: Vec<String> =
+        redis::cmd("ZRANGE").arg(INDEX).arg(0).arg(-1).query_async(&mut connection).await.unwrap();
+    assert_eq!(members.len(), 2, "{members:?}");
+    assert!(expires_at(&mut connection, INDEX).await.abs_diff(last.expires_at.0) <= 1);
+}
+
+/// By Redis' own clock and its own removal, without a hand on either.
+#[tokio::test]
+async fn time_alone_ends_and_removes_a_session() {
+    let redis = Redis::start(StoreSettings { retention: Duration::from_secs(1), ..USUAL }).await;
+    let mut new = new_session("alice", 1);
+    new.duration = Duration::from_secs(1);
+    let session = redis.store.create_session(new).await.unwrap();
+    let verdict = async || check(&redis.store, &session).await.unwrap();
+    poll_until(verdict, |verdict| *verdict != CheckVerdict::Live).await;
+    poll_until(verdict, |verdict| *verdict == CheckVerdict::SessionUnknown).await;
+    let mut connection = redis.connection().await;
+    let left = async || keys(&mut redis.connection().await).await;
+    poll_until(left, Vec::is_empty).await;
+    assert_eq!(keys(&mut connection).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error_and_never_live() {
+    let redis = Redis::start(USUAL).await;
+    let mut connection = redis.connection().await;
+    let session = create_alices(&redis).await;
+    let corrupt = async || {
+        assert_eq!(check(&redis.store, &session).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+        assert_eq!(redis.store.session(&session.session_id).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+        let list = redis.store.user_sessions(&session.user_id).await;
+        assert_eq!(list.unwrap_err().kind(), StoreErrorKind::Corrupt);
+        let ended = redis.store.terminate_session(&session.session_id).await;
+        assert_eq!(ended.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    };
+    redis::cmd("HSET").arg(SESSION).arg("format").arg("2").exec_async(&mut connection).await.unwrap();
+    corrupt().await;
+    redis::cmd("SET").arg(SESSION).arg("x").exec_async(&mut connection).await.unwrap();
+    corrupt().await;
+    redis::cmd("SET").arg(REVOKED).arg("x").exec_async(&mut connection).await.unwrap();
+    let request = serde_json::from_value(json!({ "user_id": "alice", "token_id": "token-1" })).unwrap();
+    assert_eq!(redis.store.check(&request).await.unwrap(), CheckVerdict::TokenRevoked, "in doubt it is revoked");
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
+    let redis = Redis::start(StoreSettings { activity_resolution: Duration::ZERO, ..USUAL }).await;
+    let session = create_alices(&redis).await;
+    let other = redis.store.create_session(new_session("bob", 1)).await.unwrap();
+    let mut connection = redis.connection().await;
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec_async(&mut connection).await.unwrap();
+    let refused = redis.store.create_session(new_session("alice", 2)).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
+    let refused = redis.store.revoke_token(&session.user_id, &"t".parse().unwrap(), UnixSeconds(u64::MAX)).await;
+    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    // Its activity would be noted now, which fails; the answer does not.
+    let noted = async || {
+        assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
+        let (now, _): (u64, u64) = redis::cmd("TIME").query_async(&mut redis.connection().await).await.unwrap();
+        now
+    };
+    poll_until(noted, |now| *now > session.created_at.0 + 1).await;
+    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
+    assert_eq!(redis.store.terminate_session(&session.session_id).await.unwrap(), Termination::Ended);
+    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::SessionUnknown);
+    assert_eq!(redis.store.terminate_user_sessions(&other.user_id).await.unwrap(), 1);
+    assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionUnknown);
+}
+
+#[tokio::test]
+async fn scripts_that_redis_has_forgotten_are_loaded_again() {
+    let redis = Redis::start(USUAL).await;
+    let session = create_alices(&redis).await;
+    let mut connection = redis.connection().await;
+    redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut connection).await.unwrap();
+    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
+    let calls = || redis::cmd("INFO").arg("commandstats").to_owned();
+    let before: String = calls().query_async(&mut connection).await.unwrap();
+    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
+    let after: String = calls().query_async(&mut connection).await.unwrap();
+    let evals = |info: &str| info.lines().find(|line| line.starts_with("cmdstat_eval:")).map(str::to_owned);
+    assert_eq!(evals(&before), evals(&after), "the second time by its hash alone");
+}
