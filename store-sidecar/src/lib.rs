@@ -1,3 +1,17 @@
 //! Session Gate's sidecar: holds what the filters in Envoy cannot, and serves it.
+//!
+//! `config` reads the configuration, `keys` the keys; `store` holds sessions and revocations;
+//! `service` does what is asked over them; `http` is the REST API before it; `serve` puts them together.
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod credentials;
+pub mod http;
+pub mod keys;
+pub mod logging;
+pub mod metered_store;
+pub mod metrics;
+pub mod rng;
+pub mod serve;
+pub mod service;
 pub mod store;

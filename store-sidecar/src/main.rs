@@ -1,1 +1,149 @@
-fn main() {}
+//! The program: reads what it was asked, does it, and says what went wrong.
+
+use std::{env, io::Write as _, path::Path, process::ExitCode};
+
+use store_sidecar::{
+    cli::{self, Action, Invocation},
+    config::{Config, Problem, Problems, SourceFile, Sources, settings::SETTINGS},
+    keys::{CurrentKeys, Generated, generate},
+    logging,
+    rng::OsRandom,
+    serve::Server,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+fn main() -> ExitCode {
+    match cli::parse(env::args_os()) {
+        Ok(Action::CheckConfig(invocation)) => check_config(&invocation),
+        Ok(Action::GenerateKey { algorithm, file }) => match generate(&file, algorithm, &OsRandom) {
+            Ok(Generated::Made) => ExitCode::SUCCESS,
+            Ok(Generated::Existed) => fail([format!("{} exists already", file.display())]),
+            Err(error) => fail([error.to_string()]),
+        },
+        Ok(Action::Serve(invocation)) => serve(&invocation),
+        Err(error) => {
+            // Help and version are errors to clap, but not to the caller.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            drop(error.print());
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn check_config(invocation: &Invocation) -> ExitCode {
+    match load(invocation) {
+        Ok(_) => {
+            drop(writeln!(std::io::stdout(), "the configuration is good"));
+            ExitCode::SUCCESS
+        }
+        Err(problems) => fail(problems.iter().map(Problem::to_string)),
+    }
+}
+
+fn serve(invocation: &Invocation) -> ExitCode {
+    let config = match load(invocation) {
+        Ok(config) => config,
+        Err(problems) => return fail(problems.iter().map(Problem::to_string)),
+    };
+    logging::init(&config.monitoring);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail([format!("the runtime cannot start: {error}")]),
+    };
+    runtime.block_on(async {
+        let signals = signal(SignalKind::hangup())
+            .and_then(|hangup| Ok((hangup, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)));
+        let (hangup, mut terminate, mut interrupt) = match signals {
+            Ok(signals) => signals,
+            Err(error) => return fail([format!("signals cannot be received: {error}")]),
+        };
+        let server = match Server::start(config).await {
+            Ok(server) => server,
+            Err(error) => return fail([error.to_string()]),
+        };
+        let keys = server.keys();
+        let reload = async move { reload_keys(hangup, invocation, &keys).await };
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        tokio::select! {
+            () = server.run(stop) => {}
+            () = reload => {}
+        }
+        ExitCode::SUCCESS
+    })
+}
+
+/// On each SIGHUP reads the configuration anew and takes over its keys; if anything is wrong with it,
+/// the keys stay as they are. Everything else needs a restart.
+async fn reload_keys(mut hangup: Signal, invocation: &Invocation, keys: &CurrentKeys) {
+    while hangup.recv().await.is_some() {
+        match load(invocation) {
+            Ok(config) => match config.tokens.keys.load(&OsRandom) {
+                Ok(ring) => {
+                    tracing::info!(signing = %ring.signing().id(), "keys read anew");
+                    keys.replace(ring);
+                }
+                Err(problems) => {
+                    for problem in problems {
+                        tracing::error!(problem = %problem.problem, "keys stay as they are");
+                    }
+                }
+            },
+            Err(problems) => {
+                for problem in problems.iter() {
+                    tracing::error!(%problem, "keys stay as they are");
+                }
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+fn load(invocation: &Invocation) -> Result<Config, Problems> {
+    let mut problems = Problems::default();
+    let file = invocation.config_file.as_deref().and_then(|path| noted(read(path), &mut problems));
+    let env = env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        let not_utf8 = |_| Problem::new(name.clone(), "is not UTF-8");
+        let known = SETTINGS.iter().any(|setting| setting.env == name);
+        match value.into_string().map_err(not_utf8) {
+            Ok(value) => Some((name, value)),
+            Err(problem) if known => noted(Err(problem), &mut problems),
+            Err(_) => None,
+        }
+    });
+    let sources = Sources { flags: invocation.flags.clone(), env: env.collect(), file };
+    match Config::load(&sources) {
+        Ok(config) if problems.is_empty() => Ok(config),
+        Ok(_) => Err(problems),
+        Err(others) => {
+            others.iter().for_each(|problem| problems.add(problem.clone()));
+            Err(problems)
+        }
+    }
+}
+
+fn noted<T>(result: Result<T, Problem>, problems: &mut Problems) -> Option<T> {
+    result.map_err(|problem| problems.add(problem)).ok()
+}
+
+fn read(path: &Path) -> Result<SourceFile, Problem> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(SourceFile { name, text }),
+        Err(error) => Err(Problem::new("--config", format!("names {name:?}, which cannot be read: {}", error.kind()))),
+    }
+}
+
+/// One line per problem on standard error.
+fn fail(problems: impl IntoIterator<Item = String>) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    for problem in problems {
+        drop(writeln!(stderr, "store-sidecar: {}", problem.replace(['\n', '\r'], " ")));
+    }
+    ExitCode::FAILURE
+}

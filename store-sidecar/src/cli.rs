@@ -1,0 +1,159 @@
+//! The command line: flags for every setting, and what else the program can do.
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
+
+use crate::{
+    config::settings::{Kind, SETTINGS},
+    keys::Algorithm,
+};
+
+/// What the program was asked to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Judge the configuration and say so.
+    CheckConfig(Invocation),
+    /// Make a key file.
+    GenerateKey {
+        /// What the key is for.
+        algorithm: Algorithm,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Serve.
+    Serve(Invocation),
+}
+
+/// Where the configuration comes from, as the command line says.
+#[derive(Clone, Default)]
+pub struct Invocation {
+    /// The configuration file.
+    pub config_file: Option<PathBuf>,
+    /// Flags for settings, by name.
+    pub flags: BTreeMap<&'static str, String>,
+}
+
+impl std::fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Values may be secrets.
+        let Self { config_file, flags } = self;
+        f.debug_struct("Invocation")
+            .field("config_file", config_file)
+            .field("flags", &flags.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// The command line's description.
+pub fn command() -> Command {
+    let settings = SETTINGS.iter().map(|setting| {
+        let help = format!("{} [{}; default: {}]", setting.help, setting.env, setting.default);
+        let value = match setting.kind {
+            Kind::Bool => "true|false",
+            Kind::Integer => "NUMBER",
+            Kind::List => "A,B…",
+            Kind::Secret => "SECRET",
+            Kind::SecretList => "SECRET,SECRET…",
+            Kind::Text => "TEXT",
+        };
+        Arg::new(setting.flag).long(setting.flag).value_name(value).help(help).allow_hyphen_values(true)
+    });
+    Command::new("store-sidecar")
+        .about("Session Gate's sidecar: sessions, tokens and revocations behind a REST API")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand(keygen())
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Configuration file, YAML; the environment and flags override it"),
+        )
+        .arg(
+            Arg::new("check-config")
+                .long("check-config")
+                .action(ArgAction::SetTrue)
+                .help("Judge the configuration, say what is wrong with it, and exit"),
+        )
+        .args(settings)
+}
+
+fn keygen() -> Command {
+    Command::new("keygen")
+        .about("Makes a private key in a PEM file that only its owner can read; never replaces one")
+        .arg(
+            Arg::new("algorithm")
+                .long("algorithm")
+                .value_name("ALGORITHM")
+                .default_value("ES256")
+                .value_parser(PossibleValuesParser::new(["ES256", "ES384", "EdDSA"]))
+                .help("What the key is for"),
+        )
+        .arg(Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf)))
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// What clap says, help and version included.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, clap::Error> {
+    let mut matches = command().try_get_matches_from(args)?;
+    if let Some(("keygen", keygen)) = matches.subcommand() {
+        let name = keygen.get_one::<String>("algorithm").map_or("ES256", String::as_str);
+        let algorithm = Algorithm::from_name(name).unwrap_or(Algorithm::Es256);
+        let file = keygen.get_one::<PathBuf>("file").cloned().unwrap_or_default();
+        return Ok(Action::GenerateKey { algorithm, file });
+    }
+    let check = matches.get_flag("check-config");
+    let invocation = invocation(&mut matches);
+    Ok(if check { Action::CheckConfig(invocation) } else { Action::Serve(invocation) })
+}
+
+fn invocation(matches: &mut ArgMatches) -> Invocation {
+    let config_file = matches.remove_one::<PathBuf>("config");
+    let flags = SETTINGS
+        .iter()
+        .filter_map(|setting| matches.remove_one::<String>(setting.flag).map(|text| (setting.flag, text)))
+        .collect();
+    Invocation { config_file, flags }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> impl Iterator<Item = OsString> {
+        std::iter::once("store-sidecar").chain(line.split_whitespace()).map(OsString::from)
+    }
+
+    #[test]
+    fn the_description_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_read_by_name() {
+        let Action::Serve(invocation) = parse(args("--listen 127.0.0.1:0 --config a.yaml")).unwrap() else {
+            panic!("serves")
+        };
+        assert_eq!(invocation.flags["listen"], "127.0.0.1:0");
+        assert_eq!(invocation.config_file, Some(PathBuf::from("a.yaml")));
+        assert!(matches!(parse(args("--check-config")), Ok(Action::CheckConfig(_))));
+        assert!(parse(args("--lisen 127.0.0.1:0")).is_err());
+    }
+
+    #[test]
+    fn debug_output_lacks_the_values_of_flags() {
+        let action = parse(args("--jwt-secret hunter2-hunter2")).unwrap();
+        assert!(!format!("{action:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn keygen_makes_what_can_be_made_here() {
+        let made = parse(args("keygen --algorithm EdDSA key.pem")).unwrap();
+        assert!(matches!(made, Action::GenerateKey { algorithm: Algorithm::EdDsa, .. }));
+        assert!(parse(args("keygen --algorithm RS256 key.pem")).is_err());
+        assert!(parse(args("keygen")).is_err());
+    }
+}

@@ -1,0 +1,133 @@
+//! The configuration, read from flags, the environment and a file, into types that cannot be wrong.
+//! Every mistake is reported, not just the first.
+
+mod collect;
+mod problem;
+mod raw;
+pub mod settings;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use secrecy::SecretString;
+use session_gate_protocol::PublishedPolicy;
+use tracing_subscriber::filter::Targets;
+
+pub use self::{
+    collect::{Misfit, collect},
+    problem::{Problem, Problems},
+    sources::{SourceFile, Sources},
+};
+use crate::{credentials::Credentials, keys::KeySource, store::StoreSettings};
+
+/// The configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// Where and how it listens.
+    pub server: ServerConfig,
+    /// Who may call what.
+    pub credentials: Credentials,
+    /// SessionConfig.
+    pub session: SessionConfig,
+    /// Tokens and the keys that sign them.
+    pub tokens: TokenConfig,
+    /// What is published at `/v1/policy`: SecurityConfig and the durations.
+    pub policy: PublishedPolicy,
+    /// MonitoringConfig.
+    pub monitoring: MonitoringConfig,
+    /// Redis; none: sessions are kept in memory.
+    pub redis: Option<RedisConfig>,
+}
+
+/// Where and how the service listens.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The address.
+    pub listen: SocketAddr,
+    /// How long requests in flight may take to finish at the end.
+    pub drain: Duration,
+}
+
+/// How long sessions live and what they may hold.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// How long a session lives at most.
+    pub duration: Duration,
+    /// How long it lives without activity; none: as long as with.
+    pub idle_timeout: Option<Duration>,
+    /// What the store is told.
+    pub store: StoreSettings,
+}
+
+/// What tokens say and how they are signed.
+#[derive(Clone, Debug)]
+pub struct TokenConfig {
+    /// How long a token lives at most.
+    pub duration: Duration,
+    /// The `iss` claim: can be a header's value.
+    pub issuer: String,
+    /// The `aud` claim: can be a header's value.
+    pub audience: String,
+    /// Where the keys come from.
+    pub keys: KeySource,
+}
+
+/// What the service says of itself.
+#[derive(Clone, Debug)]
+pub struct MonitoringConfig {
+    /// Whether `/metrics` is served.
+    pub metrics: bool,
+    /// Which events are logged.
+    pub log: Targets,
+    /// How they are written.
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// How Redis is reached.
+pub struct RedisConfig {
+    /// Where it is; may hold a password.
+    pub url: SecretString,
+    /// Its password, if not in the URL.
+    pub password: Option<SecretString>,
+    /// Whether to start even where it may evict keys.
+    pub allow_eviction: bool,
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, password, allow_eviction } = self;
+        f.debug_struct("RedisConfig")
+            .field("url", &"…")
+            .field("password", &password.as_ref().map(|_| "…"))
+            .field("allow_eviction", allow_eviction)
+            .finish()
+    }
+}
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn load(sources: &Sources) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let (raw, origins) = sources::merge(sources, &mut problems);
+        let config = validate::config(raw, &origins, &mut problems);
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Where settings come from: the file, the environment, flags. Lays them over each other and
+//! remembers which name the user wrote for each.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::{Map, Number, Value};
+
+use super::{
+    collect::collect,
+    problem::{Problem, Problems},
+    raw::RawConfig,
+    settings::{Kind, SETTINGS, Setting, by_path},
+};
+
+/// What the user wrote, as read: nothing judged.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// Flags, by [`Setting::flag`].
+    pub flags: BTreeMap<&'static str, String>,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+    /// The file.
+    pub file: Option<SourceFile>,
+}
+
+/// A configuration file.
+#[derive(Clone)]
+pub struct SourceFile {
+    /// Its name, as the user gave it.
+    pub name: String,
+    /// Its text: YAML, or the JSON that YAML includes.
+    pub text: String,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets, names are not.
+        let Self { flags, env, file } = self;
+        f.debug_struct("Sources")
+            .field("flags", &flags.keys().collect::<Vec<_>>())
+            .field("env", &env.keys().collect::<Vec<_>>())
+            .field("file", file)
+            .finish()
+    }
+}
+
+impl fmt::Debug for SourceFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, text: _ } = self;
+        f.debug_struct("SourceFile").field("name", name).finish_non_exhaustive()
+    }
+}
+
+/// For each setting that is given, the name that the user wrote.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins {
+    names: BTreeMap<&'static str, String>,
+    file: Option<String>,
+}
+
+impl Origins {
+    /// The name of a setting as the user wrote it; of one that is not given, its environment variable.
+    pub(super) fn name_of(&self, path: &str) -> String {
+        let fallback = || by_path(path).map_or(path, |setting| setting.env).to_owned();
+        self.names.get(path).cloned().unwrap_or_else(fallback)
+    }
+
+    fn in_file(&self, path: &str) -> String {
+        format!("{}: {path}", self.file.as_deref().unwrap_or("file"))
+    }
+}
+
+/// Lays flags over the environment over the file.
+pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> (RawConfig, Origins) {
+    let mut origins = Origins { file: sources.file.as_ref().map(|file| file.name.clone()), ..Origins::default() };
+    let mut value = sources.file.as_ref().map_or_else(Value::default, |file| read_file(file, problems));
+    if value.is_null() {
+        value = Value::Object(Map::new());
+    }
+    // The file alone first, so that its mistakes show even where something else overrides it.
+    let (_, misfits) = collect::<RawConfig>(&mut value);
+    for misfit in misfits {
+        problems.add(Problem::new(origins.in_file(&misfit.path), misfit.message));
+    }
+    for setting in SETTINGS {
+        if lookup(&value, setting.path).is_some_and(|value| !value.is_null()) {
+            origins.names.insert(setting.path, origins.in_file(setting.path));
+        }
+        let env = sources.env.get(setting.env).map(|text| (setting.env.to_owned(), text));
+        let flag = sources.flags.get(setting.flag).map(|text| (format!("--{}", setting.flag), text));
+        for (name, text) in [env, flag].into_iter().flatten() {
+            match parse(text, setting.kind) {
+                Ok(parsed) => {
+                    set(&mut value, setting.path, parsed);
+                    origins.names.insert(setting.path, name);
+                }
+                Err(message) => problems.add(Problem::new(name, message)),
+            }
+        }
+    }
+    for name in sources.env.keys().filter(|name| is_unknown(name)) {
+        problems.add(Problem::new(name.clone(), "is no setting".to_owned()));
+    }
+    // What did not fit has been removed, and the rest has the kinds of the table.
+    let (raw, misfits) = collect::<RawConfig>(&mut value);
+    for misfit in misfits {
+        problems.add(Problem::new(origins.name_of(&misfit.path), misfit.message));
+    }
+    (raw.unwrap_or_default(), origins)
+}
+
+fn read_file(file: &SourceFile, problems: &mut Problems) -> Value {
+    // The parser refuses a member that is written twice.
+    serde_saphyr::from_str::<Value>(&file.text).unwrap_or_else(|error| {
+        let place =
+            error.location().map_or_else(String::new, |at| format!(" at line {}, column {}", at.line(), at.column()));
+        // Not the parser's own text, which quotes the file, secrets and all.
+        let message = format!("is not YAML, or names a field twice{place}");
+        problems.add(Problem::new(file.name.clone(), message));
+        Value::Null
+    })
+}
+
+fn parse(text: &str, kind: Kind) -> Result<Value, String> {
+    if text.is_empty() {
+        return Err("is empty; leave it out, or give it a value".to_owned());
+    }
+    let list = || {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+    };
+    match kind {
+        Kind::Bool => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Ok(Value::Bool(true)),
+            "false" | "no" | "off" | "0" => Ok(Value::Bool(false)),
+            _ => Err(format!("is {text:?}; allowed: true or false")),
+        },
+        Kind::Integer => text
+            .parse::<u64>()
+            .map(|number| Value::Number(Number::from(number)))
+            .map_err(|_| format!("is {text:?}; allowed: a whole number, 0 or more")),
+        Kind::List | Kind::SecretList => Ok(list()),
+        Kind::Secret | Kind::Text => Ok(Value::String(text.to_owned())),
+    }
+}
+
+/// Whether a variable has our prefix but is no setting: a typing mistake. Kubernetes makes variables
+/// of the same prefix for a Service of the name `session-gate…`; those are none of the user's.
+fn is_unknown(name: &str) -> bool {
+    let made_by_kubernetes = |rest: &str| {
+        rest.ends_with("SERVICE_HOST")
+            || rest.contains("SERVICE_PORT")
+            || rest.ends_with("PORT")
+            || rest.contains("PORT_")
+    };
+    name.strip_prefix("SESSION_GATE_").is_some_and(|rest| !made_by_kubernetes(rest))
+        && !SETTINGS.iter().any(|setting: &Setting| setting.env == name)
+}
+
+fn lookup<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').try_fold(value, |value, name| value.get(name))
+}
+
+fn set(value: &mut Value, path: &str, to: Value) {
+    let Some((section, field)) = path.split_once('.') else { return };
+    let Value::Object(sections) = value else { return };
+    let section = sections.entry(section).or_insert(Value::Null);
+    if !section.is_object() {
+        *section = Value::Object(Map::new());
+    }
+    if let Value::Object(fields) = section {
+        fields.insert(field.to_owned(), to);
+    }
+}

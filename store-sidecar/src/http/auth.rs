@@ -1,0 +1,34 @@
+//! Lets a request through to a route if its credential's role may use that.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, header},
+    middleware::Next,
+    response::Response,
+};
+use session_gate_protocol::{Problem, ProblemCode};
+
+use super::{Api, reply::ApiError};
+use crate::credentials::{Access, Role};
+
+pub(super) async fn require(
+    State((api, role)): State<(Arc<Api>, Role)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    match api.credentials.access(role, bearer(request.headers())) {
+        Access::Granted => Ok(next.run(request).await),
+        Access::NotAuthenticated => Err(Problem::new(ProblemCode::CredentialInvalid).into()),
+        Access::NotPermitted => Err(Problem::new(ProblemCode::CredentialNotPermitted).into()),
+    }
+}
+
+/// The request's one bearer credential (RFC 6750, section 2.1); two are as good as none.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then_some(credential.trim_start_matches(' '))
+}

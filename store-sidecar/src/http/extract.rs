@@ -1,0 +1,182 @@
+//! Reads requests strictly: the right media type, a body within the limit, every wrong field named.
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use session_gate_protocol::{ETag, FieldProblem, Problem, ProblemCode, SessionId, TokenForm, UserId};
+
+use super::{
+    MAX_BODY_BYTES,
+    reply::{ApiError, ApiResult},
+};
+use crate::config::collect;
+
+/// A body of `application/json`.
+pub(super) struct ApiJson<T>(pub T);
+
+/// A body that is a JSON merge patch (RFC 7396).
+pub(super) struct MergePatch<T>(pub T);
+
+/// The form of RFC 7662 and RFC 7009.
+pub(super) struct ApiForm(pub TokenForm);
+
+/// The session id in the path.
+pub(super) struct SessionPath(pub SessionId);
+
+/// The user id in the path.
+pub(super) struct UserPath(pub UserId);
+
+/// The version that `If-Match` asks for; none where it is absent or `*`.
+pub(super) struct IfMatch(pub Option<ETag>);
+
+pub(super) fn invalid(detail: impl Into<String>) -> ApiError {
+    Problem { detail: Some(detail.into()), ..Problem::new(ProblemCode::InvalidRequest) }.into()
+}
+
+fn wrong_fields(errors: Vec<FieldProblem>) -> ApiError {
+    Problem { errors, ..Problem::new(ProblemCode::InvalidRequest) }.into()
+}
+
+fn wrong_field(field: &str, message: String) -> ApiError {
+    wrong_fields(vec![FieldProblem { field: field.to_owned(), message }])
+}
+
+// === bodies ===
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
+        let (headers, body) = read(request).await?;
+        media_type(&headers, &["application/json"])?;
+        json(&body?).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MergePatch<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
+        let (headers, body) = read(request).await?;
+        media_type(&headers, &["application/merge-patch+json", "application/json"])?;
+        json(&body?).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for ApiForm {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
+        let (headers, body) = read(request).await?;
+        media_type(&headers, &["application/x-www-form-urlencoded"])?;
+        let body = body?;
+        let mut token = None;
+        for (name, value) in form_urlencoded::parse(&body) {
+            // RFC 6749, section 3.2: no parameter may come twice.
+            if name == "token" && token.replace(value.into_owned()).is_some() {
+                return Err(wrong_field("token", "is given twice".to_owned()));
+            }
+        }
+        let token = token.filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| wrong_field("token", "is missing".to_owned()))?;
+        Ok(Self(TokenForm { token, token_type_hint: None }))
+    }
+}
+
+/// The headers, and the body if it could be read: the media type is judged first.
+async fn read(request: Request) -> ApiResult<(HeaderMap, ApiResult<Bytes>)> {
+    let (parts, body) = request.into_parts();
+    let body = limited(body).await;
+    Ok((parts.headers, body))
+}
+
+async fn limited(body: Body) -> ApiResult<Bytes> {
+    axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| {
+        // The limit is the only cause that axum wraps; all others are of the connection.
+        let too_large = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
+        if too_large {
+            let detail = format!("a body may have {MAX_BODY_BYTES} bytes");
+            Problem { detail: Some(detail), ..Problem::new(ProblemCode::PayloadTooLarge) }.into()
+        } else {
+            invalid("the body could not be read")
+        }
+    })
+}
+
+fn media_type(headers: &HeaderMap, allowed: &[&str]) -> ApiResult<()> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if allowed.iter().any(|allowed| essence.eq_ignore_ascii_case(allowed)) {
+        return Ok(());
+    }
+    let detail = format!("allowed: {}", allowed.join(", "));
+    Err(Problem { detail: Some(detail), ..Problem::new(ProblemCode::UnsupportedMediaType) }.into())
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
+    // Straight from the text first: only that notices a member that is given twice.
+    let error = match serde_json::from_slice::<T>(body) {
+        Ok(read) => return Ok(read),
+        Err(error) => error,
+    };
+    if !error.is_data() {
+        return Err(invalid(format!("the body is not JSON, at line {}, column {}", error.line(), error.column())));
+    }
+    let mut value = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let (_, misfits) = collect::<T>(&mut value);
+    if misfits.is_empty() {
+        let place = format!("at line {}, column {}", error.line(), error.column());
+        return Err(invalid(format!("a member is given twice, {place}")));
+    }
+    Err(wrong_fields(
+        misfits.into_iter().map(|misfit| FieldProblem { field: misfit.path, message: misfit.message }).collect(),
+    ))
+}
+
+// === paths and headers ===
+
+async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> ApiResult<String> {
+    let Path(text) = Path::<String>::from_request_parts(parts, state)
+        .await
+        .map_err(|_| invalid("the path is not percent-encoded UTF-8"))?;
+    Ok(text)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        // No session has an id that is none.
+        let id = path(parts, state).await?.parse().map_err(|_| crate::service::ServiceError::SessionNotFound)?;
+        Ok(Self(id))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let id = path(parts, state).await?.parse::<UserId>();
+        id.map(Self).map_err(|error| wrong_field("user_id", error.to_string()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        let mut values = parts.headers.get_all(header::IF_MATCH).iter();
+        let Some(value) = values.next() else { return Ok(Self(None)) };
+        match value.to_str() {
+            Ok("*") if values.next().is_none() => Ok(Self(None)),
+            Ok(text) if values.next().is_none() => {
+                text.parse().map(|etag| Self(Some(etag))).map_err(|error| invalid(error.to_string()))
+            }
+            _ => Err(invalid("If-Match must be one ETag as GET gave it")),
+        }
+    }
+}

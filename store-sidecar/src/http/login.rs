@@ -1,0 +1,52 @@
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use session_gate_protocol::{CheckReply, CheckRequest, LoginReply, LoginRequest, LogoutReply, LogoutRequest, Problem};
+
+use super::{
+    Shared,
+    extract::ApiJson,
+    reply::{ApiResult, NO_STORE},
+};
+
+/// A new session and its first token, after the application has checked the password.
+#[utoipa::path(
+    post, path = "/v1/login", tag = "login", request_body = LoginRequest,
+    responses(
+        (status = 201, description = "Session and token", body = LoginReply),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn login(State(api): State<Shared>, ApiJson(request): ApiJson<LoginRequest>) -> ApiResult<Response> {
+    Ok((StatusCode::CREATED, [NO_STORE], Json(api.service.login(request).await?)).into_response())
+}
+
+/// Ends a session, named by its id or by one of its tokens, or all sessions of its user.
+#[utoipa::path(
+    post, path = "/v1/logout", tag = "login", request_body = LogoutRequest,
+    responses(
+        (status = 200, description = "How many sessions ended", body = LogoutReply),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn logout(State(api): State<Shared>, ApiJson(request): ApiJson<LogoutRequest>) -> ApiResult<Response> {
+    Ok(([NO_STORE], Json(api.service.logout(request).await?)).into_response())
+}
+
+/// Whether a verified token may still be used. Asked by the filter.
+#[utoipa::path(
+    post, path = "/v1/check", tag = "filter", request_body = CheckRequest,
+    responses(
+        (status = 200, description = "What the store says", body = CheckReply),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn check(State(api): State<Shared>, ApiJson(request): ApiJson<CheckRequest>) -> ApiResult<Response> {
+    Ok(([NO_STORE], Json(api.service.check(&request).await?)).into_response())
+}

@@ -1,0 +1,110 @@
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use session_gate_protocol::{JwkSet, Problem, ProblemCode, PublishedPolicy};
+use utoipa::ToSchema;
+
+use super::{
+    Shared,
+    reply::{ApiError, ApiResult, NO_STORE},
+};
+use crate::metrics::CONTENT_TYPE;
+
+/// Reply of `GET /healthz`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Healthy {
+    /// `healthy`.
+    status: &'static str,
+}
+
+/// Reply of `GET /readyz`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ready {
+    /// `ready`.
+    status: &'static str,
+    /// Which store answers: `memory` or `redis`.
+    store: &'static str,
+}
+
+/// Whether the process is alive.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations",
+    responses((status = 200, description = "It is", body = Healthy))
+)]
+pub(super) async fn healthz() -> Json<Healthy> {
+    Json(Healthy { status: "healthy" })
+}
+
+/// Whether requests can be served: whether the store answers.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses(
+        (status = 200, description = "They can", body = Ready),
+        (status = 503, description = "The store does not answer", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn readyz(State(api): State<Shared>) -> ApiResult<Response> {
+    let health = api.service.health().await?;
+    Ok(([NO_STORE], Json(Ready { status: "ready", store: health.backend })).into_response())
+}
+
+/// All metrics, in the OpenMetrics text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations",
+    responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")),
+    security((), ("bearer" = []))
+)]
+pub(super) async fn metrics(State(api): State<Shared>) -> ApiResult<Response> {
+    let metrics = api.service.metrics();
+    let health = api.service.health().await.ok();
+    metrics.store_health(health.as_ref());
+    let text = metrics.render().map_err(|_| ApiError::from(Problem::new(ProblemCode::Internal)))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], text).into_response())
+}
+
+/// The public keys that verify tokens; never a shared secret.
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "keys",
+    responses((status = 200, description = "The keys", body = JwkSet, content_type = "application/jwk-set+json"))
+)]
+pub(super) async fn jwks(State(api): State<Shared>) -> Response {
+    // Short enough that a new key is known everywhere long before it signs.
+    let cached = (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    key_set(&api.service.keys().public_keys(), cached)
+}
+
+/// All keys that verify tokens, **shared secrets included**. Asked by the filter.
+#[utoipa::path(
+    get, path = "/v1/keys", tag = "filter",
+    responses(
+        (status = 200, description = "The keys", body = JwkSet, content_type = "application/jwk-set+json"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn keys(State(api): State<Shared>) -> Response {
+    key_set(&api.service.keys().verification_keys(), NO_STORE)
+}
+
+fn key_set(keys: &JwkSet, cache: (header::HeaderName, HeaderValue)) -> Response {
+    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+    ([cache, content_type], serde_json::to_string(keys).unwrap_or_default()).into_response()
+}
+
+/// The rules that the login service follows, and the durations in force.
+#[utoipa::path(
+    get, path = "/v1/policy", tag = "login",
+    responses(
+        (status = 200, description = "The rules", body = PublishedPolicy),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn policy(State(api): State<Shared>) -> Json<PublishedPolicy> {
+    Json(api.policy.clone())
+}

@@ -1,0 +1,86 @@
+//! The REST API: translates HTTP into calls of [`Service`] and its answers back. Decides nothing.
+
+mod auth;
+mod extract;
+mod login;
+mod meta;
+mod observe;
+mod openapi;
+mod reply;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::{
+    Router, middleware,
+    routing::{MethodRouter, get, post},
+};
+use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy};
+
+use self::reply::ApiError;
+use crate::{
+    credentials::{Credentials, Role},
+    rng::Random,
+    service::Service,
+};
+
+/// Largest body of a request, in bytes.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What the handlers work with.
+#[derive(Debug)]
+pub struct Api {
+    /// Does what is asked.
+    pub service: Service,
+    /// Says who may ask.
+    pub credentials: Credentials,
+    /// What `/v1/policy` answers.
+    pub policy: PublishedPolicy,
+    /// Whether there is a `/metrics`.
+    pub metrics: bool,
+}
+
+type Shared = Arc<Api>;
+
+/// All routes. `random` makes the ids of requests that come without one.
+pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
+    let role = |role: Role, path: &str, methods: MethodRouter<Shared>| {
+        let guard = middleware::from_fn_with_state((Arc::clone(&api), role), auth::require);
+        Router::new().route(path, methods.route_layer(guard))
+    };
+    let mut router = Router::new()
+        .route("/healthz", get(meta::healthz))
+        .route("/readyz", get(meta::readyz))
+        .route("/openapi.json", get(openapi::document))
+        .route("/.well-known/jwks.json", get(meta::jwks))
+        .merge(role(Role::App, "/v1/sessions", post(sessions::create)))
+        .merge(role(
+            Role::App,
+            "/v1/sessions/{session_id}",
+            get(sessions::read).patch(sessions::update).delete(sessions::terminate),
+        ))
+        .merge(role(
+            Role::App,
+            "/v1/users/{user_id}/sessions",
+            get(sessions::list_of_user).delete(sessions::terminate_of_user),
+        ))
+        .merge(role(Role::App, "/v1/tokens", post(tokens::create)))
+        .merge(role(Role::App, "/v1/tokens/introspect", post(tokens::introspect)))
+        .merge(role(Role::App, "/v1/tokens/revoke", post(tokens::revoke)))
+        .merge(role(Role::App, "/v1/login", post(login::login)))
+        .merge(role(Role::App, "/v1/logout", post(login::logout)))
+        .merge(role(Role::App, "/v1/policy", get(meta::policy)))
+        .merge(role(Role::Filter, "/v1/check", post(login::check)))
+        .merge(role(Role::Filter, "/v1/keys", get(meta::keys)));
+    if api.metrics {
+        router = router.merge(role(Role::Monitor, "/metrics", get(meta::metrics)));
+    }
+    router
+        .fallback(async || ApiError::from(Problem::new(ProblemCode::NotFound)))
+        .method_not_allowed_fallback(async || ApiError::from(Problem::new(ProblemCode::MethodNotAllowed)))
+        .layer(middleware::from_fn_with_state((Arc::clone(&api), random), observe::observe))
+        .with_state(api)
+}

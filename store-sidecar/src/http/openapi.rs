@@ -1,0 +1,46 @@
+use axum::{
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+
+use super::{login, meta, sessions, tokens};
+
+/// The description of the API. Its text is compared with a golden file by a test.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Session Gate sidecar",
+        description = "Sessions, tokens and revocations. Errors are application/problem+json (RFC 9457) with a stable code."
+    ),
+    modifiers(&BearerCredential),
+    paths(
+        sessions::create, sessions::read, sessions::update, sessions::terminate,
+        sessions::list_of_user, sessions::terminate_of_user,
+        tokens::create, tokens::introspect, tokens::revoke,
+        login::login, login::logout, login::check,
+        meta::healthz, meta::readyz, meta::metrics, meta::jwks, meta::keys, meta::policy,
+    )
+)]
+struct Description;
+
+struct BearerCredential;
+
+impl Modify for BearerCredential {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// The document as JSON.
+pub(super) fn json() -> String {
+    Description::openapi().to_pretty_json().unwrap_or_default()
+}
+
+pub(super) async fn document() -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json()).into_response()
+}

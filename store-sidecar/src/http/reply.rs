@@ -1,0 +1,93 @@
+//! What goes back: JSON, or a problem. The one place where an error becomes an answer.
+
+use axum::{
+    Json,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use session_gate_protocol::{Problem, ProblemCode};
+
+use crate::{
+    service::ServiceError,
+    store::{StoreError, StoreErrorKind},
+};
+
+/// What a handler answers.
+pub(super) type ApiResult<T> = Result<T, ApiError>;
+
+/// An error, ready to be answered; what only the log may know has been logged.
+#[derive(Debug)]
+pub(super) struct ApiError(Problem);
+
+/// What no cache may keep (RFC 9111, section 5.2.2.5).
+pub(super) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        let problem = |code, detail: Option<String>| Problem { detail, ..Problem::new(code) };
+        Self(match error {
+            ServiceError::Internal(source) => {
+                tracing::error!(error = %chain(&*source), "the service failed");
+                Problem::new(ProblemCode::Internal)
+            }
+            ServiceError::Invalid(errors) => Problem { errors, ..Problem::new(ProblemCode::InvalidRequest) },
+            ServiceError::SessionNotFound => {
+                problem(ProblemCode::NotFound, Some("there is no such session".to_owned()))
+            }
+            ServiceError::StateConflict(detail) => problem(ProblemCode::StateConflict, Some(detail)),
+            ServiceError::Store(error) => Problem::new(of_store(&error)),
+            ServiceError::VersionMismatch { current } => {
+                problem(ProblemCode::VersionMismatch, Some(format!("its ETag is {current} now")))
+            }
+        })
+    }
+}
+
+fn of_store(error: &StoreError) -> ProblemCode {
+    tracing::warn!(error = %chain(error), "the store failed");
+    match error.kind() {
+        StoreErrorKind::Timeout | StoreErrorKind::Unavailable => ProblemCode::StoreUnavailable,
+        StoreErrorKind::Conflict | StoreErrorKind::Corrupt => ProblemCode::Internal,
+    }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Self(problem) = self;
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let code = problem.code;
+        let content_type = HeaderValue::from_static("application/problem+json");
+        let mut response = (status, [NO_STORE], Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type);
+        match code {
+            ProblemCode::CredentialInvalid => {
+                let challenge = HeaderValue::from_static("Bearer realm=\"session-gate\"");
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            ProblemCode::StoreUnavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,136 @@
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use session_gate_protocol::{ETag, NewSession, Problem, SessionData, SessionList, SessionPatch, Terminated};
+
+use super::{
+    Shared,
+    extract::{ApiJson, IfMatch, MergePatch, SessionPath, UserPath},
+    reply::{ApiResult, NO_STORE},
+};
+use crate::metrics::EndReason;
+
+/// A header made of a session's id or version; neither has a character that a header can't hold.
+fn header_of(name: HeaderName, text: String) -> Option<(HeaderName, HeaderValue)> {
+    HeaderValue::try_from(text).ok().map(|value| (name, value))
+}
+
+fn with_etag(status: StatusCode, session: SessionData) -> Response {
+    let etag = header_of(header::ETAG, ETag(session.version).to_string());
+    let mut response = (status, [NO_STORE], Json(session)).into_response();
+    response.headers_mut().extend(etag);
+    response
+}
+
+/// Creates a session.
+#[utoipa::path(
+    post, path = "/v1/sessions", tag = "sessions", request_body = NewSession,
+    responses(
+        (status = 201, description = "Created", body = SessionData,
+            headers(("Location", description = "Where it is"), ("ETag", description = "Its version"))),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn create(State(api): State<Shared>, ApiJson(new): ApiJson<NewSession>) -> ApiResult<Response> {
+    let session = api.service.create_session(new).await?;
+    let location = header_of(header::LOCATION, format!("/v1/sessions/{}", session.session_id));
+    let mut response = with_etag(StatusCode::CREATED, session);
+    response.headers_mut().extend(location);
+    Ok(response)
+}
+
+/// Reads a session; an ended one too, while it is known.
+#[utoipa::path(
+    get, path = "/v1/sessions/{session_id}", tag = "sessions",
+    params(("session_id" = String, Path, description = "The session's id")),
+    responses(
+        (status = 200, description = "The session", body = SessionData,
+            headers(("ETag", description = "Its version"))),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn read(State(api): State<Shared>, SessionPath(id): SessionPath) -> ApiResult<Response> {
+    Ok(with_etag(StatusCode::OK, api.service.session(&id).await?))
+}
+
+/// Changes a session: a JSON merge patch (RFC 7396).
+#[utoipa::path(
+    patch, path = "/v1/sessions/{session_id}", tag = "sessions",
+    params(
+        ("session_id" = String, Path, description = "The session's id"),
+        ("If-Match" = Option<String>, Header, description = "Change it only if it has this version"),
+    ),
+    request_body(content(
+        (SessionPatch = "application/merge-patch+json"),
+        (SessionPatch = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "The session as it is now", body = SessionData,
+            headers(("ETag", description = "Its version"))),
+        (status = 409, description = "It has ended, or its status cannot change that way", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 412, description = "It has another version", body = Problem,
+            content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn update(
+    State(api): State<Shared>,
+    SessionPath(id): SessionPath,
+    IfMatch(expected): IfMatch,
+    MergePatch(patch): MergePatch<SessionPatch>,
+) -> ApiResult<Response> {
+    Ok(with_etag(StatusCode::OK, api.service.update_session(&id, &patch, expected).await?))
+}
+
+/// Ends a session. One that has ended already stays so.
+#[utoipa::path(
+    delete, path = "/v1/sessions/{session_id}", tag = "sessions",
+    params(("session_id" = String, Path, description = "The session's id")),
+    responses(
+        (status = 204, description = "It has ended"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn terminate(State(api): State<Shared>, SessionPath(id): SessionPath) -> ApiResult<StatusCode> {
+    api.service.terminate_session(&id, EndReason::Deleted).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The user's sessions that have not ended, newest first.
+#[utoipa::path(
+    get, path = "/v1/users/{user_id}/sessions", tag = "sessions",
+    params(("user_id" = String, Path, description = "The user's id, percent-encoded")),
+    responses(
+        (status = 200, description = "The sessions", body = SessionList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn list_of_user(State(api): State<Shared>, UserPath(user): UserPath) -> ApiResult<Response> {
+    Ok(([NO_STORE], Json(api.service.user_sessions(&user).await?)).into_response())
+}
+
+/// Ends all sessions of a user.
+#[utoipa::path(
+    delete, path = "/v1/users/{user_id}/sessions", tag = "sessions",
+    params(("user_id" = String, Path, description = "The user's id, percent-encoded")),
+    responses(
+        (status = 200, description = "How many ended", body = Terminated),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn terminate_of_user(
+    State(api): State<Shared>,
+    UserPath(user): UserPath,
+) -> ApiResult<Json<Terminated>> {
+    Ok(Json(api.service.terminate_user_sessions(&user, EndReason::UserDeleted).await?))
+}

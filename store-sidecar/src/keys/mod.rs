@@ -1,0 +1,299 @@
+//! The keys that sign tokens: where they come from, and what others need to verify them.
+
+mod algorithm;
+mod key;
+mod pem;
+mod thumbprint;
+mod verify;
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use secrecy::SecretString;
+use serde::Serialize;
+use session_gate_protocol::{Claims, JwkSet};
+use thiserror::Error;
+
+pub use self::{
+    algorithm::{Algorithm, KeyType},
+    key::{InvalidKey, Key, SigningFailed},
+    pem::{Generated, generate},
+    verify::{Refusal, VerifiedClaims},
+};
+use crate::rng::Random;
+
+/// The `typ` of every token's header: an access token (RFC 9068), and so nothing else (RFC 8725,
+/// section 3.11).
+const TOKEN_TYP: &str = "at+jwt";
+
+/// Where the keys come from.
+#[derive(Clone, Debug)]
+pub struct KeySource {
+    /// What signs.
+    pub signing: Signing,
+    /// The secret before this one: only verifies.
+    pub previous_secret: Option<SecretString>,
+}
+
+/// What signs.
+#[derive(Clone, Debug)]
+pub enum Signing {
+    /// PEM files; the first signs.
+    Files {
+        /// The files: one at least.
+        files: Vec<PathBuf>,
+        /// The algorithm of RSA keys.
+        algorithm: Option<Algorithm>,
+    },
+    /// One PEM file, made if it is missing.
+    Generated(PathBuf),
+    /// A shared secret.
+    Secret {
+        /// The secret.
+        secret: SecretString,
+        /// HS256, HS384 or HS512.
+        algorithm: Algorithm,
+    },
+}
+
+/// Which of the sources is wrong, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyProblem {
+    /// Which source.
+    pub origin: KeyOrigin,
+    /// What is wrong.
+    pub problem: InvalidKey,
+}
+
+/// One source of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// The list of key files.
+    Files,
+    /// The file that is generated.
+    Generated,
+    /// The secret before this one.
+    PreviousSecret,
+    /// The secret.
+    Secret,
+}
+
+/// The keys in use: one that signs, and others that still verify. No two have the same id.
+pub struct KeyRing {
+    signing: Key,
+    others: Vec<Key>,
+}
+
+/// A token could not be made.
+#[derive(Clone, Debug, Error)]
+pub enum MintError {
+    /// The claims cannot be written as JSON.
+    #[error("the claims cannot be written as JSON")]
+    Claims,
+    /// The signature could not be made.
+    #[error(transparent)]
+    Signature(#[from] SigningFailed),
+}
+
+/// The keys in use now; exchanged as a whole when they are read anew.
+pub struct CurrentKeys(RwLock<Arc<KeyRing>>);
+
+/// The header of every token that is minted here.
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'a str,
+    typ: &'a str,
+    kid: &'a str,
+}
+
+// === impl KeySource ===
+
+impl KeySource {
+    /// The keys; a file that is to be generated is made now if it is missing.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not just the first.
+    pub fn load(&self, random: &dyn Random) -> Result<KeyRing, Vec<KeyProblem>> {
+        if let Signing::Generated(path) = &self.signing
+            && !path.exists()
+        {
+            generate(path, Algorithm::Es256, random)
+                .map_err(|problem| vec![KeyProblem { origin: KeyOrigin::Generated, problem }])?;
+        }
+        self.read()
+    }
+
+    /// Everything that is wrong with the keys, without making any. A file that is to be generated may
+    /// be missing.
+    pub fn problems(&self) -> Vec<KeyProblem> {
+        match &self.signing {
+            Signing::Generated(path) if !path.exists() => self.previous().err().into_iter().collect(),
+            _ => self.read().err().unwrap_or_default(),
+        }
+    }
+
+    fn read(&self) -> Result<KeyRing, Vec<KeyProblem>> {
+        let mut problems = Vec::new();
+        let mut keys = Vec::new();
+        let mut take = |origin, read: Result<Key, InvalidKey>| match read {
+            Ok(key) => keys.push(key),
+            Err(problem) => problems.push(KeyProblem { origin, problem }),
+        };
+        match &self.signing {
+            Signing::Files { files, algorithm } => {
+                for (i, file) in files.iter().enumerate() {
+                    take(KeyOrigin::Files, read_file(file, *algorithm, i == 0));
+                }
+            }
+            Signing::Generated(file) => take(KeyOrigin::Generated, pem::read(file, None)),
+            Signing::Secret { secret, algorithm } => take(KeyOrigin::Secret, Key::from_secret(secret, *algorithm)),
+        }
+        match self.previous() {
+            Ok(key) => keys.extend(key),
+            Err(problem) => problems.push(problem),
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        KeyRing::new(keys).map_err(|problem| vec![KeyProblem { origin: self.origin(), problem }])
+    }
+
+    fn previous(&self) -> Result<Option<Key>, KeyProblem> {
+        let algorithm = match self.signing {
+            Signing::Secret { algorithm, .. } => algorithm,
+            Signing::Files { .. } | Signing::Generated(_) => Algorithm::Hs256,
+        };
+        self.previous_secret
+            .as_ref()
+            .map(|secret| Key::from_secret(secret, algorithm))
+            .transpose()
+            .map_err(|problem| KeyProblem { origin: KeyOrigin::PreviousSecret, problem })
+    }
+
+    fn origin(&self) -> KeyOrigin {
+        match self.signing {
+            Signing::Files { .. } => KeyOrigin::Files,
+            Signing::Generated(_) => KeyOrigin::Generated,
+            Signing::Secret { .. } => KeyOrigin::Secret,
+        }
+    }
+}
+
+/// The first key must fit the algorithm that was asked for; a later one, kept for a rotation between
+/// kinds of keys, uses it only if it fits.
+fn read_file(file: &std::path::Path, algorithm: Option<Algorithm>, signs: bool) -> Result<Key, InvalidKey> {
+    pem::read(file, algorithm).or_else(|problem| if signs { Err(problem) } else { pem::read(file, None) })
+}
+
+// === impl KeyRing ===
+
+impl KeyRing {
+    /// A ring of which the first key signs.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] where there is no key, or the same one twice.
+    pub fn new(keys: Vec<Key>) -> Result<Self, InvalidKey> {
+        let mut keys = keys.into_iter();
+        let signing = keys.next().ok_or_else(|| InvalidKey("has no key".to_owned()))?;
+        let mut ring = Self { signing, others: Vec::new() };
+        for key in keys {
+            // The id says which algorithm is meant: the same key with two of them would be ambiguous.
+            if ring.key(key.id().as_str()).is_some() {
+                return Err(InvalidKey("names the same key twice".to_owned()));
+            }
+            ring.others.push(key);
+        }
+        Ok(ring)
+    }
+
+    /// The key that signs.
+    pub fn signing(&self) -> &Key {
+        &self.signing
+    }
+
+    fn key(&self, id: &str) -> Option<&Key> {
+        self.keys().find(|key| key.id().as_str() == id)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.signing).chain(&self.others)
+    }
+
+    /// What everybody may know, for `/.well-known/jwks.json`: never a shared secret.
+    pub fn public_keys(&self) -> JwkSet {
+        JwkSet { keys: self.keys().filter_map(Key::public_jwk).cloned().collect() }
+    }
+
+    /// What a verifier needs, **shared secrets included**.
+    pub fn verification_keys(&self) -> JwkSet {
+        JwkSet { keys: self.keys().map(Key::verification_jwk).cloned().collect() }
+    }
+
+    /// The token of these claims, signed.
+    ///
+    /// # Errors
+    /// [`MintError`] where the claims are no JSON or cannot be signed.
+    pub fn mint(&self, claims: &Claims) -> Result<String, MintError> {
+        let mut token = self.unsigned(claims)?;
+        let signature = self.signing.sign(token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
+    }
+
+    /// How long the token of these claims is, in bytes, without signing it.
+    ///
+    /// # Errors
+    /// [`MintError`] where the claims are no JSON.
+    pub fn minted_bytes(&self, claims: &Claims) -> Result<usize, MintError> {
+        let signature = self.signing.signature_bytes().saturating_mul(4).div_ceil(3);
+        Ok(self.unsigned(claims)?.len().saturating_add(1).saturating_add(signature))
+    }
+
+    fn unsigned(&self, claims: &Claims) -> Result<String, MintError> {
+        let header = Header { alg: self.signing.algorithm().as_str(), typ: TOKEN_TYP, kid: self.signing.id().as_str() };
+        let encoded = |json: Result<Vec<u8>, serde_json::Error>| {
+            json.map(|json| URL_SAFE_NO_PAD.encode(json)).map_err(|_| MintError::Claims)
+        };
+        let header = encoded(serde_json::to_vec(&header))?;
+        let payload = encoded(serde_json::to_vec(claims))?;
+        Ok(format!("{header}.{payload}"))
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signing, others } = self;
+        f.debug_struct("KeyRing").field("signing", signing).field("others", others).finish()
+    }
+}
+
+// === impl CurrentKeys ===
+
+impl CurrentKeys {
+    /// Starts with `ring`.
+    pub fn new(ring: KeyRing) -> Self {
+        Self(RwLock::new(Arc::new(ring)))
+    }
+
+    /// The keys in use now.
+    pub fn get(&self) -> Arc<KeyRing> {
+        // Nothing panics while it holds the lock, and a ring is exchanged as a whole: never half done.
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on `ring` is in use.
+    pub fn replace(&self, ring: KeyRing) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+    }
+}
+
+impl fmt::Debug for CurrentKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CurrentKeys").field(&self.get()).finish()
+    }
+}

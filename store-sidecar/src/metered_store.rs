@@ -1,0 +1,88 @@
+//! A store that counts and times what another store is asked.
+
+use std::{future::Future, sync::Arc};
+
+use async_trait::async_trait;
+use session_gate_protocol::{
+    CheckRequest, CheckVerdict, ETag, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+};
+use tokio::time::Instant;
+
+use crate::{
+    metrics::Metrics,
+    store::{CreateSession, Health, Store, StoreError, Termination, Update},
+};
+
+/// Counts and times every request to the store within.
+pub struct MeteredStore {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+}
+
+impl MeteredStore {
+    /// Wraps `store`.
+    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+        Self { store, metrics }
+    }
+
+    async fn metered<T>(
+        &self,
+        op: &'static str,
+        answer: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let start = Instant::now();
+        let answer = answer.await;
+        self.metrics.store_answered(op, answer.as_ref().err().map(StoreError::kind), start.elapsed());
+        answer
+    }
+}
+
+impl std::fmt::Debug for MeteredStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MeteredStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for MeteredStore {
+    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
+        self.metered("create_session", self.store.create_session(new)).await
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
+        self.metered("session", self.store.session(id)).await
+    }
+
+    async fn update_session(
+        &self,
+        id: &SessionId,
+        patch: &SessionPatch,
+        expected: Option<ETag>,
+    ) -> Result<Update, StoreError> {
+        self.metered("update_session", self.store.update_session(id, patch, expected)).await
+    }
+
+    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
+        self.metered("terminate_session", self.store.terminate_session(id)).await
+    }
+
+    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
+        self.metered("user_sessions", self.store.user_sessions(user)).await
+    }
+
+    async fn terminate_user_sessions(&self, user: &UserId) -> Result<u64, StoreError> {
+        self.metered("terminate_user_sessions", self.store.terminate_user_sessions(user)).await
+    }
+
+    async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
+        self.metered("revoke_token", self.store.revoke_token(user, token, expires_at)).await
+    }
+
+    async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError> {
+        self.metered("check", self.store.check(request)).await
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        self.metered("health", self.store.health()).await
+    }
+}

@@ -1,0 +1,262 @@
+//! Every metric of the sidecar, by name: what is counted and where is for the callers. Labels are
+//! `&'static str`, so their values come from closed sets: never a user, a session, a path or a key.
+
+use std::{fmt, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use session_gate_protocol::CheckVerdict;
+
+use crate::store::{Health, StoreErrorKind};
+
+/// The media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A gauge that can be "not known".
+type GaugeF64 = Gauge<f64, std::sync::atomic::AtomicU64>;
+type NewHistogram = fn() -> Histogram;
+
+/// Why a session ended, as far as the sidecar ended it. Expiry happens in the store and is not
+/// counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// `DELETE /v1/sessions/{id}`.
+    Deleted,
+    /// A logout.
+    Logout,
+    /// A change of its status to `terminated`.
+    Patched,
+    /// All sessions of a user were ended.
+    UserDeleted,
+}
+
+impl EndReason {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Logout => "logout",
+            Self::Patched => "patched",
+            Self::UserDeleted => "user_deleted",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabels {
+    op: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OpLabel {
+    op: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HttpLabels {
+    // One of the router's own patterns.
+    route: String,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+    method: &'static str,
+}
+
+/// The metrics of one service. Not global, so that each test has its own.
+pub struct Metrics {
+    registry: Registry,
+    active_sessions: GaugeF64,
+    checks: Family<VerdictLabel, Counter>,
+    http_duration: Family<RouteLabels, Histogram, NewHistogram>,
+    http_requests: Family<HttpLabels, Counter>,
+    logins: Counter,
+    logouts: Counter,
+    session_duration: Histogram,
+    sessions_created: Counter,
+    sessions_terminated: Family<ReasonLabel, Counter>,
+    store_duration: Family<OpLabel, Histogram, NewHistogram>,
+    store_memory: GaugeF64,
+    store_requests: Family<StoreLabels, Counter>,
+    store_up: Gauge,
+    tokens_introspected: Family<OutcomeLabel, Counter>,
+    tokens_issued: Counter,
+    tokens_revoked: Counter,
+}
+
+/// From half a millisecond to 8 seconds.
+fn request_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_5, 2.0, 15))
+}
+
+/// From a minute to 34 days.
+fn session_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(60.0, 3.0, 10))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("session_gate"),
+            active_sessions: GaugeF64::default(),
+            checks: Family::default(),
+            http_duration: Family::new_with_constructor(request_histogram),
+            http_requests: Family::default(),
+            logins: Counter::default(),
+            logouts: Counter::default(),
+            session_duration: session_histogram(),
+            sessions_created: Counter::default(),
+            sessions_terminated: Family::default(),
+            store_duration: Family::new_with_constructor(request_histogram),
+            store_memory: GaugeF64::default(),
+            store_requests: Family::default(),
+            store_up: Gauge::default(),
+            tokens_introspected: Family::default(),
+            tokens_issued: Counter::default(),
+            tokens_revoked: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// The one list of names: the registry puts `session_gate_` before them, and `_total` after those
+    /// of counters.
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "active_sessions",
+            "Sessions that have not ended, as the store counts them",
+            self.active_sessions.clone(),
+        );
+        r.register("checks", "Checks of a token and its session, by verdict", self.checks.clone());
+        r.register("http_request_duration_seconds", "Time to answer a request", self.http_duration.clone());
+        r.register("http_requests", "Requests answered, by route, method and status", self.http_requests.clone());
+        r.register("logins", "Logins", self.logins.clone());
+        r.register("logouts", "Logouts", self.logouts.clone());
+        r.register("session_duration_seconds", "Age of sessions when they were ended", self.session_duration.clone());
+        r.register("sessions_created", "Sessions created", self.sessions_created.clone());
+        r.register(
+            "sessions_terminated",
+            "Sessions ended before their time, by reason",
+            self.sessions_terminated.clone(),
+        );
+        r.register("store_memory_bytes", "Memory that the store's data takes up", self.store_memory.clone());
+        r.register("store_request_duration_seconds", "Time that the store took to answer", self.store_duration.clone());
+        r.register("store_requests", "Requests to the store, by operation and outcome", self.store_requests.clone());
+        r.register("store_up", "Whether the store answered when the metrics were read", self.store_up.clone());
+        r.register("tokens_introspected", "Introspections, by outcome", self.tokens_introspected.clone());
+        r.register("tokens_issued", "Tokens minted", self.tokens_issued.clone());
+        r.register("tokens_revoked", "Tokens put on the blacklist", self.tokens_revoked.clone());
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).map(|()| text)
+    }
+
+    /// A check was answered.
+    pub fn checked(&self, verdict: CheckVerdict) {
+        self.checks.get_or_create(&VerdictLabel { verdict: verdict.as_str() }).inc();
+    }
+
+    /// A token was introspected; `None`: it is none of ours, or not in force.
+    pub fn introspected(&self, verdict: Option<CheckVerdict>) {
+        let outcome = verdict.map_or("token_invalid", CheckVerdict::as_str);
+        self.tokens_introspected.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Somebody logged in.
+    pub fn logged_in(&self) {
+        self.logins.inc();
+    }
+
+    /// Somebody logged out.
+    pub fn logged_out(&self) {
+        self.logouts.inc();
+    }
+
+    /// A session was created.
+    pub fn session_created(&self) {
+        self.sessions_created.inc();
+    }
+
+    /// Sessions were ended.
+    pub fn sessions_ended(&self, reason: EndReason, count: u64) {
+        self.sessions_terminated.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(count);
+    }
+
+    /// A session of that age was ended.
+    pub fn session_lived(&self, age: Duration) {
+        self.session_duration.observe(age.as_secs_f64());
+    }
+
+    /// A token was minted.
+    pub fn token_issued(&self) {
+        self.tokens_issued.inc();
+    }
+
+    /// A token was put on the blacklist.
+    pub fn token_revoked(&self) {
+        self.tokens_revoked.inc();
+    }
+
+    /// The store answered.
+    pub fn store_answered(&self, op: &'static str, failure: Option<StoreErrorKind>, took: Duration) {
+        let outcome = failure.map_or("ok", StoreErrorKind::as_str);
+        self.store_requests.get_or_create(&StoreLabels { op, outcome }).inc();
+        self.store_duration.get_or_create(&OpLabel { op }).observe(took.as_secs_f64());
+    }
+
+    /// How the store is; none: it did not answer. What is not known is `NaN`: an old figure would
+    /// pass for a new one.
+    pub fn store_health(&self, health: Option<&Health>) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge shows 53 bits; nobody has more sessions or bytes")]
+        let known = |figure: Option<u64>| figure.map_or(f64::NAN, |figure| figure as f64);
+        self.store_up.set(i64::from(health.is_some()));
+        self.active_sessions.set(known(health.and_then(|health| health.active_sessions)));
+        self.store_memory.set(known(health.and_then(|health| health.memory_bytes)));
+    }
+
+    /// A request was answered. `route` must be one of the router's own patterns.
+    pub fn http_answered(&self, route: &str, method: &'static str, status: u16, took: Duration) {
+        let labels = RouteLabels { route: route.to_owned(), method };
+        self.http_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        let RouteLabels { route, method } = labels;
+        self.http_requests.get_or_create(&HttpLabels { route, method, status }).inc();
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}

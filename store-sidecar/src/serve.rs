@@ -1,0 +1,117 @@
+//! Puts the parts together and serves until told to stop: stop accepting, drain, end.
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use axum::{Router, serve::ListenerExt as _};
+use thiserror::Error;
+use tokio::{net::TcpListener, sync::oneshot};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    http::{self, Api},
+    keys::{CurrentKeys, KeyProblem},
+    metered_store::MeteredStore,
+    metrics::Metrics,
+    rng::{OsRandom, Random},
+    service::{Service, Tools},
+    store::{Store, StoreError, memory::MemoryStore},
+};
+
+/// Why the service could not start, or stopped.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The keys cannot be used.
+    #[error("{}", .0.iter().map(|problem| problem.problem.to_string()).collect::<Vec<_>>().join("; "))]
+    Keys(Vec<KeyProblem>),
+    /// The store cannot be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// A service that is ready to run.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    router: Router,
+    keys: Arc<CurrentKeys>,
+    drain: Duration,
+}
+
+impl Server {
+    /// Puts the service together and opens its port.
+    ///
+    /// # Errors
+    /// [`ServeError`] where a part cannot be had.
+    pub async fn start(config: Config) -> Result<Self, ServeError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let random: Arc<dyn Random> = Arc::new(OsRandom);
+        let metrics = Arc::new(Metrics::default());
+        let ring = config.tokens.keys.load(&*random).map_err(ServeError::Keys)?;
+        let keys = Arc::new(CurrentKeys::new(ring));
+        let store = store(&config, Arc::clone(&clock)).await?;
+        let store = Arc::new(MeteredStore::new(store, Arc::clone(&metrics)));
+        let tools = Tools { clock, keys: Arc::clone(&keys), metrics, random: Arc::clone(&random), store };
+        let Config { server, credentials, session, tokens, policy, monitoring, redis: _ } = config;
+        if credentials.is_open() {
+            tracing::warn!("no credentials are configured: every process of this machine may call the API");
+        }
+        let service = Service::new(tools, session, &tokens);
+        let api = Arc::new(Api { service, credentials, policy, metrics: monitoring.metrics });
+        let listener = TcpListener::bind(server.listen)
+            .await
+            .map_err(|source| ServeError::Bind { address: server.listen, source })?;
+        Ok(Self { listener, router: http::router(api, random), keys, drain: server.drain })
+    }
+
+    /// The keys in use, to exchange them.
+    pub fn keys(&self) -> Arc<CurrentKeys> {
+        Arc::clone(&self.keys)
+    }
+
+    /// Serves until `stop` is done; then requests in flight may finish, for as long as configured.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
+        let Self { listener, router, keys: _, drain } = self;
+        match listener.local_addr() {
+            Ok(address) => tracing::info!(%address, "listening"),
+            Err(error) => tracing::warn!(%error, "listening on an address that cannot be told"),
+        }
+        let (stopping, stopped) = oneshot::channel::<()>();
+        let stop = async move {
+            stop.await;
+            tracing::info!(drain_seconds = drain.as_secs(), "stopping");
+            drop(stopping);
+        };
+        let listener = listener.tap_io(|stream| {
+            // Small answers must not wait for more to send.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY could not be set");
+            }
+        });
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
+        let deadline = async move {
+            // Always an error: the sender is dropped, at the end or with the service itself.
+            stopped.await.ok();
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            ended = serving => match ended {
+                Ok(()) => tracing::info!("stopped"),
+                Err(error) => tracing::error!(%error, "stopped"),
+            },
+            () = deadline => tracing::warn!("stopped with requests in flight"),
+        }
+    }
+}
+
+async fn store(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(MemoryStore::new(clock, config.session.store)))
+}

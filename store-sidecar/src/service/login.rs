@@ -1,0 +1,119 @@
+use session_gate_protocol::{
+    LoginReply, LoginRequest, LogoutReply, LogoutRequest, SessionData, SessionStatus, UnixSeconds,
+};
+
+use super::{Service, ServiceError, invalid};
+use crate::{metrics::EndReason, store::CreateSession};
+
+impl Service {
+    /// A new session and its first token. The application has checked the password.
+    ///
+    /// # Errors
+    /// `Invalid`, or those of the store: then nobody has logged in.
+    pub async fn login(&self, request: LoginRequest) -> Result<LoginReply, ServiceError> {
+        let (session, token) = request.split();
+        let mut problems = self.token_problems(&token);
+        let new = match self.new_session(session) {
+            Ok(new) => new,
+            Err(ServiceError::Invalid(found)) => {
+                problems.extend(found);
+                return Err(ServiceError::Invalid(problems));
+            }
+            Err(other) => return Err(other),
+        };
+        ServiceError::unless_empty(problems)?;
+        // A token that is too large is refused before there is a session.
+        let claims = self.claims(&token, new.session.user_id.clone(), Some(&draft(&new)))?;
+        self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
+        let session = self.tools.store.create_session(new).await?;
+        self.tools.metrics.session_created();
+        match self.mint(token, session.user_id.clone(), Some(&session)) {
+            Ok(token) => {
+                self.tools.metrics.logged_in();
+                Ok(LoginReply { session, token })
+            }
+            Err(error) => {
+                // Nobody learns this session's id, so nobody misses it; if this fails, it expires.
+                let _ended = self.tools.store.terminate_session(&session.session_id).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends a session, named by its id or by one of its tokens, or all sessions of its user. A token
+    /// that has expired still names its session: a logout only takes away.
+    ///
+    /// # Errors
+    /// `Invalid`, `SessionNotFound` for an unknown session id, or those of the store: then call again.
+    pub async fn logout(&self, request: LogoutRequest) -> Result<LogoutReply, ServiceError> {
+        let LogoutRequest { session_id, token, all } = request;
+        let terminated = match (session_id, token) {
+            (Some(id), None) if all => {
+                let user = self.session(&id).await?.user_id;
+                self.terminate_user_sessions(&user, EndReason::Logout).await?.terminated
+            }
+            (Some(id), None) => self.terminate_session(&id, EndReason::Logout).await?,
+            (None, Some(token)) => self.logout_by_token(&token, all).await?,
+            (Some(_), Some(_)) => {
+                return Err(ServiceError::Invalid(vec![invalid("token", "is given beside session_id")]));
+            }
+            (None, None) => {
+                let message = "is needed, or token";
+                return Err(ServiceError::Invalid(vec![invalid("session_id", message)]));
+            }
+        };
+        self.tools.metrics.logged_out();
+        Ok(LogoutReply { terminated })
+    }
+
+    async fn logout_by_token(&self, token: &str, all: bool) -> Result<u64, ServiceError> {
+        let verified = self
+            .verify(token)
+            .ok_or_else(|| ServiceError::Invalid(vec![invalid("token", "is not a token of this service")]))?;
+        let claims = verified.claims();
+        let terminated = match &claims.sid {
+            _ if all => self.terminate_user_sessions(&claims.sub, EndReason::Logout).await?.terminated,
+            Some(id) => match self.terminate_session(id, EndReason::Logout).await {
+                // Long gone.
+                Err(ServiceError::SessionNotFound) => 0,
+                ended => ended?,
+            },
+            None => 0,
+        };
+        self.revoke_verified(&verified).await?;
+        Ok(terminated)
+    }
+}
+
+/// The session as far as it is known before it is stored, as long in a token as the real one.
+fn draft(new: &CreateSession) -> SessionData {
+    const NOW: UnixSeconds = UnixSeconds(9_999_999_999);
+    let session = new.session.clone();
+    SessionData {
+        session_id: new.id.clone(),
+        user_id: session.user_id,
+        ip_address: session.ip_address,
+        user_agent: session.user_agent,
+        device_type: session.device_type,
+        location: session.location,
+        created_at: NOW,
+        last_activity: NOW,
+        expires_at: NOW,
+        idle_timeout: None,
+        status: SessionStatus::Active,
+        metadata: session.metadata,
+        version: 1,
+    }
+}
+
+fn renamed(error: ServiceError, from: &str, to: &str) -> ServiceError {
+    match error {
+        ServiceError::Invalid(mut problems) => {
+            for problem in problems.iter_mut().filter(|problem| problem.field == from) {
+                to.clone_into(&mut problem.field);
+            }
+            ServiceError::Invalid(problems)
+        }
+        other => other,
+    }
+}

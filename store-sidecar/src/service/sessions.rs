@@ -1,0 +1,150 @@
+use std::net::IpAddr;
+
+use session_gate_protocol::{
+    ETag, FieldProblem, NewSession, SessionData, SessionId, SessionList, SessionPatch, SessionStatus, Terminated,
+    UserId,
+};
+
+use super::{Service, ServiceError, duration, invalid};
+use crate::{
+    metrics::EndReason,
+    rng::random_bytes,
+    store::{CreateSession, Termination, Update},
+};
+
+/// Longest `user_agent`, `device_type` and `location`, in bytes. Clients choose their user agent, so a
+/// login must not fail on an odd one; this is past any that browsers send.
+const MAX_TEXT_BYTES: usize = 2048;
+
+impl Service {
+    /// Creates a session.
+    ///
+    /// # Errors
+    /// `Invalid`, or those of the store.
+    pub async fn create_session(&self, session: NewSession) -> Result<SessionData, ServiceError> {
+        let new = self.new_session(session)?;
+        let session = self.tools.store.create_session(new).await?;
+        self.tools.metrics.session_created();
+        Ok(session)
+    }
+
+    /// Judges a new session and gives it its id.
+    pub(super) fn new_session(&self, session: NewSession) -> Result<CreateSession, ServiceError> {
+        let mut problems = Vec::new();
+        check_texts(
+            session.ip_address.as_deref(),
+            [&session.user_agent, &session.device_type, &session.location],
+            &mut problems,
+        );
+        if !self.session.store.metadata_fits(&session.metadata) {
+            problems.push(metadata_too_large(self.session.store.max_metadata_bytes));
+        }
+        let duration = duration(session.duration, self.session.duration, &mut problems);
+        ServiceError::unless_empty(problems)?;
+        let id = SessionId::new(&session.user_id, &random_bytes(&*self.tools.random)?);
+        Ok(CreateSession { id, session, duration, idle_timeout: self.session.idle_timeout })
+    }
+
+    /// The session, ended ones too while they are known.
+    ///
+    /// # Errors
+    /// `SessionNotFound`, or those of the store.
+    pub async fn session(&self, id: &SessionId) -> Result<SessionData, ServiceError> {
+        self.tools.store.session(id).await?.ok_or(ServiceError::SessionNotFound)
+    }
+
+    /// Applies a merge patch.
+    ///
+    /// # Errors
+    /// `Invalid`, `SessionNotFound`, `StateConflict`, `VersionMismatch`, or those of the store.
+    pub async fn update_session(
+        &self,
+        id: &SessionId,
+        patch: &SessionPatch,
+        expected: Option<ETag>,
+    ) -> Result<SessionData, ServiceError> {
+        let mut problems = Vec::new();
+        let text = |given: &Option<Option<String>>| given.clone().flatten();
+        check_texts(
+            text(&patch.ip_address).as_deref(),
+            [&text(&patch.user_agent), &text(&patch.device_type), &text(&patch.location)],
+            &mut problems,
+        );
+        ServiceError::unless_empty(problems)?;
+        match self.tools.store.update_session(id, patch, expected).await? {
+            Update::Applied(session) => {
+                if session.status == SessionStatus::Terminated {
+                    self.tools.metrics.sessions_ended(EndReason::Patched, 1);
+                    self.note_age(&session);
+                }
+                Ok(session)
+            }
+            Update::Ended(session) => {
+                Err(ServiceError::StateConflict(format!("the session is {}", session.status.as_str())))
+            }
+            Update::InvalidTransition(refused) => Err(ServiceError::StateConflict(refused.to_string())),
+            Update::MetadataTooLarge { max_bytes } => Err(ServiceError::Invalid(vec![metadata_too_large(max_bytes)])),
+            Update::NotFound => Err(ServiceError::SessionNotFound),
+            Update::VersionMismatch { current } => Err(ServiceError::VersionMismatch { current }),
+        }
+    }
+
+    /// Ends a session; one that has ended already stays so. Answers how many it ended.
+    ///
+    /// # Errors
+    /// `SessionNotFound`, or those of the store.
+    pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<u64, ServiceError> {
+        match self.tools.store.terminate_session(id).await? {
+            Termination::Ended => {
+                self.tools.metrics.sessions_ended(reason, 1);
+                // Only the histogram needs it: the session has ended even if this fails.
+                if let Ok(Some(session)) = self.tools.store.session(id).await {
+                    self.note_age(&session);
+                }
+                Ok(1)
+            }
+            Termination::AlreadyEnded => Ok(0),
+            Termination::NotFound => Err(ServiceError::SessionNotFound),
+        }
+    }
+
+    /// The user's sessions that have not ended, newest first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn user_sessions(&self, user: &UserId) -> Result<SessionList, ServiceError> {
+        Ok(SessionList { sessions: self.tools.store.user_sessions(user).await? })
+    }
+
+    /// Ends all sessions of a user.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn terminate_user_sessions(&self, user: &UserId, reason: EndReason) -> Result<Terminated, ServiceError> {
+        // Only the histogram needs the list: without it the sessions end all the same.
+        let sessions = self.tools.store.user_sessions(user).await.unwrap_or_default();
+        let terminated = self.tools.store.terminate_user_sessions(user).await?;
+        self.tools.metrics.sessions_ended(reason, terminated);
+        sessions.iter().for_each(|session| self.note_age(session));
+        Ok(Terminated { terminated })
+    }
+
+    fn note_age(&self, session: &SessionData) {
+        self.tools.metrics.session_lived(self.now().since(session.created_at));
+    }
+}
+
+fn check_texts(ip_address: Option<&str>, texts: [&Option<String>; 3], problems: &mut Vec<FieldProblem>) {
+    if ip_address.is_some_and(|text| text.parse::<IpAddr>().is_err()) {
+        problems.push(invalid("ip_address", "must be an IPv4 or IPv6 address"));
+    }
+    for (field, text) in ["user_agent", "device_type", "location"].into_iter().zip(texts) {
+        if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
+            problems.push(invalid(field, format!("must be at most {MAX_TEXT_BYTES} bytes long")));
+        }
+    }
+}
+
+fn metadata_too_large(max_bytes: usize) -> FieldProblem {
+    invalid("metadata", format!("must be at most {max_bytes} bytes of JSON"))
+}
