@@ -15,7 +15,11 @@ use crate::{
     metrics::Metrics,
     rng::{OsRandom, Random},
     service::{Service, Tools},
-    store::{Store, StoreError, memory::MemoryStore},
+    store::{
+        Store,
+        memory::MemoryStore,
+        redis::{RedisStartError, RedisStore},
+    },
 };
 
 /// Why the service could not start, or stopped.
@@ -32,9 +36,9 @@ pub enum ServeError {
     /// The keys cannot be used.
     #[error("{}", .0.iter().map(|problem| problem.problem.to_string()).collect::<Vec<_>>().join("; "))]
     Keys(Vec<KeyProblem>),
-    /// The store cannot be used.
-    #[error("{0}")]
-    Store(#[from] StoreError),
+    /// Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] RedisStartError),
 }
 
 /// A service that is ready to run.
@@ -112,6 +116,13 @@ impl Server {
     }
 }
 
-async fn store(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(MemoryStore::new(clock, config.session.store)))
+async fn store(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, RedisStartError> {
+    let settings = config.session.store;
+    Ok(match &config.redis {
+        Some(options) => Arc::new(RedisStore::connect(options.clone(), settings).await?),
+        None => {
+            tracing::info!("sessions are kept in memory: a restart ends them all");
+            Arc::new(MemoryStore::new(clock, settings))
+        }
+    })
 }

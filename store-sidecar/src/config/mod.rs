@@ -10,9 +10,8 @@ mod sources;
 mod tests;
 mod validate;
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use secrecy::SecretString;
 use session_gate_protocol::PublishedPolicy;
 use tracing_subscriber::filter::Targets;
 
@@ -21,7 +20,11 @@ pub use self::{
     problem::{Problem, Problems},
     sources::{SourceFile, Sources},
 };
-use crate::{credentials::Credentials, keys::KeySource, store::StoreSettings};
+use crate::{
+    credentials::Credentials,
+    keys::KeySource,
+    store::{StoreSettings, redis::RedisOptions},
+};
 
 /// The configuration.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ pub struct Config {
     /// MonitoringConfig.
     pub monitoring: MonitoringConfig,
     /// Redis; none: sessions are kept in memory.
-    pub redis: Option<RedisConfig>,
+    pub redis: Option<RedisOptions>,
 }
 
 /// Where and how the service listens.
@@ -93,27 +96,6 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
-}
-
-/// How Redis is reached.
-pub struct RedisConfig {
-    /// Where it is; may hold a password.
-    pub url: SecretString,
-    /// Its password, if not in the URL.
-    pub password: Option<SecretString>,
-    /// Whether to start even where it may evict keys.
-    pub allow_eviction: bool,
-}
-
-impl fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, password, allow_eviction } = self;
-        f.debug_struct("RedisConfig")
-            .field("url", &"…")
-            .field("password", &password.as_ref().map(|_| "…"))
-            .field("allow_eviction", allow_eviction)
-            .finish()
-    }
 }
 
 impl Config {

@@ -40,6 +40,7 @@ pub(super) struct RawMonitoring {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRedis {
     pub allow_eviction: Option<bool>,
+    pub ca_file: Option<String>,
     pub password: Option<String>,
     pub password_file: Option<String>,
     pub url: Option<String>,

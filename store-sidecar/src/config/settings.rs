@@ -159,7 +159,7 @@ pub const SETTINGS: &[Setting] = &[
         "idle-timeout-minutes",
         Integer,
         "none",
-        "After how long without activity a session ends; 5 to 525600, at most the duration",
+        "After how long without activity a session ends; 1 or more, at most the duration",
     ),
     setting(
         "session.activity_resolution_seconds",
@@ -167,7 +167,7 @@ pub const SETTINGS: &[Setting] = &[
         "activity-resolution-seconds",
         Integer,
         "60",
-        "How far a stored last_activity may trail, so that not every request writes; 1 to 120",
+        "How far a stored last_activity may trail, so that not every request writes; 1 to 3600",
     ),
     setting(
         "session.ended_retention_hours",
@@ -182,8 +182,8 @@ pub const SETTINGS: &[Setting] = &[
         "SESSION_GATE_MAX_METADATA_BYTES",
         "max-metadata-bytes",
         Integer,
-        "8192",
-        "Largest metadata of a session, in bytes of JSON; 0 to 32768",
+        "16384",
+        "Largest metadata of a session, in bytes of JSON; 0 to 49152",
     ),
     setting(
         "tokens.duration_hours",
@@ -331,7 +331,7 @@ pub const SETTINGS: &[Setting] = &[
         "redis-url",
         Secret,
         "none: sessions are kept in memory",
-        "Where sessions are kept: redis://, rediss:// and the like",
+        "Where sessions are kept: redis://host:6379/0, rediss:// (TLS), unix://, redis-cluster://, rediss-cluster:// or redis-sentinel://",
     ),
     setting("redis.password", "REDIS_PASSWORD", "redis-password", Secret, "none", "Redis' password, if not in the URL"),
     setting(
@@ -341,6 +341,14 @@ pub const SETTINGS: &[Setting] = &[
         Text,
         "none",
         "File with Redis' password",
+    ),
+    setting(
+        "redis.ca_file",
+        "SESSION_GATE_REDIS_CA_FILE",
+        "redis-ca-file",
+        Text,
+        "the system's",
+        "PEM file with the authority that signed Redis' certificate; no other is trusted then",
     ),
     setting(
         "redis.allow_eviction",

@@ -7,7 +7,7 @@ use session_gate_protocol::{PublishedPolicy, is_header_safe};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, LogFormat, MonitoringConfig, RedisConfig, ServerConfig, SessionConfig, TokenConfig,
+    Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig,
     problem::{Problem, Problems},
     raw::{RawConfig, RawCredentials, RawMonitoring, RawRedis, RawSecurity, RawServer, RawSession, RawTokens},
     sources::Origins,
@@ -15,7 +15,10 @@ use super::{
 use crate::{
     credentials::{Credentials, MIN_CREDENTIAL_CHARS, Role},
     keys::{Algorithm, KeyOrigin, KeySource, KeyType, Signing},
-    store::StoreSettings,
+    store::{
+        StoreSettings,
+        redis::{RedisOptions, RedisUrlError},
+    },
 };
 
 /// Notes mistakes by the name that the user wrote.
@@ -300,13 +303,32 @@ fn monitoring(raw: RawMonitoring, judge: &mut Judge<'_>) -> MonitoringConfig {
     MonitoringConfig { metrics: raw.enable_metrics.unwrap_or(true), log, log_format }
 }
 
-fn redis(raw: RawRedis, judge: &mut Judge<'_>) -> Option<RedisConfig> {
-    let password = judge.text_or_file("redis.password", raw.password, raw.password_file).map(SecretString::from);
-    let Some(url) = raw.url else {
-        if password.is_some() {
-            judge.refuse("redis.password", "is given, but REDIS_URL is not");
+fn redis(raw: RawRedis, judge: &mut Judge<'_>) -> Option<RedisOptions> {
+    let RawRedis { allow_eviction, ca_file, password, password_file, url } = raw;
+    let password = judge.text_or_file("redis.password", password, password_file);
+    let Some(url) = url else {
+        for (path, given) in [("redis.password", password.is_some()), ("redis.ca_file", ca_file.is_some())] {
+            if given {
+                judge.refuse(path, "is given, but REDIS_URL is not");
+            }
         }
         return None;
     };
-    Some(RedisConfig { url: SecretString::from(url), password, allow_eviction: raw.allow_eviction.unwrap_or(false) })
+    let options = match RedisOptions::parse(&url, password.as_deref()) {
+        Ok(options) => options.allow_eviction(allow_eviction.unwrap_or(false)),
+        Err(error) => {
+            // The error holds nothing of the URL, which may hold a password.
+            let path = if error == RedisUrlError::TwoPasswords { "redis.password" } else { "redis.url" };
+            judge.refuse(path, error.to_string());
+            return None;
+        }
+    };
+    let Some(file) = ca_file else { return Some(options) };
+    match fs::read(&file) {
+        Ok(pem) => Some(options.ca_certificate(pem)),
+        Err(error) => {
+            judge.refuse("redis.ca_file", format!("names {file:?}, which cannot be read: {}", error.kind()));
+            None
+        }
+    }
 }
