@@ -16,6 +16,7 @@ pub mod stack;
 pub mod tools;
 pub mod trap;
 pub mod upstream;
+pub mod vectors;
 
 pub use client::{Call, Http, Reply};
 pub use stack::{Stack, Store};

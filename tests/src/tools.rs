@@ -74,6 +74,16 @@ pub fn filter() -> Result<PathBuf> {
     Ok(module)
 }
 
+/// The plugin that verifies signature vectors.
+///
+/// # Errors
+/// Where it is not built.
+pub fn vectors_plugin() -> Result<PathBuf> {
+    let module = root().join("target/wasm32-wasip1/wasm/examples/vectors.wasm");
+    ensure!(module.exists(), "{} is not built: `make test` builds it", module.display());
+    Ok(module)
+}
+
 /// The example configuration.
 pub fn envoy_yaml() -> PathBuf {
     root().join("envoy").join("envoy.yaml")
