@@ -1,9 +1,9 @@
 //! Reads requests strictly: the right media type, a body within the limit, every wrong field named.
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -51,9 +51,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
-        let (headers, body) = read(request).await?;
-        media_type(&headers, &["application/json"])?;
-        json(&body?).map(Self)
+        json(&read(request, &["application/json"]).await?).map(Self)
     }
 }
 
@@ -61,9 +59,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MergePatch<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
-        let (headers, body) = read(request).await?;
-        media_type(&headers, &["application/merge-patch+json", "application/json"])?;
-        json(&body?).map(Self)
+        json(&read(request, &["application/merge-patch+json", "application/json"]).await?).map(Self)
     }
 }
 
@@ -71,9 +67,7 @@ impl<S: Send + Sync> FromRequest<S> for ApiForm {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
-        let (headers, body) = read(request).await?;
-        media_type(&headers, &["application/x-www-form-urlencoded"])?;
-        let body = body?;
+        let body = read(request, &["application/x-www-form-urlencoded"]).await?;
         let mut token = None;
         for (name, value) in form_urlencoded::parse(&body) {
             // RFC 6749, section 3.2: no parameter may come twice.
@@ -87,18 +81,11 @@ impl<S: Send + Sync> FromRequest<S> for ApiForm {
     }
 }
 
-/// The headers, and the body if it could be read: the media type is judged first.
-async fn read(request: Request) -> ApiResult<(HeaderMap, ApiResult<Bytes>)> {
-    let (parts, body) = request.into_parts();
-    let body = limited(body).await;
-    Ok((parts.headers, body))
-}
-
-async fn limited(body: Body) -> ApiResult<Bytes> {
-    axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| {
-        // The limit is the only cause that axum wraps; all others are of the connection.
-        let too_large = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
-        if too_large {
+/// The body, if it is of an allowed media type and within the limit that the router sets.
+async fn read(request: Request, allowed: &[&str]) -> ApiResult<Bytes> {
+    media_type(request.headers(), allowed)?;
+    Bytes::from_request(request, &()).await.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             let detail = format!("a body may have {MAX_BODY_BYTES} bytes");
             Problem { detail: Some(detail), ..Problem::new(ProblemCode::PayloadTooLarge) }.into()
         } else {

@@ -15,7 +15,9 @@ mod tokens;
 use std::sync::Arc;
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
     routing::{MethodRouter, get, post},
 };
 use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy};
@@ -81,6 +83,7 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
     router
         .fallback(async || ApiError::from(Problem::new(ProblemCode::NotFound)))
         .method_not_allowed_fallback(async || ApiError::from(Problem::new(ProblemCode::MethodNotAllowed)))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state((Arc::clone(&api), random), observe::observe))
         .with_state(api)
 }

@@ -3,6 +3,8 @@
 mod algorithm;
 mod key;
 mod pem;
+#[cfg(test)]
+mod tests;
 mod thumbprint;
 mod verify;
 
@@ -18,6 +20,8 @@ use serde::Serialize;
 use session_gate_protocol::{Claims, JwkSet};
 use thiserror::Error;
 
+#[cfg(test)]
+use self::verify::MAX_VERIFIED_BYTES;
 pub use self::{
     algorithm::{Algorithm, KeyType},
     key::{InvalidKey, Key, SigningFailed},

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::{KeyRing, TOKEN_TYP};
 
 /// No token of ours comes near this; what is longer is refused before it is looked at.
-const MAX_TOKEN_BYTES: usize = 8192;
+pub(super) const MAX_VERIFIED_BYTES: usize = 8192;
 
 /// Claims whose signature has been verified. Made only here. Whether they are in force at a moment is
 /// a question of its own: [`VerifiedClaims::in_force`].
@@ -57,7 +57,7 @@ impl KeyRing {
     /// # Errors
     /// [`Refusal`] of everything else.
     pub fn verify(&self, token: &str, issuer: &str, audience: &str) -> Result<VerifiedClaims, Refusal> {
-        if token.len() > MAX_TOKEN_BYTES {
+        if token.len() > MAX_VERIFIED_BYTES {
             return Err(Refusal::Malformed);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;

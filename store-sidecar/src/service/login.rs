@@ -87,7 +87,8 @@ impl Service {
 
 /// The session as far as it is known before it is stored, as long in a token as the real one.
 fn draft(new: &CreateSession) -> SessionData {
-    const NOW: UnixSeconds = UnixSeconds(9_999_999_999);
+    // Any time of as many digits as the real one.
+    const SOME_TIME: UnixSeconds = UnixSeconds(9_999_999_999);
     let session = new.session.clone();
     SessionData {
         session_id: new.id.clone(),
@@ -96,9 +97,9 @@ fn draft(new: &CreateSession) -> SessionData {
         user_agent: session.user_agent,
         device_type: session.device_type,
         location: session.location,
-        created_at: NOW,
-        last_activity: NOW,
-        expires_at: NOW,
+        created_at: SOME_TIME,
+        last_activity: SOME_TIME,
+        expires_at: SOME_TIME,
         idle_timeout: None,
         status: SessionStatus::Active,
         metadata: session.metadata,
