@@ -8,6 +8,7 @@ cd "$ROOT"
 
 # FILE: the arguments of store-sidecar that print it.
 generated=(
+  "envoy/filter.schema.json:filter schema"
 )
 
 stale=0

@@ -14,6 +14,13 @@ use crate::{
 pub enum Action {
     /// Judge the configuration and say so.
     CheckConfig(Invocation),
+    /// Judge a configuration of the filter's.
+    CheckFilter {
+        /// The file that it stands in.
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of the filter's configuration.
+    FilterSchema,
     /// Make a key file.
     GenerateKey {
         /// What the key is for.
@@ -63,6 +70,7 @@ pub fn command() -> Command {
         .about("Session Gate's sidecar: sessions, tokens and revocations behind a REST API")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(keygen())
+        .subcommand(filter())
         .arg(
             Arg::new("config")
                 .long("config")
@@ -93,6 +101,19 @@ fn keygen() -> Command {
         .arg(Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf)))
 }
 
+fn filter() -> Command {
+    let file = Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf));
+    Command::new("filter")
+        .about("Looks at the filter's configuration, without an Envoy")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("check")
+                .about("Says what is wrong in a configuration: alone, in Envoy's, or in an Istio WasmPlugin")
+                .arg(file),
+        )
+        .subcommand(Command::new("schema").about("Prints its JSON Schema"))
+}
+
 /// Reads the command line.
 ///
 /// # Errors
@@ -104,6 +125,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, clap::E
         let algorithm = Algorithm::from_name(name).unwrap_or(Algorithm::Es256);
         let file = keygen.get_one::<PathBuf>("file").cloned().unwrap_or_default();
         return Ok(Action::GenerateKey { algorithm, file });
+    }
+    if let Some(("filter", filter)) = matches.subcommand() {
+        return Ok(match filter.subcommand() {
+            Some(("check", check)) => {
+                Action::CheckFilter { file: check.get_one::<PathBuf>("file").cloned().unwrap_or_default() }
+            }
+            _ => Action::FilterSchema,
+        });
     }
     let check = matches.get_flag("check-config");
     let invocation = invocation(&mut matches);
@@ -121,6 +150,8 @@ fn invocation(matches: &mut ArgMatches) -> Invocation {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn args(line: &str) -> impl Iterator<Item = OsString> {
@@ -141,6 +172,14 @@ mod tests {
         assert_eq!(invocation.config_file, Some(PathBuf::from("a.yaml")));
         assert!(matches!(parse(args("--check-config")), Ok(Action::CheckConfig(_))));
         assert!(parse(args("--lisen 127.0.0.1:0")).is_err());
+    }
+
+    #[test]
+    fn the_filters_configuration_can_be_looked_at() {
+        let check = parse(args("filter check envoy.yaml")).unwrap();
+        assert!(matches!(check, Action::CheckFilter { file } if file == Path::new("envoy.yaml")));
+        assert!(matches!(parse(args("filter schema")), Ok(Action::FilterSchema)));
+        assert!(parse(args("filter")).is_err() && parse(args("filter check")).is_err());
     }
 
     #[test]

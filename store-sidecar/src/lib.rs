@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credentials;
+pub mod filter_config;
 pub mod http;
 pub mod keys;
 pub mod logging;

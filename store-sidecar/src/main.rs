@@ -5,6 +5,7 @@ use std::{env, io::Write as _, path::Path, process::ExitCode};
 use store_sidecar::{
     cli::{self, Action, Invocation},
     config::{Config, Problem, Problems, SourceFile, Sources, settings::SETTINGS},
+    filter_config,
     keys::{CurrentKeys, Generated, generate},
     logging,
     rng::OsRandom,
@@ -20,6 +21,11 @@ fn main() -> ExitCode {
             Ok(Generated::Existed) => fail([format!("{} exists already", file.display())]),
             Err(error) => fail([error.to_string()]),
         },
+        Ok(Action::CheckFilter { file }) => check_filter(&file),
+        Ok(Action::FilterSchema) => {
+            say(&filter_config::schema());
+            ExitCode::SUCCESS
+        }
         Ok(Action::Serve(invocation)) => serve(&invocation),
         Err(error) => {
             // Help and version are errors to clap, but not to the caller.
@@ -33,11 +39,30 @@ fn main() -> ExitCode {
 fn check_config(invocation: &Invocation) -> ExitCode {
     match load(invocation) {
         Ok(_) => {
-            drop(writeln!(std::io::stdout(), "the configuration is good"));
+            say("the configuration is good\n");
             ExitCode::SUCCESS
         }
         Err(problems) => fail(problems.iter().map(Problem::to_string)),
     }
+}
+
+fn check_filter(file: &Path) -> ExitCode {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => return fail([format!("{}: {error}", file.display())]),
+    };
+    match filter_config::check(&text) {
+        Ok(count) => {
+            say(&format!("{}: {count} configuration(s) of the filter, good\n", file.display()));
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => fail(mistakes.into_iter().map(|mistake| format!("{}: {mistake}", file.display()))),
+    }
+}
+
+/// To standard output; whoever closes that does not want to read on.
+fn say(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
 fn serve(invocation: &Invocation) -> ExitCode {
