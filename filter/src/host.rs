@@ -77,12 +77,13 @@ fn change(map: MapType, changes: &[HeaderChange]) {
     }
 }
 
-/// Starts a call. `false`: it cannot be made, an unknown cluster for instance.
-pub(crate) fn dispatch(call: &Call) -> bool {
+/// Starts a call, and answers the token that its reply will have. `None`: it cannot be made, an
+/// unknown cluster for instance.
+pub(crate) fn dispatch(call: &Call) -> Option<u32> {
     let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     hostcalls::dispatch_http_call(&call.cluster, headers, call.body.as_deref(), Vec::new(), call.timeout)
         .inspect_err(|status| warn!("session_gate: no call to cluster {:?}: {status:?}", call.cluster))
-        .is_ok()
+        .ok()
 }
 
 /// What came of the call that has just returned.

@@ -7,7 +7,7 @@ mod crypto;
 mod gate;
 mod host;
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::time::Duration;
 
 use gate::Gate;
 use log::{error, info};
@@ -15,7 +15,7 @@ use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::{Action, ContextType, LogLevel},
 };
-use session_gate_policy::{config::Config, request::Event, worker::Worker};
+use session_gate_policy::{config::Config, worker::Worker};
 
 /// How often a worker looks whether something is due. Bounds how long a request waits for a fetch of
 /// the keys to begin.
@@ -33,9 +33,9 @@ struct Root {
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, _token: u32, _headers: usize, body_bytes: usize, _trailers: usize) {
+    fn on_http_call_response(&mut self, token: u32, _headers: usize, body_bytes: usize, _trailers: usize) {
         if let Some(gate) = &self.gate {
-            gate.on_keys(&host::call_reply(body_bytes));
+            gate.on_reply(token, body_bytes);
         }
     }
 }
@@ -46,7 +46,7 @@ impl RootContext for Root {
         match Config::from_json(&host::plugin_configuration()) {
             Ok(config) => {
                 host::set_tick_period(TICK);
-                self.gate = Some(Gate::new(Rc::new(RefCell::new(Worker::new(config)))));
+                self.gate = Some(Gate::new(Worker::new(config)));
                 info!("session_gate: configuration accepted");
                 true
             }
@@ -82,9 +82,9 @@ struct Stream {
 }
 
 impl Context for Stream {
-    fn on_http_call_response(&mut self, _token: u32, _headers: usize, body_bytes: usize, _trailers: usize) {
+    fn on_http_call_response(&mut self, token: u32, _headers: usize, body_bytes: usize, _trailers: usize) {
         if let Some(gate) = &self.gate {
-            gate.resume(self.id, Event::Check(host::call_reply(body_bytes)));
+            gate.on_reply(token, body_bytes);
         }
     }
 
