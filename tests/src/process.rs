@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::poll::PATIENCE;
+use crate::poll::{Final, PATIENCE};
 
 /// A running program, in a process group of its own, with its output in a file.
 ///
@@ -99,7 +99,10 @@ impl Process {
     pub fn ensure_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => Err(anyhow!("{} ended: {status}. It wrote:\n{}", self.name, self.output_tail())),
+            Some(status) => {
+                let error = anyhow!("{} ended: {status}. It wrote:\n{}", self.name, self.output_tail());
+                Err(Final(error).into())
+            }
         }
     }
 

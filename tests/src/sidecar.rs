@@ -86,7 +86,7 @@ impl Sidecar {
             Ok(())
         })
         .await;
-        ready.with_context(|| format!("the sidecar does not start. It wrote:\n{}", process.output_tail()))
+        ready.with_context(|| format!("the sidecar is not ready. It wrote:\n{}", process.output_tail()))
     }
 
     /// Where it listens.
@@ -102,6 +102,14 @@ impl Sidecar {
     /// What it has logged.
     pub fn output(&self) -> String {
         self.process.as_ref().map(Process::output).unwrap_or_default()
+    }
+
+    /// Fails if it has ended.
+    ///
+    /// # Errors
+    /// With what it wrote.
+    pub fn ensure_running(&mut self) -> Result<()> {
+        self.process.as_mut().context("the sidecar was killed")?.ensure_running()
     }
 
     /// Kills it: its port refuses connections from then on.

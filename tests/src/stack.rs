@@ -75,7 +75,7 @@ impl Builder {
 
     /// Changes the filter's configuration.
     pub fn filter(self, edit: impl FnOnce(&mut Value) -> Result<()> + Send + 'static) -> Self {
-        self.envoy(|config| edit(config.filter()?))
+        self.envoy(|config| edit(config.filter()))
     }
 
     /// Puts `routes` in the place of the example's.

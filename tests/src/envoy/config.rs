@@ -11,11 +11,15 @@ use crate::tools;
 const LISTENER: &str = "/static_resources/listeners/0";
 const MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
 const WASM: &str = "/http_filters/0/typed_config/config";
+/// JSON as text.
+const FILTER: &str = "/configuration/value";
 
 /// An Envoy configuration that started as the example.
 #[derive(Clone)]
 pub struct Config {
     root: Value,
+    /// The filter's own configuration, which is a text within `root`.
+    filter: Value,
 }
 
 impl Config {
@@ -27,7 +31,10 @@ impl Config {
         let path = tools::envoy_yaml();
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let root = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
-        Ok(Self { root })
+        let mut config = Self { root, filter: Value::Null };
+        let filter = at(config.wasm()?, FILTER)?.as_str().context("the filter's configuration is a text")?.to_owned();
+        config.filter = serde_json::from_str(&filter)?;
+        Ok(config)
     }
 
     /// Puts listener and admin interface on ports that the system chooses, so that two Envoys never
@@ -98,11 +105,8 @@ impl Config {
     }
 
     /// The filter's own configuration.
-    ///
-    /// # Errors
-    /// Where the example has changed its shape.
-    pub fn filter(&mut self) -> Result<&mut Value> {
-        at(self.wasm()?, "/configuration/value")
+    pub fn filter(&mut self) -> &mut Value {
+        &mut self.filter
     }
 
     /// The cluster with that name.
@@ -115,15 +119,23 @@ impl Config {
         clusters.find(|cluster| cluster.get("name") == Some(&json!(name))).with_context(|| format!("no cluster {name}"))
     }
 
-    /// Takes the listener out, for an Envoy that reads it from a file: see [`write_listener`].
+    /// The whole of it, as Envoy reads it.
     ///
     /// # Errors
     /// Where the example has changed its shape.
-    pub fn take_listener(&mut self, file: &Path) -> Result<Value> {
-        let listeners = at(&mut self.root, "/static_resources/listeners")?;
-        let listener = listeners.as_array_mut().and_then(Vec::pop).context("the example has one listener")?;
+    pub fn render(&self) -> Result<String> {
+        Ok(format!("{:#}", self.with_filter()?.root))
+    }
+
+    /// The same, but that Envoy reads its listener from `file`: see [`Config::write_listener`].
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn render_without_listener(&self, file: &Path) -> Result<String> {
+        let mut root = self.root.clone();
         let dir = file.parent().context("a file is in a folder")?;
-        self.root.as_object_mut().context("a bootstrap is an object")?.extend([
+        *at(&mut root, "/static_resources/listeners")? = json!([]);
+        root.as_object_mut().context("a bootstrap is an object")?.extend([
             ("node".to_owned(), json!({"id": "test", "cluster": "test"})),
             (
                 "dynamic_resources".to_owned(),
@@ -133,7 +145,29 @@ impl Config {
                 }}),
             ),
         ]);
-        Ok(listener)
+        Ok(format!("{root:#}"))
+    }
+
+    /// Writes the file from which Envoy reads its listener, in one step.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write_listener(&self, file: &Path) -> Result<()> {
+        let mut listener = self.with_filter()?.listener()?.take();
+        listener
+            .as_object_mut()
+            .context("a listener is an object")?
+            .insert("@type".to_owned(), json!("type.googleapis.com/envoy.config.listener.v3.Listener"));
+        let new = file.with_extension("new");
+        std::fs::write(&new, json!({"resources": [listener]}).to_string())?;
+        std::fs::rename(&new, file)?;
+        Ok(())
+    }
+
+    fn with_filter(&self) -> Result<Self> {
+        let mut config = self.clone();
+        *at(config.wasm()?, FILTER)? = json!(self.filter.to_string());
+        Ok(config)
     }
 }
 
@@ -141,36 +175,6 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config").finish_non_exhaustive()
     }
-}
-
-impl fmt::Display for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.root)
-    }
-}
-
-/// Writes the file from which Envoy reads its listener, in one step.
-///
-/// # Errors
-/// Where it cannot be written, or `listener` is none.
-pub fn write_listener(file: &Path, listener: &Value) -> Result<()> {
-    let mut resource = listener.clone();
-    resource
-        .as_object_mut()
-        .context("a listener is an object")?
-        .insert("@type".to_owned(), json!("type.googleapis.com/envoy.config.listener.v3.Listener"));
-    let new = file.with_extension("new");
-    std::fs::write(&new, json!({"resources": [resource]}).to_string())?;
-    std::fs::rename(&new, file)?;
-    Ok(())
-}
-
-/// The filter's own configuration within a listener.
-///
-/// # Errors
-/// Where the listener has another shape than the example's.
-pub fn filter_of(listener: &mut Value) -> Result<&mut Value> {
-    at(listener, &format!("{MANAGER}{WASM}/configuration/value"))
 }
 
 fn at<'v>(value: &'v mut Value, pointer: &str) -> Result<&'v mut Value> {

@@ -6,7 +6,7 @@ pub mod config;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::process::Command;
@@ -30,8 +30,21 @@ impl Envoy {
     /// # Errors
     /// Where it refuses its configuration, with what it said.
     pub async fn start(config: &Config, concurrency: u32, dir: &Path) -> Result<Self> {
+        Self::start_with(&config.render()?, concurrency, dir).await
+    }
+
+    /// Starts Envoy with its listener in a file of its own, which [`Config::write_listener`] replaces.
+    ///
+    /// # Errors
+    /// Where it refuses its configuration, with what it said.
+    pub async fn start_with_listener_file(config: &Config, listener: &Path, dir: &Path) -> Result<Self> {
+        config.write_listener(listener)?;
+        Self::start_with(&config.render_without_listener(listener)?, 1, dir).await
+    }
+
+    async fn start_with(config: &str, concurrency: u32, dir: &Path) -> Result<Self> {
         let file = dir.join("envoy.json");
-        std::fs::write(&file, config.to_string())?;
+        std::fs::write(&file, config)?;
         let admin_file = dir.join("envoy.admin");
         let mut command = command(&tools::envoy()?, dir);
         command
@@ -52,8 +65,7 @@ impl Envoy {
             let address = admin.listener().await?;
             Ok((admin, address))
         })
-        .await
-        .with_context(|| format!("Envoy does not start. It wrote:\n{}", process.output_tail()))?;
+        .await?;
         Ok(Self { process, admin, address })
     }
 
