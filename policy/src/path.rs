@@ -14,7 +14,8 @@ use percent_encoding::percent_decode_str;
 const MAX_ENCODINGS: usize = 4;
 
 /// A path that is none by RFC 3986, section 3.3: it does not begin with `/`, has a character that
-/// must be percent-encoded, a `%` without two hex digits, or an encoded control character.
+/// must be percent-encoded, a `%` without two hex digits, an encoded control character, or encoded
+/// bytes that are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidPath;
 
@@ -90,7 +91,8 @@ fn decodings(path: &str) -> Result<Vec<String>, InvalidPath> {
     let mut texts = vec![path.to_owned()];
     let mut text = path.to_owned();
     for _ in 0..MAX_ENCODINGS {
-        let decoded = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        // Not UTF-8: a character encoded in more bytes than it needs, which some decode all the same.
+        let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| InvalidPath)?.into_owned();
         if decoded.chars().any(char::is_control) {
             return Err(InvalidPath);
         }
