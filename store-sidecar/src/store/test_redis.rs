@@ -2,6 +2,7 @@
 //!
 //! Blocking on purpose: a test has nothing else to do until its server is there.
 
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -69,8 +70,8 @@ impl RedisServer {
         for attempt in 1.. {
             server.port = free_port()?;
             match server.start_again() {
-                Err(error) if attempt == PORT_ATTEMPTS => return Err(error),
-                Err(_) => {}
+                Err(error) if attempt < PORT_ATTEMPTS && error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => return Err(error),
                 Ok(()) => break,
             }
         }
@@ -112,8 +113,10 @@ impl RedisServer {
         self.stop()?;
         let configuration = self.directory.join("server.conf");
         std::fs::write(&configuration, self.configuration())?;
+        // What is wrong with the configuration goes to stderr, all else to stdout.
+        let output = File::create(self.directory.join("output"))?;
         let mut command = Command::new(&self.binary);
-        command.arg(&configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg(&configuration).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         if self.sentinel {
             command.arg("--sentinel");
         }
@@ -128,8 +131,9 @@ impl RedisServer {
             sleep(POLL);
         }
         self.stop()?;
-        let log = std::fs::read_to_string(self.directory.join("server.log")).unwrap_or_default();
-        Err(io::Error::other(format!("{} did not come up: {log}", self.binary.display())))
+        let output = std::fs::read_to_string(self.directory.join("output")).unwrap_or_default();
+        let kind = if output.contains("in use") { io::ErrorKind::AddrInUse } else { io::ErrorKind::Other };
+        Err(io::Error::new(kind, format!("{} did not come up: {output}", self.binary.display())))
     }
 
     /// Stops it in its tracks (SIGSTOP): connections stay open, and nothing answers.
@@ -150,7 +154,7 @@ impl RedisServer {
 
     fn configuration(&self) -> String {
         let Self { settings, directory, port, .. } = self;
-        let mut lines = format!("port {port}\nbind 127.0.0.1\ndir {}\nlogfile server.log\n", directory.display());
+        let mut lines = format!("port {port}\nbind 127.0.0.1\ndir {}\n", directory.display());
         if !self.sentinel {
             lines.push_str("save \"\"\nappendonly no\n");
         }

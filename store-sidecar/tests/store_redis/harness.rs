@@ -68,10 +68,13 @@ impl Harness for Redis {
     }
 
     async fn pass(&self, duration: Duration) {
-        let mut shift = redis::cmd("EVAL");
-        shift.arg(SHIFT).arg(0).arg(duration.as_secs());
-        shift.exec_async(&mut self.connection().await).await.unwrap();
+        shift(&mut self.connection().await, duration).await;
     }
+}
+
+/// Moves all that is stored on that server into the past, see [`SHIFT`].
+pub async fn shift(connection: &mut MultiplexedConnection, by: Duration) {
+    redis::cmd("EVAL").arg(SHIFT).arg(0).arg(by.as_secs()).exec_async(connection).await.unwrap();
 }
 
 pub async fn connect(url: &str, settings: StoreSettings) -> RedisStore {

@@ -1,11 +1,17 @@
 //! The Redis store on a real Redis: it keeps every promise of `Store`, stores what is documented,
 //! and behaves while Redis is away.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose preparation fails has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test whose preparation fails has failed"
+)]
 
 mod harness;
 mod outages;
 mod setups;
 mod stored;
+mod topologies;
 
 use harness::Redis;
 

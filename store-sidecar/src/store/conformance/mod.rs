@@ -49,65 +49,74 @@ pub const SETTINGS: StoreSettings = StoreSettings {
 /// How long the sessions of most tests live.
 pub const LIFETIME: Duration = Duration::from_secs(1_000);
 
-/// Makes a test of each promise, for a store that `$harness` starts.
+/// Makes a test of each promise, for a store that `$harness` starts. As `in_turn: $harness` it is an
+/// expression instead, which tries one promise after the other: for a store that is slow to start.
 #[macro_export]
 macro_rules! store_conformance {
     ($harness:ty) => {
-        $crate::store_conformance!(@tests $harness, storing: [
-            a_new_session_is_answered_as_it_is_stored,
-            a_session_may_start_without_its_second_factor,
-            an_id_is_given_out_once,
-            an_id_made_for_another_user_is_refused,
-            json_comes_back_as_it_went_in,
-            oversized_metadata_is_refused,
-            unusual_user_ids_are_kept_apart,
-            users_with_one_tag_are_kept_apart,
-            what_is_unknown_is_no_error,
-            the_longest_lifetimes_are_held,
-            the_list_is_newest_first,
-            health_names_the_store,
-        ]);
-        $crate::store_conformance!(@tests $harness, patching: [
-            a_patch_replaces_removes_and_leaves,
-            metadata_is_merged_at_every_depth,
-            a_null_empties_the_metadata,
-            an_update_of_another_version_is_refused,
-            of_concurrent_updates_of_one_version_one_wins,
-            concurrent_updates_lose_nothing,
-            the_status_changes_where_it_may,
-            a_patch_that_terminates_ends_the_session,
-            an_ended_session_is_not_changed,
-            oversized_metadata_changes_nothing,
-        ]);
-        $crate::store_conformance!(@tests $harness, ending: [
-            a_terminated_session_is_dead_at_once,
-            terminating_again_changes_nothing,
-            terminating_all_leaves_none_live,
-            no_session_slips_through_while_all_are_terminated,
-            a_session_ends_at_its_time,
-            an_idle_session_ends,
-            activity_keeps_a_session_from_being_idle,
-            steady_use_is_not_idle_however_coarse_the_resolution,
-            a_suspended_session_is_not_kept_alive_by_requests,
-            ended_sessions_are_not_listed,
-            an_expired_session_is_known_for_the_retention,
-            a_terminated_session_is_known_for_the_retention,
-        ]);
-        $crate::store_conformance!(@tests $harness, check: [
-            each_status_has_its_verdict,
-            a_revoked_token_is_refused_until_it_has_expired,
-            revoking_never_shortens,
-            revoking_can_lengthen,
-            revoked_wins_over_the_session,
-            an_unknown_session_is_unknown,
-            another_users_session_is_unknown,
-            a_token_id_belongs_to_its_user,
-            activity_is_noted_when_it_is_older_than_the_resolution,
-            activity_is_no_change,
-        ]);
+        $crate::store_conformance!(@promises tests $harness);
     };
-    (@tests $harness:ty, $module:ident: [$($promise:ident),* $(,)?]) => {
-        mod $module {
+    (in_turn: $harness:ty) => {
+        $crate::store_conformance!(@promises in_turn $harness)
+    };
+    (@promises $how:ident $harness:ty) => {
+        $crate::store_conformance! { @$how $harness,
+            storing: [
+                a_new_session_is_answered_as_it_is_stored,
+                a_session_may_start_without_its_second_factor,
+                an_id_is_given_out_once,
+                an_id_made_for_another_user_is_refused,
+                json_comes_back_as_it_went_in,
+                oversized_metadata_is_refused,
+                unusual_user_ids_are_kept_apart,
+                users_with_one_tag_are_kept_apart,
+                what_is_unknown_is_no_error,
+                the_longest_lifetimes_are_held,
+                the_list_is_newest_first,
+                health_names_the_store,
+            ]
+            patching: [
+                a_patch_replaces_removes_and_leaves,
+                metadata_is_merged_at_every_depth,
+                a_null_empties_the_metadata,
+                an_update_of_another_version_is_refused,
+                of_concurrent_updates_of_one_version_one_wins,
+                concurrent_updates_lose_nothing,
+                the_status_changes_where_it_may,
+                a_patch_that_terminates_ends_the_session,
+                an_ended_session_is_not_changed,
+                oversized_metadata_changes_nothing,
+            ]
+            ending: [
+                a_terminated_session_is_dead_at_once,
+                terminating_again_changes_nothing,
+                terminating_all_leaves_none_live,
+                no_session_slips_through_while_all_are_terminated,
+                a_session_ends_at_its_time,
+                an_idle_session_ends,
+                activity_keeps_a_session_from_being_idle,
+                steady_use_is_not_idle_however_coarse_the_resolution,
+                a_suspended_session_is_not_kept_alive_by_requests,
+                ended_sessions_are_not_listed,
+                an_expired_session_is_known_for_the_retention,
+                a_terminated_session_is_known_for_the_retention,
+            ]
+            check: [
+                each_status_has_its_verdict,
+                a_revoked_token_is_refused_until_it_has_expired,
+                revoking_never_shortens,
+                revoking_can_lengthen,
+                revoked_wins_over_the_session,
+                an_unknown_session_is_unknown,
+                another_users_session_is_unknown,
+                a_token_id_belongs_to_its_user,
+                activity_is_noted_when_it_is_older_than_the_resolution,
+                activity_is_no_change,
+            ]
+        }
+    };
+    (@tests $harness:ty, $($module:ident: [$($promise:ident),* $(,)?])*) => {
+        $(mod $module {
             use super::*;
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +124,13 @@ macro_rules! store_conformance {
                     $crate::store::conformance::$module::$promise::<$harness>().await;
                 }
             )*
-        }
+        })*
+    };
+    (@in_turn $harness:ty, $($module:ident: [$($promise:ident),* $(,)?])*) => {
+        $($(
+            println!("{}::{}", stringify!($module), stringify!($promise));
+            $crate::store::conformance::$module::$promise::<$harness>().await;
+        )*)*
     };
 }
 

@@ -1,0 +1,280 @@
+//! More than one Redis: a Cluster, Sentinel; and TLS.
+
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use session_gate_protocol::{CheckVerdict, SessionData};
+use store_sidecar::store::conformance::Harness;
+use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStore};
+use store_sidecar::store::test_redis::RedisServer;
+use store_sidecar::store::{Store as _, StoreSettings};
+
+use crate::harness::{USUAL, check, connect, connection, is_away, new_session, poll_until, shift};
+
+/// A real Cluster.
+struct Cluster {
+    nodes: Vec<RedisServer>,
+}
+
+impl Cluster {
+    /// Three primaries that share the slots.
+    async fn start() -> Self {
+        let settings = ["cluster-enabled yes", "cluster-node-timeout 1000", "cluster-require-full-coverage no"];
+        let cluster = Self { nodes: (0..3).map(|_| RedisServer::start_with(&settings).unwrap()).collect() };
+        let first = cluster.nodes[0].port();
+        for (node, slots) in cluster.nodes.iter().zip([0..5461_u16, 5461..10922, 10922..16384]) {
+            let mut connection = connection(&node.url()).await;
+            redis::cmd("CLUSTER")
+                .arg("ADDSLOTS")
+                .arg(slots.collect::<Vec<_>>())
+                .exec_async(&mut connection)
+                .await
+                .unwrap();
+            meet(&node.url(), first).await;
+        }
+        for node in &cluster.nodes {
+            let info = async || cluster_info(&node.url()).await;
+            poll_until(info, |info| {
+                info.contains("cluster_state:ok")
+                    && info.contains("cluster_slots_ok:16384")
+                    && info.contains("cluster_known_nodes:3")
+            })
+            .await;
+        }
+        cluster
+    }
+
+    /// A replica of the first node, in step with it.
+    async fn add_replica(&mut self) {
+        let settings = ["cluster-enabled yes", "cluster-node-timeout 1000", "cluster-require-full-coverage no"];
+        let replica = RedisServer::start_with(&settings).unwrap();
+        meet(&replica.url(), self.nodes[0].port()).await;
+        let mut first = connection(&self.nodes[0].url()).await;
+        let id: String = redis::cmd("CLUSTER").arg("MYID").query_async(&mut first).await.unwrap();
+        let follow = async || {
+            let mut connection = connection(&replica.url()).await;
+            let mut follow = redis::cmd("CLUSTER");
+            follow.arg("REPLICATE").arg(&id).exec_async(&mut connection).await.is_ok()
+        };
+        poll_until(follow, |follows| *follows).await;
+        self.nodes.push(replica);
+        // Those who do not know it yet would not vote for it.
+        for node in &self.nodes {
+            let known = async || {
+                let mut connection = connection(&node.url()).await;
+                redis::cmd("CLUSTER").arg("NODES").query_async::<String>(&mut connection).await.unwrap()
+            };
+            poll_until(known, |nodes| nodes.contains("slave")).await;
+        }
+    }
+
+    fn url(&self) -> String {
+        let addresses: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        format!("redis-cluster://{}", addresses.join(","))
+    }
+}
+
+async fn meet(url: &str, port: u16) {
+    let mut connection = connection(url).await;
+    redis::cmd("CLUSTER").arg("MEET").arg("127.0.0.1").arg(port).exec_async(&mut connection).await.unwrap();
+}
+
+async fn cluster_info(url: &str) -> String {
+    redis::cmd("CLUSTER").arg("INFO").query_async(&mut connection(url).await).await.unwrap()
+}
+
+/// Sessions of so many users that each node has some.
+async fn spread(store: &RedisStore) -> Vec<SessionData> {
+    let mut sessions = Vec::new();
+    for number in 0..30 {
+        sessions.push(store.create_session(new_session(&format!("user-{number}"), 1)).await.unwrap());
+    }
+    sessions
+}
+
+/// The cluster that all promises are tried on in turn, while the test holds it.
+static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+
+struct OnCluster {
+    cluster: Arc<Cluster>,
+    store: RedisStore,
+}
+
+impl Harness for OnCluster {
+    type Store = RedisStore;
+
+    async fn start(settings: StoreSettings) -> Self {
+        let cluster = SHARED.lock().unwrap().upgrade().unwrap();
+        for node in &cluster.nodes {
+            redis::cmd("FLUSHALL").exec_async(&mut connection(&node.url()).await).await.unwrap();
+        }
+        let store = connect(&cluster.url(), settings).await;
+        Self { cluster, store }
+    }
+
+    fn store(&self) -> &RedisStore {
+        &self.store
+    }
+
+    async fn pass(&self, duration: Duration) {
+        for node in &self.cluster.nodes {
+            shift(&mut connection(&node.url()).await, duration).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_keeps_every_promise() {
+    let cluster = Arc::new(Cluster::start().await);
+    *SHARED.lock().unwrap() = Arc::downgrade(&cluster);
+    store_sidecar::store_conformance!(in_turn: OnCluster);
+}
+
+#[tokio::test]
+async fn a_clusters_nodes_are_told_of_as_one() {
+    let cluster = Cluster::start().await;
+    let store = connect(&cluster.url(), USUAL).await;
+    let report = store.inspect().await.unwrap();
+    assert_eq!((report.eviction, report.append_only_file), (Eviction::Never, Some(false)));
+    let one: u64 = report.used_memory.unwrap() / 3;
+    assert!(store.health().await.unwrap().memory_bytes > Some(one * 2), "the sum of all nodes");
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_costs_the_users_of_other_nodes_nothing() {
+    let cluster = Cluster::start().await;
+    let store = connect(&cluster.url(), USUAL).await;
+    let sessions = spread(&store).await;
+    cluster.nodes[0].pause().unwrap();
+    let mut away = 0;
+    for session in &sessions {
+        match check(&store, session).await {
+            Ok(verdict) => assert_eq!(verdict, CheckVerdict::Live),
+            Err(error) => {
+                assert!(is_away(&error), "{error:?}");
+                away += 1;
+            }
+        }
+    }
+    assert!(away > 0 && away < sessions.len(), "{away}");
+    cluster.nodes[0].resume().unwrap();
+    for session in &sessions {
+        poll_until(async || check(&store, session).await.is_ok(), |live| *live).await;
+    }
+}
+
+/// The old primary keeps its connections and never says that it has been replaced.
+#[tokio::test]
+async fn a_replica_that_takes_over_from_a_node_that_hangs_is_found() {
+    let mut cluster = Cluster::start().await;
+    cluster.add_replica().await;
+    let store = connect(&cluster.url(), USUAL).await;
+    let sessions = spread(&store).await;
+    let caught_up = async || {
+        let mut first = connection(&cluster.nodes[0].url()).await;
+        let replicas: u64 = redis::cmd("WAIT").arg(1).arg(100).query_async(&mut first).await.unwrap();
+        replicas
+    };
+    poll_until(caught_up, |replicas| *replicas == 1).await;
+    cluster.nodes[0].pause().unwrap();
+    for session in &sessions {
+        let live = async || matches!(check(&store, session).await, Ok(CheckVerdict::Live));
+        poll_until(live, |live| *live).await;
+    }
+}
+
+#[tokio::test]
+async fn sentinels_name_the_master_before_and_after_a_failover() {
+    let mut master = RedisServer::start().unwrap();
+    let replica = RedisServer::start_with(&[&format!("replicaof 127.0.0.1 {}", master.port())]).unwrap();
+    let sentinel = RedisServer::start_sentinel(&[
+        &format!("sentinel monitor main 127.0.0.1 {} 1", master.port()),
+        "sentinel down-after-milliseconds main 500",
+        "sentinel failover-timeout main 2000",
+    ])
+    .unwrap();
+    // One of them is away, which must not matter.
+    let away = RedisServer::start().unwrap().port();
+    let url = format!("redis-sentinel://127.0.0.1:{away},127.0.0.1:{}/main", sentinel.port());
+    let store = connect(&url, USUAL).await;
+    let session = store.create_session(new_session("alice", 1)).await.unwrap();
+    assert_eq!(check(&store, &session).await.unwrap(), CheckVerdict::Live);
+
+    let known = async || {
+        let mut connection = connection(&sentinel.url()).await;
+        let info: String = redis::cmd("INFO").arg("sentinel").query_async(&mut connection).await.unwrap();
+        info
+    };
+    poll_until(known, |info| info.contains("slaves=1")).await;
+    let has_it = async || {
+        let mut connection = connection(&replica.url()).await;
+        redis::cmd("DBSIZE").query_async::<u64>(&mut connection).await.unwrap()
+    };
+    poll_until(has_it, |keys| *keys == 2).await;
+
+    master.stop().unwrap();
+    assert!(is_away(&check(&store, &session).await.unwrap_err()));
+    let live = async || matches!(check(&store, &session).await, Ok(CheckVerdict::Live));
+    poll_until(live, |live| *live).await;
+    store.create_session(new_session("alice", 2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn tls_is_used_and_the_server_must_prove_itself() {
+    let authority = authority();
+    let (certificate, key) = certificate(&authority);
+    let files = std::env::temp_dir().join(format!("session-gate-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&files).unwrap();
+    for (name, pem) in [("ca.pem", authority.pem()), ("cert.pem", certificate), ("key.pem", key)] {
+        std::fs::write(files.join(name), pem).unwrap();
+    }
+    let path = |name| files.join(name).display().to_string();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // A server that was built without TLS does not start with these, and says so.
+    let _server = RedisServer::start_with(&[
+        &format!("tls-port {port}"),
+        &format!("tls-ca-cert-file {}", path("ca.pem")),
+        &format!("tls-cert-file {}", path("cert.pem")),
+        &format!("tls-key-file {}", path("key.pem")),
+        "tls-auth-clients no",
+    ])
+    .unwrap();
+    let url = format!("rediss://localhost:{port}");
+
+    let options = RedisOptions::parse(&url, None).unwrap();
+    let trusted = options.clone().ca_certificate(authority.pem().into_bytes());
+    let store = RedisStore::connect(trusted, USUAL).await.unwrap();
+    store.create_session(new_session("alice", 1)).await.unwrap();
+
+    let other = self::authority();
+    let untrusted = options.ca_certificate(other.pem().into_bytes());
+    let store = RedisStore::connect(untrusted, USUAL).await.unwrap();
+    assert!(is_away(&store.health().await.unwrap_err()));
+    std::fs::remove_dir_all(&files).unwrap();
+}
+
+struct Authority {
+    pem: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn pem(&self) -> String {
+        self.pem.clone()
+    }
+}
+
+fn authority() -> Authority {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pem = parameters.self_signed(&key).unwrap().pem();
+    Authority { pem, issuer: rcgen::Issuer::new(parameters, key) }
+}
+
+fn certificate(authority: &Authority) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    (parameters.signed_by(&key, &authority.issuer).unwrap().pem(), key.serialize_pem())
+}
