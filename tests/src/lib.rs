@@ -6,6 +6,7 @@
 pub mod client;
 pub mod demo;
 pub mod envoy;
+pub mod forge;
 pub mod poll;
 pub mod ports;
 pub mod process;

@@ -29,10 +29,10 @@ impl RawReply {
     }
 }
 
-/// Sends `GET <target>` with these header lines, all of them bytes, and reads until Envoy closes.
+/// Sends `GET <target>` with these header lines, all of them bytes, and reads the reply.
 ///
 /// # Errors
-/// Where Envoy does not close in time.
+/// Where there is no whole reply in time.
 pub async fn get(address: SocketAddr, target: &[u8], headers: &[&[u8]]) -> Result<RawReply> {
     let mut request = [b"GET ", target, b" HTTP/1.1\r\nHost: gate.example\r\nConnection: close\r\n"].concat();
     for line in headers {
@@ -43,10 +43,22 @@ pub async fn get(address: SocketAddr, target: &[u8], headers: &[&[u8]]) -> Resul
     exchange(address, &request).await
 }
 
-/// Sends these bytes and reads until Envoy closes: a request should say `Connection: close`.
+/// Whether these bytes are a reply to its end: Envoy closes only some time after it has refused.
+fn is_whole(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    length.is_some_and(|length| body.len() >= length)
+}
+
+/// Sends these bytes and reads a whole reply, or until Envoy closes: a request should say
+/// `Connection: close`.
 ///
 /// # Errors
-/// Where Envoy does not close in time.
+/// Where neither happens in time.
 pub async fn exchange(address: SocketAddr, request: &[u8]) -> Result<RawReply> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
@@ -54,7 +66,7 @@ pub async fn exchange(address: SocketAddr, request: &[u8]) -> Result<RawReply> {
         stream.write_all(request).await.ok();
         let mut bytes = Vec::new();
         let mut chunk = [0; 4096];
-        loop {
+        while !is_whole(&bytes) {
             match stream.read(&mut chunk).await {
                 Ok(0) | Err(_) => break,
                 Ok(n) => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use axum::Router;
 use nix::sys::signal::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
@@ -178,6 +179,41 @@ impl FakeSidecar {
 }
 
 impl Drop for FakeSidecar {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A sidecar that reads a request, sends some bytes and hangs up; it ends when this is dropped.
+#[derive(Debug)]
+pub struct ScriptedSidecar {
+    server: JoinHandle<()>,
+}
+
+impl ScriptedSidecar {
+    /// Answers everything on that port with `bytes`.
+    ///
+    /// # Errors
+    /// Where the port does not become free in time.
+    pub async fn start(port: u16, bytes: &[u8]) -> Result<Self> {
+        let listener =
+            until("the port of a scripted sidecar", async || Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?))
+                .await?;
+        let bytes = bytes.to_vec();
+        let server = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                // A client that has gone meanwhile needs no answer.
+                if client.read(&mut request).await.is_ok() {
+                    client.write_all(&bytes).await.ok();
+                }
+            }
+        });
+        Ok(Self { server })
+    }
+}
+
+impl Drop for ScriptedSidecar {
     fn drop(&mut self) {
         self.server.abort();
     }

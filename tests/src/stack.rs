@@ -91,6 +91,18 @@ impl Builder {
     /// # Errors
     /// Where a part does not start, with what it said.
     pub async fn start(self) -> Result<Stack> {
+        self.start_after(async |_| Ok(())).await
+    }
+
+    /// The same, but that the sidecar has been killed before Envoy starts.
+    ///
+    /// # Errors
+    /// Where a part does not start, with what it said.
+    pub async fn start_with_dead_sidecar(self) -> Result<Stack> {
+        self.start_after(async |sidecar| sidecar.kill().await).await
+    }
+
+    async fn start_after(self, prepare: impl AsyncFnOnce(&mut Sidecar) -> Result<()>) -> Result<Stack> {
         let dir = tempfile::Builder::new().prefix("session-gate-").tempdir()?;
         let (redis, mut environment) = match self.store {
             Store::Memory => (None, Vec::new()),
@@ -101,7 +113,8 @@ impl Builder {
             }
         };
         environment.extend(self.environment);
-        let sidecar = Sidecar::start(environment, dir.path()).await?;
+        let mut sidecar = Sidecar::start(environment, dir.path()).await?;
+        prepare(&mut sidecar).await?;
         let upstream = Upstream::start().await?;
         let mut config = Config::example()?;
         config.use_free_ports()?;

@@ -116,7 +116,8 @@ fn add(
     let set: Value = serde_json::from_str(data)?;
     for group in list(&set, "testGroups")? {
         let jwk = Jwk { alg: Some(algorithm.to_owned()), ..key(&group["publicKey"])? };
-        let cases = list(group, "tests")?.iter().map(|test| case(test, signature, is_jws(group))).collect::<Result<_>>()?;
+        let cases =
+            list(group, "tests")?.iter().map(|test| case(test, signature, is_jws(group))).collect::<Result<_>>()?;
         groups.push(Group { name: algorithm.to_owned(), jwk, cases });
     }
     Ok(())

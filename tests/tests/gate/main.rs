@@ -1,0 +1,16 @@
+//! Whole paths through a real Envoy, a real sidecar and, where a test says so, a real Redis. Each test
+//! starts its own, on free ports.
+
+mod browsers;
+mod envoy_replies;
+mod forged_tokens;
+mod in_flight;
+mod login_story;
+mod odd_headers;
+mod path_corpus;
+mod reconfigure;
+mod redis_trouble;
+mod sidecar_trouble;
+mod trap;
+mod trusted_headers;
+mod workers;
