@@ -28,6 +28,8 @@ pub enum Action {
         /// The file.
         file: PathBuf,
     },
+    /// Print the OpenAPI description of the REST API.
+    OpenApi,
     /// Serve.
     Serve(Invocation),
 }
@@ -71,6 +73,7 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(keygen())
         .subcommand(filter())
+        .subcommand(Command::new("openapi").about("Prints the OpenAPI description of the REST API"))
         .arg(
             Arg::new("config")
                 .long("config")
@@ -133,6 +136,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, clap::E
             }
             _ => Action::FilterSchema,
         });
+    }
+    if matches.subcommand_matches("openapi").is_some() {
+        return Ok(Action::OpenApi);
     }
     let check = matches.get_flag("check-config");
     let invocation = invocation(&mut matches);

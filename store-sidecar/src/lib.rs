@@ -7,6 +7,8 @@ pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod filter_config;
+#[cfg(test)]
+mod golden;
 pub mod http;
 pub mod keys;
 pub mod logging;

@@ -5,7 +5,7 @@ use std::{env, io::Write as _, path::Path, process::ExitCode};
 use store_sidecar::{
     cli::{self, Action, Invocation},
     config::{Config, Problem, Problems, SourceFile, Sources, settings::SETTINGS},
-    filter_config,
+    filter_config, http,
     keys::{CurrentKeys, Generated, generate},
     logging,
     rng::OsRandom,
@@ -24,6 +24,10 @@ fn main() -> ExitCode {
         Ok(Action::CheckFilter { file }) => check_filter(&file),
         Ok(Action::FilterSchema) => {
             say(&filter_config::schema());
+            ExitCode::SUCCESS
+        }
+        Ok(Action::OpenApi) => {
+            say(&http::openapi());
             ExitCode::SUCCESS
         }
         Ok(Action::Serve(invocation)) => serve(&invocation),

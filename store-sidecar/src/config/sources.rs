@@ -66,7 +66,8 @@ impl Origins {
     }
 
     fn in_file(&self, path: &str) -> String {
-        format!("{}: {path}", self.file.as_deref().unwrap_or("file"))
+        let file = self.file.as_deref().unwrap_or("file");
+        if path.is_empty() { file.to_owned() } else { format!("{file}: {path}") }
     }
 }
 
@@ -75,12 +76,15 @@ pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> (RawConfig, O
     let mut origins = Origins { file: sources.file.as_ref().map(|file| file.name.clone()), ..Origins::default() };
     let mut value = sources.file.as_ref().map_or_else(Value::default, |file| read_file(file, problems));
     if value.is_null() {
-        value = Value::Object(Map::new());
+        value = empty_section();
     }
     // The file alone first, so that its mistakes show even where something else overrides it.
     let (_, misfits) = collect::<RawConfig>(&mut value);
     for misfit in misfits {
         problems.add(Problem::new(origins.in_file(&misfit.path), misfit.message));
+    }
+    if !value.is_object() {
+        value = empty_section();
     }
     for setting in SETTINGS {
         if lookup(&value, setting.path).is_some_and(|value| !value.is_null()) {
@@ -107,6 +111,10 @@ pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> (RawConfig, O
         problems.add(Problem::new(origins.name_of(&misfit.path), misfit.message));
     }
     (raw.unwrap_or_default(), origins)
+}
+
+fn empty_section() -> Value {
+    Value::Object(Map::new())
 }
 
 fn read_file(file: &SourceFile, problems: &mut Problems) -> Value {
@@ -166,7 +174,7 @@ fn set(value: &mut Value, path: &str, to: Value) {
     let Value::Object(sections) = value else { return };
     let section = sections.entry(section).or_insert(Value::Null);
     if !section.is_object() {
-        *section = Value::Object(Map::new());
+        *section = empty_section();
     }
     if let Value::Object(fields) = section {
         fields.insert(field.to_owned(), to);

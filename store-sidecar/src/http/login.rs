@@ -14,7 +14,7 @@ use super::{
 
 /// A new session and its first token, after the application has checked the password.
 #[utoipa::path(
-    post, path = "/v1/login", tag = "login", request_body = LoginRequest,
+    post, path = "/v1/login", tag = "login", operation_id = "login", request_body = LoginRequest,
     responses(
         (status = 201, description = "Session and token", body = LoginReply),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -27,7 +27,7 @@ pub(super) async fn login(State(api): State<Shared>, ApiJson(request): ApiJson<L
 
 /// Ends a session, named by its id or by one of its tokens, or all sessions of its user.
 #[utoipa::path(
-    post, path = "/v1/logout", tag = "login", request_body = LogoutRequest,
+    post, path = "/v1/logout", tag = "login", operation_id = "logout", request_body = LogoutRequest,
     responses(
         (status = 200, description = "How many sessions ended", body = LogoutReply),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -40,7 +40,7 @@ pub(super) async fn logout(State(api): State<Shared>, ApiJson(request): ApiJson<
 
 /// Whether a verified token may still be used. Asked by the filter.
 #[utoipa::path(
-    post, path = "/v1/check", tag = "filter", request_body = CheckRequest,
+    post, path = "/v1/check", tag = "filter", operation_id = "check", request_body = CheckRequest,
     responses(
         (status = 200, description = "What the store says", body = CheckReply),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),

@@ -32,7 +32,7 @@ pub(super) struct Ready {
 
 /// Whether the process is alive.
 #[utoipa::path(
-    get, path = "/healthz", tag = "operations",
+    get, path = "/healthz", tag = "operations", operation_id = "healthz",
     responses((status = 200, description = "It is", body = Healthy))
 )]
 pub(super) async fn healthz() -> Json<Healthy> {
@@ -41,7 +41,7 @@ pub(super) async fn healthz() -> Json<Healthy> {
 
 /// Whether requests can be served: whether the store answers.
 #[utoipa::path(
-    get, path = "/readyz", tag = "operations",
+    get, path = "/readyz", tag = "operations", operation_id = "readyz",
     responses(
         (status = 200, description = "They can", body = Ready),
         (status = 503, description = "The store does not answer", body = Problem,
@@ -55,7 +55,7 @@ pub(super) async fn readyz(State(api): State<Shared>) -> ApiResult<Response> {
 
 /// All metrics, in the OpenMetrics text format.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operations",
+    get, path = "/metrics", tag = "operations", operation_id = "metrics",
     responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")),
     security((), ("bearer" = []))
 )]
@@ -69,7 +69,7 @@ pub(super) async fn metrics(State(api): State<Shared>) -> ApiResult<Response> {
 
 /// The public keys that verify tokens; never a shared secret.
 #[utoipa::path(
-    get, path = "/.well-known/jwks.json", tag = "keys",
+    get, path = "/.well-known/jwks.json", tag = "keys", operation_id = "publicKeys",
     responses((status = 200, description = "The keys", body = JwkSet, content_type = "application/jwk-set+json"))
 )]
 pub(super) async fn jwks(State(api): State<Shared>) -> Response {
@@ -80,7 +80,7 @@ pub(super) async fn jwks(State(api): State<Shared>) -> Response {
 
 /// All keys that verify tokens, **shared secrets included**. Asked by the filter.
 #[utoipa::path(
-    get, path = "/v1/keys", tag = "filter",
+    get, path = "/v1/keys", tag = "filter", operation_id = "verificationKeys",
     responses(
         (status = 200, description = "The keys", body = JwkSet, content_type = "application/jwk-set+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -98,7 +98,7 @@ fn key_set(keys: &JwkSet, cache: (header::HeaderName, HeaderValue)) -> Response 
 
 /// The rules that the login service follows, and the durations in force.
 #[utoipa::path(
-    get, path = "/v1/policy", tag = "login",
+    get, path = "/v1/policy", tag = "login", operation_id = "policy",
     responses(
         (status = 200, description = "The rules", body = PublishedPolicy),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),

@@ -47,6 +47,11 @@ pub struct Api {
 
 type Shared = Arc<Api>;
 
+/// The OpenAPI description of the API, as JSON.
+pub fn openapi() -> String {
+    openapi::json()
+}
+
 /// All routes. `random` makes the ids of requests that come without one.
 pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
     let role = |role: Role, path: &str, methods: MethodRouter<Shared>| {

@@ -38,7 +38,9 @@ impl Modify for BearerCredential {
 
 /// The document as JSON.
 pub(super) fn json() -> String {
-    Description::openapi().to_pretty_json().unwrap_or_default()
+    let mut json = Description::openapi().to_pretty_json().unwrap_or_default();
+    json.push('\n');
+    json
 }
 
 pub(super) async fn document() -> Response {

@@ -27,7 +27,7 @@ fn with_etag(status: StatusCode, session: SessionData) -> Response {
 
 /// Creates a session.
 #[utoipa::path(
-    post, path = "/v1/sessions", tag = "sessions", request_body = NewSession,
+    post, path = "/v1/sessions", tag = "sessions", operation_id = "createSession", request_body = NewSession,
     responses(
         (status = 201, description = "Created", body = SessionData,
             headers(("Location", description = "Where it is"), ("ETag", description = "Its version"))),
@@ -45,7 +45,7 @@ pub(super) async fn create(State(api): State<Shared>, ApiJson(new): ApiJson<NewS
 
 /// Reads a session; an ended one too, while it is known.
 #[utoipa::path(
-    get, path = "/v1/sessions/{session_id}", tag = "sessions",
+    get, path = "/v1/sessions/{session_id}", tag = "sessions", operation_id = "readSession",
     params(("session_id" = String, Path, description = "The session's id")),
     responses(
         (status = 200, description = "The session", body = SessionData,
@@ -60,7 +60,7 @@ pub(super) async fn read(State(api): State<Shared>, SessionPath(id): SessionPath
 
 /// Changes a session: a JSON merge patch (RFC 7396).
 #[utoipa::path(
-    patch, path = "/v1/sessions/{session_id}", tag = "sessions",
+    patch, path = "/v1/sessions/{session_id}", tag = "sessions", operation_id = "updateSession",
     params(
         ("session_id" = String, Path, description = "The session's id"),
         ("If-Match" = Option<String>, Header, description = "Change it only if it has this version"),
@@ -91,7 +91,7 @@ pub(super) async fn update(
 
 /// Ends a session. One that has ended already stays so.
 #[utoipa::path(
-    delete, path = "/v1/sessions/{session_id}", tag = "sessions",
+    delete, path = "/v1/sessions/{session_id}", tag = "sessions", operation_id = "terminateSession",
     params(("session_id" = String, Path, description = "The session's id")),
     responses(
         (status = 204, description = "It has ended"),
@@ -106,7 +106,7 @@ pub(super) async fn terminate(State(api): State<Shared>, SessionPath(id): Sessio
 
 /// The user's sessions that have not ended, newest first.
 #[utoipa::path(
-    get, path = "/v1/users/{user_id}/sessions", tag = "sessions",
+    get, path = "/v1/users/{user_id}/sessions", tag = "sessions", operation_id = "listUserSessions",
     params(("user_id" = String, Path, description = "The user's id, percent-encoded")),
     responses(
         (status = 200, description = "The sessions", body = SessionList),
@@ -120,7 +120,7 @@ pub(super) async fn list_of_user(State(api): State<Shared>, UserPath(user): User
 
 /// Ends all sessions of a user.
 #[utoipa::path(
-    delete, path = "/v1/users/{user_id}/sessions", tag = "sessions",
+    delete, path = "/v1/users/{user_id}/sessions", tag = "sessions", operation_id = "terminateUserSessions",
     params(("user_id" = String, Path, description = "The user's id, percent-encoded")),
     responses(
         (status = 200, description = "How many ended", body = Terminated),

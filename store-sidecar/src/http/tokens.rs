@@ -14,7 +14,7 @@ use super::{
 
 /// Mints a token, of a session or of a user alone.
 #[utoipa::path(
-    post, path = "/v1/tokens", tag = "tokens", request_body = NewToken,
+    post, path = "/v1/tokens", tag = "tokens", operation_id = "createToken", request_body = NewToken,
     responses(
         (status = 201, description = "The token", body = TokenData),
         (status = 409, description = "The session has ended or is suspended", body = Problem,
@@ -29,7 +29,7 @@ pub(super) async fn create(State(api): State<Shared>, ApiJson(new): ApiJson<NewT
 
 /// Whether a token may be used now, and what it says (RFC 7662).
 #[utoipa::path(
-    post, path = "/v1/tokens/introspect", tag = "tokens",
+    post, path = "/v1/tokens/introspect", tag = "tokens", operation_id = "introspectToken",
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "What the token says; of one that may not be used, only that", body = Introspection),
@@ -43,7 +43,7 @@ pub(super) async fn introspect(State(api): State<Shared>, ApiForm(form): ApiForm
 
 /// Revokes a token (RFC 7009). One that is unknown is as good as revoked.
 #[utoipa::path(
-    post, path = "/v1/tokens/revoke", tag = "tokens",
+    post, path = "/v1/tokens/revoke", tag = "tokens", operation_id = "revokeToken",
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "It is revoked"),

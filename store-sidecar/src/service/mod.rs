@@ -3,8 +3,6 @@
 mod error;
 mod login;
 mod sessions;
-#[cfg(test)]
-mod tests;
 mod tokens;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -1,0 +1,40 @@
+use serde_json::json;
+
+use super::*;
+use crate::golden::assert_golden;
+
+/// The body of each kind of problem, as it is answered: others match on these.
+#[tokio::test]
+async fn the_bodies_of_problems_are_those_of_the_file() {
+    let mut credentials = Credentials::default();
+    credentials.add(Role::Monitor, "monitor-credential-0123456789abcde").unwrap();
+    credentials.add(Role::Filter, "filter-credential-0123456789abcdef").unwrap();
+    let closed = Gate::with(Setup { credentials, ..Setup::default() });
+    let as_filter = Request::get("/v1/policy").header("authorization", "Bearer filter-credential-0123456789abcdef");
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    let stale = Request::patch(&path).header("content-type", "application/json").header("if-match", "\"9\"");
+    let stale = gate.send(stale.body(Body::from("{}")).unwrap()).await;
+    gate.delete(&path).await;
+    let large = json!({"user_id": "a", "metadata": {"x": "y".repeat(MAX_BODY_BYTES)}});
+    let answers = [
+        closed.get("/v1/policy").await,
+        closed.send(as_filter.body(Body::empty()).unwrap()).await,
+        Gate::broken(StoreErrorKind::Corrupt).get("/readyz").await,
+        gate.post("/v1/login", json!({"user_id": "", "scopes": ["a b"], "extra": 1})).await,
+        gate.post("/v1/login", "nonsense").await,
+        gate.get("/v1/login").await,
+        gate.get(UNKNOWN_SESSION).await,
+        gate.post("/v1/login", large).await,
+        gate.patch(&path, json!({})).await,
+        Gate::broken(StoreErrorKind::Timeout).get("/readyz").await,
+        gate.form("/v1/login", "user_id=a").await,
+        stale,
+    ];
+    let mut codes: Vec<String> = answers.iter().map(|answer| answer.problem().1).collect();
+    codes.dedup();
+    assert_eq!(codes, ProblemCode::ALL.map(|code| code.as_str().to_owned()), "one of each kind");
+    let bodies: Vec<Value> = answers.iter().map(Answer::json).collect();
+    let text = format!("{}\n", serde_json::to_string_pretty(&bodies).unwrap());
+    assert_golden("store-sidecar/src/http/tests/problems.json", &text);
+}

@@ -1,0 +1,202 @@
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+use crate::golden::{assert_golden, assert_golden_part};
+
+#[tokio::test]
+async fn it_says_how_it_is() {
+    let gate = Gate::new();
+    assert_eq!(gate.get("/healthz").await.text, r#"{"status":"healthy"}"#);
+    let ready = gate.get("/readyz").await;
+    assert_eq!((ready.status, ready.json()), (StatusCode::OK, json!({"status": "ready", "store": "memory"})));
+    let policy = gate.get("/v1/policy").await.json();
+    assert_eq!(policy["min_password_length"], 12);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_said_to_be_on_every_path_that_needs_it() {
+    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Timeout] {
+        let gate = Gate::broken(kind);
+        let id = UNKNOWN_SESSION.rsplit('/').next().unwrap();
+        let token = ring().mint(&claims()).unwrap();
+        for answer in [
+            gate.get("/readyz").await,
+            gate.post("/v1/sessions", json!({"user_id": "a"})).await,
+            gate.get(UNKNOWN_SESSION).await,
+            gate.patch(UNKNOWN_SESSION, json!({})).await,
+            gate.delete(UNKNOWN_SESSION).await,
+            gate.get("/v1/users/a/sessions").await,
+            gate.delete("/v1/users/a/sessions").await,
+            gate.post("/v1/tokens", json!({"session_id": id})).await,
+            gate.form("/v1/tokens/introspect", format!("token={token}")).await,
+            gate.form("/v1/tokens/revoke", format!("token={token}")).await,
+            gate.post("/v1/login", json!({"user_id": "a"})).await,
+            gate.post("/v1/logout", json!({"session_id": id})).await,
+            gate.post("/v1/logout", json!({"token": token})).await,
+            gate.post("/v1/check", json!({"user_id": "a", "token_id": "t"})).await,
+        ] {
+            assert_eq!(answer.problem(), problem(503, "store_unavailable", &[]));
+            assert_eq!(answer.header("retry-after"), "1");
+            assert!(!answer.text.contains("what only the log may know"));
+        }
+        assert_eq!(gate.get("/healthz").await.status, StatusCode::OK, "the process lives");
+        let metrics = gate.get("/metrics").await.text;
+        assert!(metrics.contains("session_gate_store_up 0\n"), "{metrics}");
+        assert!(metrics.contains("session_gate_active_sessions NaN\n"), "{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_out_of_order_is_our_own_failure() {
+    for kind in [StoreErrorKind::Corrupt, StoreErrorKind::Conflict] {
+        let answer = Gate::broken(kind).get(UNKNOWN_SESSION).await;
+        assert_eq!(answer.problem(), problem(500, "internal", &[]));
+        assert!(!answer.text.contains("what only the log may know"));
+    }
+}
+
+fn claims() -> session_gate_protocol::Claims {
+    serde_json::from_value(json!({
+        "iss": "session-gate", "sub": "a", "aud": "api", "exp": START.0 + 60, "nbf": START.0, "iat": START.0, "jti": "t",
+        "sid": UNKNOWN_SESSION.rsplit('/').next().unwrap(),
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_a_problem_too() {
+    let gate = Gate::new();
+    assert_eq!(gate.get("/").await.problem(), problem(404, "not_found", &[]));
+    assert_eq!(gate.get("/v1/login").await.problem(), problem(405, "method_not_allowed", &[]));
+    assert_eq!(gate.get("/v1/login").await.header("allow"), "POST");
+    assert_eq!(gate.delete("/healthz").await.problem(), problem(405, "method_not_allowed", &[]));
+    let off = Gate::with(Setup { no_metrics: true, ..Setup::default() });
+    assert_eq!(off.get("/metrics").await.problem(), problem(404, "not_found", &[]));
+}
+
+#[tokio::test]
+async fn bodies_are_read_strictly() {
+    let gate = Gate::new();
+    let post = async |content_type: &str, body: String| {
+        let request = Request::post("/v1/login").header(header::CONTENT_TYPE, content_type);
+        gate.send(request.body(Body::from(body)).unwrap()).await
+    };
+    let good = json!({"user_id": "a"}).to_string();
+    for media_type in ["application/json", "Application/JSON; charset=utf-8"] {
+        assert_eq!(post(media_type, good.clone()).await.status, StatusCode::CREATED, "{media_type}");
+    }
+    for media_type in ["", "text/plain", "application/jsonp", "application/merge-patch+json"] {
+        assert_eq!(post(media_type, good.clone()).await.problem(), problem(415, "unsupported_media_type", &[]));
+    }
+    let large = json!({"user_id": "a", "metadata": {"x": "y".repeat(MAX_BODY_BYTES)}}).to_string();
+    assert_eq!(post("application/json", large).await.problem(), problem(413, "payload_too_large", &[]));
+    for bad in ["", "{", "nonsense", "{\"user_id\":\"a\"} x", "{\"user_id\":\"a\",}"] {
+        let answer = post("application/json", bad.to_owned()).await;
+        assert_eq!(answer.problem(), problem(400, "invalid_request", &[]), "{bad}");
+        assert!(answer.json()["detail"].as_str().unwrap().starts_with("the body is not JSON"), "{bad}");
+    }
+    let twice = post("application/json", r#"{"user_id":"a","user_id":"b"}"#.to_owned()).await;
+    assert_eq!(twice.problem(), problem(400, "invalid_request", &[]));
+    assert!(twice.json()["detail"].as_str().unwrap().starts_with("a member is given twice"));
+    let many = json!({"user_id": "a", "scopes": vec![1; 10_000]}).to_string();
+    assert_eq!(post("application/json", many).await.problem().2.len(), 50, "the work is bounded");
+}
+
+#[tokio::test]
+async fn requests_have_an_id() {
+    let gate = Gate::new();
+    let get = async |id: &str| {
+        let request = Request::get("/healthz").header("x-request-id", id).body(Body::empty()).unwrap();
+        gate.send(request).await.header("x-request-id").to_owned()
+    };
+    assert_eq!(get("abc-123").await, "abc-123");
+    let made = get("no blanks").await;
+    assert!(made.len() == 32 && made != get(&"x".repeat(129)).await);
+}
+
+#[tokio::test]
+async fn keys_are_published_to_those_who_may_have_them() {
+    let gate = Gate::new();
+    let public = gate.get("/.well-known/jwks.json").await;
+    assert_eq!(public.header("content-type"), "application/jwk-set+json");
+    assert_eq!(public.header("cache-control"), "public, max-age=300");
+    assert_eq!(public.json(), json!({"keys": []}), "never a shared secret");
+    let all = gate.get("/v1/keys").await;
+    assert_eq!((all.header("cache-control"), &all.json()["keys"][0]["kty"]), ("no-store", &json!("oct")));
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/keys/testdata/p256.pem");
+    let source = KeySource {
+        signing: Signing::Files { files: vec![keys], algorithm: None },
+        previous_secret: Some(SecretString::from(SECRET)),
+    };
+    gate.keys.replace(source.load(&SeededRandom::default()).unwrap());
+    let public = gate.get("/.well-known/jwks.json").await.json();
+    let expected = json!({"keys": [{
+        "kty": "EC", "kid": public["keys"][0]["kid"], "alg": "ES256", "use": "sig", "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    }]});
+    assert_eq!(public, expected, "nothing of the private key");
+    assert_eq!(gate.get("/v1/keys").await.json()["keys"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_happens_is_counted() {
+    let gate = Gate::new();
+    let (path, token) = gate.login("alice").await;
+    let (other, _) = gate.login("alice").await;
+    gate.clock.advance(Duration::from_secs(90));
+    gate.is_active(&token).await;
+    gate.is_active("nonsense").await;
+    gate.post("/v1/check", json!({"user_id": "a", "token_id": "t"})).await;
+    gate.post("/v1/logout", json!({"token": token})).await;
+    gate.delete(&path).await;
+    gate.delete(&other).await;
+    gate.get("/nowhere").await;
+    let text = gate.get("/metrics").await.text;
+    for line in [
+        "session_gate_sessions_created_total 2",
+        "session_gate_sessions_terminated_total{reason=\"logout\"} 1",
+        "session_gate_sessions_terminated_total{reason=\"deleted\"} 1",
+        "session_gate_active_sessions 0.0",
+        "session_gate_session_duration_seconds_sum 180.0",
+        "session_gate_session_duration_seconds_count 2",
+        "session_gate_tokens_issued_total 2",
+        "session_gate_tokens_introspected_total{outcome=\"live\"} 1",
+        "session_gate_tokens_introspected_total{outcome=\"token_invalid\"} 1",
+        "session_gate_tokens_revoked_total 1",
+        "session_gate_logins_total 2",
+        "session_gate_logouts_total 1",
+        "session_gate_checks_total{verdict=\"live\"} 1",
+        "session_gate_http_requests_total{route=\"/v1/sessions/{session_id}\",method=\"DELETE\",status=\"204\"} 2",
+        "session_gate_http_requests_total{route=\"unmatched\",method=\"GET\",status=\"404\"} 1",
+        "session_gate_store_requests_total{op=\"create_session\",outcome=\"ok\"} 2",
+        "session_gate_store_up 1",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line} is not in\n{text}");
+    }
+}
+
+/// The names, kinds and texts of all metrics are what the documentation says.
+#[tokio::test]
+async fn the_documentation_has_every_metric() {
+    let text = Metrics::default().render().unwrap();
+    let mut table = String::from("| Metric | Kind | What it is |\n|---|---|---|\n");
+    let mut help = "";
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').unwrap().1;
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            let total = if kind == "counter" { "_total" } else { "" };
+            table.push_str(&format!("| `{name}{total}` | {kind} | {help} |\n"));
+        }
+    }
+    assert_golden_part("docs/metrics.md", "sidecar metrics", &table);
+}
+
+#[tokio::test]
+async fn the_openapi_document_is_the_published_one() {
+    assert_golden("docs/openapi.json", &openapi());
+    assert_eq!(Gate::new().get("/openapi.json").await.text, openapi());
+}

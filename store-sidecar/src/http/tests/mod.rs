@@ -1,0 +1,232 @@
+mod golden;
+mod login;
+mod meta;
+mod roles;
+mod sessions;
+mod tokens;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, StatusCode, header},
+};
+use secrecy::SecretString;
+use serde_json::Value;
+use session_gate_protocol::{
+    CheckRequest, CheckVerdict, ETag, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::{
+    clock::ManualClock,
+    config::{SessionConfig, TokenConfig},
+    keys::{Algorithm, CurrentKeys, KeyRing, KeySource, Signing},
+    metered_store::MeteredStore,
+    metrics::Metrics,
+    rng::testing::SeededRandom,
+    service::Tools,
+    store::{
+        CreateSession, Health, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update,
+        memory::MemoryStore,
+    },
+};
+
+const START: UnixSeconds = UnixSeconds(1_790_000_000);
+const SECRET: &str = "a secret for tests, and for nothing else";
+const UNKNOWN_SESSION: &str = "/v1/sessions/K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+
+/// A whole API on the memory store, at a time that the test decides.
+struct Gate {
+    router: Router,
+    clock: Arc<ManualClock>,
+    keys: Arc<CurrentKeys>,
+}
+
+/// What a test changes.
+#[derive(Default)]
+struct Setup {
+    credentials: Credentials,
+    idle_timeout: Option<Duration>,
+    no_metrics: bool,
+    store: Option<Arc<dyn Store>>,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The problem's code, and its wrong fields.
+    fn problem(&self) -> (u16, String, Vec<String>) {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        assert_eq!(self.header("cache-control"), "no-store");
+        let json = self.json();
+        assert_eq!(json["status"], self.status.as_u16());
+        let fields = json["errors"].as_array().cloned().unwrap_or_default();
+        let names = fields.iter().map(|field| field["field"].as_str().unwrap().to_owned()).collect();
+        (self.status.as_u16(), json["code"].as_str().unwrap().to_owned(), names)
+    }
+}
+
+fn source(algorithm: Algorithm) -> KeySource {
+    KeySource { signing: Signing::Secret { secret: SecretString::from(SECRET), algorithm }, previous_secret: None }
+}
+
+fn ring() -> KeyRing {
+    source(Algorithm::Hs256).load(&SeededRandom::default()).unwrap()
+}
+
+fn policy() -> PublishedPolicy {
+    PublishedPolicy {
+        min_password_length: 12,
+        max_login_attempts: 5,
+        lockout_duration: 1800,
+        require_2fa: false,
+        force_logout_on_password_change: true,
+        require_https: true,
+        session_duration: 86_400,
+        session_idle_timeout: None,
+        token_duration: 3600,
+        token_refresh_threshold: 900,
+    }
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    fn with(setup: Setup) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let random: Arc<dyn Random> = Arc::new(SeededRandom::default());
+        let settings = StoreSettings { max_metadata_bytes: 5000, ..StoreSettings::default() };
+        let store = setup.store.unwrap_or_else(|| Arc::new(MemoryStore::new(Arc::clone(&clock) as _, settings)));
+        let metrics = Arc::new(Metrics::default());
+        let keys = Arc::new(CurrentKeys::new(ring()));
+        let tools = Tools {
+            clock: Arc::clone(&clock) as _,
+            keys: Arc::clone(&keys),
+            random: Arc::clone(&random),
+            store: Arc::new(MeteredStore::new(store, Arc::clone(&metrics))),
+            metrics,
+        };
+        let session =
+            SessionConfig { duration: Duration::from_hours(24), idle_timeout: setup.idle_timeout, store: settings };
+        let tokens = TokenConfig {
+            duration: Duration::from_hours(1),
+            issuer: "session-gate".to_owned(),
+            audience: "api".to_owned(),
+            keys: source(Algorithm::Hs256),
+        };
+        let service = Service::new(tools, session, &tokens);
+        let api = Api { service, credentials: setup.credentials, policy: policy(), metrics: !setup.no_metrics };
+        Self { router: router(Arc::new(api), random), clock, keys }
+    }
+
+    fn broken(kind: StoreErrorKind) -> Self {
+        Self::with(Setup { store: Some(Arc::new(BrokenStore(kind))), ..Setup::default() })
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.send(Request::delete(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: impl ToString) -> Answer {
+        self.send_json("POST", path, body).await
+    }
+
+    async fn patch(&self, path: &str, body: impl ToString) -> Answer {
+        self.send_json("PATCH", path, body).await
+    }
+
+    async fn send_json(&self, method: &str, path: &str, body: impl ToString) -> Answer {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    async fn form(&self, path: &str, body: impl ToString) -> Answer {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    /// Logs in and answers the path of the session and the token.
+    async fn login(&self, user: &str) -> (String, String) {
+        let answer = self.post("/v1/login", serde_json::json!({"user_id": user, "scopes": ["read"]})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        let json = answer.json();
+        let id = json["session"]["session_id"].as_str().unwrap();
+        (format!("/v1/sessions/{id}"), json["token"]["token"].as_str().unwrap().to_owned())
+    }
+
+    async fn is_active(&self, token: &str) -> bool {
+        self.form("/v1/tokens/introspect", format!("token={token}")).await.json()["active"] == true
+    }
+}
+
+fn problem(status: u16, code: &str, fields: &[&str]) -> (u16, String, Vec<String>) {
+    (status, code.to_owned(), fields.iter().map(|&field| field.to_owned()).collect())
+}
+
+/// A store that can do nothing.
+struct BrokenStore(StoreErrorKind);
+
+impl BrokenStore {
+    fn fail<T>(&self) -> Result<T, StoreError> {
+        Err(StoreError::new(self.0, "what only the log may know"))
+    }
+}
+
+#[async_trait]
+impl Store for BrokenStore {
+    async fn create_session(&self, _: CreateSession) -> Result<SessionData, StoreError> {
+        self.fail()
+    }
+    async fn session(&self, _: &SessionId) -> Result<Option<SessionData>, StoreError> {
+        self.fail()
+    }
+    async fn update_session(&self, _: &SessionId, _: &SessionPatch, _: Option<ETag>) -> Result<Update, StoreError> {
+        self.fail()
+    }
+    async fn terminate_session(&self, _: &SessionId) -> Result<Termination, StoreError> {
+        self.fail()
+    }
+    async fn user_sessions(&self, _: &UserId) -> Result<Vec<SessionData>, StoreError> {
+        self.fail()
+    }
+    async fn terminate_user_sessions(&self, _: &UserId) -> Result<u64, StoreError> {
+        self.fail()
+    }
+    async fn revoke_token(&self, _: &UserId, _: &TokenId, _: UnixSeconds) -> Result<(), StoreError> {
+        self.fail()
+    }
+    async fn check(&self, _: &CheckRequest) -> Result<CheckVerdict, StoreError> {
+        self.fail()
+    }
+    async fn health(&self) -> Result<Health, StoreError> {
+        self.fail()
+    }
+}

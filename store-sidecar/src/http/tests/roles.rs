@@ -1,0 +1,108 @@
+use super::*;
+
+const APP: &str = "app-credential-0123456789abcdef012";
+const FILTER: &str = "filter-credential-0123456789abcdef";
+const MONITOR: &str = "monitor-credential-0123456789abcde";
+const ADMIN: &str = "admin-credential-0123456789abcdef0";
+
+fn gate() -> Gate {
+    let mut credentials = Credentials::default();
+    for (role, credential) in [(Role::App, APP), (Role::Filter, FILTER), (Role::Monitor, MONITOR), (Role::Admin, ADMIN)]
+    {
+        credentials.add(role, credential).unwrap();
+    }
+    Gate::with(Setup { credentials, ..Setup::default() })
+}
+
+async fn status(gate: &Gate, method: &str, path: &str, authorization: Option<&str>) -> u16 {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    gate.send(request.body(Body::empty()).unwrap()).await.status.as_u16()
+}
+
+/// Every route with the role that it asks for.
+const GUARDED: [(&str, &str, &str); 15] = [
+    ("POST", "/v1/sessions", APP),
+    ("GET", "/v1/sessions/x", APP),
+    ("PATCH", "/v1/sessions/x", APP),
+    ("DELETE", "/v1/sessions/x", APP),
+    ("GET", "/v1/users/x/sessions", APP),
+    ("DELETE", "/v1/users/x/sessions", APP),
+    ("POST", "/v1/tokens", APP),
+    ("POST", "/v1/tokens/introspect", APP),
+    ("POST", "/v1/tokens/revoke", APP),
+    ("POST", "/v1/login", APP),
+    ("POST", "/v1/logout", APP),
+    ("GET", "/v1/policy", APP),
+    ("POST", "/v1/check", FILTER),
+    ("GET", "/v1/keys", FILTER),
+    ("GET", "/metrics", MONITOR),
+];
+
+#[tokio::test]
+async fn each_route_serves_its_role_and_admin_only() {
+    let gate = gate();
+    for (method, path, role) in GUARDED {
+        assert_eq!(status(&gate, method, path, None).await, 401, "{method} {path}");
+        assert_eq!(status(&gate, method, path, Some("Bearer unknown")).await, 401, "{method} {path}");
+        for credential in [APP, FILTER, MONITOR, ADMIN] {
+            let got = status(&gate, method, path, Some(&format!("Bearer {credential}"))).await;
+            let allowed = credential == role || credential == ADMIN;
+            // Past the guard anything but 401 and 403 may come.
+            assert_eq!(matches!(got, 401 | 403), !allowed, "{method} {path} {credential}: {got}");
+            assert!(allowed || got == 403);
+        }
+    }
+    for path in ["/healthz", "/readyz", "/openapi.json", "/.well-known/jwks.json"] {
+        assert_eq!(status(&gate, "GET", path, None).await, 200, "{path} is open");
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_guarded_routes_is_complete() {
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let mut described: Vec<String> = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            if operation.get("security").is_some() {
+                let path = path.replace("{session_id}", "x").replace("{user_id}", "x");
+                described.push(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    let mut guarded: Vec<String> = GUARDED.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    described.sort();
+    guarded.sort();
+    assert_eq!(described, guarded);
+}
+
+#[tokio::test]
+async fn the_scheme_is_read_as_rfc_9110_says() {
+    let gate = gate();
+    let get = async |authorization: &str| status(&gate, "GET", "/v1/policy", Some(authorization)).await;
+    for good in [format!("Bearer {APP}"), format!("bearer {APP}"), format!("BEARER  {APP}")] {
+        assert_eq!(get(&good).await, 200, "{good}");
+    }
+    for bad in [APP.to_owned(), format!("Basic {APP}"), format!("Bearer{APP}"), format!("Bearer {APP}x"), String::new()]
+    {
+        assert_eq!(get(&bad).await, 401, "{bad}");
+    }
+    let twice = Request::get("/v1/policy")
+        .header(header::AUTHORIZATION, format!("Bearer {APP}"))
+        .header(header::AUTHORIZATION, format!("Bearer {APP}"));
+    assert_eq!(gate.send(twice.body(Body::empty()).unwrap()).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_refusal_says_how_to_authenticate_and_keeps_the_credential_to_itself() {
+    let gate = gate();
+    let answer = gate.get("/v1/policy").await;
+    assert_eq!(answer.problem(), problem(401, "credential_invalid", &[]));
+    assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"session-gate\"");
+    let request = Request::get("/v1/policy").header(header::AUTHORIZATION, format!("Bearer {FILTER}"));
+    let answer = gate.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.problem(), problem(403, "credential_not_permitted", &[]));
+    assert!(!answer.text.contains(FILTER));
+}
