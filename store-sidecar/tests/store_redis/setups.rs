@@ -44,6 +44,26 @@ async fn a_password_is_used_and_never_shown() {
     }
 }
 
+/// The rules that docs/store.md recommends.
+const RULES: &str = "resetkeys ~sg1:* resetchannels -@all +ping +info +config|get +eval +evalsha +time +get +set \
+    +del +exists +expireat +hset +hmget +hgetall +zadd +zrem +zrange +zremrangebyscore";
+
+#[tokio::test]
+async fn the_documented_rights_are_enough() {
+    let documented = include_str!("../../../docs/store.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(documented.contains(RULES), "docs/store.md names other rights");
+    let server = RedisServer::start_with(&[&format!("user gate on >secret {RULES}")]).unwrap();
+    let url = format!("redis://gate:secret@127.0.0.1:{}", server.port());
+    let store = connect(&url, USUAL).await;
+    assert_eq!(store.inspect().await.unwrap().eviction, Eviction::Never);
+    let session = store.create_session(new_session("bob", 1)).await.unwrap();
+    store.revoke_token(&session.user_id, &"t".parse().unwrap(), session.expires_at).await.unwrap();
+    store.update_session(&session.session_id, &Default::default(), None).await.unwrap();
+    assert_eq!(store.user_sessions(&session.user_id).await.unwrap().len(), 1);
+    store.terminate_session(&session.session_id).await.unwrap();
+    works(&store).await;
+}
+
 #[tokio::test]
 async fn a_unix_socket_will_do() {
     let socket = std::env::temp_dir().join(format!("session-gate-{}.sock", std::process::id()));

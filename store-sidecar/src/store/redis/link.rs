@@ -181,7 +181,11 @@ impl Supervisor {
                 self.state.send_replace(State::Up(Established { connection, number }));
                 return true;
             }
-            Ok(Err(error)) => Away { cause: error.to_string().into(), kind: store_error(error).kind() },
+            Ok(Err(error)) => {
+                // Whatever else it may be, such as a peer that does not speak Redis' protocol.
+                let kind = if error.is_timeout() { StoreErrorKind::Timeout } else { StoreErrorKind::Unavailable };
+                Away { kind, cause: error.to_string().into() }
+            }
             Err(_) => Away { cause: "no connection in time".into(), kind: StoreErrorKind::Timeout },
         };
         // A Cluster's connection that is still in use may serve the other nodes.
