@@ -70,6 +70,20 @@ fn a_token_of_each_algorithm_round_trips_and_has_the_length_foretold() {
 }
 
 #[test]
+fn the_filters_verifier_accepts_the_tokens_with_the_keys_that_it_is_given() {
+    use session_gate_policy::jose::{self, KeySet, NoHostCrypto};
+    for (algorithm, source) in every_source() {
+        let ring = load(&source);
+        let token = ring.mint(&claims()).unwrap();
+        let unverified = jose::parse(&token).unwrap();
+        let keys = KeySet::strict(&ring.verification_keys(), &[]).unwrap();
+        assert_eq!(keys.verify(&unverified, &NoHostCrypto), Ok(()), "{algorithm}");
+        let read = jose::TokenClaims::read(&unverified.payload().unwrap(), "scope").unwrap();
+        assert_eq!((read.subject, read.token_id.as_deref()), (claims().sub, Some("token-1")));
+    }
+}
+
+#[test]
 fn no_ring_accepts_the_token_of_another_and_no_bit_can_change() {
     let rings: Vec<KeyRing> = every_source().iter().map(|(_, source)| load(source)).collect();
     for (i, ring) in rings.iter().enumerate() {

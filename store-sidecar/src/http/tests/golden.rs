@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::golden::assert_golden;
+use crate::golden::{assert_golden, assert_golden_part};
 
 /// The body of each kind of problem, as it is answered: others match on these.
 #[tokio::test]
@@ -37,4 +37,31 @@ async fn the_bodies_of_problems_are_those_of_the_file() {
     let bodies: Vec<Value> = answers.iter().map(Answer::json).collect();
     let text = format!("{}\n", serde_json::to_string_pretty(&bodies).unwrap());
     assert_golden("store-sidecar/src/http/tests/problems.json", &text);
+}
+
+#[test]
+fn the_documentation_has_every_kind_of_problem() {
+    let mut table = String::from("| Status | `code` | |\n|---|---|---|\n");
+    for code in ProblemCode::ALL {
+        table.push_str(&format!("| {} | `{}` | {} |\n", code.status(), code.as_str(), code.title()));
+    }
+    assert_golden_part("docs/api.md", "problems", &table);
+}
+
+/// Reads the example that follows `<!-- {name} -->` in the documentation.
+fn example<T: serde::de::DeserializeOwned>(name: &str) {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api.md");
+    let text = std::fs::read_to_string(docs).unwrap();
+    let (_, rest) = text.split_once(&format!("<!-- {name} -->\n```json\n")).unwrap();
+    serde_json::from_str::<T>(rest.split_once("```").unwrap().0).unwrap();
+}
+
+#[test]
+fn the_examples_in_the_documentation_are_good() {
+    use session_gate_protocol::{LoginRequest, LogoutRequest, NewToken};
+    example::<LoginRequest>("LoginRequest");
+    example::<SessionPatch>("SessionPatch");
+    example::<LogoutRequest>("LogoutRequest");
+    example::<NewToken>("NewToken");
+    example::<CheckRequest>("CheckRequest");
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::golden::assert_golden_part;
 
 const APP: &str = "app-credential-0123456789abcdef012";
 const FILTER: &str = "filter-credential-0123456789abcdef";
@@ -76,6 +77,25 @@ async fn the_list_of_guarded_routes_is_complete() {
     described.sort();
     guarded.sort();
     assert_eq!(described, guarded);
+}
+
+#[tokio::test]
+async fn the_documentation_has_every_route_and_its_role() {
+    let role_of = |method: &str, path: &str| {
+        let path = path.replace("{session_id}", "x").replace("{user_id}", "x");
+        let guarded = GUARDED.iter().find(|(m, p, _)| *m == method && *p == path);
+        guarded.map_or("", |(.., credential)| credential.split('-').next().unwrap())
+    };
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let mut table = String::from("| Method | Path | Role | What it does |\n|---|---|---|---|\n");
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let (role, summary) = (role_of(&method, path), operation["summary"].as_str().unwrap());
+            table.push_str(&format!("| {method} | `{path}` | {role} | {summary} |\n"));
+        }
+    }
+    assert_golden_part("docs/api.md", "routes", &table);
 }
 
 #[tokio::test]
