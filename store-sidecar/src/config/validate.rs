@@ -204,16 +204,18 @@ fn tokens(raw: RawTokens, judge: &mut Judge<'_>) -> (Option<TokenConfig>, Durati
     (tokens, minutes(threshold))
 }
 
+fn algorithm(name: &str, judge: &mut Judge<'_>) -> Option<Algorithm> {
+    let algorithm = Algorithm::from_name(name);
+    if algorithm.is_none() {
+        let names = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+        judge.refuse("tokens.algorithm", format!("is {name:?}; allowed: {names}"));
+    }
+    algorithm
+}
+
 fn key_source(raw: RawTokens, judge: &mut Judge<'_>) -> Option<KeySource> {
     let RawTokens { algorithm, jwt_secret, jwt_secret_file, jwt_secret_previous, jwt_secret_previous_file, .. } = raw;
-    let algorithm = algorithm.and_then(|name| {
-        let algorithm = Algorithm::from_name(&name);
-        if algorithm.is_none() {
-            let names = Algorithm::ALL.map(Algorithm::as_str).join(", ");
-            judge.refuse("tokens.algorithm", format!("is {name:?}; allowed: {names}"));
-        }
-        algorithm
-    });
+    let algorithm = algorithm.and_then(|name| self::algorithm(&name, judge));
     let secret_given = jwt_secret.is_some() || jwt_secret_file.is_some();
     let secret = judge.text_or_file("tokens.jwt_secret", jwt_secret, jwt_secret_file).map(SecretString::from);
     let previous_secret = judge
