@@ -16,3 +16,15 @@ pub fn init(config: &MonitoringConfig) {
     // Only a log that exists already can be in the way, and then there is one.
     drop(started);
 }
+
+/// An error and its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -88,7 +88,7 @@ fn serve(invocation: &Invocation) -> ExitCode {
         };
         let server = match Server::start(config).await {
             Ok(server) => server,
-            Err(error) => return fail([error.to_string()]),
+            Err(error) => return fail([logging::chain(&error)]),
         };
         let keys = server.keys();
         let reload = async move { reload_keys(hangup, invocation, &keys).await };

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// The address is taken, or not this machine's.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Bind {
         /// The address.
         address: std::net::SocketAddr,

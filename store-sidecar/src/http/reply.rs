@@ -8,6 +8,7 @@ use axum::{
 use session_gate_protocol::{Problem, ProblemCode};
 
 use crate::{
+    logging::chain,
     service::ServiceError,
     store::{StoreError, StoreErrorKind},
 };
@@ -55,18 +56,6 @@ fn of_store(error: &StoreError) -> ProblemCode {
         StoreErrorKind::Timeout | StoreErrorKind::Unavailable => ProblemCode::StoreUnavailable,
         StoreErrorKind::Conflict | StoreErrorKind::Corrupt => ProblemCode::Internal,
     }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl IntoResponse for ApiError {
