@@ -11,6 +11,7 @@ pub mod poll;
 pub mod ports;
 pub mod process;
 pub mod raw;
+pub mod raw_upstream;
 pub mod redis;
 pub mod sidecar;
 pub mod stack;
