@@ -45,6 +45,8 @@ demo: build ## Start the same, run the story, check every answer, stop
 	@exec $(with_tools) envoy $(redis_if_asked) -- target/debug/demo story --store $(STORE)
 
 test: build ## Run every test, through a real Envoy and a real Redis too
+	$(call say,building the plugin that verifies signature vectors)
+	@cargo build $(wasm_filter) --profile wasm --example vectors
 	$(call say,building and running all tests)
 	@$(with_tools) envoy redis -- cargo test $(native)
 
@@ -54,7 +56,7 @@ check: wasm ## Formatting, lints, docs, dependency rules, configurations, genera
 	$(call say,lints (native))
 	@cargo clippy $(native) --all-targets -- -D warnings
 	$(call say,lints (wasm32-wasip1))
-	@cargo clippy $(wasm_filter) -- -D warnings
+	@cargo clippy $(wasm_filter) --lib --examples -- -D warnings
 	$(call say,documentation)
 	@RUSTDOCFLAGS=-Dwarnings cargo doc $(native) --no-deps
 	@RUSTDOCFLAGS=-Dwarnings cargo doc $(wasm_filter) --no-deps

@@ -9,6 +9,7 @@ cd "$ROOT"
 # FILE: the arguments of store-sidecar that print it.
 generated=(
   "envoy/filter.schema.json:filter schema"
+  "docs/openapi.json:openapi"
 )
 
 stale=0

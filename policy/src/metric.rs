@@ -67,3 +67,17 @@ impl CallOutcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_counter() {
+        let document = include_str!("../../docs/metrics.md");
+        let (_, rest) = document.split_once("<!-- filter metrics -->\n").unwrap();
+        let (listed, _) = rest.split_once("<!-- /filter metrics -->").unwrap();
+        let names: String = Counter::all().into_iter().map(|counter| format!("- `{}`\n", counter.name())).collect();
+        assert_eq!(listed, names, "docs/metrics.md must list:\n{names}");
+    }
+}

@@ -1,6 +1,12 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Metadata, SessionId, TokenId, UnixSeconds, UserId};
+
+/// How far a verifier's clock may be from the issuer's at most. A revocation must outlive its token by
+/// as much, or a verifier that is that lenient would accept the token once more.
+pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// The claims of a token that the sidecar mints (RFC 7519, RFC 9068). The filter reads tokens of any
 /// issuer by its own stricter rules, see `session-gate-policy`.

@@ -7,6 +7,7 @@
 
 mod check;
 mod claims;
+mod collect;
 mod id;
 mod jwk;
 mod login;
@@ -19,7 +20,8 @@ mod time;
 mod token;
 
 pub use check::{CheckReply, CheckRequest, CheckVerdict};
-pub use claims::{Audience, Claims};
+pub use claims::{Audience, Claims, MAX_LEEWAY};
+pub use collect::{Misfit, collect};
 pub use id::{
     ETag, InvalidText, KeyId, MAX_JTI_BYTES, MAX_USER_ID_BYTES, SessionId, SlotTag, TokenId, UserId, is_header_safe,
 };

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use session_gate_protocol::JwkSet;
+use session_gate_protocol::{JwkSet, MAX_LEEWAY};
 
 use super::{
     problems::Problems,
@@ -15,8 +15,6 @@ use crate::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Longer would keep a token alive well past its end.
-const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {

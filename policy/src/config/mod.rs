@@ -1,18 +1,18 @@
 //! The filter's configuration: read into types that cannot be wrong.
 //!
-//! [`raw`] is the shape of the JSON, [`collect()`] finds every mistake of shape, the other modules every
+//! [`raw`] is the shape of the JSON, [`collect`] finds every mistake of shape, the other modules every
 //! mistake of meaning, and only a document without any becomes a [`Config`]. Nothing is dropped.
 
 mod browser;
-mod collect;
 mod issuers;
 mod problems;
 pub mod raw;
 mod routes;
 
 use serde_json::Value;
+use session_gate_protocol::collect;
 
-pub use self::collect::{ConfigProblem, collect};
+pub use self::problems::ConfigProblem;
 use self::problems::Problems;
 use crate::{
     call::Sidecar,
@@ -66,9 +66,9 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake, each with the path of its field.
-    pub fn from_value(document: Value) -> Result<Self, Vec<ConfigProblem>> {
-        let (mistakes, raw) = collect::<raw::RawConfig>(document);
-        let mut problems = Problems::new(mistakes);
+    pub fn from_value(mut document: Value) -> Result<Self, Vec<ConfigProblem>> {
+        let (raw, misfits) = collect::<raw::RawConfig>(&mut document);
+        let mut problems = Problems::new(misfits);
         let config = raw.map(|raw| build(raw, &mut problems));
         match config {
             Some(config) if problems.is_empty() => Ok(config),

@@ -1,16 +1,40 @@
 //! Mistakes of meaning, collected while a configuration is built.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
-use super::ConfigProblem;
+use session_gate_protocol::Misfit;
+
+/// One mistake: where, and what is allowed there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// The field's path, such as `routes[2].match.path`.
+    pub path: String,
+    /// What is wrong, and what is allowed.
+    pub message: String,
+}
+
+impl ConfigProblem {
+    /// A mistake at that path.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The document as a whole has no path.
+        let path = if self.path.is_empty() { "." } else { &self.path };
+        write!(f, "{path}: {}", self.message)
+    }
+}
 
 /// The mistakes so far. A value that is wrong is noted and something harmless put in its place: with
 /// a mistake noted no configuration comes of it.
 pub(super) struct Problems(Vec<ConfigProblem>);
 
 impl Problems {
-    pub(super) fn new(list: Vec<ConfigProblem>) -> Self {
-        Self(list)
+    pub(super) fn new(misfits: Vec<Misfit>) -> Self {
+        Self(misfits.into_iter().map(|misfit| ConfigProblem::new(misfit.path, misfit.message)).collect())
     }
 
     pub(super) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {

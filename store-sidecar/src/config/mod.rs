@@ -1,7 +1,6 @@
 //! The configuration, read from flags, the environment and a file, into types that cannot be wrong.
 //! Every mistake is reported, not just the first.
 
-mod collect;
 mod problem;
 mod raw;
 pub mod settings;
@@ -16,7 +15,6 @@ use session_gate_protocol::PublishedPolicy;
 use tracing_subscriber::filter::Targets;
 
 pub use self::{
-    collect::{Misfit, collect},
     problem::{Problem, Problems},
     sources::{SourceFile, Sources},
 };

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Number, Value};
+use session_gate_protocol::collect;
 
 use super::{
-    collect::collect,
     problem::{Problem, Problems},
     raw::RawConfig,
     settings::{Kind, SETTINGS, Setting, by_path},

@@ -7,13 +7,12 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use session_gate_protocol::{ETag, FieldProblem, Problem, ProblemCode, SessionId, TokenForm, UserId};
+use session_gate_protocol::{ETag, FieldProblem, Problem, ProblemCode, SessionId, TokenForm, UserId, collect};
 
 use super::{
     MAX_BODY_BYTES,
     reply::{ApiError, ApiResult},
 };
-use crate::config::collect;
 
 /// A body of `application/json`.
 pub(super) struct ApiJson<T>(pub T);

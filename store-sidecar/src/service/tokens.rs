@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use session_gate_protocol::{
-    Audience, CheckRequest, CheckVerdict, Claims, FieldProblem, Introspection, NewToken, SessionData, TokenData,
-    TokenId, TokenType, UnixSeconds, UserId,
+    Audience, CheckRequest, CheckVerdict, Claims, FieldProblem, Introspection, MAX_LEEWAY, NewToken, SessionData,
+    TokenData, TokenId, TokenType, UnixSeconds, UserId,
 };
 
 use super::{Service, ServiceError, duration, invalid};
@@ -11,10 +11,6 @@ use crate::{keys::VerifiedClaims, rng::random_bytes};
 /// Largest token, in bytes: a browser drops a cookie of more than 4096, and its name and attributes
 /// count too.
 pub const MAX_TOKEN_BYTES: usize = 3800;
-
-/// How long after `exp` a verifier may still accept a token. A revocation is remembered that much
-/// longer, so that no leeway brings a revoked token back. The filter's leeway may be at most this.
-pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// More than any real login names.
 const MAX_AMR: usize = 16;
