@@ -94,8 +94,8 @@ fn agrees(group: &Group, case: &Case) -> bool {
 
 fn count(name: &str, value: i64) {
     // Defined also where it stays at zero, so that a test can tell zero from missing.
-    let counted = hostcalls::define_metric(MetricType::Counter, name)
-        .and_then(|id| hostcalls::increment_metric(id, value));
+    let counted =
+        hostcalls::define_metric(MetricType::Counter, name).and_then(|id| hostcalls::increment_metric(id, value));
     if let Err(status) = counted {
         error!("vectors: {name}: {status:?}");
     }

@@ -29,6 +29,8 @@ pub mod jose;
 pub mod metric;
 pub mod path;
 pub mod permit;
+#[cfg(test)]
+mod properties;
 pub mod request;
 pub mod route;
 pub mod security_headers;

@@ -1,7 +1,6 @@
 //! What holds for every input, not only for those that somebody thought of.
 
-use proptest::{collection::vec, prelude::*, test_runner::Config as Runs};
-use session_gate_policy::{
+use crate::{
     call::CallReply,
     config::Config,
     credential,
@@ -11,6 +10,7 @@ use session_gate_policy::{
     request::{Effect, Event},
     worker::Worker,
 };
+use proptest::{collection::vec, prelude::*, test_runner::Config as Runs};
 use session_gate_protocol::UnixSeconds;
 
 /// A token of RFC 7515, appendix A.3, signed with ES256 by another implementation.
