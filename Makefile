@@ -50,7 +50,7 @@ test: build ## Run every test, through a real Envoy and a real Redis too
 	$(call say,building and running all tests)
 	@$(with_tools) envoy redis -- cargo test $(native)
 
-check: wasm ## Formatting, lints, docs, dependency rules, configurations, generated files
+check: build ## Formatting, lints, docs, dependency rules, configurations, generated files
 	$(call say,formatting)
 	@cargo fmt --all --check
 	$(call say,lints (native))

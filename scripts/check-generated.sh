@@ -13,11 +13,11 @@ generated=(
 )
 
 stale=0
-for entry in ${generated[@]+"${generated[@]}"}; do
+for entry in "${generated[@]}"; do
   file="${entry%%:*}"
   read -ra arguments <<<"${entry#*:}"
   fresh="$(mktemp)"
-  cargo run --quiet --locked -p store-sidecar -- "${arguments[@]}" >"$fresh"
+  cargo run --quiet --locked -p store-sidecar --bin store-sidecar -- "${arguments[@]}" >"$fresh"
   if [[ "${1:-}" == --write ]]; then
     cp "$fresh" "$file"
   elif ! diff -u "$file" "$fresh" >&2; then

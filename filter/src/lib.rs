@@ -1,7 +1,7 @@
 //! Session Gate's filter: the proxy-wasm host of `session-gate-policy`.
 //!
 //! It translates and decides nothing: Envoy's callbacks become events, the policy's effects become
-//! host calls. All host calls are made in [`host`].
+//! host calls. All host calls are made in `host`.
 
 mod crypto;
 mod gate;

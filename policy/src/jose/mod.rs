@@ -2,11 +2,11 @@
 //!
 //! What is relied on, and where it is done:
 //! 1. A token has one canonical text: three parts, base64url without padding, blanks or stray bits
-//!    ([`compact`]); JSON without duplicate members ([`json`]).
-//! 2. A key is good for one algorithm, whatever a token's header says ([`key`]), and no key is ever
+//!    (`compact`); JSON without duplicate members (`json`).
+//! 2. A key is good for one algorithm, whatever a token's header says (`key`), and no key is ever
 //!    taken from a token.
-//! 3. A signature has the one length its key asks for ([`signature`]).
-//! 4. Claims have the types that RFC 7519 gives them, and bytes that a header can carry ([`claims`]).
+//! 3. A signature has the one length its key asks for (`signature`).
+//! 4. Claims have the types that RFC 7519 gives them, and bytes that a header can carry (`claims`).
 
 mod algorithm;
 mod claims;

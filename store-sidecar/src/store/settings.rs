@@ -14,7 +14,7 @@ pub struct StoreSettings {
     /// How long a session stays known after it has ended.
     pub retention: Duration,
     /// How old the stored last activity must be before a check writes a new one; see
-    /// [`StoreSettings::resolution_for`].
+    /// `resolution_for`.
     pub activity_resolution: Duration,
     /// Largest metadata of a session, in bytes of JSON.
     pub max_metadata_bytes: usize,

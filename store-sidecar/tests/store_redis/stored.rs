@@ -83,6 +83,10 @@ async fn everything_ends_with_what_it_is_about() {
     assert_eq!(keys(&mut connection).await, [REVOKED, SESSION], "no index without a session");
     let forgotten = expires_at(&mut connection, SESSION).await;
     assert!(forgotten < end + USUAL.retention.as_secs() - 500, "the retention begins when it ends");
+    let other = redis.store.create_session(new_session("alice", 8)).await.unwrap();
+    let ended = serde_json::from_value(json!({ "status": "terminated" })).unwrap();
+    redis.store.update_session(&other.session_id, &ended, None).await.unwrap();
+    assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after a patch that terminates");
     redis.pass(LIFETIME + USUAL.retention).await;
     assert_eq!(keys(&mut connection).await, [""; 0]);
 }
