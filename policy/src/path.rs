@@ -10,8 +10,8 @@
 
 use percent_encoding::percent_decode_str;
 
-/// Nobody encodes a path that many times over for an honest reason.
-const MAX_ENCODINGS: usize = 4;
+/// No honest path can be read in more ways.
+const MAX_READINGS: usize = 64;
 
 /// A path that is none by RFC 3986, section 3.3: it does not begin with `/`, has a character that
 /// must be percent-encoded, a `%` without two hex digits, an encoded control character, or encoded
@@ -19,7 +19,7 @@ const MAX_ENCODINGS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidPath;
 
-/// What a path may mean: the reading of RFC 3986 first, then those that differ from it.
+/// What a path may mean: the text as it stands first, then all else that upstreams may make of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readings(Vec<String>);
 
@@ -40,27 +40,25 @@ impl Readings {
         if is_plain(path) {
             return Ok(Self(vec![path.to_owned()]));
         }
-        let texts = decodings(path)?;
-        // The reading of RFC 3986 comes first: decoded once, dot segments removed.
-        let mut readings: Vec<String> =
-            texts.get(1).or(texts.first()).map(|text| normalise(text)).into_iter().collect();
-        for text in &texts {
-            let slashes = text.replace('\\', "/");
-            readings.extend([normalise(text), normalise(&slashes), normalise(&strip_parameters(&slashes))]);
-            // Servers that resolve dots first and strip parameters after, and those that never
-            // resolve them.
-            readings.extend([normalise(&strip_parameters(&normalise(&slashes))), merge_slashes(text)]);
-        }
-        let mut distinct: Vec<String> = Vec::new();
-        for reading in readings {
-            if !distinct.contains(&reading) {
-                distinct.push(reading);
+        // In whatever order an upstream takes the steps, and whichever it leaves out.
+        let mut readings = vec![path.to_owned()];
+        let mut next = 0;
+        while let Some(reading) = readings.get(next).cloned() {
+            for step in STEPS {
+                let result = step(&reading)?;
+                if !readings.contains(&result) {
+                    readings.push(result);
+                }
             }
+            if readings.len() > MAX_READINGS {
+                return Err(InvalidPath);
+            }
+            next += 1;
         }
-        Ok(Self(distinct))
+        Ok(Self(readings))
     }
 
-    /// The readings, the one of RFC 3986 first.
+    /// The readings, the text as it stands first.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
@@ -85,24 +83,22 @@ fn is_plain(path: &str) -> bool {
         && !path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// The path as it stands, decoded once, decoded twice, and so on until nothing changes. Control
-/// characters are refused at every depth: one upstream ends the path there, another trims.
-fn decodings(path: &str) -> Result<Vec<String>, InvalidPath> {
-    let mut texts = vec![path.to_owned()];
-    let mut text = path.to_owned();
-    for _ in 0..MAX_ENCODINGS {
-        // Not UTF-8: a character encoded in more bytes than it needs, which some decode all the same.
-        let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| InvalidPath)?.into_owned();
-        if decoded.chars().any(char::is_control) {
-            return Err(InvalidPath);
-        }
-        if decoded == text {
-            return Ok(texts);
-        }
-        texts.push(decoded.clone());
-        text = decoded;
-    }
-    Err(InvalidPath)
+/// What upstreams do to a path before they look up what it names.
+const STEPS: [fn(&str) -> Result<String, InvalidPath>; 6] = [
+    decode,
+    |path| Ok(normalise(path)),
+    |path| Ok(merge_slashes(path)),
+    |path| Ok(path.replace('\\', "/")),
+    |path| Ok(strip_parameters(path)),
+    // Some decode before they look where the query begins.
+    |path| Ok(path.split(['?', '#']).next().unwrap_or_default().to_owned()),
+];
+
+/// Decodes once. Control characters are refused: one upstream ends the path there, another trims.
+fn decode(path: &str) -> Result<String, InvalidPath> {
+    // Not UTF-8: a character encoded in more bytes than it needs, which some decode all the same.
+    let decoded = percent_decode_str(path).decode_utf8().map_err(|_| InvalidPath)?;
+    if decoded.chars().any(char::is_control) { Err(InvalidPath) } else { Ok(decoded.into_owned()) }
 }
 
 fn strip_parameters(path: &str) -> String {
@@ -184,6 +180,10 @@ mod tests {
             "/x;/../admin",
             "/x/%2e%2e;/admin",
             "/.;/admin",
+            "/admin%3fx",
+            "/admin%23x",
+            "/admin%253fx",
+            "/x/..%2fadmin%3f",
             "/x/;y/../../admin",
         ] {
             assert!(
@@ -197,26 +197,17 @@ mod tests {
     #[test]
     fn what_is_no_path_is_refused() {
         for bad in [
-            "",
-            "admin",
-            "?x",
-            "/a b",
-            "/a\tb",
-            "/a\u{e9}",
-            "/%",
-            "/%2",
-            "/%zz",
-            "/a%0",
-            "/a%00",
-            "/a%0d%0a",
-            "/%7f",
-            "/a%2500",
-            "/%25252525252561",
-            "/a#b",
-            "\\admin",
+            "", "admin", "?x", "/a b", "/a\tb", "/a\u{e9}", "/%", "/%2", "/%zz", "/a%0", "/a%00", "/a%0d%0a", "/%7f",
+            "/a%2500", "/a#b", "\\admin",
         ] {
             assert_eq!(Readings::of(bad), Err(InvalidPath), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_path_with_too_many_readings_is_refused_and_the_work_is_bounded() {
+        assert_eq!(Readings::of(&format!("/%{}61", "25".repeat(MAX_READINGS))), Err(InvalidPath));
+        assert!(Readings::of(&format!("/{}", "a%20b/".repeat(1000))).is_ok());
     }
 
     #[test]
