@@ -88,8 +88,8 @@ async fn login(State(context): State<Arc<Context>>, headers: HeaderMap, body: By
         "scopes": scopes,
         "amr": ["pwd"],
         "user_agent": text("user-agent"),
-        // Envoy puts the client's address last.
-        "ip_address": text("x-forwarded-for").and_then(|list| list.rsplit(',').next()).map(str::trim),
+        // Envoy sets this header, and lets no client set it.
+        "ip_address": text("x-envoy-external-address"),
     }));
     let reply = request.send(context.sidecar, Http::V1).await?;
     let token = reply.field("/token/token").with_context(|| format!("the sidecar answers {}", reply.text()))?;
