@@ -60,7 +60,8 @@ impl Harness for Redis {
     type Store = RedisStore;
 
     async fn start(settings: StoreSettings) -> Self {
-        Self::with(&[], settings).await
+        let server = RedisServer::start().unwrap();
+        Self { store: connect_patiently(&server.url(), settings).await, server }
     }
 
     fn store(&self) -> &RedisStore {
@@ -79,6 +80,12 @@ pub async fn shift(connection: &mut MultiplexedConnection, by: Duration) {
 
 pub async fn connect(url: &str, settings: StoreSettings) -> RedisStore {
     RedisStore::connect(RedisOptions::parse(url, None).unwrap(), settings).await.unwrap()
+}
+
+/// The same, but in no hurry: for tests that are about what a step does, on a machine that is busy.
+pub async fn connect_patiently(url: &str, settings: StoreSettings) -> RedisStore {
+    let options = RedisOptions::parse(url, None).unwrap().step_timeout(PATIENCE);
+    RedisStore::connect(options, settings).await.unwrap()
 }
 
 pub async fn connection(url: &str) -> MultiplexedConnection {
@@ -119,6 +126,9 @@ pub async fn poll_until<T, F: Future<Output = T>>(mut ask: impl FnMut() -> F, wa
 pub fn is_away(error: &StoreError) -> bool {
     matches!(error.kind(), StoreErrorKind::Timeout | StoreErrorKind::Unavailable)
 }
+
+/// What a step may take in tests that are not about how long it takes.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The settings of most tests.
 pub const USUAL: StoreSettings = SETTINGS;

@@ -1,9 +1,10 @@
 //! Redis is away, hangs, or comes back. That a step takes no longer than it may is the store's own
 //! time-out, so the tests look at the kind of error, not at a watch.
 
-use session_gate_protocol::CheckVerdict;
+use session_gate_protocol::{CheckVerdict, SessionData};
+use store_sidecar::store::conformance::Harness as _;
 use store_sidecar::store::test_redis::RedisServer;
-use store_sidecar::store::{Store as _, StoreErrorKind};
+use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind};
 
 use crate::harness::{Redis, USUAL, check, connect, is_away, new_session, poll_until};
 
@@ -24,7 +25,8 @@ async fn all_fail(redis: &Redis) {
     assert!(is_away(&store.health().await.unwrap_err()));
 }
 
-fn new_session_data(new: &store_sidecar::store::CreateSession) -> session_gate_protocol::SessionData {
+/// The session as it would be, for what asks about it.
+fn new_session_data(new: &CreateSession) -> SessionData {
     serde_json::from_value(serde_json::json!({
         "session_id": new.id, "user_id": new.session.user_id, "created_at": 0, "last_activity": 0, "expires_at": 1,
         "status": "active", "metadata": {}, "version": 1,
@@ -32,8 +34,19 @@ fn new_session_data(new: &store_sidecar::store::CreateSession) -> session_gate_p
     .unwrap()
 }
 
-async fn is_back(redis: &Redis) {
+/// Redis is there again, and the session as it should be.
+async fn comes_back(redis: &Redis, session: &SessionData, verdict: CheckVerdict) {
     poll_until(async || redis.store.health().await.is_ok(), |healthy| *healthy).await;
+    // Again and again, since a busy machine may take longer than a step may.
+    let answer = poll_until(async || check(&redis.store, session).await, Result::is_ok).await;
+    assert_eq!(answer.unwrap(), verdict);
+}
+
+/// A session that is stored, on a machine that is not too busy for it at the moment.
+async fn stored(redis: &Redis, user: &str) -> SessionData {
+    let mut numbers = 0..;
+    let create = || redis.store.create_session(new_session(user, numbers.next().unwrap()));
+    poll_until(create, Result::is_ok).await.unwrap()
 }
 
 #[tokio::test]
@@ -44,29 +57,42 @@ async fn a_redis_that_comes_later_is_used_when_it_comes() {
     let mut redis = Redis { store, server };
     all_fail(&redis).await;
     redis.server.start_again().unwrap();
-    is_back(&redis).await;
-    let session = redis.store.create_session(new_session("alice", 1)).await.unwrap();
-    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
+    let session = stored(&redis, "alice").await;
+    comes_back(&redis, &session, CheckVerdict::Live).await;
 }
 
 #[tokio::test]
 async fn a_redis_that_is_killed_is_used_again_when_it_is_back_with_its_data() {
     let mut redis = Redis::with(&["appendonly yes", "appendfsync always"], USUAL).await;
-    let kept = redis.store.create_session(new_session("alice", 1)).await.unwrap();
-    let ended = redis.store.create_session(new_session("alice", 2)).await.unwrap();
-    redis.store.terminate_session(&ended.session_id).await.unwrap();
+    let kept = stored(&redis, "alice").await;
+    let ended = stored(&redis, "bob").await;
+    poll_until(async || redis.store.terminate_session(&ended.session_id).await.is_ok(), |ended| *ended).await;
     redis.server.stop().unwrap();
     all_fail(&redis).await;
     redis.server.start_again().unwrap();
-    is_back(&redis).await;
-    assert_eq!(check(&redis.store, &kept).await.unwrap(), CheckVerdict::Live);
-    assert_eq!(check(&redis.store, &ended).await.unwrap(), CheckVerdict::SessionTerminated);
+    comes_back(&redis, &kept, CheckVerdict::Live).await;
+    comes_back(&redis, &ended, CheckVerdict::SessionTerminated).await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_is_lost_is_replaced_before_anybody_needs_it() {
+    let mut redis = Redis::start(USUAL).await;
+    redis.server.stop().unwrap();
+    redis.server.start_again().unwrap();
+    // Nobody asks the store anything meanwhile. The other client is this test.
+    let clients = async || {
+        let mut info = redis::cmd("INFO");
+        info.arg("clients").query_async::<String>(&mut redis.connection().await).await.unwrap()
+    };
+    poll_until(clients, |info| info.contains("connected_clients:2")).await;
+    let store = &redis.store;
+    store.create_session(new_session("alice", 1)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_connection_cut_in_the_middle_of_steps_is_replaced() {
     let redis = Redis::with(&[], USUAL).await;
-    let session = redis.store.create_session(new_session("alice", 1)).await.unwrap();
+    let session = stored(&redis, "alice").await;
     for _ in 0..3 {
         let mut kill = redis::cmd("CLIENT");
         kill.arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
@@ -81,22 +107,20 @@ async fn a_connection_cut_in_the_middle_of_steps_is_replaced() {
         let mut connection = redis.connection().await;
         let (killed, ()) = tokio::join!(kill.exec_async(&mut connection), busy);
         killed.unwrap();
-        is_back(&redis).await;
-        assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
+        comes_back(&redis, &session, CheckVerdict::Live).await;
     }
 }
 
 #[tokio::test]
 async fn a_redis_that_hangs_costs_no_more_than_a_step_may() {
     let redis = Redis::with(&[], USUAL).await;
-    let session = redis.store.create_session(new_session("alice", 1)).await.unwrap();
+    let session = stored(&redis, "alice").await;
     redis.server.pause().unwrap();
     let error = check(&redis.store, &session).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Timeout);
     all_fail(&redis).await;
     redis.server.resume().unwrap();
-    is_back(&redis).await;
-    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
+    comes_back(&redis, &session, CheckVerdict::Live).await;
 }
 
 #[tokio::test]
@@ -106,5 +130,6 @@ async fn a_redis_that_hangs_from_the_start_is_used_when_it_answers() {
     let redis = Redis { store: connect(&server.url(), USUAL).await, server };
     all_fail(&redis).await;
     redis.server.resume().unwrap();
-    is_back(&redis).await;
+    let session = stored(&redis, "alice").await;
+    comes_back(&redis, &session, CheckVerdict::Live).await;
 }

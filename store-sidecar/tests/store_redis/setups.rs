@@ -7,7 +7,7 @@ use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStartError, Redis
 use store_sidecar::store::test_redis::RedisServer;
 use store_sidecar::store::{Store as _, StoreErrorKind};
 
-use crate::harness::{USUAL, check, connect, connection, is_away, new_session, poll_until};
+use crate::harness::{PATIENCE, USUAL, check, connect_patiently, connection, is_away, new_session, poll_until};
 
 /// It can be used for a session's life.
 async fn works(store: &RedisStore) {
@@ -29,13 +29,13 @@ async fn a_password_is_used_and_never_shown() {
         (format!("redis://{address}"), Some("s@cret")),
         (format!("redis://gate@{address}/1"), Some("s@cret")),
     ] {
-        let options = RedisOptions::parse(&url, password).unwrap();
+        let options = RedisOptions::parse(&url, password).unwrap().step_timeout(PATIENCE);
         let store = RedisStore::connect(options, USUAL).await.unwrap();
         works(&store).await;
         assert!(!format!("{store:?}").contains("cret"));
     }
     for (url, password) in [(format!("redis://{address}"), None), (format!("redis://{address}"), Some("wr@ng"))] {
-        let options = RedisOptions::parse(&url, password).unwrap();
+        let options = RedisOptions::parse(&url, password).unwrap().step_timeout(PATIENCE);
         let store = RedisStore::connect(options, USUAL).await.unwrap();
         let error = store.health().await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
@@ -54,7 +54,7 @@ async fn the_documented_rights_are_enough() {
     assert!(documented.contains(RULES), "docs/store.md names other rights");
     let server = RedisServer::start_with(&[&format!("user gate on >secret {RULES}")]).unwrap();
     let url = format!("redis://gate:secret@127.0.0.1:{}", server.port());
-    let store = connect(&url, USUAL).await;
+    let store = connect_patiently(&url, USUAL).await;
     assert_eq!(store.inspect().await.unwrap().eviction, Eviction::Never);
     let session = store.create_session(new_session("bob", 1)).await.unwrap();
     store.revoke_token(&session.user_id, &"t".parse().unwrap(), session.expires_at).await.unwrap();
@@ -68,13 +68,13 @@ async fn the_documented_rights_are_enough() {
 async fn a_unix_socket_will_do() {
     let socket = std::env::temp_dir().join(format!("session-gate-{}.sock", std::process::id()));
     let _server = RedisServer::start_with(&[&format!("unixsocket {}", socket.display())]).unwrap();
-    works(&connect(&format!("unix://{}?db=2", socket.display()), USUAL).await).await;
+    works(&connect_patiently(&format!("unix://{}?db=2", socket.display()), USUAL).await).await;
 }
 
 #[tokio::test]
 async fn a_redis_that_evicts_is_refused_unless_allowed() {
     let mut server = RedisServer::start_with(&["maxmemory-policy allkeys-lru"]).unwrap();
-    let options = RedisOptions::parse(&server.url(), None).unwrap();
+    let options = RedisOptions::parse(&server.url(), None).unwrap().step_timeout(PATIENCE);
     let refused = RedisStore::connect(options.clone(), USUAL).await.unwrap_err();
     assert!(matches!(refused, RedisStartError::Evicts { policy } if policy == "allkeys-lru"));
     works(&RedisStore::connect(options.clone().allow_eviction(true), USUAL).await.unwrap()).await;
@@ -94,13 +94,13 @@ async fn a_redis_that_evicts_is_refused_unless_allowed() {
 #[tokio::test]
 async fn what_redis_is_set_to_do_is_reported() {
     let server = RedisServer::start_with(&["appendonly yes", "save 60 1"]).unwrap();
-    let report = connect(&server.url(), USUAL).await.inspect().await.unwrap();
+    let report = connect_patiently(&server.url(), USUAL).await.inspect().await.unwrap();
     assert_eq!(report.eviction, Eviction::Never);
     assert_eq!((report.append_only_file, report.snapshots), (Some(true), Some(true)));
     assert!(report.version.is_some() && report.used_memory > Some(0));
 
     let server = RedisServer::start().unwrap();
-    let report = connect(&server.url(), USUAL).await.inspect().await.unwrap();
+    let report = connect_patiently(&server.url(), USUAL).await.inspect().await.unwrap();
     assert_eq!((report.append_only_file, report.snapshots), (Some(false), Some(false)));
 }
 
@@ -110,7 +110,7 @@ async fn a_redis_that_tells_nothing_of_itself_is_used_all_the_same() {
         let user = format!("user gate on nopass ~* &* +@all {denied}");
         let server = RedisServer::start_with(&[&user, "maxmemory-policy allkeys-lru"]).unwrap();
         let url = format!("redis://gate:any@127.0.0.1:{}", server.port());
-        let options = RedisOptions::parse(&url, None).unwrap();
+        let options = RedisOptions::parse(&url, None).unwrap().step_timeout(PATIENCE);
         let store = RedisStore::connect(options.clone(), USUAL).await;
         if denied == "-config" {
             assert!(matches!(store.unwrap_err(), RedisStartError::Evicts { .. }), "INFO tells it too");

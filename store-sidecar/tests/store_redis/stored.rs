@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use session_gate_protocol::{CheckVerdict, SessionData, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME};
-use store_sidecar::store::{Store as _, StoreErrorKind, StoreSettings, Termination};
+use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination};
 
 use crate::harness::{Redis, USUAL, check, new_session, poll_until};
 
@@ -87,6 +87,15 @@ async fn everything_ends_with_what_it_is_about() {
     let ended = serde_json::from_value(json!({ "status": "terminated" })).unwrap();
     redis.store.update_session(&other.session_id, &ended, None).await.unwrap();
     assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after a patch that terminates");
+    let idle = CreateSession { idle_timeout: Some(Duration::from_secs(100)), ..new_session("alice", 9) };
+    let session = redis.store.create_session(idle).await.unwrap();
+    redis.pass(Duration::from_secs(100)).await;
+    assert!(keys(&mut connection).await.contains(&INDEX.to_owned()));
+    assert_eq!(redis.store.user_sessions(&session.user_id).await.unwrap(), []);
+    assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after a look at an idle one");
+    redis.store.create_session(new_session("alice", 10)).await.unwrap();
+    redis.store.terminate_user_sessions(&session.user_id).await.unwrap();
+    assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after all were terminated");
     redis.pass(LIFETIME + USUAL.retention).await;
     assert_eq!(keys(&mut connection).await, [""; 0]);
 }

@@ -10,7 +10,7 @@ use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, RedisResult, TlsCertificates};
 
 use super::options::{RedisOptions, Target};
-use super::{CONNECT_TIMEOUT, RETRY_PAUSE, STEP_TIMEOUT};
+use super::{CONNECT_TIMEOUT, RETRY_PAUSE};
 
 /// Commands that wait to be written to a connection. Whoever comes when it is full waits, within
 /// the time that the step has; so a hung Redis cannot make the sidecar's memory grow.
@@ -42,7 +42,7 @@ impl Connector {
         let ca = options.ca_certificate.as_ref();
         Ok(match &options.target {
             Target::Single(node) => Self::Single(client(node, ca)?),
-            Target::Cluster(nodes) => Self::Cluster(cluster_client(nodes, ca)?),
+            Target::Cluster(nodes) => Self::Cluster(cluster_client(nodes, ca, options.step_timeout)?),
             Target::Sentinel { sentinels, master, login } => Self::Sentinel {
                 sentinel: Sentinel::build(sentinels.clone())?,
                 master: master.clone(),
@@ -117,11 +117,15 @@ async fn open(client: &Client) -> RedisResult<MultiplexedConnection> {
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-fn cluster_client(nodes: &[ConnectionInfo], ca: Option<&Vec<u8>>) -> RedisResult<ClusterClient> {
+fn cluster_client(
+    nodes: &[ConnectionInfo],
+    ca: Option<&Vec<u8>>,
+    step_timeout: Duration,
+) -> RedisResult<ClusterClient> {
     let mut builder = ClusterClientBuilder::new(nodes.to_vec())
         .tcp_settings(TcpSettings::default().set_nodelay(true))
         .connection_timeout(CONNECT_TIMEOUT)
-        .response_timeout(STEP_TIMEOUT)
+        .response_timeout(step_timeout)
         .retries(CLUSTER_RETRIES)
         .retry_wait_formula(10, 2)
         .min_retry_wait(5)

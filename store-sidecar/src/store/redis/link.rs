@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::connector::{Connection, Connector};
 use super::error::{doubt, store_error};
-use super::{HEARTBEAT, STEP_TIMEOUT};
+use super::{HEARTBEAT, HEARTBEAT_TIMEOUT};
 use crate::store::{StoreError, StoreErrorKind};
 
 pub(super) struct Link {
@@ -70,9 +70,9 @@ struct Doubted {
     doubt: Doubt,
 }
 
-/// The time a step has is over.
+/// The time that a step has is over.
 #[derive(Debug, Error)]
-#[error("no answer from Redis within {} ms", STEP_TIMEOUT.as_millis())]
+#[error("no answer from Redis in the time that a step has")]
 struct OutOfTime;
 
 impl Link {
@@ -233,7 +233,7 @@ impl Supervisor {
                     None => return,
                 }
             }
-            if !matches!(timeout(STEP_TIMEOUT, connection.ping()).await, Ok(Ok(()))) {
+            if !matches!(timeout(HEARTBEAT_TIMEOUT, connection.ping()).await, Ok(Ok(()))) {
                 return;
             }
         }

@@ -51,6 +51,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// How often an idle connection is tried, so that a loss is noticed before a caller needs it.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
+/// What a heartbeat may take until the connection is given up.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(250);
+
 /// How often an update is tried anew because somebody else's came in between. Each time at least one
 /// of those who compete succeeds.
 const MAX_UPDATE_ATTEMPTS: u32 = 64;
@@ -60,6 +63,7 @@ pub struct RedisStore {
     link: Link,
     settings: StoreSettings,
     allow_eviction: bool,
+    step_timeout: Duration,
     /// Whether Redis has been found fit: see [`RedisStore::inspect`].
     fit: AtomicBool,
 }
@@ -86,7 +90,13 @@ impl RedisStore {
     /// [`RedisStartError`] where the options cannot be used, or where Redis is there and may evict keys.
     pub async fn connect(options: RedisOptions, settings: StoreSettings) -> Result<Self, RedisStartError> {
         let link = Link::start(Connector::new(&options).map_err(RedisStartError::Client)?);
-        let store = Self { link, settings, allow_eviction: options.allow_eviction, fit: AtomicBool::new(false) };
+        let store = Self {
+            link,
+            settings,
+            allow_eviction: options.allow_eviction,
+            step_timeout: options.step_timeout,
+            fit: AtomicBool::new(false),
+        };
         match store.inspect().await {
             Ok(report) => store.accept(&report)?,
             Err(error) => {
@@ -101,7 +111,7 @@ impl RedisStore {
     /// # Errors
     /// [`StoreError`] where Redis cannot be reached. What it refuses to tell is unknown in the report.
     pub async fn inspect(&self) -> Result<Report, StoreError> {
-        Report::ask(&self.link, deadline()).await
+        Report::ask(&self.link, self.deadline()).await
     }
 
     /// Takes Redis as fit, or says why not.
@@ -142,6 +152,11 @@ impl RedisStore {
         record::session(id.clone(), &fields, UnixSeconds(now))
     }
 
+    /// When a step that begins now must have ended.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.step_timeout
+    }
+
     /// Seconds that what has ended stays known, as the scripts take it.
     fn retention(&self) -> String {
         secs(self.settings.retention)
@@ -151,10 +166,11 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every field is named here: the link holds the password.
-        let Self { link: _, settings, allow_eviction, fit } = self;
+        let Self { link: _, settings, allow_eviction, step_timeout, fit } = self;
         f.debug_struct("RedisStore")
             .field("settings", settings)
             .field("allow_eviction", allow_eviction)
+            .field("step_timeout", step_timeout)
             .field("fit", fit)
             .finish_non_exhaustive()
     }
@@ -182,7 +198,7 @@ impl Store for RedisStore {
                     &record::data(&session)?,
                     &self.retention(),
                 ],
-                deadline(),
+                self.deadline(),
             )
             .await?;
         let Some(now) = created_at.map(UnixSeconds) else {
@@ -193,7 +209,7 @@ impl Store for RedisStore {
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
-        self.read(id, deadline()).await
+        self.read(id, self.deadline()).await
     }
 
     async fn update_session(
@@ -202,7 +218,7 @@ impl Store for RedisStore {
         patch: &SessionPatch,
         expected: Option<ETag>,
     ) -> Result<Update, StoreError> {
-        let deadline = deadline();
+        let deadline = self.deadline();
         for _ in 0..MAX_UPDATE_ATTEMPTS {
             let Some(current) = self.read(id, deadline).await? else { return Ok(Update::NotFound) };
             let read_version = current.version.to_string();
@@ -239,7 +255,7 @@ impl Store for RedisStore {
                 &scripts::TERMINATE,
                 &[&keys::session(id)],
                 &[id.as_str(), &keys::indexes(&id.tag()), &self.retention()],
-                deadline(),
+                self.deadline(),
             )
             .await?;
         Ok(match ended {
@@ -252,7 +268,7 @@ impl Store for RedisStore {
     async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
         let prefix = keys::sessions(&SlotTag::of_user(user));
         let mut reply: Vec<redis::Value> =
-            self.run(&scripts::LIST, &[&keys::index(user)], &[user.as_str(), &prefix], deadline()).await?;
+            self.run(&scripts::LIST, &[&keys::index(user)], &[user.as_str(), &prefix], self.deadline()).await?;
         let sessions = reply.split_off(reply.len().min(1));
         let now = reply.pop().ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))?;
         let now = UnixSeconds(parsed(now)?);
@@ -272,7 +288,7 @@ impl Store for RedisStore {
             &scripts::TERMINATE_ALL,
             &[&keys::index(user)],
             &[user.as_str(), &prefix, &self.retention()],
-            deadline(),
+            self.deadline(),
         )
         .await
     }
@@ -282,7 +298,7 @@ impl Store for RedisStore {
             &scripts::REVOKE,
             &[&keys::revoked(user, token)],
             &[&expires_at.0.to_string(), &MAX_LIFETIME.as_secs().to_string()],
-            deadline(),
+            self.deadline(),
         )
         .await
     }
@@ -294,7 +310,7 @@ impl Store for RedisStore {
         let own = session_id.as_ref().filter(|id| id.tag() == SlotTag::of_user(user_id)).map(keys::session);
         let keys: Vec<&str> = [Some(entry.as_str()), own.as_deref()].into_iter().flatten().collect();
         let resolution = secs(self.settings.activity_resolution);
-        let reply: String = self.run(&scripts::CHECK, &keys, &[user_id.as_str(), &resolution], deadline()).await?;
+        let reply: String = self.run(&scripts::CHECK, &keys, &[user_id.as_str(), &resolution], self.deadline()).await?;
         match (reply.as_str(), session_id) {
             ("revoked", _) => Ok(CheckVerdict::TokenRevoked),
             ("none", None) => Ok(CheckVerdict::Live),
@@ -308,7 +324,7 @@ impl Store for RedisStore {
 
     async fn health(&self) -> Result<Health, StoreError> {
         let memory_bytes = if self.fit.load(Ordering::Relaxed) {
-            Report::used_memory(&self.link, deadline()).await?
+            Report::used_memory(&self.link, self.deadline()).await?
         } else {
             let report = self.inspect().await?;
             self.accept(&report).map_err(|unfit| StoreError::new(StoreErrorKind::Unavailable, unfit))?;
@@ -316,11 +332,6 @@ impl Store for RedisStore {
         };
         Ok(Health { backend: "redis", active_sessions: None, memory_bytes })
     }
-}
-
-/// When a step that begins now must have ended.
-fn deadline() -> Instant {
-    Instant::now() + STEP_TIMEOUT
 }
 
 /// Whole seconds, as the scripts take them.

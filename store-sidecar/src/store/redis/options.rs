@@ -2,10 +2,13 @@
 //! since it may hold a password.
 
 use std::fmt;
+use std::time::Duration;
 
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
 use thiserror::Error;
+
+use super::STEP_TIMEOUT;
 
 /// The port of a Sentinel that names none.
 const SENTINEL_PORT: u16 = 26379;
@@ -16,6 +19,7 @@ pub struct RedisOptions {
     pub(super) target: Target,
     pub(super) allow_eviction: bool,
     pub(super) ca_certificate: Option<Vec<u8>>,
+    pub(super) step_timeout: Duration,
 }
 
 #[derive(Clone)]
@@ -65,7 +69,7 @@ impl RedisOptions {
             "redis-sentinel" => sentinel(rest, password)?,
             _ => return Err(RedisUrlError::Form),
         };
-        Ok(Self { target, allow_eviction: false, ca_certificate: None })
+        Ok(Self { target, allow_eviction: false, ca_certificate: None, step_timeout: STEP_TIMEOUT })
     }
 
     /// Whether to start even where Redis may evict keys. An evicted revocation lets a revoked token
@@ -82,6 +86,12 @@ impl RedisOptions {
         Self { ca_certificate: Some(pem), ..self }
     }
 
+    /// What a step may cost its caller, instead of [`STEP_TIMEOUT`]: more for tests on a busy machine.
+    #[must_use]
+    pub fn step_timeout(self, step_timeout: Duration) -> Self {
+        Self { step_timeout, ..self }
+    }
+
     /// Whether connections are encrypted.
     pub fn is_tls(&self) -> bool {
         let nodes = match &self.target {
@@ -96,11 +106,12 @@ impl RedisOptions {
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every field is named here, so that a new one does not compile until someone decides.
-        let Self { target, allow_eviction, ca_certificate } = self;
+        let Self { target, allow_eviction, ca_certificate, step_timeout } = self;
         f.debug_struct("RedisOptions")
             .field("target", target)
             .field("allow_eviction", allow_eviction)
             .field("ca_certificate", &ca_certificate.is_some())
+            .field("step_timeout", step_timeout)
             .finish()
     }
 }
