@@ -11,13 +11,21 @@ use session_gate_policy::{
 
 use crate::{crypto::EnvoyCrypto, host};
 
+thread_local! {
+    /// The last keys that each sidecar gave to any configuration of this VM: a new one begins with
+    /// them.
+    static LAST_KEYS: RefCell<HashMap<String, Vec<u8>>> = RefCell::new(HashMap::new());
+}
+
 /// A worker in the hands of its host.
 #[derive(Clone)]
 pub(crate) struct Gate {
     worker: Rc<RefCell<Worker>>,
-    /// Calls under way, by the host's token. The SDK brings a reply to the context that was active
-    /// when the call was made, which is the root context for a request that a fetch of the keys woke;
-    /// so a reply is told by its token alone.
+    /// The root context. Every call is its own, so that each brings a reply or a time-out, also where
+    /// the request has gone meanwhile: the SDK forgets a call only then.
+    root: u32,
+    /// Calls under way, by the host's token: the SDK brings a reply to whichever context was active
+    /// when the call was made, so it is told by its token alone.
     calls: Rc<RefCell<HashMap<u32, Purpose>>>,
 }
 
@@ -37,8 +45,9 @@ enum Outcome {
 }
 
 impl Gate {
-    pub(crate) fn new(worker: Worker) -> Self {
-        Self { worker: Rc::new(RefCell::new(worker)), calls: Rc::default() }
+    pub(crate) fn new(root: u32, mut worker: Worker) -> Self {
+        LAST_KEYS.with_borrow(|keys| worker.adopt_keys(keys));
+        Self { worker: Rc::new(RefCell::new(worker)), root, calls: Rc::default() }
     }
 
     /// A request's headers have come.
@@ -54,10 +63,15 @@ impl Gate {
         self.step(id, Event::Answer(host::response_headers()));
     }
 
-    /// The request is over. Envoy has cancelled its call, if one was under way.
+    /// A request's trailers have come.
+    pub(crate) fn on_request_trailers(&self) {
+        let changes = self.worker.borrow().trailer_changes(&host::request_trailers());
+        host::change_request_trailers(&changes);
+    }
+
+    /// The request is over. The reply to its call, if one is under way, will find it gone.
     pub(crate) fn forget(&self, id: RequestId) {
         self.worker.borrow_mut().forget(id);
-        self.calls.borrow_mut().retain(|_, purpose| *purpose != Purpose::Request(id));
     }
 
     /// Makes the call that is due, if any.
@@ -73,12 +87,14 @@ impl Gate {
     /// A call has brought its reply, or has failed.
     pub(crate) fn on_reply(&self, token: u32, body_bytes: usize) {
         let purpose = self.calls.borrow_mut().remove(&token);
+        if !host::act_for(self.root) {
+            return;
+        }
+        let reply = host::call_reply(body_bytes);
         match purpose {
-            Some(Purpose::Keys) => self.on_keys(&host::call_reply(body_bytes)),
-            // The reply is the request's to read, as what follows is about the request.
-            Some(Purpose::Request(id)) if host::act_for(id) => {
-                let event = Event::Check(host::call_reply(body_bytes));
-                if matches!(self.step(id, event), Outcome::Forwarded) {
+            Some(Purpose::Keys) => self.on_keys(&reply),
+            Some(Purpose::Request(id)) if self.worker.borrow().knows(id) && host::act_for(id) => {
+                if matches!(self.step(id, Event::Check(reply)), Outcome::Forwarded) {
                     host::resume_request();
                 }
             }
@@ -91,6 +107,9 @@ impl Gate {
     fn on_keys(&self, reply: &CallReply) {
         let (counter, woken) = self.worker.borrow_mut().on_keys(reply, host::now(), &EnvoyCrypto);
         host::count(counter);
+        if let Some((sidecar, body)) = self.worker.borrow().fetched_keys() {
+            LAST_KEYS.with_borrow_mut(|keys| keys.insert(sidecar, body.to_vec()));
+        }
         for (id, effects) in woken {
             if host::act_for(id) && matches!(self.carry_out(id, effects), Outcome::Forwarded) {
                 host::resume_request();
@@ -99,7 +118,10 @@ impl Gate {
     }
 
     fn dispatch(&self, call: &Call, purpose: Purpose) -> bool {
-        let token = host::dispatch(call);
+        let token = if host::act_for(self.root) { host::dispatch(call) } else { None };
+        if let Purpose::Request(id) = purpose {
+            host::act_for(id);
+        }
         self.calls.borrow_mut().extend(token.map(|token| (token, purpose)));
         token.is_some()
     }

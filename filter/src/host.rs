@@ -1,12 +1,13 @@
 //! The one module that makes host calls.
 //!
 //! The SDK's convenience methods unwrap, and its string getters panic on a value that is not UTF-8,
-//! so only `hostcalls` is used, and of its header getters only those for bytes. What a host call
-//! refuses is logged and otherwise without effect: each is made in a phase where Envoy allows it.
+//! so only `hostcalls` is used, and of its header getters only those for bytes. Most of these, too,
+//! panic on a status that they do not expect; so each call here is made in a phase where Envoy allows
+//! it. The few that report a refusal are logged.
 
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 
-use log::warn;
+use log::{debug, warn};
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, GrpcStatusCode, MapType, MetricType, Status},
@@ -30,11 +31,12 @@ thread_local! {
 }
 
 pub(crate) fn now() -> UnixSeconds {
-    let since_epoch = hostcalls::get_current_time()
+    let seconds = hostcalls::get_current_time()
         .ok()
         .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-        .unwrap_or_default();
-    UnixSeconds(since_epoch.as_secs())
+        .map_or(u64::MAX, |since_epoch| since_epoch.as_secs());
+    // Without a clock every token has expired.
+    UnixSeconds(seconds)
 }
 
 pub(crate) fn set_tick_period(period: Duration) {
@@ -54,12 +56,20 @@ pub(crate) fn response_headers() -> Headers {
     headers(MapType::HttpResponseHeaders)
 }
 
+pub(crate) fn request_trailers() -> Headers {
+    headers(MapType::HttpRequestTrailers)
+}
+
 fn headers(map: MapType) -> Headers {
     Headers::new(hostcalls::get_map_bytes(map).unwrap_or_default())
 }
 
 pub(crate) fn change_request(changes: &[HeaderChange]) {
     change(MapType::HttpRequestHeaders, changes);
+}
+
+pub(crate) fn change_request_trailers(changes: &[HeaderChange]) {
+    change(MapType::HttpRequestTrailers, changes);
 }
 
 pub(crate) fn change_response(changes: &[HeaderChange]) {
@@ -82,7 +92,7 @@ fn change(map: MapType, changes: &[HeaderChange]) {
 pub(crate) fn dispatch(call: &Call) -> Option<u32> {
     let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     hostcalls::dispatch_http_call(&call.cluster, headers, call.body.as_deref(), Vec::new(), call.timeout)
-        .inspect_err(|status| warn!("session_gate: no call to cluster {:?}: {status:?}", call.cluster))
+        .inspect_err(|status| debug!("session_gate: no call to cluster {:?}: {status:?}", call.cluster))
         .ok()
 }
 

@@ -23,11 +23,12 @@ const TICK: Duration = Duration::from_millis(50);
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(Root { gate: None }));
+    proxy_wasm::set_root_context(|id| Box::new(Root { id, gate: None }));
 }}
 
 /// One plugin configuration in one VM.
 struct Root {
+    id: u32,
     /// There once a configuration was accepted.
     gate: Option<Gate>,
 }
@@ -46,7 +47,7 @@ impl RootContext for Root {
         match Config::from_json(&host::plugin_configuration()) {
             Ok(config) => {
                 host::set_tick_period(TICK);
-                self.gate = Some(Gate::new(Worker::new(config)));
+                self.gate = Some(Gate::new(self.id, Worker::new(config)));
                 info!("session_gate: configuration accepted");
                 true
             }
@@ -105,6 +106,13 @@ impl HttpContext for Stream {
                 Action::Pause
             }
         }
+    }
+
+    fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
+        if let Some(gate) = &self.gate {
+            gate.on_request_trailers();
+        }
+        Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {

@@ -1,6 +1,6 @@
 //! Tokens whose signature was found good, so that it is checked once a worker and not once a request.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, fmt, rc::Rc};
 
 use session_gate_protocol::UnixSeconds;
 
@@ -10,7 +10,6 @@ use crate::token::VerifiedClaims;
 /// in, so that forged ones cannot fill it; the one used longest ago goes first.
 ///
 /// The text itself is the key: two tokens never share an entry, whatever they hash to.
-#[derive(Debug)]
 pub struct TokenCache {
     max_entries: usize,
     max_bytes: usize,
@@ -19,7 +18,13 @@ pub struct TokenCache {
     entries: HashMap<Rc<str>, Entry>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for TokenCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The keys are tokens.
+        f.debug_struct("TokenCache").field("entries", &self.entries.len()).finish_non_exhaustive()
+    }
+}
+
 struct Entry {
     claims: VerifiedClaims,
     used: u64,

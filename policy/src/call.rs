@@ -36,12 +36,19 @@ pub struct Call {
 }
 
 /// What came of a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct CallReply {
     /// The HTTP status; `None` where there was no reply: no connection, no answer in time.
     pub status: Option<u16>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for CallReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A body may have keys in it.
+        f.debug_struct("CallReply").field("status", &self.status).field("bytes", &self.body.len()).finish()
+    }
 }
 
 impl CallReply {
@@ -69,6 +76,11 @@ impl Sidecar {
         call.headers.push(("content-type", "application/json".to_owned()));
         call.body = Some(body);
         Some(call)
+    }
+
+    /// Tells this sidecar from others.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.cluster, self.authority)
     }
 
     /// Asks for the keys.

@@ -5,37 +5,52 @@ use crate::headers::{HeaderChange, Headers};
 
 /// Whose pages may read a route's answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cors {
-    /// Origins such as `https://app.example.com`, compared exactly; `*` alone: every origin.
-    pub allow_origins: Vec<String>,
-    /// Whether the page may send cookies.
-    pub allow_credentials: bool,
+pub enum Cors {
+    /// Any page's, without cookies.
+    Any,
+    /// Those of these origins.
+    Listed {
+        /// Origins such as `https://app.example.com`, compared exactly.
+        origins: Vec<String>,
+        /// Whether the page may send cookies.
+        credentials: bool,
+    },
 }
 
-/// Whether the request is a preflight of the Fetch standard: such a request never has a credential.
+/// Whether the request has the marks of a preflight of the Fetch standard, which never has a
+/// credential.
 pub fn is_preflight(request: &Headers) -> bool {
     request.get(":method") == Some(b"OPTIONS") && request.has("origin") && request.has("access-control-request-method")
 }
 
 impl Cors {
+    /// Whether the page at `origin` may read answers.
+    pub fn allows(&self, origin: Option<&[u8]>) -> bool {
+        match self {
+            Self::Any => origin.is_some(),
+            Self::Listed { origins, .. } => origins.iter().any(|allowed| Some(allowed.as_bytes()) == origin),
+        }
+    }
+
     /// The headers of a denial that let the page at `origin` read it; none where it may not.
     pub fn headers_for(&self, origin: Option<&[u8]>) -> Vec<HeaderChange> {
-        let Some(origin) = origin.and_then(|origin| std::str::from_utf8(origin).ok()) else { return Vec::new() };
-        let any = self.allow_origins.iter().any(|allowed| allowed == "*");
-        if !any && !self.allow_origins.iter().any(|allowed| allowed == origin) {
-            return Vec::new();
+        let Some(origin) = origin.filter(|_| self.allows(origin)) else { return Vec::new() };
+        let exposed = HeaderChange::set("access-control-expose-headers", "www-authenticate, retry-after");
+        match self {
+            Self::Any => vec![HeaderChange::set("access-control-allow-origin", "*"), exposed],
+            Self::Listed { credentials, .. } => {
+                let mut headers = vec![
+                    HeaderChange::set("access-control-allow-origin", origin),
+                    exposed,
+                    // The answer differs by origin: caches must know.
+                    HeaderChange::set("vary", "Origin"),
+                ];
+                if *credentials {
+                    headers.push(HeaderChange::set("access-control-allow-credentials", "true"));
+                }
+                headers
+            }
         }
-        // With credentials the Fetch standard asks for the origin itself; then caches must know.
-        let value = if any && !self.allow_credentials { "*" } else { origin };
-        let mut headers = vec![
-            HeaderChange::set("access-control-allow-origin", value),
-            HeaderChange::set("access-control-expose-headers", "www-authenticate, retry-after"),
-            HeaderChange::set("vary", "Origin"),
-        ];
-        if self.allow_credentials {
-            headers.push(HeaderChange::set("access-control-allow-credentials", "true"));
-        }
-        headers
     }
 }
 
@@ -44,7 +59,7 @@ mod tests {
     use super::*;
 
     fn cors(origins: &[&str], allow_credentials: bool) -> Cors {
-        Cors { allow_origins: origins.iter().map(|&o| o.to_owned()).collect(), allow_credentials }
+        Cors::Listed { origins: origins.iter().map(|&o| o.to_owned()).collect(), credentials: allow_credentials }
     }
 
     #[test]
@@ -61,7 +76,7 @@ mod tests {
 
     #[test]
     fn any_origin_without_credentials_is_answered_with_a_star() {
-        let headers = cors(&["*"], false).headers_for(Some(b"https://x.example"));
+        let headers = Cors::Any.headers_for(Some(b"https://x.example"));
         assert!(headers.contains(&HeaderChange::set("access-control-allow-origin", "*")));
     }
 

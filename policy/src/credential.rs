@@ -102,7 +102,10 @@ fn bearer(value: &[u8]) -> Option<Option<&[u8]>> {
     }
     match rest {
         [] => Some(None),
-        [b' ', ..] => Some(Some(rest.trim_ascii_start())),
+        [b' ', ..] => {
+            let blanks = rest.iter().take_while(|&&b| b == b' ').count();
+            Some(rest.get(blanks..))
+        }
         // A scheme that merely begins like ours; a tab is no blank here and makes it malformed.
         [b'\t', ..] => Some(None),
         _ => None,
@@ -233,6 +236,7 @@ mod tests {
             "Bearer",
             "Bearer ",
             "Bearer\ta.b.c",
+            "Bearer \ta.b.c",
             "Bearer a b",
             "Bearer a,b",
             "Bearer \"a\"",

@@ -12,7 +12,7 @@
 //! Relies on: the browser setting these headers itself (every current one does, and no page can), and
 //! Envoy telling the request's scheme and authority.
 
-use crate::headers::Headers;
+use crate::{headers::Headers, readings::RequestReadings};
 
 /// What counts as one of our own pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub struct CsrfPolicy {
 
 impl CsrfPolicy {
     /// Whether the request may be served with a cookie as its credential.
-    pub fn allows(&self, request: &Headers, https: bool) -> bool {
-        if !is_unsafe(request) {
+    pub fn allows(&self, request: &Headers, readings: &RequestReadings, https: bool) -> bool {
+        if !is_unsafe(request, readings) {
             return true;
         }
         let origin = request.get("origin");
@@ -41,10 +41,11 @@ impl CsrfPolicy {
     }
 }
 
-/// RFC 9110, section 9.2.1, less its safe methods; and a handshake that opens a WebSocket.
-fn is_unsafe(request: &Headers) -> bool {
-    let safe = matches!(request.get(":method"), Some(b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE"));
-    !safe || request.has("upgrade")
+/// Whether it may be read as anything but a safe method (RFC 9110, section 9.2.1), or is a handshake
+/// that opens a WebSocket.
+fn is_unsafe(request: &Headers, readings: &RequestReadings) -> bool {
+    let is_safe = |method: &String| matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
+    !readings.methods.iter().all(is_safe) || request.has("upgrade")
 }
 
 /// Compares host and port with the request's authority. A page that came by http is no page of ours
@@ -67,8 +68,10 @@ mod tests {
     fn allows(policy: &CsrfPolicy, headers: &[(&str, &str)]) -> bool {
         let base = [(":method", "POST"), (":authority", "app.example")];
         let overridden = |name: &str| headers.iter().any(|(given, _)| *given == name);
-        let request = base.iter().filter(|(name, _)| !overridden(name)).chain(headers).map(|&(n, v)| (n, v)).collect();
-        policy.allows(&request, true)
+        let path = [(":path", "/")];
+        let base = base.iter().filter(|(name, _)| !overridden(name)).chain(&path);
+        let request = base.chain(headers).map(|&(n, v)| (n, v)).collect();
+        policy.allows(&request, &RequestReadings::of(&request).unwrap(), true)
     }
 
     fn strict(headers: &[(&str, &str)]) -> bool {
@@ -125,6 +128,8 @@ mod tests {
         for method in ["POST", "PUT", "PATCH", "DELETE", "CONNECT", "get", "QUERY"] {
             assert!(!strict(&[(":method", method), ("sec-fetch-site", "cross-site")]), "{method}");
         }
+        let overridden = [(":method", "GET"), ("x-http-method-override", "POST"), ("sec-fetch-site", "cross-site")];
+        assert!(!strict(&overridden));
         assert!(!strict(&[(":method", "GET"), ("upgrade", "websocket"), ("origin", "https://evil.example")]));
         assert!(strict(&[(":method", "GET"), ("upgrade", "websocket"), ("origin", "https://app.example")]));
     }

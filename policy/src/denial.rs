@@ -44,8 +44,8 @@ impl Client {
     /// Reads the client off its request.
     pub fn of(request: &Headers) -> Self {
         let grpc = request.text("content-type").is_some_and(|kind| {
-            // Not grpc-web, which is HTTP to the browser.
-            kind.strip_prefix("application/grpc").is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
+            // What Envoy takes for gRPC. Not grpc-web, which is HTTP to the browser.
+            kind.strip_prefix("application/grpc").is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
         });
         // What Envoy was told by a proxy that it trusts, else what it saw itself.
         let scheme = request.get("x-forwarded-proto").or(request.get(":scheme")).unwrap_or_default();

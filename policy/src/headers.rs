@@ -1,7 +1,9 @@
 //! A message's headers as Envoy hands them over: names in lower case, values as bytes.
 
+use std::fmt;
+
 /// The headers of one message, pseudo-headers (`:path`) among them, in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, Vec<u8>)>);
 
 impl Headers {
@@ -36,19 +38,42 @@ impl Headers {
     }
 }
 
+/// Values may be credentials.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
 impl<N: Into<String>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Self {
         Self(entries.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
+/// Whether two header names become the same variable in servers that hand headers on as CGI variables
+/// (WSGI, PHP): whatever differs only in what is neither letter nor digit is the same name.
+pub fn is_same_variable(one: &str, other: &str) -> bool {
+    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' };
+    one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
+}
+
 /// One change to a message's headers. Changes are applied in their order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum HeaderChange {
     /// Every header of that name goes.
     Remove(String),
     /// The header has this value and no other.
     Set(String, Vec<u8>),
+}
+
+impl fmt::Debug for HeaderChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remove(name) => write!(f, "Remove({name})"),
+            Self::Set(name, _) => write!(f, "Set({name}, …)"),
+        }
+    }
 }
 
 impl HeaderChange {

@@ -31,6 +31,7 @@ pub mod path;
 pub mod permit;
 #[cfg(test)]
 mod properties;
+pub mod readings;
 pub mod request;
 pub mod route;
 pub mod security_headers;

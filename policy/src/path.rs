@@ -10,6 +10,8 @@
 
 use percent_encoding::percent_decode_str;
 
+/// Longest path, in bytes: readings are compared with every rule.
+const MAX_PATH_BYTES: usize = 8192;
 /// No honest path can be read in more ways.
 const MAX_READINGS: usize = 64;
 
@@ -34,14 +36,18 @@ impl Readings {
             // The target of OPTIONS for the server as a whole (RFC 9112, section 3.2.4).
             return Ok(Self(vec![path.to_owned()]));
         }
-        if !path.starts_with('/') || !path.bytes().all(is_path_byte) || !escapes_are_whole(path) {
+        if path.len() > MAX_PATH_BYTES
+            || !path.starts_with('/')
+            || !path.bytes().all(is_path_byte)
+            || !escapes_are_whole(path)
+        {
             return Err(InvalidPath);
         }
         if is_plain(path) {
             return Ok(Self(vec![path.to_owned()]));
         }
         // In whatever order an upstream takes the steps, and whichever it leaves out.
-        let mut readings = vec![path.to_owned()];
+        let mut readings = vec![decode_meaningless(path)?];
         let mut next = 0;
         while let Some(reading) = readings.get(next).cloned() {
             for step in STEPS {
@@ -83,8 +89,10 @@ fn is_plain(path: &str) -> bool {
         && !path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// What upstreams do to a path before they look up what it names.
-const STEPS: [fn(&str) -> Result<String, InvalidPath>; 6] = [
+/// Something that upstreams do to a path before they look up what it names.
+type Step = fn(&str) -> Result<String, InvalidPath>;
+
+const STEPS: [Step; 6] = [
     decode,
     |path| Ok(normalise(path)),
     |path| Ok(merge_slashes(path)),
@@ -93,6 +101,31 @@ const STEPS: [fn(&str) -> Result<String, InvalidPath>; 6] = [
     // Some decode before they look where the query begins.
     |path| Ok(path.split(['?', '#']).next().unwrap_or_default().to_owned()),
 ];
+
+/// Decodes what means the same encoded and not: unreserved characters (RFC 3986, section 6.2.2.2),
+/// blanks and what is not ASCII. Rules are written in this form.
+fn decode_meaningless(path: &str) -> Result<String, InvalidPath> {
+    let mut kept = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = after.get(..2).filter(|_| byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(decoded) if decoded >= 0x80 || decoded == b' ' || is_unreserved(decoded) => {
+                kept.push(decoded);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                kept.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(kept).map_err(|_| InvalidPath)
+}
+
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
 
 /// Decodes once. Control characters are refused: one upstream ends the path there, another trims.
 fn decode(path: &str) -> Result<String, InvalidPath> {

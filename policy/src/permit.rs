@@ -34,10 +34,14 @@ pub fn without_credential(route: &RoutePolicy) -> Result<Permit, DenyReason> {
     }
 }
 
-/// A CORS preflight passes where the route is open to other origins: it carries no credential by
-/// definition, and its answer says only what may be asked. `None` where the route has no `cors`.
-pub fn preflight(route: &RoutePolicy) -> Option<Permit> {
-    route.cors.as_ref().map(|_| Permit { reason: AllowReason::Preflight, claims: None })
+/// A CORS preflight passes where the route is open to the origin that asks: it carries no credential
+/// by definition, and its answer says only what may be asked.
+pub fn preflight(route: &RoutePolicy, origin: Option<&[u8]>) -> Option<Permit> {
+    route
+        .cors
+        .as_ref()
+        .filter(|cors| cors.allows(origin))
+        .map(|_| Permit { reason: AllowReason::Preflight, claims: None })
 }
 
 /// What a verified token needs on this route before the store is asked: its scopes.

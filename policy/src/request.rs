@@ -11,7 +11,7 @@
 //! leaves the phase as it is. It is pure but for the cache of verified tokens, which changes nothing
 //! about a decision.
 
-use std::rc::Rc;
+use std::{fmt, rc::Rc};
 
 use session_gate_protocol::{CheckReply, CheckRequest, DenyReason, UnixSeconds};
 
@@ -20,12 +20,13 @@ use crate::{
     call::{Call, CallReply},
     config::Config,
     cors,
-    credential::{self, Source},
+    credential::{self, Credential, Source},
     denial::{self, Client, Reply},
     headers::{HeaderChange, Headers},
     jose::HostCrypto,
     metric::{CacheOutcome, CallOutcome, Counter},
     permit::{self, LiveSession, Permit},
+    readings::RequestReadings,
     route::{Authentication, Route},
     token::{FetchedKeys, Refusal, VerifiedClaims},
 };
@@ -44,13 +45,21 @@ pub enum Phase {
 }
 
 /// What is known of a request that is held.
-#[derive(Debug)]
 pub struct Held {
     route: Rc<Route>,
     client: Client,
     token: String,
+    /// Whether the token came by the query.
+    by_query: bool,
     /// What takes the client's trusted headers, our cookie and our parameter out.
     cleaning: Vec<HeaderChange>,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { route, client: _, token: _, by_query: _, cleaning: _ } = self;
+        f.debug_struct("Held").field("route", &route.name).finish_non_exhaustive()
+    }
 }
 
 /// What is known of a request whose answer is on the way.
@@ -58,6 +67,8 @@ pub struct Held {
 pub struct Settled {
     route: Rc<Route>,
     https: bool,
+    /// Whether a token came by the query, which caches keep as part of the key.
+    by_query: bool,
 }
 
 /// What happens to a request.
@@ -107,6 +118,9 @@ pub struct Surroundings<'a, H: HostCrypto> {
     pub keys_may_come: bool,
     /// Whether this worker holds as many requests as it may.
     pub full: bool,
+    /// Whether it holds as many for want of a key as it may: tokens that nobody has signed must not
+    /// take the place of good ones.
+    pub full_of_keyless: bool,
 }
 
 /// How a decision ends: an effect on the request, or a reason to refuse it.
@@ -129,17 +143,17 @@ impl Phase {
                 settle(held, decision, around, &mut effects)
             }
             (Self::AwaitCheck(held, claims), Event::Check(reply)) => {
-                let decision = judge_session(&held, claims, &reply, &mut effects);
+                let decision = judge_session(&held, claims, &reply, around.now, &mut effects);
                 settle(held, decision, around, &mut effects)
             }
             // An answer to a request that we never saw: its scheme is unknown, so it is not https.
             (Self::Start, Event::Answer(answer)) => {
                 let route = Rc::clone(around.config.routes.otherwise());
-                answered(Settled { route, https: false }, &answer, &mut effects)
+                answered(Settled { route, https: false, by_query: false }, &answer, &mut effects)
             }
             // Envoy has answered a request that we still hold: a time-out, a client that left.
             (Self::AwaitKeys(held) | Self::AwaitCheck(held, _), Event::Answer(answer)) => {
-                answered(Settled { route: held.route, https: held.client.https }, &answer, &mut effects)
+                answered(held.into_settled(), &answer, &mut effects)
             }
             (Self::Settled(settled), Event::Answer(answer)) => answered(settled, &answer, &mut effects),
             (phase @ Self::Start, Event::Keys | Event::Check(_))
@@ -155,19 +169,25 @@ impl Phase {
 fn arrive<H: HostCrypto>(request: &Headers, around: &mut Surroundings<'_, H>, effects: &mut Vec<Effect>) -> Phase {
     let config = around.config;
     let client = Client::of(request);
-    let mut held =
-        Held { route: Rc::clone(config.routes.otherwise()), client, token: String::new(), cleaning: Vec::new() };
-    match config.routes.find(request) {
-        Ok(route) => held.route = Rc::clone(route),
+    let route = Rc::clone(config.routes.otherwise());
+    let mut held = Held { route, client, token: String::new(), by_query: false, cleaning: Vec::new() };
+    let found =
+        RequestReadings::of(request).and_then(|readings| Ok((Rc::clone(config.routes.find(&readings)?), readings)));
+    let readings = match found {
+        Ok((route, readings)) => {
+            held.route = route;
+            readings
+        }
         Err(reason) => return settle(held, Err(reason), around, effects),
-    }
+    };
     let parameter = held.route.policy.token_query_parameter.as_deref();
     held.cleaning = config.trusted.removal(request);
     held.cleaning.extend(credential::removal(request, &config.cookie, parameter));
-    let decision = match find_token(request, &held, config) {
+    let decision = match find_token(request, &readings, &held, config) {
         Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
-        Ok(Found::Token(token)) => {
-            held.token = token;
+        Ok(Found::Token(credential)) => {
+            held.by_query = credential.source == Source::Query;
+            held.token = credential.token;
             judge_token(&held, around, effects)
         }
         Err(reason) => Err(reason),
@@ -177,16 +197,23 @@ fn arrive<H: HostCrypto>(request: &Headers, around: &mut Surroundings<'_, H>, ef
 
 enum Found {
     Permit(Permit),
-    Token(String),
+    Token(Credential),
 }
 
 /// Everything that can be said before the token itself is looked at.
-fn find_token(request: &Headers, held: &Held, config: &Config) -> Result<Found, DenyReason> {
+fn find_token(
+    request: &Headers,
+    readings: &RequestReadings,
+    held: &Held,
+    config: &Config,
+) -> Result<Found, DenyReason> {
     let route = &held.route.policy;
     if route.require_https && !held.client.https {
         return Err(DenyReason::HttpsRequired);
     }
-    if let Some(permit) = cors::is_preflight(request).then(|| permit::preflight(route)).flatten() {
+    // A framework that is asked for another method would act upon it: that is no preflight.
+    let is_preflight = cors::is_preflight(request) && !readings.overridden;
+    if let Some(permit) = is_preflight.then(|| permit::preflight(route, held.client.origin.as_deref())).flatten() {
         return Ok(Found::Permit(permit));
     }
     if route.authentication == Authentication::Public {
@@ -196,13 +223,13 @@ fn find_token(request: &Headers, held: &Held, config: &Config) -> Result<Found, 
     let Some(credential) = credential::find(request, &config.cookie, parameter)? else {
         return permit::without_credential(route).map(Found::Permit);
     };
-    if credential.source == Source::Cookie && !config.csrf.allows(request, held.client.https) {
+    if credential.source == Source::Cookie && !config.csrf.allows(request, readings, held.client.https) {
         return Err(DenyReason::CsrfRefused);
     }
     if credential.token.len() > config.max_token_bytes {
         return Err(DenyReason::TokenTooLarge);
     }
-    Ok(Found::Token(credential.token))
+    Ok(Found::Token(credential))
 }
 
 /// The token itself: signature, issuer, audience, time, and what the route asks of it.
@@ -221,7 +248,9 @@ fn judge_token<H: HostCrypto>(held: &Held, around: &mut Surroundings<'_, H>, eff
                 }
                 Err(Refusal::Deny(reason)) => return Err(reason),
                 // No failure mode here: a token that cannot be verified says nothing at all.
-                Err(Refusal::KeyMissing) if around.keys_may_come && around.full => return Err(DenyReason::Overloaded),
+                Err(Refusal::KeyMissing) if around.keys_may_come && around.full_of_keyless => {
+                    return Err(DenyReason::Overloaded);
+                }
                 Err(Refusal::KeyMissing) if around.keys_may_come => return Ok(Next::AwaitKeys),
                 Err(Refusal::KeyMissing) if around.keys.is_none() => return Err(DenyReason::KeysUnavailable),
                 Err(Refusal::KeyMissing) => return Err(DenyReason::TokenKeyUnknown),
@@ -249,7 +278,15 @@ fn check_request(claims: &VerifiedClaims) -> Result<CheckRequest, DenyReason> {
 }
 
 /// What the store says of the session; a reply that says nothing is a failure.
-fn judge_session(held: &Held, claims: VerifiedClaims, reply: &CallReply, effects: &mut Vec<Effect>) -> Decision {
+fn judge_session(
+    held: &Held,
+    claims: VerifiedClaims,
+    reply: &CallReply,
+    now: UnixSeconds,
+    effects: &mut Vec<Effect>,
+) -> Decision {
+    // Its time may have run out while the request was held.
+    claims.check_time(now)?;
     let route = &held.route.policy;
     let permit = match reply.json::<CheckReply>() {
         Some(CheckReply { verdict }) => {
@@ -301,11 +338,21 @@ fn settle<H: HostCrypto>(
             )));
         }
     }
-    Phase::Settled(Settled { route: held.route, https: held.client.https })
+    Phase::Settled(Settled { route: held.route, https: held.client.https, by_query: held.by_query })
+}
+
+impl Held {
+    fn into_settled(self) -> Settled {
+        Settled { route: self.route, https: self.client.https, by_query: self.by_query }
+    }
 }
 
 fn answered(settled: Settled, answer: &Headers, effects: &mut Vec<Effect>) -> Phase {
-    let changes = settled.route.policy.security_headers.changes(answer, settled.https);
+    let mut changes = settled.route.policy.security_headers.changes(answer, settled.https);
+    if settled.by_query && !answer.has("cache-control") {
+        // RFC 6750, section 2.3.
+        changes.push(HeaderChange::set("cache-control", "private"));
+    }
     effects.push(Effect::ChangeAnswer(changes));
     Phase::Settled(settled)
 }

@@ -5,12 +5,7 @@ use std::{fmt, rc::Rc};
 use regex_lite::Regex;
 use session_gate_protocol::{DenyReason, Scope, Scopes};
 
-use crate::{cors::Cors, headers::Headers, path::Readings, security_headers::SecurityHeaders};
-
-/// Methods that a client may ask an upstream to put in place of the real one. Frameworks honour them.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
-/// Paths that some frameworks put in place of the real one.
-const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+use crate::{cors::Cors, readings::RequestReadings, security_headers::SecurityHeaders};
 
 /// The rules, in their order: the first that matches counts.
 #[derive(Debug)]
@@ -154,38 +149,18 @@ impl RouteTable {
         Self { routes: routes.into_iter().map(Rc::new).collect(), otherwise: Rc::new(otherwise) }
     }
 
-    /// The rule for a request, if it is the same one however an upstream may read the request: see
-    /// [`Readings`], and the headers with which a client may ask a framework to see another method
-    /// or path.
+    /// The rule for a request, if it is the same one for every combination of its readings.
     ///
     /// # Errors
-    /// `PathInvalid` where the path is none; `PathAmbiguous` where two readings meet different rules.
-    pub fn find(&self, request: &Headers) -> Result<&Rc<Route>, DenyReason> {
-        let target = request.text(":path").ok_or(DenyReason::PathInvalid)?;
-        let method = request.text(":method").unwrap_or_default();
-        let host = request.text(":authority").map(host_name).unwrap_or_default();
-        let mut readings = Readings::of(target).map_err(|_| DenyReason::PathInvalid)?;
-        let mut found = self.agreed(&host, method, &readings)?;
-        for name in METHOD_OVERRIDES {
-            for value in request.all(name) {
-                let method = String::from_utf8_lossy(value).trim().to_ascii_uppercase();
-                found = same(found, self.agreed(&host, &method, &readings)?)?;
-            }
-        }
-        for name in PATH_OVERRIDES {
-            for value in request.all(name) {
-                let target = std::str::from_utf8(value).map_err(|_| DenyReason::PathInvalid)?;
-                readings = Readings::of(target).map_err(|_| DenyReason::PathInvalid)?;
-                found = same(found, self.agreed(&host, method, &readings)?)?;
-            }
-        }
-        Ok(found)
-    }
-
-    fn agreed(&self, host: &str, method: &str, readings: &Readings) -> Result<&Rc<Route>, DenyReason> {
-        let mut rules = readings.iter().map(|path| self.first_match(host, method, path));
+    /// `PathAmbiguous` where two readings meet different rules.
+    pub fn find(&self, readings: &RequestReadings) -> Result<&Rc<Route>, DenyReason> {
+        let RequestReadings { methods, hosts, paths, overridden: _ } = readings;
+        let mut rules = paths.iter().flat_map(|path| {
+            hosts.iter().flat_map(move |host| methods.iter().map(move |method| self.first_match(host, method, path)))
+        });
         let first = rules.next().ok_or(DenyReason::PathInvalid)?;
-        rules.try_fold(first, same)
+        // The very same rule, not an equal one.
+        if rules.all(|rule| Rc::ptr_eq(rule, first)) { Ok(first) } else { Err(DenyReason::PathAmbiguous) }
     }
 
     fn first_match(&self, host: &str, method: &str, path: &str) -> &Rc<Route> {
@@ -196,20 +171,6 @@ impl RouteTable {
     pub fn otherwise(&self) -> &Rc<Route> {
         &self.otherwise
     }
-}
-
-/// Two readings of one request must meet the same rule: the very same, not an equal one.
-fn same<'a>(one: &'a Rc<Route>, other: &'a Rc<Route>) -> Result<&'a Rc<Route>, DenyReason> {
-    if Rc::ptr_eq(one, other) { Ok(one) } else { Err(DenyReason::PathAmbiguous) }
-}
-
-/// The host of an authority: without port, without the dot of a fully qualified name, in lower case.
-fn host_name(authority: &str) -> String {
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 // === impl RouteName ===
@@ -244,9 +205,14 @@ impl fmt::Display for RouteName {
 impl Matcher {
     fn matches(&self, host: &str, method: &str, path: &str) -> bool {
         (self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host)))
-            && (self.methods.is_empty() || self.methods.iter().any(|allowed| allowed == method))
+            && (self.methods.is_empty() || self.methods.iter().any(|allowed| serves(allowed, method)))
             && self.path.as_ref().is_none_or(|pattern| pattern.matches(path))
     }
+}
+
+/// HEAD is GET without the body (RFC 9110, section 9.3.2), so a rule for GET is one for HEAD.
+fn serves(allowed: &str, method: &str) -> bool {
+    allowed == method || (allowed == "GET" && method == "HEAD")
 }
 
 // === impl HostPattern ===
@@ -257,7 +223,7 @@ impl HostPattern {
         let (name, wild) = text.strip_prefix("*.").map_or((text, false), |rest| (rest, true));
         let fits = !name.is_empty()
             && !name.starts_with('.')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':'));
+            && (is_ipv6(name) || name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')));
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         fits.then(|| if wild { Self::Suffix(format!(".{name}")) } else { Self::Exact(name) })
     }
@@ -270,16 +236,26 @@ impl HostPattern {
     }
 }
 
+/// Whether it is an IPv6 address in brackets, as in an authority.
+pub(crate) fn is_ipv6(name: &str) -> bool {
+    let inner = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inner.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
 // === impl PathPattern ===
 
 impl PathPattern {
     /// Compiles a regular expression that must match the whole path.
     pub fn regex(text: &str) -> Option<Self> {
+        // Alone first: a text such as `a)|(?:b` would be right only between the anchors.
+        Regex::new(text).ok()?;
         Regex::new(&format!("^(?:{text})$")).ok().map(Self::Regex)
     }
 
-    /// Reads a template. Braces must enclose a whole segment.
+    /// Reads a template. Braces must enclose a whole segment, and with any segment in their place it
+    /// must be a path that a request can have.
     pub fn template(text: &str) -> Option<Self> {
+        is_plain_pattern(&text.replace(['{', '}'], "")).then_some(())?;
         let segments = text.strip_prefix('/')?.trim_end_matches('/').split('/').map(|segment| {
             let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
             match inner {
@@ -310,6 +286,16 @@ impl PathPattern {
             }
         }
     }
+}
+
+/// Whether `text` is a path as rules are written: decoded, and with one reading only. Any other would
+/// be a rule that never applies.
+pub fn is_plain_pattern(text: &str) -> bool {
+    text.starts_with('/')
+        && !text.contains(['%', ';', '\\', '?', '#'])
+        && !text.contains("//")
+        && !text.chars().any(char::is_control)
+        && !text.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
 /// `/a/` and `/a` name the same to most upstreams; `/` is the empty text, below which everything is.

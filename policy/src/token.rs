@@ -48,8 +48,9 @@ pub enum Revocation {
     None,
 }
 
-/// The claims of a token whose signature, issuer, audience and time are right. Only this module
-/// makes one. `Debug` shows no more than whom it is about.
+/// The claims of a token whose signature, issuer and audience are right; its time is to be checked at
+/// each use ([`VerifiedClaims::check_time`]). Only this module makes one. `Debug` shows no more than
+/// whom it is about.
 #[derive(Clone)]
 pub struct VerifiedClaims(Rc<Verified>);
 
@@ -107,12 +108,12 @@ impl Issuers {
             _ => Refusal::Deny(reason),
         })?;
         // Everything below is believed: the issuer has signed it.
+        unverified.check_replicated(&payload)?;
         let claims = TokenClaims::read(&payload, &issuer.scope_claim)?;
         let is_for_us = |audience: &String| issuer.audiences.contains(audience);
-        let audience_fits = if claims.audiences.is_empty() {
-            issuer.audiences.is_empty()
-        } else {
-            claims.audiences.iter().any(is_for_us)
+        let audience_fits = match &claims.audiences {
+            None => issuer.audiences.is_empty(),
+            Some(audiences) => audiences.iter().any(is_for_us),
         };
         if !audience_fits {
             return Err(DenyReason::TokenAudienceRefused.into());
@@ -138,6 +139,11 @@ impl VerifiedClaims {
             return Err(DenyReason::TokenNotYetValid);
         }
         Ok(())
+    }
+
+    /// Who issued it.
+    pub fn issuer(&self) -> &str {
+        &self.0.issuer.name
     }
 
     /// Whose token it is.
@@ -178,25 +184,26 @@ impl fmt::Debug for VerifiedClaims {
 /// The keys that the sidecar gave, judged for each issuer that uses them.
 #[derive(Debug)]
 pub struct FetchedKeys {
-    by_issuer: HashMap<String, KeySet>,
+    by_issuer: HashMap<String, Rc<KeySet>>,
 }
 
 impl FetchedKeys {
-    /// Reads the sidecar's reply. `None` where it is no key set, or an issuer would be left without
-    /// a key: then the keys that are here stay.
-    pub fn read(body: &[u8], issuers: &Issuers) -> Option<Self> {
+    /// Reads the sidecar's reply. An issuer for which it has no good key keeps its `previous` ones, so
+    /// that one never blocks the others. `None` where it is no key set, or has no key for anybody.
+    pub fn read(body: &[u8], issuers: &Issuers, previous: Option<&Self>) -> Option<Self> {
         let set = jose::parse_fetched(body)?;
-        let of = |issuer: &Issuer| Some((issuer.name.clone(), KeySet::lenient(&set, &issuer.algorithms)?));
-        let by_issuer: Option<HashMap<_, _>> = issuers
-            .0
-            .values()
-            .filter(|issuer| matches!(issuer.keys, KeySource::Sidecar))
-            .map(|issuer| of(issuer))
-            .collect();
-        by_issuer.map(|by_issuer| Self { by_issuer })
+        let mut by_issuer = previous.map(|keys| keys.by_issuer.clone()).unwrap_or_default();
+        let mut found = false;
+        for issuer in issuers.0.values().filter(|issuer| matches!(issuer.keys, KeySource::Sidecar)) {
+            if let Some(keys) = KeySet::lenient(&set, &issuer.algorithms) {
+                by_issuer.insert(issuer.name.clone(), Rc::new(keys));
+                found = true;
+            }
+        }
+        found.then_some(Self { by_issuer })
     }
 
     fn of(&self, issuer: &Issuer) -> Option<&KeySet> {
-        self.by_issuer.get(&issuer.name)
+        self.by_issuer.get(&issuer.name).map(Rc::as_ref)
     }
 }

@@ -3,8 +3,8 @@
 use session_gate_protocol::Scopes;
 
 use crate::{
-    headers::{HeaderChange, Headers},
-    token::VerifiedClaims,
+    headers::{HeaderChange, Headers, is_same_variable},
+    token::{Revocation, VerifiedClaims},
 };
 
 /// Names of the headers that upstreams trust, in lower case.
@@ -18,12 +18,13 @@ pub struct TrustedHeaders {
     pub scopes: String,
     /// Carries the token's `jti`.
     pub token_id: String,
+    /// Carries the token's `iss`: a subject is unique only for its issuer (RFC 7519, section 4.1.2).
+    pub issuer: String,
 }
 
 impl TrustedHeaders {
-    /// Removes from a request every header that an upstream might take for one of these. Servers
-    /// that hand headers on as CGI variables (WSGI, PHP) read `X_User_Id` and `x.user.id` as
-    /// `x-user-id`: whatever differs only in what is neither letter nor digit is the same name.
+    /// Removes from a request's headers, or its trailers, whatever an upstream might take for one of
+    /// these: [`is_same_variable`].
     pub fn removal(&self, request: &Headers) -> Vec<HeaderChange> {
         let mut removed: Vec<&str> = Vec::new();
         for (name, _) in request.iter() {
@@ -36,8 +37,12 @@ impl TrustedHeaders {
 
     /// Tells the upstream whom it serves.
     pub fn of(&self, claims: &VerifiedClaims) -> Vec<HeaderChange> {
-        let mut headers = vec![HeaderChange::set(&self.user_id, claims.subject().as_str())];
-        if let Some(session) = claims.session_id() {
+        let mut headers = vec![
+            HeaderChange::set(&self.user_id, claims.subject().as_str()),
+            HeaderChange::set(&self.issuer, claims.issuer()),
+        ];
+        // The session of another issuer is none that an upstream could end with the sidecar.
+        if let Some(session) = claims.session_id().filter(|_| claims.revocation() == Revocation::Check) {
             headers.push(HeaderChange::set(&self.session_id, session));
         }
         if claims.scopes() != &Scopes::default() {
@@ -49,14 +54,9 @@ impl TrustedHeaders {
         headers
     }
 
-    fn names(&self) -> [&str; 4] {
-        [&self.user_id, &self.session_id, &self.scopes, &self.token_id]
+    fn names(&self) -> [&str; 5] {
+        [&self.user_id, &self.session_id, &self.scopes, &self.token_id, &self.issuer]
     }
-}
-
-fn is_same_variable(one: &str, other: &str) -> bool {
-    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' };
-    one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
 }
 
 #[cfg(test)]
@@ -70,6 +70,7 @@ mod tests {
             session_id: "x-session-id".into(),
             scopes: "x-scopes".into(),
             token_id: "x-token-id".into(),
+            issuer: "x-token-issuer".into(),
         };
         let request: Headers = [
             ("x-user-id", "a"),

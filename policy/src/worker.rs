@@ -3,7 +3,7 @@
 //! A worker is one VM's share of one plugin. It owns no clock and does no I/O: the host brings events
 //! and time, and carries out effects.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt, time::Duration};
 
 use session_gate_protocol::UnixSeconds;
 
@@ -11,14 +11,15 @@ use crate::{
     cache::TokenCache,
     call::{Call, CallReply},
     config::Config,
+    headers::{HeaderChange, Headers},
     jose::HostCrypto,
     metric::{CallOutcome, Counter},
     request::{Effect, Event, Phase, Surroundings},
     token::FetchedKeys,
 };
 
-/// How soon a failed fetch of the keys is tried again, in seconds.
-const RETRY_SECONDS: u64 = 1;
+/// How soon a failed fetch of the keys is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A request, as the host names it.
 pub type RequestId = u32;
@@ -40,7 +41,6 @@ pub struct Worker {
 }
 
 /// The sidecar's keys, and when they are fetched. The last good ones stay, whatever happens.
-#[derive(Debug)]
 struct Keys {
     fetched: Option<FetchedKeys>,
     body: Vec<u8>,
@@ -49,6 +49,19 @@ struct Keys {
     due: UnixSeconds,
     /// From when on a token with an unknown key may have them fetched at once.
     refetch_from: UnixSeconds,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The body may have secrets in it.
+        let Self { fetched, body: _, in_flight, due, refetch_from } = self;
+        f.debug_struct("Keys")
+            .field("fetched", fetched)
+            .field("in_flight", in_flight)
+            .field("due", due)
+            .field("refetch_from", refetch_from)
+            .finish()
+    }
 }
 
 impl Worker {
@@ -84,6 +97,7 @@ impl Worker {
             now,
             keys_may_come: self.keys.in_flight || now >= self.keys.refetch_from,
             full: self.held >= self.config.max_held_requests,
+            full_of_keyless: self.waiting.len() >= self.config.max_held_requests.div_ceil(2),
         };
         let (phase, effects) = phase.step(event, &mut around);
         self.held += usize::from(is_held(&phase));
@@ -95,6 +109,18 @@ impl Worker {
         }
         self.requests.insert(id, phase);
         effects
+    }
+
+    /// Whether the request is known and not over.
+    pub fn knows(&self, id: RequestId) -> bool {
+        self.requests.contains_key(&id)
+    }
+
+    /// Which sidecar the keys came from, and the keys as they came: for a worker that is to
+    /// [adopt](Self::adopt_keys) them.
+    pub fn fetched_keys(&self) -> Option<(String, &[u8])> {
+        let sidecar = self.config.sidecar.as_ref().filter(|_| self.keys.fetched.is_some())?;
+        Some((sidecar.name(), &self.keys.body))
     }
 
     /// The request is over.
@@ -115,6 +141,25 @@ impl Worker {
         Some(sidecar.keys())
     }
 
+    /// Begins with the keys that an earlier worker was given by the same sidecar, so that a new
+    /// configuration need not wait for one that is away. They are fetched anew all the same.
+    pub fn adopt_keys(&mut self, by_sidecar: &HashMap<String, Vec<u8>>) {
+        let body = self.config.sidecar.as_ref().and_then(|sidecar| by_sidecar.get(&sidecar.name()));
+        if let Some(body) = body {
+            self.keys.fetched = self.read_keys(body);
+            self.keys.body = body.clone();
+        }
+    }
+
+    fn read_keys(&self, body: &[u8]) -> Option<FetchedKeys> {
+        FetchedKeys::read(body, &self.config.issuers, self.keys.fetched.as_ref())
+    }
+
+    /// What has to go from a request's trailers: an upstream may take them for headers.
+    pub fn trailer_changes(&self, trailers: &Headers) -> Vec<HeaderChange> {
+        self.config.trusted.removal(trailers)
+    }
+
     /// The sidecar has answered with its keys, or has not. Wakes every request that is held for them.
     pub fn on_keys<H: HostCrypto>(
         &mut self,
@@ -123,7 +168,7 @@ impl Worker {
         host: &H,
     ) -> (Counter, Vec<RequestEffects>) {
         self.keys.in_flight = false;
-        let fetched = reply.ok_body().and_then(|body| Some((body, FetchedKeys::read(body, &self.config.issuers)?)));
+        let fetched = reply.ok_body().and_then(|body| Some((body, self.read_keys(body)?)));
         let outcome = match (fetched, &self.config.sidecar) {
             (Some((body, fetched)), Some(sidecar)) => {
                 if self.keys.body != body {
@@ -137,7 +182,7 @@ impl Worker {
                 CallOutcome::Answered
             }
             _ => {
-                self.keys.due = UnixSeconds(now.0 + RETRY_SECONDS);
+                self.keys.due = now.after(RETRY);
                 self.keys.refetch_from = self.keys.due;
                 CallOutcome::Failed
             }

@@ -145,7 +145,7 @@ pub enum AllowReason {
     Preflight,
     /// The route is public.
     Public,
-    /// The token is good, and so is its session.
+    /// The token is good, and so is its session, where its issuer's tokens have one.
     Token,
 }
 

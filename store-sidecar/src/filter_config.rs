@@ -19,7 +19,7 @@ pub fn check(text: &str) -> Result<usize, Vec<Mistake>> {
     let mut found = Vec::new();
     for document in &documents {
         if is_bare(document) {
-            found.push((String::new(), document.clone()));
+            found.push((String::new(), Ok(document.clone())));
         } else {
             find(document, "", &mut found);
         }
@@ -31,9 +31,14 @@ pub fn check(text: &str) -> Result<usize, Vec<Mistake>> {
     let mistakes: Vec<Mistake> = found
         .into_iter()
         .flat_map(|(place, value)| {
-            let problems = Config::from_value(value).err().unwrap_or_default();
+            let problems = match value {
+                Ok(value) => {
+                    Config::from_value(value).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+                }
+                Err(mistake) => vec![mistake],
+            };
             problems.into_iter().map(move |problem| match place.as_str() {
-                "" => problem.to_string(),
+                "" => problem,
                 place => format!("{place}: {problem}"),
             })
         })
@@ -55,7 +60,7 @@ fn is_bare(document: &Value) -> bool {
 }
 
 /// Collects what Envoy would hand to the filter, with the place where it stands.
-fn find(node: &Value, place: &str, found: &mut Vec<(String, Value)>) {
+fn find(node: &Value, place: &str, found: &mut Vec<(String, Result<Value, Mistake>)>) {
     match node {
         Value::Object(members) => {
             if let Some(configuration) = plugin_configuration(node) {
@@ -77,7 +82,7 @@ fn find(node: &Value, place: &str, found: &mut Vec<(String, Value)>) {
 }
 
 /// The configuration of a plugin of ours, as Envoy's `PluginConfig` or Istio's `WasmPlugin` has it.
-fn plugin_configuration(node: &Value) -> Option<Value> {
+fn plugin_configuration(node: &Value) -> Option<Result<Value, Mistake>> {
     let is_ours = |name: Option<&Value>| {
         name.and_then(Value::as_str).is_some_and(|name| name.replace('_', "-").contains("session-gate"))
     };
@@ -85,15 +90,19 @@ fn plugin_configuration(node: &Value) -> Option<Value> {
         let spec = node.get("spec")?;
         let ours =
             is_ours(spec.get("pluginName")) || is_ours(spec.get("url")) || is_ours(node.pointer("/metadata/name"));
-        return ours.then(|| spec.get("pluginConfig").cloned().unwrap_or_default());
+        return ours.then(|| Ok(spec.get("pluginConfig").cloned().unwrap_or_default()));
     }
     node.get("vm_config").or_else(|| node.get("vmConfig"))?;
     let ours = is_ours(node.get("name")) || is_ours(node.get("root_id")) || is_ours(node.get("rootId"));
     ours.then(|| match node.pointer("/configuration/value") {
-        // As a string, the plugin gets the text in it.
-        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone())),
-        Some(value) => value.clone(),
-        None => Value::Null,
+        // The plugin gets the text in it.
+        Some(Value::String(text)) => {
+            serde_json::from_str(text).map_err(|error| format!("configuration.value: must be JSON: {error}"))
+        }
+        // Envoy hands any other message on as protobuf, which the filter refuses.
+        Some(_) | None => {
+            Err("configuration: must be a google.protobuf.StringValue with the filter's JSON as its value".to_owned())
+        }
     })
 }
 
@@ -112,7 +121,6 @@ mod tests {
     #[test]
     fn it_is_found_bare_in_envoys_configuration_and_in_istios() {
         assert_eq!(check(BARE), Ok(1));
-        assert_eq!(check(&in_envoy(&format!("{{value: {{{BARE}}}}}"))), Ok(1));
         let as_text = r#"{"@type": "x/google.protobuf.StringValue", "value": "{\"routes\":[{\"name\":\"all\",\"authentication\":\"public\"}]}"}"#;
         assert_eq!(check(&in_envoy(as_text)), Ok(1));
         let istio = format!(
@@ -128,7 +136,8 @@ mod tests {
             Some("routes[0].colour")
         );
         let mistakes =
-            check(&in_envoy("{value: {colour: 1, routes: [{name: a, authentication: public}]}}")).unwrap_err();
+            check(&in_envoy(r#"{value: '{"colour": 1, "routes": [{"name": "a", "authentication": "public"}]}'}"#))
+                .unwrap_err();
         assert!(mistakes[0].starts_with("http_filters[0].config: colour: "), "{mistakes:?}");
     }
 
@@ -138,6 +147,8 @@ mod tests {
             assert!(check(text).is_err(), "{text:?}");
         }
         assert!(check(&in_envoy("{value: \"rubbish\"}")).is_err());
+        let as_struct = check(&in_envoy("{value: {routes: [{name: a, authentication: public}]}}")).unwrap_err();
+        assert!(as_struct[0].contains("StringValue"), "{as_struct:?}");
     }
 
     #[test]

@@ -173,8 +173,13 @@ fn okp_key(key: &Value) -> Result<Jwk> {
 }
 
 fn rsa_key(key: &Value) -> Result<Jwk> {
-    let n = Some(base64url(&key["modulus"])?);
-    Ok(Jwk { kty: "RSA".to_owned(), n, e: Some(base64url(&key["publicExponent"])?), ..Jwk::default() })
+    // The vectors write numbers as ASN.1 does, JWK without the zero in front.
+    let number = |name: &str| -> Result<_> {
+        let octets = hex(&key[name])?;
+        let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+        Ok(octets.get(zeros..).map(|rest| URL_SAFE_NO_PAD.encode(rest)))
+    };
+    Ok(Jwk { kty: "RSA".to_owned(), n: number("modulus")?, e: number("publicExponent")?, ..Jwk::default() })
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> Result<&'a Vec<Value>> {

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     cors::Cors,
     csrf::CsrfPolicy,
+    headers::is_same_variable,
     security_headers::{HSTS, Precedence, SecurityHeader},
     trusted::TrustedHeaders,
 };
@@ -45,12 +46,32 @@ pub(super) fn csrf(raw: RawCsrf, problems: &mut Problems) -> CsrfPolicy {
 
 fn check_origins(origins: &[String], path: &str, problems: &mut Problems) {
     for (place, origin) in origins.iter().enumerate() {
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        let fits = host.is_some_and(|host| !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && b != b'/'));
-        if !fits {
-            problems.add(format!("{path}[{place}]"), "must be an origin such as https://app.example.com, without path");
+        if !is_origin(origin) {
+            problems.add(
+                format!("{path}[{place}]"),
+                "must be an origin as browsers send it: https://app.example.com, in lower case, no default port, no path",
+            );
         }
     }
+}
+
+/// The serialization of the HTML standard: what a browser never sends would never match.
+fn is_origin(text: &str) -> bool {
+    let (rest, default_port) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => (rest, "443"),
+        (None, Some(rest)) => (rest, "80"),
+        (None, None) => return false,
+    };
+    let is_name = |host: &str| {
+        !host.is_empty()
+            && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'))
+    };
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let port_fits = port.is_none_or(|port| port != default_port && port.parse::<u16>().is_ok());
+    port_fits && (is_name(host) || crate::route::is_ipv6(host))
 }
 
 pub(super) fn cors(raw: RawCors, path: &str, problems: &mut Problems) -> Cors {
@@ -60,23 +81,26 @@ pub(super) fn cors(raw: RawCors, path: &str, problems: &mut Problems) -> Cors {
         if allow_credentials {
             problems.add(format!("{path}.allow_credentials"), "must not be true where every origin is allowed");
         }
-    } else if allow_origins.is_empty() {
+        return Cors::Any;
+    }
+    if allow_origins.is_empty() {
         if !problems.has(&path_of_origins) {
             problems.add(path_of_origins, "must name at least one origin, or be [\"*\"]");
         }
     } else {
         check_origins(&allow_origins, &path_of_origins, problems);
     }
-    Cors { allow_origins, allow_credentials }
+    Cors::Listed { origins: allow_origins, credentials: allow_credentials }
 }
 
 pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> TrustedHeaders {
-    let RawUpstreamHeaders { user_id, session_id, scopes, token_id } = raw;
+    let RawUpstreamHeaders { user_id, session_id, scopes, token_id, issuer } = raw;
     let names = [
         ("user_id", user_id, "x-user-id"),
         ("session_id", session_id, "x-session-id"),
         ("scopes", scopes, "x-scopes"),
         ("token_id", token_id, "x-token-id"),
+        ("issuer", issuer, "x-token-issuer"),
     ]
     .map(|(field, name, default)| {
         let name = name.unwrap_or_else(|| default.to_owned()).to_ascii_lowercase();
@@ -94,12 +118,12 @@ pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> Trust
         name
     });
     for (place, name) in names.iter().enumerate() {
-        if names.iter().take(place).any(|earlier| earlier == name) {
-            problems.add("upstream_headers", "must be four different names");
+        if names.iter().take(place).any(|earlier| is_same_variable(earlier, name)) {
+            problems.add("upstream_headers", "must be five names that differ in letters or digits");
         }
     }
-    let [user_id, session_id, scopes, token_id] = names;
-    TrustedHeaders { user_id, session_id, scopes, token_id }
+    let [user_id, session_id, scopes, token_id, issuer] = names;
+    TrustedHeaders { user_id, session_id, scopes, token_id, issuer }
 }
 
 pub(super) fn removed(raw: Option<Vec<String>>, problems: &mut Problems) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use session_gate_protocol::{JwkSet, MAX_LEEWAY};
+use session_gate_protocol::{JwkSet, MAX_LEEWAY, is_header_safe};
 
 use super::{
     problems::Problems,
@@ -48,6 +48,10 @@ pub(super) fn issuers(raw: Vec<RawIssuer>, problems: &mut Problems) -> Vec<Issue
     for (place, raw) in raw.into_iter().enumerate() {
         let path = format!("issuers[{place}]");
         let name = problems.required(format!("{path}.issuer"), raw.issuer.clone());
+        if !name.is_empty() && !is_header_safe(&name) {
+            // Upstreams are told it in a header.
+            problems.add(format!("{path}.issuer"), "must have no control characters and no blanks at the ends");
+        }
         if !name.is_empty() && !names.insert(name.clone()) {
             problems.add(format!("{path}.issuer"), "must not be named twice");
         }

@@ -17,6 +17,7 @@ use self::problems::Problems;
 use crate::{
     call::Sidecar,
     csrf::CsrfPolicy,
+    jose,
     route::{Authentication, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
     security_headers::SecurityHeaders,
     token::{Issuers, KeySource, Revocation},
@@ -56,10 +57,12 @@ impl Config {
     /// # Errors
     /// Every mistake, each with the path of its field.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Vec<ConfigProblem>> {
-        match serde_json::from_slice(bytes) {
-            Ok(document) => Self::from_value(document),
-            Err(error) => Err(vec![ConfigProblem::new(".", format!("must be JSON: {error}"))]),
+        let document: Value = serde_json::from_slice(bytes)
+            .map_err(|error| vec![ConfigProblem::new(".", format!("must be JSON: {error}"))])?;
+        if document.is_object() && jose::parse_object(bytes).is_none() {
+            return Err(vec![ConfigProblem::new(".", "must not have a member twice in one object")]);
         }
+        Self::from_value(document)
     }
 
     /// Reads a configuration that has been parsed already.

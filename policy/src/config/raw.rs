@@ -1,6 +1,8 @@
 //! The filter's configuration as it is written: the shape of the JSON, and nothing judged. The JSON
 //! Schema is made from these types; their docs are its descriptions.
 
+use std::fmt;
+
 use serde::Deserialize;
 use session_gate_protocol::JwkSet;
 
@@ -36,7 +38,7 @@ pub struct RawConfig {
 }
 
 /// How the sidecar is reached.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawSidecar {
@@ -52,6 +54,13 @@ pub struct RawSidecar {
     pub keys_refresh: Option<String>,
     /// How soon a token with an unknown key may have them fetched again: 1s to 1h. Default: `5s`.
     pub keys_refetch: Option<String>,
+}
+
+impl fmt::Debug for RawSidecar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One of the fields is a credential.
+        f.debug_struct("RawSidecar").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
 }
 
 /// An issuer of tokens.
@@ -131,6 +140,8 @@ pub struct RawUpstreamHeaders {
     pub scopes: Option<String>,
     /// Carries `jti`. Default: `x-token-id`.
     pub token_id: Option<String>,
+    /// Carries `iss`. Default: `x-token-issuer`.
+    pub issuer: Option<String>,
 }
 
 /// Bounds on what a worker holds.
@@ -184,7 +195,7 @@ pub struct RawRoute {
 pub struct RawMatch {
     /// Hosts without port: `api.example.com`, `*.example.com`.
     pub hosts: Vec<String>,
-    /// Methods, in upper case.
+    /// Methods, in upper case. GET includes HEAD.
     pub methods: Vec<String>,
     /// The path.
     pub path: Option<RawPath>,

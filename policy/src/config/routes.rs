@@ -10,8 +10,10 @@ use super::{
     raw::{RawAuthentication, RawFailureMode, RawMatch, RawPath, RawRoute, RawScopes},
 };
 use crate::{
-    path::Readings,
-    route::{Authentication, FailureMode, HostPattern, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule},
+    route::{
+        Authentication, FailureMode, HostPattern, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule,
+        is_plain_pattern,
+    },
     security_headers::{SecurityHeader, SecurityHeaders},
 };
 
@@ -139,7 +141,8 @@ fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<Pat
         (None, None, Some(text), None) => {
             let pattern = PathPattern::template(&text);
             if pattern.is_none() {
-                problems.add(format!("{path}.template"), "must begin with /, and braces must enclose whole segments");
+                problems
+                    .add(format!("{path}.template"), "must be a normalised path whose braces enclose whole segments");
             }
             pattern
         }
@@ -161,9 +164,8 @@ fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<Pat
 
 /// A path that no request could have would be a rule that never applies.
 fn plain(text: String, path: &str, problems: &mut Problems) -> Option<String> {
-    let is_normal = Readings::of(&text).is_ok_and(|readings| readings.iter().eq([text.as_str()]));
-    if !is_normal || text.contains('?') {
-        problems.add(path, "must be a normalised path: begin with /, no %, ;, \\, ?, //, /./ or /../");
+    if !is_plain_pattern(&text) {
+        problems.add(path, "must be a decoded, normalised path: begin with /, no %, ;, \\, ?, #, //, /./ or /../");
         return None;
     }
     Some(text)

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::testing::config;
+use crate::{readings::RequestReadings, testing::config};
 
 fn problems(document: Value) -> Vec<String> {
     let mut problems: Vec<String> =
@@ -84,7 +84,7 @@ fn rules_that_contradict_themselves_or_could_never_match_are_refused() {
         with(json!({"name": "a", "authentication": "public", "require_session": true})),
         ["routes[0].authentication"]
     );
-    for path in ["admin", "/a%20b", "/a//b", "/a/../b", "/a;b", "/a?b", "/a\\b"] {
+    for path in ["admin", "/a%20b", "/a//b", "/a/../b", "/a;b", "/a?b", "/a\\b", "/a#b"] {
         assert_eq!(
             with(json!({"name": "a", "match": {"path": {"prefix": path}}})),
             ["routes[0].match.path.prefix"],
@@ -98,6 +98,52 @@ fn rules_that_contradict_themselves_or_could_never_match_are_refused() {
     assert_eq!(with(json!({"name": "a", "match": {"path": {"regex": "("}}})), ["routes[0].match.path.regex"]);
     assert_eq!(with(json!({"name": "a", "scopes": {}})), ["routes[0].scopes"]);
     assert_eq!(with(json!({"name": "default"})), ["routes[0].name"]);
+}
+
+#[test]
+fn hosts_templates_and_patterns_that_could_never_match_are_refused() {
+    let matching = |matcher: Value| {
+        let mut document = config();
+        document["routes"] = json!([{"name": "a", "match": matcher}]);
+        problems(document)
+    };
+    for host in ["api.example.com:8080", "https://api.example.com", "*", "*.", "[::1", "::1"] {
+        assert_eq!(matching(json!({"hosts": [host]})), ["routes[0].match.hosts[0]"], "{host}");
+    }
+    assert!(matching(json!({"hosts": ["api.example.com", "*.example.com", "[::1]"]})).is_empty());
+    for template in ["a/{id}", "/a/../{id}", "/{id}/%20", "/a;x/{id}", "/a{id}", "/{}", "/a//{id}"] {
+        assert_eq!(matching(json!({"path": {"template": template}})), ["routes[0].match.path.template"], "{template}");
+    }
+    assert_eq!(matching(json!({"path": {"regex": "a)|(?:b"}})), ["routes[0].match.path.regex"]);
+    assert!(matching(json!({"path": {"exact": "/café au lait"}})).is_empty());
+}
+
+#[test]
+fn a_member_given_twice_is_a_mistake() {
+    let twice = br#"{"routes":[{"name":"a","authentication":"required","authentication":"public"}]}"#;
+    assert_eq!(Config::from_json(twice).unwrap_err().len(), 1);
+}
+
+#[test]
+fn origins_that_no_browser_sends_are_refused() {
+    for origin in [
+        "https://app.example:443",
+        "http://a:80",
+        "https://App.example",
+        "https://u@h",
+        "https://a,b",
+        "https://a/",
+        "https://",
+    ] {
+        let mut document = config();
+        document["csrf"] = json!({"allowed_origins": [origin]});
+        assert_eq!(problems(document), ["csrf.allowed_origins[0]"], "{origin}");
+    }
+    for origin in ["https://app.example", "http://localhost:3000", "https://[::1]:8443"] {
+        let mut document = config();
+        document["csrf"] = json!({"allowed_origins": [origin]});
+        assert!(problems(document).is_empty(), "{origin}");
+    }
 }
 
 #[test]
@@ -117,7 +163,7 @@ fn a_route_overrides_single_security_headers() {
         json!({"x_frame_options": "SAMEORIGIN", "content_security_policy": false});
     let config = Config::from_value(document).unwrap();
     let request = crate::testing::request("GET", "/public", &[]);
-    let headers = &config.routes.find(&request).unwrap().policy.security_headers.set;
+    let headers = &config.routes.find(&RequestReadings::of(&request).unwrap()).unwrap().policy.security_headers.set;
     let value = |name: &str| headers.iter().find(|header| header.name == name).map(|header| header.value.as_str());
     assert_eq!(value("x-frame-options"), Some("SAMEORIGIN"));
     assert_eq!(value("content-security-policy"), None);

@@ -60,7 +60,7 @@ fn insufficient_scope_names_the_scopes() {
 fn a_grpc_client_gets_a_grpc_status() {
     let grpc = |kind: &str| Client::of(&[("content-type", kind)].into_iter().collect()).grpc;
     assert!(grpc("application/grpc") && grpc("application/grpc+proto"));
-    assert!(!grpc("application/grpc-web") && !grpc("application/json"));
+    assert!(!grpc("application/grpc-web") && !grpc("application/grpc;x") && !grpc("application/json"));
     let client = Client { grpc: true, ..Client::default() };
     for (reason, code) in [
         (DenyReason::CredentialMissing, 16),

@@ -1,15 +1,17 @@
 //! The claims of RFC 7519, section 4.1, with the types that it gives them.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 use session_gate_protocol::{DenyReason, Scopes, UserId, is_header_safe};
 
 /// What a token says, read from its payload: right in form, and nothing more.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct TokenClaims {
     /// `sub`.
     pub subject: UserId,
-    /// `aud`; empty where the token has none.
-    pub audiences: Vec<String>,
+    /// `aud`; `None` where the token has none, which is not the same as an empty list.
+    pub audiences: Option<Vec<String>>,
     /// `exp`, in seconds since 1970, with its fraction.
     pub expires_at: f64,
     /// `nbf`, likewise.
@@ -20,6 +22,12 @@ pub struct TokenClaims {
     pub session_id: Option<String>,
     /// The scopes.
     pub scopes: Scopes,
+}
+
+impl fmt::Debug for TokenClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenClaims").field("subject", &self.subject).finish_non_exhaustive()
+    }
 }
 
 /// The `iss` claim: read first, because it says whose keys to verify with.
@@ -85,11 +93,11 @@ fn numeric_date(value: &Value) -> Result<f64, DenyReason> {
     }
 }
 
-fn audiences(value: Option<&Value>) -> Result<Vec<String>, DenyReason> {
+fn audiences(value: Option<&Value>) -> Result<Option<Vec<String>>, DenyReason> {
     match value {
-        None => Ok(Vec::new()),
-        Some(Value::String(one)) => Ok(vec![one.clone()]),
-        Some(Value::Array(many)) => strings(many),
+        None => Ok(None),
+        Some(Value::String(one)) => Ok(Some(vec![one.clone()])),
+        Some(Value::Array(many)) => strings(many).map(Some),
         Some(_) => Err(DenyReason::TokenMalformed),
     }
 }
@@ -126,7 +134,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(claims.subject.as_str(), "alice");
-        assert_eq!(claims.audiences, ["a", "b"]);
+        assert_eq!(claims.audiences, Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!((claims.expires_at, claims.not_before), (1.5, Some(-3.0)));
         assert_eq!((claims.token_id.as_deref(), claims.session_id.as_deref()), (Some("t1"), Some("s1")));
         assert_eq!(claims.scopes.to_string(), "read write");

@@ -1,5 +1,7 @@
 //! The compact serialization of RFC 7515, section 7.1.
 
+use std::fmt;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use session_gate_protocol::DenyReason;
@@ -8,7 +10,6 @@ use super::{Algorithm, json};
 
 /// A token whose form is right and whose signature is not yet checked. Only what verification needs
 /// is here: claims come out of [`Unverified::payload`] after the signature was found good.
-#[derive(Debug)]
 pub struct Unverified<'a> {
     /// What its header says it was signed with.
     pub algorithm: Algorithm,
@@ -19,6 +20,13 @@ pub struct Unverified<'a> {
     /// The signature.
     pub signature: Vec<u8>,
     payload: &'a str,
+    header: Map<String, Value>,
+}
+
+impl fmt::Debug for Unverified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unverified").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
 }
 
 /// Takes a token apart.
@@ -42,7 +50,7 @@ pub fn parse(token: &str) -> Result<Unverified<'_>, DenyReason> {
     check_types(&header)?;
     let key_id = string(&header, "kid")?.map(str::to_owned);
     let signature = decode(signature).ok_or(DenyReason::TokenMalformed)?;
-    Ok(Unverified { algorithm, key_id, signing_input: signing_input.as_bytes(), signature, payload })
+    Ok(Unverified { algorithm, key_id, signing_input: signing_input.as_bytes(), signature, payload, header })
 }
 
 impl Unverified<'_> {
@@ -53,6 +61,17 @@ impl Unverified<'_> {
     /// `TokenMalformed` where it is no base64url, or no JSON object with unique members.
     pub fn payload(&self) -> Result<Map<String, Value>, DenyReason> {
         decode_object(self.payload).ok_or(DenyReason::TokenMalformed)
+    }
+}
+
+impl Unverified<'_> {
+    /// Claims that are replicated in the header must be those of the payload (RFC 7519, section 5.3).
+    ///
+    /// # Errors
+    /// `TokenMalformed` where one differs.
+    pub fn check_replicated(&self, payload: &Map<String, Value>) -> Result<(), DenyReason> {
+        let differs = |name: &&str| self.header.get(*name).is_some_and(|value| payload.get(*name) != Some(value));
+        if ["iss", "sub", "aud"].iter().any(differs) { Err(DenyReason::TokenMalformed) } else { Ok(()) }
     }
 }
 

@@ -178,9 +178,18 @@ fn bytes(member: &'static str, text: Option<&str>) -> Result<Vec<u8>, KeyProblem
         .ok_or_else(|| problem(member, "must be base64url without padding"))
 }
 
+/// RFC 7518, section 2: the fewest octets that a number needs.
+fn number(member: &'static str, text: Option<&str>) -> Result<BoxedUint, KeyProblem> {
+    let octets = bytes(member, text)?;
+    if octets.first() == Some(&0) {
+        return Err(problem(member, "must not begin with a zero octet"));
+    }
+    Ok(BoxedUint::from_be_slice_vartime(&octets))
+}
+
 fn rsa_key(jwk: &Jwk) -> Result<Material, KeyProblem> {
-    let modulus = BoxedUint::from_be_slice_vartime(&bytes("n", jwk.n.as_deref())?);
-    let exponent = BoxedUint::from_be_slice_vartime(&bytes("e", jwk.e.as_deref())?);
+    let modulus = number("n", jwk.n.as_deref())?;
+    let exponent = number("e", jwk.e.as_deref())?;
     let bits = modulus.bit_width_vartime() as usize;
     if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
         return Err(problem("n", format!("must have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")));

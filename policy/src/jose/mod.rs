@@ -19,6 +19,7 @@ mod signature;
 pub use algorithm::Algorithm;
 pub use claims::{TokenClaims, issuer};
 pub use compact::{Unverified, parse};
+pub use json::parse_object;
 pub use key::{KeyProblem, VerifyingKey};
 pub use key_set::{KeySet, parse_fetched};
 pub use signature::{HostCrypto, HostSignature, NoHostCrypto};

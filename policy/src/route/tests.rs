@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{config::Config, testing::request};
+use crate::{config::Config, headers::Headers, testing::request};
 
 fn table() -> Config {
     Config::from_value(json!({
@@ -12,6 +12,8 @@ fn table() -> Config {
             {"name": "user", "match": {"path": {"template": "/users/{id}/orders"}}},
             {"name": "file", "match": {"path": {"regex": "/files/[0-9]+"}}},
             {"name": "delete", "match": {"methods": ["DELETE"]}},
+            {"name": "cafe", "match": {"path": {"exact": "/café"}}},
+            {"name": "get", "match": {"methods": ["GET"], "path": {"exact": "/get"}}},
             {"name": "home", "match": {"path": {"exact": "/home"}}, "authentication": "public"},
             {"name": "public", "match": {"path": {"prefix": "/public"}}, "authentication": "public"},
         ],
@@ -29,7 +31,8 @@ fn find(method: &str, authority: &str, path: &str, extra: &[(&str, &str)]) -> Re
         .map(|(n, v)| (n, v.to_vec()))
         .chain(headers.iter().map(|&(n, v)| (n, v.as_bytes().to_vec())))
         .collect();
-    table().routes.find(&request).map(|route| route.name.to_string())
+    RequestReadings::of(&request)
+        .and_then(|readings| table().routes.find(&readings).map(|route| route.name.to_string()))
 }
 
 fn at(path: &str) -> Result<String, DenyReason> {
@@ -56,6 +59,8 @@ fn the_first_rule_that_matches_counts() {
     assert_eq!(at("/files/12x"), named("default"));
     assert_eq!(at("/x/files/12"), named("default"));
     assert_eq!(find("DELETE", "x.example", "/home", &[]), named("delete"));
+    assert_eq!(at("/caf%C3%A9"), named("cafe"));
+    assert_eq!(at("/%61dmin"), named("admin"), "an escape that means nothing");
 }
 
 #[test]
@@ -104,6 +109,38 @@ fn headers_that_ask_a_framework_for_another_request_are_another_reading() {
     assert_eq!(with("x-original-url", "/admin"), Err(DenyReason::PathAmbiguous));
     assert_eq!(with("x-rewrite-url", "/home?x"), named("home"));
     assert_eq!(with("x-rewrite-url", "home"), Err(DenyReason::PathInvalid));
+}
+
+#[test]
+fn what_upstreams_may_combine_is_combined() {
+    let with = |method: &str, extra: &[(&str, &str)]| find(method, "x.example", "/home", extra);
+    let both = [("x-http-method-override", "DELETE"), ("x-rewrite-url", "/admin/1")];
+    assert_eq!(with("POST", &both), Err(DenyReason::PathAmbiguous));
+    // Over HTTP/2 the method comes in any case.
+    assert_eq!(with("delete", &[]), Err(DenyReason::PathAmbiguous));
+    assert_eq!(with("HEAD", &[]), named("home"));
+    assert_eq!(find("HEAD", "x.example", "/get", &[]), named("get"), "HEAD is GET without the body");
+    // The spellings that CGI takes for the same.
+    assert_eq!(with("POST", &[("x_http_method_override", "DELETE")]), Err(DenyReason::PathAmbiguous));
+    assert_eq!(with("POST", &[("x.original.url", "/admin")]), Err(DenyReason::PathAmbiguous));
+}
+
+#[test]
+fn a_host_that_a_header_names_is_a_reading_too() {
+    let at_v1 = |name: &str, value: &str| find("GET", "x.example", "/v1/x", &[(name, value)]);
+    assert_eq!(at_v1("x-forwarded-host", "api.example:443"), Err(DenyReason::PathAmbiguous));
+    assert_eq!(at_v1("forwarded", "for=1.2.3.4;host=\"api.example\""), Err(DenyReason::PathAmbiguous));
+    assert_eq!(at_v1("x-forwarded-host", "other.example"), named("default"));
+}
+
+#[test]
+fn the_work_for_one_request_is_bounded() {
+    let many: Vec<String> = (0..90).map(|i| format!("M{i}")).collect();
+    let headers: Vec<(&str, &str)> = many.iter().map(|value| ("x-http-method", value.as_str())).collect();
+    assert_eq!(find("GET", "x.example", "/home", &headers), Err(DenyReason::PathAmbiguous));
+    let same = [("x-http-method", "GET"); 90];
+    assert_eq!(find("GET", "x.example", "/home", &same), named("home"));
+    assert_eq!(at(&format!("/{}", "a".repeat(9000))), Err(DenyReason::PathInvalid));
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn a_good_token_of_a_live_session_passes_with_its_identity() {
     assert_eq!(set(&changes, "x-session-id"), Some(SESSION.as_bytes()));
     assert_eq!(set(&changes, "x-scopes"), Some(&b"read"[..]));
     assert_eq!(set(&changes, "x-token-id"), Some(&b"t1"[..]));
+    assert_eq!(set(&changes, "x-token-issuer"), Some(&b"session-gate"[..]));
     assert_eq!(passed.described, ["decision=allow reason=token rule=default"]);
     assert!(passed.counted.contains(&Counter::Allow(AllowReason::Token)));
 }
@@ -79,8 +80,10 @@ fn a_pending_second_factor_is_served_only_where_the_route_says_so() {
     let mut worker = worker_with(config());
     call(&mut worker, "GET", "/2fa", &token());
     assert!(step(&mut worker, 1, verdict(CheckVerdict::SessionPending2fa)).forwarded.is_some());
+    worker.forget(1);
     call(&mut worker, "GET", "/2fa", &token());
-    assert!(step(&mut worker, 1, verdict(CheckVerdict::SessionSuspended)).reply.is_none(), "settled already");
+    let suspended = step(&mut worker, 1, verdict(CheckVerdict::SessionSuspended));
+    assert_eq!(suspended.code().as_deref(), Some("session_suspended"));
 }
 
 #[test]
@@ -105,6 +108,8 @@ fn tokens_are_refused_each_for_its_reason() {
         ("no issuer", token_with(|c| _ = c.as_object_mut().unwrap().remove("iss")), "token_issuer_unknown"),
         ("audience", token_with(|c| c["aud"] = json!(["other", "Session-Gate"])), "token_audience_refused"),
         ("no audience", token_with(|c| _ = c.as_object_mut().unwrap().remove("aud")), "token_audience_refused"),
+        ("empty audience", token_with(|c| c["aud"] = json!([])), "token_audience_refused"),
+        ("replicated", sign(1, &json!({"alg": "ES256", "kid": "k1", "iss": "other"}), &claims()), "token_malformed"),
         ("no jti", token_with(|c| _ = c.as_object_mut().unwrap().remove("jti")), "token_claim_unusable"),
         ("sid", token_with(|c| c["sid"] = json!("not-ours")), "token_claim_unusable"),
         ("sub", token_with(|c| c["sub"] = json!("a\r\nx-user-id: root")), "token_claim_unusable"),
@@ -137,6 +142,15 @@ fn a_remembered_token_still_expires() {
     let event = Event::Request(request("GET", "/", &[(name, &value)]));
     let later: Outcome = worker.on_request(1, event, UnixSeconds(NOW.0 + 5), &NoHostCrypto).into();
     assert_eq!(later.code().as_deref(), Some("token_expired"));
+}
+
+#[test]
+fn a_token_that_expires_while_its_request_is_held_is_refused() {
+    let mut worker = worker_with(config());
+    call(&mut worker, "GET", "/", &token_with(|c| c["exp"] = json!(NOW.0 + 1)));
+    let live = verdict(CheckVerdict::Live);
+    let late: Outcome = worker.on_request(1, live, UnixSeconds(NOW.0 + 1), &NoHostCrypto).into();
+    assert_eq!(late.code().as_deref(), Some("token_expired"));
 }
 
 #[test]
@@ -193,6 +207,8 @@ fn a_query_token_is_taken_only_where_the_route_says_so_and_taken_out() {
     step(&mut worker, 1, Event::Request(request("GET", &target, &[])));
     let passed = step(&mut worker, 1, verdict(CheckVerdict::Live)).forwarded.unwrap();
     assert_eq!(set(&passed, ":path"), Some(&b"/query?a=1"[..]));
+    let answer = step(&mut worker, 1, Event::Answer(Headers::from_iter([(":status", "200")]))).answer.unwrap();
+    assert_eq!(set(&answer, "cache-control"), Some(&b"private"[..]));
     let elsewhere = format!("/?access_token={}", token());
     let refused = step(&mut worker, 2, Event::Request(request("GET", &elsewhere, &[])));
     assert_eq!(refused.code().as_deref(), Some("credential_missing"));
@@ -302,6 +318,50 @@ fn a_key_that_was_withdrawn_takes_its_remembered_tokens_along() {
 }
 
 #[test]
+fn an_issuer_without_a_fitting_key_does_not_block_the_others() {
+    let mut document = config();
+    let second = json!({"issuer": "second", "audiences": ["x"], "jwks": "sidecar", "algorithms": ["EdDSA"]});
+    document["issuers"].as_array_mut().unwrap().push(second);
+    let mut worker = worker_with(document);
+    assert_eq!(code(&mut worker, &token()), "forwarded");
+}
+
+#[test]
+fn a_new_configuration_begins_with_the_keys_of_the_one_before() {
+    let mut worker = Worker::new(Config::from_value(config()).unwrap());
+    let before = worker_with(config());
+    let (sidecar, body) = before.fetched_keys().unwrap();
+    worker.adopt_keys(&HashMap::from([("another/sidecar".to_owned(), body.to_vec())]));
+    assert!(worker.fetched_keys().is_none());
+    worker.adopt_keys(&HashMap::from([(sidecar, body.to_vec())]));
+    assert_eq!(code(&mut worker, &token()), "forwarded");
+    assert!(worker.on_tick(NOW).is_some(), "and fetches them anew");
+}
+
+#[test]
+fn tokens_of_unknown_keys_leave_room_for_good_ones() {
+    let mut document = config();
+    document["limits"] = json!({"max_held_requests": 4});
+    let mut worker = worker_with(document);
+    let later = UnixSeconds(NOW.0 + 5);
+    let unknown = sign(3, &json!({"alg": "ES256", "kid": "k9"}), &claims());
+    let mut send = |id: u32, token: &str| -> Outcome {
+        let (name, value) = bearer(token);
+        worker.on_request(id, Event::Request(request("GET", "/", &[(name, &value)])), later, &NoHostCrypto).into()
+    };
+    assert!(send(1, &unknown).is_held() && send(2, &unknown).is_held());
+    assert_eq!(send(3, &unknown).code().as_deref(), Some("overloaded"));
+    assert!(send(4, &token()).call.is_some());
+}
+
+#[test]
+fn a_clients_trusted_trailers_go_too() {
+    let worker = worker_with(config());
+    let trailers = Headers::from_iter([("x_user_id", "root"), ("grpc-status", "0")]);
+    assert_eq!(worker.trailer_changes(&trailers), [HeaderChange::Remove("x_user_id".to_owned())]);
+}
+
+#[test]
 fn no_more_requests_wait_than_the_limit_and_those_that_leave_make_room() {
     let mut document = config();
     document["limits"] = json!({"max_held_requests": 1});
@@ -339,6 +399,15 @@ fn a_preflight_passes_where_the_route_has_cors_and_a_denial_can_be_read() {
     let origin = ("origin", "https://spa.example");
     let preflight = [origin, ("access-control-request-method", "POST")];
     assert!(step(&mut worker, 1, Event::Request(request("OPTIONS", "/cors", &preflight))).forwarded.is_some());
+    for extra in [("x-http-method-override", "DELETE"), ("x-rewrite-url", "/cors")] {
+        let disguised = [origin, ("access-control-request-method", "POST"), extra];
+        let refused = step(&mut worker, 7, Event::Request(request("OPTIONS", "/cors", &disguised)));
+        assert_eq!(refused.code().as_deref(), Some("credential_missing"), "{extra:?}");
+        worker.forget(7);
+    }
+    let foreign = [("origin", "https://evil.example"), ("access-control-request-method", "POST")];
+    let refused = step(&mut worker, 8, Event::Request(request("OPTIONS", "/cors", &foreign)));
+    assert_eq!(refused.code().as_deref(), Some("credential_missing"));
     let elsewhere = step(&mut worker, 2, Event::Request(request("OPTIONS", "/", &preflight)));
     assert_eq!(elsewhere.code().as_deref(), Some("credential_missing"));
     let denied = step(&mut worker, 3, Event::Request(request("GET", "/cors", &[origin]))).reply.unwrap();
@@ -369,6 +438,8 @@ fn an_issuer_with_inline_keys_needs_no_sidecar() {
     let token = sign(4, &json!({"alg": "ES256", "kid": "idp-1"}), &foreign);
     let passed = call(&mut worker, "GET", "/", &token).forwarded.unwrap();
     assert_eq!(set(&passed, "x-user-id"), Some(&b"bob"[..]));
+    assert_eq!(set(&passed, "x-token-issuer"), Some(&b"idp"[..]));
+    assert_eq!(set(&passed, "x-session-id"), None, "no session that the sidecar knows");
     worker.forget(1);
     assert_eq!(call(&mut worker, "GET", "/session", &token).code().as_deref(), Some("session_missing"));
     assert!(worker.on_tick(NOW).is_none(), "no keys to fetch");
