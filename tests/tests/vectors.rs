@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::json;
 use session_gate_policy::jose::{NoHostCrypto, VerifyingKey};
 use session_gate_tests::envoy::{Config, Envoy};
 use session_gate_tests::{tools, vectors};
@@ -33,10 +32,7 @@ async fn every_vector_gets_the_same_verdict_in_the_wasm_build_and_from_envoy() -
     let mut config = Config::example()?;
     config.use_free_ports()?;
     config.set_module(&tools::vectors_plugin()?)?;
-    *config.wasm()?.get_mut("configuration").context("the plugin has a configuration")? = json!({
-        "@type": "type.googleapis.com/google.protobuf.StringValue",
-        "value": serde_json::to_string(&groups)?,
-    });
+    *config.filter() = serde_json::to_value(&groups)?;
     let mut envoy = Envoy::start(&config, 1, dir.path()).await?;
     // Two VMs stay, the main thread's and the worker's; a third, the canary, has counted and gone.
     let counted = envoy.admin().stats("^wasmcustom.vectors").await?;
