@@ -6,7 +6,7 @@ use proxy_wasm::types::Action;
 use session_gate_policy::{
     call::{Call, CallReply},
     request::{Effect, Event},
-    worker::{RequestId, Worker},
+    worker::{Errand, RequestId, Worker},
 };
 
 use crate::{crypto::EnvoyCrypto, host};
@@ -32,7 +32,7 @@ pub(crate) struct Gate {
 /// What a call was made for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    Keys,
+    Errand(Errand),
     Request(RequestId),
 }
 
@@ -74,13 +74,13 @@ impl Gate {
         self.worker.borrow_mut().forget(id);
     }
 
-    /// Makes the call that is due, if any.
-    pub(crate) fn on_tick(&self) {
-        let due = self.worker.borrow_mut().on_tick(host::now());
-        if let Some(call) = due
-            && !self.dispatch(&call, Purpose::Keys)
-        {
-            self.on_keys(&CallReply::failed());
+    /// Makes the calls that are due.
+    pub(crate) fn make_due_calls(&self) {
+        let due = self.worker.borrow_mut().due(host::now());
+        for (errand, call) in due {
+            if !self.dispatch(&call, Purpose::Errand(errand)) {
+                self.on_errand(errand, &CallReply::failed());
+            }
         }
     }
 
@@ -92,7 +92,11 @@ impl Gate {
         }
         let reply = host::call_reply(body_bytes);
         match purpose {
-            Some(Purpose::Keys) => self.on_keys(&reply),
+            Some(Purpose::Errand(errand)) => {
+                self.on_errand(errand, &reply);
+                // Whoever follows the feed asks again at once.
+                self.make_due_calls();
+            }
             Some(Purpose::Request(id)) if self.worker.borrow().knows(id) && host::act_for(id) => {
                 if matches!(self.step(id, Event::Check(reply)), Outcome::Forwarded) {
                     host::resume_request();
@@ -103,14 +107,13 @@ impl Gate {
         }
     }
 
-    /// The sidecar's keys have come or not: requests that were held for them go on.
-    fn on_keys(&self, reply: &CallReply) {
-        let (counter, woken) = self.worker.borrow_mut().on_keys(reply, host::now(), &EnvoyCrypto);
-        host::count(counter);
+    fn on_errand(&self, errand: Errand, reply: &CallReply) {
+        let outcome = self.worker.borrow_mut().on_errand(errand, reply, host::now(), &EnvoyCrypto);
+        outcome.counters.into_iter().for_each(host::count);
         if let Some((sidecar, body)) = self.worker.borrow().fetched_keys() {
             LAST_KEYS.with_borrow_mut(|keys| keys.insert(sidecar, body.to_vec()));
         }
-        for (id, effects) in woken {
+        for (id, effects) in outcome.requests {
             if host::act_for(id) && matches!(self.carry_out(id, effects), Outcome::Forwarded) {
                 host::resume_request();
             }
@@ -143,6 +146,7 @@ impl Gate {
                 Effect::ChangeAnswer(changes) => host::change_response(&changes),
                 Effect::Count(counter) => host::count(counter),
                 Effect::Describe(text) => host::describe(&text),
+                Effect::EndStream => host::end_stream(),
                 Effect::Forward(_permit, changes) => {
                     host::change_request(&changes);
                     outcome = Outcome::Forwarded;

@@ -5,7 +5,12 @@
 //! panic on a status that they do not expect; so each call here is made in a phase where Envoy allows
 //! it. The few that report a refusal are logged.
 
-use std::{cell::RefCell, collections::HashMap, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    time::{Duration, Instant},
+};
 
 use log::{debug, warn};
 use proxy_wasm::{
@@ -17,6 +22,7 @@ use session_gate_policy::{
     denial::Reply,
     headers::{HeaderChange, Headers},
     metric::Counter,
+    now::Now,
 };
 use session_gate_protocol::UnixSeconds;
 
@@ -30,7 +36,26 @@ thread_local! {
     static METRICS: RefCell<HashMap<Counter, u32>> = RefCell::new(HashMap::new());
 }
 
-pub(crate) fn now() -> UnixSeconds {
+/// A name that no other worker has.
+pub(crate) fn random_name() -> String {
+    // Keyed by the host's randomness.
+    format!("{:016x}", RandomState::new().hash_one(0))
+}
+
+pub(crate) fn now() -> Now {
+    Now { wall: wall_clock(), monotonic: monotonic_clock() }
+}
+
+/// The host offers it to WASI only.
+#[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
+fn monotonic_clock() -> Duration {
+    thread_local! {
+        static START: Instant = Instant::now();
+    }
+    START.with(|start| start.elapsed())
+}
+
+fn wall_clock() -> UnixSeconds {
     let seconds = hostcalls::get_current_time()
         .ok()
         .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
@@ -115,6 +140,11 @@ pub(crate) fn act_for(id: u32) -> bool {
 
 pub(crate) fn resume_request() {
     note("resume request", hostcalls::resume_http_request());
+}
+
+/// Ends the request's stream at once.
+pub(crate) fn end_stream() {
+    note("end stream", hostcalls::reset_http_request());
 }
 
 pub(crate) fn reply(reply: &Reply) {

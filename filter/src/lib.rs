@@ -17,8 +17,8 @@ use proxy_wasm::{
 };
 use session_gate_policy::{config::Config, worker::Worker};
 
-/// How often a worker looks whether something is due. Bounds how long a request waits for a fetch of
-/// the keys to begin.
+/// How often a worker looks whether something is due: how soon a fetch of the keys begins, and a
+/// question to the feed that failed is asked again.
 const TICK: Duration = Duration::from_millis(50);
 
 proxy_wasm::main! {{
@@ -47,7 +47,7 @@ impl RootContext for Root {
         match Config::from_json(&host::plugin_configuration()) {
             Ok(config) => {
                 host::set_tick_period(TICK);
-                self.gate = Some(Gate::new(self.id, Worker::new(config)));
+                self.gate = Some(Gate::new(self.id, Worker::new(config, &host::random_name())));
                 info!("session_gate: configuration accepted");
                 true
             }
@@ -62,7 +62,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Some(gate) = &self.gate {
-            gate.on_tick();
+            gate.make_due_calls();
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use serde::de::DeserializeOwned;
-use session_gate_protocol::CheckRequest;
+use serde::{Serialize, de::DeserializeOwned};
+use session_gate_protocol::{Activity, CheckRequest};
 
 /// How the sidecar is reached. `Debug` hides the credential.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Sidecar {
     pub keys_refresh: Duration,
     /// How soon after the last time a token with an unknown key may have them fetched again.
     pub keys_refetch: Duration,
+    /// For how long a worker believes what it knows from the feed.
+    pub max_staleness: Duration,
 }
 
 /// An HTTP call. `Debug` hides the headers, among which is a credential.
@@ -69,10 +71,25 @@ impl CallReply {
 }
 
 impl Sidecar {
+    /// Asks what has changed; the sidecar may hold the reply back for `wait`.
+    pub fn feed(&self, path: &str, wait: Duration) -> Call {
+        let call = self.call("GET", path);
+        Call { timeout: call.timeout.saturating_add(wait), ..call }
+    }
+
+    /// Reports sessions that were used. `None` if the report cannot be written down.
+    pub fn activity(&self, activity: &Activity) -> Option<Call> {
+        self.post("/v1/activity", activity)
+    }
+
     /// Asks about a token and its session. `None` if the question cannot be written down.
     pub fn check(&self, question: &CheckRequest) -> Option<Call> {
-        let body = serde_json::to_vec(question).ok()?;
-        let mut call = self.call("POST", "/v1/check");
+        self.post("/v1/check", question)
+    }
+
+    fn post(&self, path: &str, body: &impl Serialize) -> Option<Call> {
+        let body = serde_json::to_vec(body).ok()?;
+        let mut call = self.call("POST", path);
         call.headers.push(("content-type", "application/json".to_owned()));
         call.body = Some(body);
         Some(call)
@@ -102,7 +119,7 @@ impl Sidecar {
 
 impl fmt::Debug for Sidecar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cluster, authority, timeout, credential, keys_refresh, keys_refetch } = self;
+        let Self { cluster, authority, timeout, credential, keys_refresh, keys_refetch, max_staleness } = self;
         f.debug_struct("Sidecar")
             .field("cluster", cluster)
             .field("authority", authority)
@@ -110,6 +127,7 @@ impl fmt::Debug for Sidecar {
             .field("credential", &credential.as_ref().map(|_| "…"))
             .field("keys_refresh", keys_refresh)
             .field("keys_refetch", keys_refetch)
+            .field("max_staleness", max_staleness)
             .finish()
     }
 }

@@ -24,9 +24,11 @@ pub mod cors;
 pub mod credential;
 pub mod csrf;
 pub mod denial;
+pub mod feed;
 pub mod headers;
 pub mod jose;
 pub mod metric;
+pub mod now;
 pub mod path;
 pub mod permit;
 #[cfg(test)]

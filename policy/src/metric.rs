@@ -11,6 +11,8 @@ pub enum Counter {
     Check(CallOutcome),
     /// A request was refused.
     Deny(DenyReason),
+    /// The sidecar was asked what has changed.
+    Feed(CallOutcome),
     /// The sidecar was asked for its keys.
     Keys(CallOutcome),
     /// A token's signature was known to be good.
@@ -42,6 +44,7 @@ impl Counter {
             Self::Allow(reason) => format!("session_gate.decision.allow.{}", reason.as_str()),
             Self::Check(outcome) => format!("session_gate.check.{}", outcome.as_str()),
             Self::Deny(reason) => format!("session_gate.decision.deny.{}", reason.as_str()),
+            Self::Feed(outcome) => format!("session_gate.feed.{}", outcome.as_str()),
             Self::Keys(outcome) => format!("session_gate.keys.{}", outcome.as_str()),
             Self::TokenCache(CacheOutcome::Hit) => "session_gate.token_cache.hit".to_owned(),
             Self::TokenCache(CacheOutcome::Miss) => "session_gate.token_cache.miss".to_owned(),
@@ -53,7 +56,8 @@ impl Counter {
         let outcomes = [CallOutcome::Answered, CallOutcome::Failed];
         let allow = AllowReason::ALL.into_iter().map(Self::Allow);
         let deny = DenyReason::ALL.into_iter().map(Self::Deny);
-        let calls = outcomes.into_iter().flat_map(|outcome| [Self::Check(outcome), Self::Keys(outcome)]);
+        let calls =
+            outcomes.into_iter().flat_map(|outcome| [Self::Check(outcome), Self::Feed(outcome), Self::Keys(outcome)]);
         let cache = [CacheOutcome::Hit, CacheOutcome::Miss].into_iter().map(Self::TokenCache);
         allow.chain(deny).chain(calls).chain(cache).collect()
     }

@@ -1,9 +1,12 @@
 //! Who may pass. A [`Permit`] is made here and nowhere else, and nothing reaches an upstream without
 //! one: each way to it below names what must hold.
 
+use std::time::Duration;
+
 use session_gate_protocol::{AllowReason, CheckVerdict, DenyReason};
 
 use crate::{
+    feed::NothingKnown,
     route::{Authentication, FailureMode, RoutePolicy},
     token::{Revocation, VerifiedClaims},
 };
@@ -15,7 +18,8 @@ pub struct Permit {
     claims: Option<VerifiedClaims>,
 }
 
-/// The proof that the store, asked after the token was verified, has not refused it.
+/// The proof that the store has not refused the token: it was asked after the token was verified, or
+/// the change feed is current.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveSession(());
 
@@ -57,6 +61,11 @@ pub fn check_route(route: &RoutePolicy, claims: &VerifiedClaims) -> Result<(), D
 }
 
 impl LiveSession {
+    /// The feed is current and knows nothing against the token.
+    pub fn from_feed(_proof: NothingKnown) -> Self {
+        Self(())
+    }
+
     /// Reads the store's verdict: live, or waiting for the second factor on a route that serves that.
     ///
     /// # Errors
@@ -90,18 +99,24 @@ impl Permit {
     }
 
     /// The one place where a failure becomes a decision: the store could not be asked about a token
-    /// that is otherwise good.
+    /// that is otherwise good. `feed_age` is how old the last proof of the feed is; what the feed knew
+    /// against the token has refused it before.
     ///
     /// # Errors
-    /// `failed_with`, unless the route's failure mode is `allow`.
+    /// `failed_with`, unless the route's failure mode is `allow`, or `last_known` and the feed was heard
+    /// of within its time.
     pub fn after_failure(
         route: &RoutePolicy,
         claims: VerifiedClaims,
         failed_with: DenyReason,
+        feed_age: Option<Duration>,
     ) -> Result<Self, DenyReason> {
         match route.failure_mode {
             FailureMode::Allow => Ok(Self { reason: AllowReason::FailureMode, claims: Some(claims) }),
-            FailureMode::Deny => Err(failed_with),
+            FailureMode::LastKnown(within) if feed_age.is_some_and(|age| age <= within) => {
+                Ok(Self { reason: AllowReason::LastKnown, claims: Some(claims) })
+            }
+            FailureMode::Deny | FailureMode::LastKnown(_) => Err(failed_with),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     credential,
     headers::{HeaderChange, Headers},
     jose::{self, NoHostCrypto},
+    now::Now,
     path::Readings,
     request::{Effect, Event},
     worker::Worker,
@@ -30,7 +31,7 @@ fn worker() -> Worker {
             {"name": "query", "match": {"path": {"prefix": "/q"}}, "token_query_parameter": "t", "cors": {"allow_origins": ["*"]}},
         ],
     });
-    Worker::new(Config::from_value(config).unwrap())
+    Worker::new(Config::from_value(config).unwrap(), "worker")
 }
 
 /// Paths made of what parsers stumble over.
@@ -120,7 +121,7 @@ proptest! {
     #[test]
     fn a_hostile_path_never_reaches_a_public_rule_by_one_reading_only(path in hostile_path()) {
         let request = Headers::from_iter([(":path", path.as_str()), (":method", "GET"), (":authority", "a")]);
-        let effects = worker().on_request(1, Event::Request(request), UnixSeconds(1), &NoHostCrypto);
+        let effects = worker().on_request(1, Event::Request(request), Now::default(), &NoHostCrypto);
         if effects.iter().any(|effect| matches!(effect, Effect::Forward(..))) {
             for reading in Readings::of(&path).unwrap().iter() {
                 prop_assert!(reading.trim_end_matches('/').split('/').nth(1) == Some("public"), "{path} {reading}");
@@ -133,6 +134,7 @@ proptest! {
         headers in vec(any_header(), 0..12), body in vec(any::<u8>(), 0..60), order in vec(0..4_u8, 1..5)
     ) {
         let mut worker = worker();
+        let now = Now { wall: UnixSeconds(1_300_819_000), ..Now::default() };
         let mut replies = 0;
         for event in order {
             let event = match event {
@@ -141,7 +143,7 @@ proptest! {
                 2 => Event::Check(CallReply { status: Some(200), body: body.clone() }),
                 _ => Event::Answer(Headers::from_iter(headers.clone())),
             };
-            for effect in worker.on_request(1, event, UnixSeconds(1_300_819_000), &NoHostCrypto) {
+            for effect in worker.on_request(1, event, now, &NoHostCrypto) {
                 replies += usize::from(matches!(effect, Effect::Forward(..) | Effect::Reply(_)));
             }
         }

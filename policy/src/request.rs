@@ -11,9 +11,9 @@
 //! leaves the phase as it is. It is pure but for the cache of verified tokens, which changes nothing
 //! about a decision.
 
-use std::{fmt, rc::Rc};
+use std::{collections::HashSet, fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckReply, CheckRequest, DenyReason, UnixSeconds};
+use session_gate_protocol::{CheckReply, CheckRequest, DenyReason};
 
 use crate::{
     cache::TokenCache,
@@ -22,13 +22,15 @@ use crate::{
     cors,
     credential::{self, Credential, Source},
     denial::{self, Client, Reply},
+    feed::{Fingerprint, Follower, Verdict},
     headers::{HeaderChange, Headers},
     jose::HostCrypto,
     metric::{CacheOutcome, CallOutcome, Counter},
+    now::Now,
     permit::{self, LiveSession, Permit},
     readings::RequestReadings,
     route::{Authentication, Route},
-    token::{FetchedKeys, Refusal, VerifiedClaims},
+    token::{FetchedKeys, Refusal, Revocation, VerifiedClaims},
 };
 
 /// Where a request is.
@@ -51,13 +53,15 @@ pub struct Held {
     token: String,
     /// Whether the token came by the query.
     by_query: bool,
+    /// Whether it asks for another protocol, a WebSocket for instance.
+    is_upgrade: bool,
     /// What takes the client's trusted headers, our cookie and our parameter out.
     cleaning: Vec<HeaderChange>,
 }
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { route, client: _, token: _, by_query: _, cleaning: _ } = self;
+        let Self { route, client: _, token: _, by_query: _, is_upgrade: _, cleaning: _ } = self;
         f.debug_struct("Held").field("route", &route.name).finish_non_exhaustive()
     }
 }
@@ -69,6 +73,32 @@ pub struct Settled {
     https: bool,
     /// Whether a token came by the query, which caches keep as part of the key.
     by_query: bool,
+    /// By what it was admitted, if by a token that the feed is about.
+    admitted: Option<Admitted>,
+    /// Whether it goes on for as long as both sides like: its answer has begun, or it is an upgrade or
+    /// gRPC, whose answer may begin late.
+    is_stream: bool,
+}
+
+/// The session and the token that a request was admitted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The session.
+    pub session: Option<Fingerprint>,
+    /// The token.
+    pub token: Option<Fingerprint>,
+}
+
+impl Settled {
+    /// By what a stream that is still open was admitted.
+    pub fn open_stream(&self) -> Option<Admitted> {
+        self.admitted.filter(|_| self.is_stream)
+    }
+
+    /// The stream is being ended: it is open no more.
+    pub fn close(&mut self) {
+        self.admitted = None;
+    }
 }
 
 /// What happens to a request.
@@ -95,6 +125,8 @@ pub enum Effect {
     Count(Counter),
     /// Tell the access log.
     Describe(String),
+    /// End it: its session has ended while its answer went on.
+    EndStream,
     /// Apply these changes to the request and let it pass.
     Forward(Permit, Vec<HeaderChange>),
     /// Answer it.
@@ -112,8 +144,12 @@ pub struct Surroundings<'a, H: HostCrypto> {
     pub cache: &'a mut TokenCache,
     /// The host's cryptography.
     pub host: &'a H,
-    /// The host's clock.
-    pub now: UnixSeconds,
+    /// What is known from the feed, where some issuer's tokens are in it.
+    pub feed: Option<&'a mut Follower>,
+    /// Sessions that were used and not reported yet.
+    pub used: &'a mut HashSet<String>,
+    /// The host's clocks.
+    pub now: Now,
     /// Whether waiting for keys can bring any that are not here.
     pub keys_may_come: bool,
     /// Whether this worker holds as many requests as it may.
@@ -122,6 +158,9 @@ pub struct Surroundings<'a, H: HostCrypto> {
     /// take the place of good ones.
     pub full_of_keyless: bool,
 }
+
+/// Sessions whose use is reported at once.
+pub const MAX_USED: usize = 1000;
 
 /// How a decision ends: an effect on the request, or a reason to refuse it.
 type Decision = Result<Next, DenyReason>;
@@ -143,13 +182,14 @@ impl Phase {
                 settle(held, decision, around, &mut effects)
             }
             (Self::AwaitCheck(held, claims), Event::Check(reply)) => {
-                let decision = judge_session(&held, claims, &reply, around.now, &mut effects);
+                let decision = judge_session(&held, claims, &reply, around, &mut effects);
                 settle(held, decision, around, &mut effects)
             }
             // An answer to a request that we never saw: its scheme is unknown, so it is not https.
             (Self::Start, Event::Answer(answer)) => {
                 let route = Rc::clone(around.config.routes.otherwise());
-                answered(Settled { route, https: false, by_query: false }, &answer, &mut effects)
+                let settled = Settled { route, https: false, by_query: false, admitted: None, is_stream: false };
+                answered(settled, &answer, &mut effects)
             }
             // Envoy has answered a request that we still hold: a time-out, a client that left.
             (Self::AwaitKeys(held) | Self::AwaitCheck(held, _), Event::Answer(answer)) => {
@@ -170,7 +210,8 @@ fn arrive<H: HostCrypto>(request: &Headers, around: &mut Surroundings<'_, H>, ef
     let config = around.config;
     let client = Client::of(request);
     let route = Rc::clone(config.routes.otherwise());
-    let mut held = Held { route, client, token: String::new(), by_query: false, cleaning: Vec::new() };
+    let is_upgrade = request.has("upgrade");
+    let mut held = Held { route, client, token: String::new(), by_query: false, is_upgrade, cleaning: Vec::new() };
     let found =
         RequestReadings::of(request).and_then(|readings| Ok((Rc::clone(config.routes.find(&readings)?), readings)));
     let readings = match found {
@@ -243,7 +284,7 @@ fn judge_token<H: HostCrypto>(held: &Held, around: &mut Surroundings<'_, H>, eff
             effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Miss)));
             match around.config.issuers.verify(&held.token, around.keys, around.host) {
                 Ok(claims) => {
-                    around.cache.insert(&held.token, claims.clone(), around.now);
+                    around.cache.insert(&held.token, claims.clone(), around.now.wall);
                     claims
                 }
                 Err(Refusal::Deny(reason)) => return Err(reason),
@@ -257,16 +298,38 @@ fn judge_token<H: HostCrypto>(held: &Held, around: &mut Surroundings<'_, H>, eff
             }
         }
     };
-    claims.check_time(around.now)?;
+    claims.check_time(around.now.wall)?;
     permit::check_route(&held.route.policy, &claims)?;
     if let Some(permit) = Permit::without_session(&claims) {
         return Ok(Next::Pass(permit));
     }
+    match around.feed.as_deref().map_or(Verdict::Ask, |feed| feed.judge(&claims, around.now.monotonic)) {
+        Verdict::Ask => ask_store(held, claims, around),
+        Verdict::Deny(reason) => Err(reason),
+        Verdict::Live(proof) => {
+            note_use(&claims, around.used);
+            Ok(Next::Pass(Permit::with_session(claims, LiveSession::from_feed(proof))))
+        }
+    }
+}
+
+fn note_use(claims: &VerifiedClaims, used: &mut HashSet<String>) {
+    if let Some(session) = claims.session_id()
+        && used.len() < MAX_USED
+        && !used.contains(session)
+    {
+        used.insert(session.to_owned());
+    }
+}
+
+/// The feed cannot tell: the sidecar is asked, if this worker may hold one more request.
+fn ask_store<H: HostCrypto>(held: &Held, claims: VerifiedClaims, around: &Surroundings<'_, H>) -> Decision {
+    let age = feed_age(around);
     let question = check_request(&claims)?;
     match around.config.sidecar.as_ref().and_then(|sidecar| sidecar.check(&question)) {
         Some(call) if !around.full => Ok(Next::AskStore(claims, call)),
-        Some(_) => Permit::after_failure(&held.route.policy, claims, DenyReason::Overloaded).map(Next::Pass),
-        None => Permit::after_failure(&held.route.policy, claims, DenyReason::StoreUnavailable).map(Next::Pass),
+        Some(_) => Permit::after_failure(&held.route.policy, claims, DenyReason::Overloaded, age).map(Next::Pass),
+        None => Permit::after_failure(&held.route.policy, claims, DenyReason::StoreUnavailable, age).map(Next::Pass),
     }
 }
 
@@ -278,32 +341,44 @@ fn check_request(claims: &VerifiedClaims) -> Result<CheckRequest, DenyReason> {
 }
 
 /// What the store says of the session; a reply that says nothing is a failure.
-fn judge_session(
+fn judge_session<H: HostCrypto>(
     held: &Held,
     claims: VerifiedClaims,
     reply: &CallReply,
-    now: UnixSeconds,
+    around: &mut Surroundings<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Decision {
-    // Its time may have run out while the request was held.
-    claims.check_time(now)?;
+    // Its time may have run out while the request was held, and the feed may know more by now.
+    claims.check_time(around.now.wall)?;
+    let monotonic = around.now.monotonic;
+    if let Some(Verdict::Deny(reason)) = around.feed.as_deref().map(|feed| feed.judge(&claims, monotonic)) {
+        return Err(reason);
+    }
     let route = &held.route.policy;
     let permit = match reply.json::<CheckReply>() {
         Some(CheckReply { verdict }) => {
             effects.push(Effect::Count(Counter::Check(CallOutcome::Answered)));
-            Permit::with_session(claims, LiveSession::from_verdict(verdict, route)?)
+            let proof = LiveSession::from_verdict(verdict, route)?;
+            if let Some(feed) = around.feed.as_deref_mut() {
+                feed.note_live(&claims, monotonic);
+            }
+            Permit::with_session(claims, proof)
         }
         None => {
             effects.push(Effect::Count(Counter::Check(CallOutcome::Failed)));
-            Permit::after_failure(route, claims, DenyReason::StoreUnavailable)?
+            Permit::after_failure(route, claims, DenyReason::StoreUnavailable, feed_age(around))?
         }
     };
     Ok(Next::Pass(permit))
 }
 
+fn feed_age<H: HostCrypto>(around: &Surroundings<'_, H>) -> Option<Duration> {
+    around.feed.as_deref().and_then(|feed| feed.age(around.now.monotonic))
+}
+
 /// Turns a decision into effects, and counts it: the only place that does.
 fn settle<H: HostCrypto>(
-    held: Held,
+    mut held: Held,
     decision: Decision,
     around: &Surroundings<'_, H>,
     effects: &mut Vec<Effect>,
@@ -311,6 +386,7 @@ fn settle<H: HostCrypto>(
     let describe = |decision: &str, reason: &str| {
         Effect::Describe(format!("decision={decision} reason={reason} rule={}", held.route.name))
     };
+    let mut admitted = None;
     match decision {
         Ok(Next::AwaitKeys) => return Phase::AwaitKeys(held),
         Ok(Next::AskStore(claims, call)) => {
@@ -320,7 +396,8 @@ fn settle<H: HostCrypto>(
         Ok(Next::Pass(permit)) => {
             effects.push(Effect::Count(Counter::Allow(permit.reason())));
             effects.push(describe("allow", permit.reason().as_str()));
-            let mut changes = held.cleaning;
+            admitted = permit.claims().filter(|claims| claims.revocation() == Revocation::Check).map(Admitted::by);
+            let mut changes = std::mem::take(&mut held.cleaning);
             changes.extend(permit.claims().map(|claims| around.config.trusted.of(claims)).unwrap_or_default());
             effects.push(Effect::Forward(permit, changes));
         }
@@ -338,16 +415,27 @@ fn settle<H: HostCrypto>(
             )));
         }
     }
-    Phase::Settled(Settled { route: held.route, https: held.client.https, by_query: held.by_query })
+    Phase::Settled(Settled { admitted, ..held.into_settled() })
+}
+
+impl Admitted {
+    fn by(claims: &VerifiedClaims) -> Self {
+        Self {
+            session: claims.session_id().map(Fingerprint::of_session),
+            token: claims.token_id().map(Fingerprint::of_token),
+        }
+    }
 }
 
 impl Held {
     fn into_settled(self) -> Settled {
-        Settled { route: self.route, https: self.client.https, by_query: self.by_query }
+        let is_stream = self.is_upgrade || self.client.grpc;
+        Settled { route: self.route, https: self.client.https, by_query: self.by_query, admitted: None, is_stream }
     }
 }
 
-fn answered(settled: Settled, answer: &Headers, effects: &mut Vec<Effect>) -> Phase {
+fn answered(mut settled: Settled, answer: &Headers, effects: &mut Vec<Effect>) -> Phase {
+    settled.is_stream = true;
     let mut changes = settled.route.policy.security_headers.changes(answer, settled.https);
     if settled.by_query && !answer.has("cache-control") {
         // RFC 6750, section 2.3.

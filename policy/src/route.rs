@@ -1,6 +1,6 @@
 //! Which rule a request meets.
 
-use std::{fmt, rc::Rc};
+use std::{fmt, rc::Rc, time::Duration};
 
 use regex_lite::Regex;
 use session_gate_protocol::{DenyReason, Scope, Scopes};
@@ -70,6 +70,8 @@ pub enum FailureMode {
     Allow,
     /// It is refused with 503.
     Deny,
+    /// It passes while the feed was heard of within this time; later it is refused with 503.
+    LastKnown(Duration),
 }
 
 /// The scopes that a token must have.

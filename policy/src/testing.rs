@@ -1,5 +1,7 @@
 //! Keys, tokens and a worker for tests.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use serde_json::{Value, json};
@@ -12,10 +14,13 @@ use crate::{
     headers::{HeaderChange, Headers},
     jose::NoHostCrypto,
     metric::Counter,
+    now::Now,
     request::{Effect, Event},
-    worker::{RequestId, Worker},
+    worker::{Errand, RequestId, Worker},
 };
 
+/// [`NOW`] on both clocks.
+pub(crate) const CLOCKS: Now = Now { wall: NOW, monotonic: Duration::from_secs(100) };
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 pub(crate) const SESSION: &str = "K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 
@@ -98,6 +103,7 @@ pub(crate) struct Outcome {
     pub(crate) answer: Option<Vec<HeaderChange>>,
     pub(crate) counted: Vec<Counter>,
     pub(crate) described: Vec<String>,
+    pub(crate) stream_ended: bool,
 }
 
 impl From<Vec<Effect>> for Outcome {
@@ -109,6 +115,7 @@ impl From<Vec<Effect>> for Outcome {
                 Effect::ChangeAnswer(changes) => outcome.answer = Some(changes),
                 Effect::Count(counter) => outcome.counted.push(counter),
                 Effect::Describe(text) => outcome.described.push(text),
+                Effect::EndStream => outcome.stream_ended = true,
                 Effect::Forward(_, changes) => outcome.forwarded = Some(changes),
                 Effect::Reply(reply) => outcome.reply = Some(reply),
             }
@@ -130,18 +137,36 @@ impl Outcome {
 
 /// A worker whose keys have come.
 pub(crate) fn worker_with(config: Value) -> Worker {
-    let mut worker = Worker::new(Config::from_value(config).unwrap());
+    let mut worker = new_worker(config);
     give_keys(&mut worker, &json!({"keys": [jwk(1, "k1")]}), NOW);
     worker
 }
 
+/// A worker that knows nothing yet.
+pub(crate) fn new_worker(config: Value) -> Worker {
+    Worker::new(Config::from_value(config).unwrap(), "worker")
+}
+
+/// The call for an errand, if it is due.
+pub(crate) fn due(worker: &mut Worker, errand: Errand, now: Now) -> Option<Call> {
+    worker.due(now).into_iter().find(|(due, _)| *due == errand).map(|(_, call)| call)
+}
+
+pub(crate) fn at(wall: UnixSeconds) -> Now {
+    Now { wall, ..CLOCKS }
+}
+
+pub(crate) fn give(worker: &mut Worker, errand: Errand, reply: &CallReply, now: Now) -> Vec<(RequestId, Outcome)> {
+    let outcome = worker.on_errand(errand, reply, now, &NoHostCrypto);
+    outcome.requests.into_iter().map(|(id, effects)| (id, effects.into())).collect()
+}
+
 pub(crate) fn give_keys(worker: &mut Worker, set: &Value, now: UnixSeconds) -> Vec<(RequestId, Outcome)> {
-    assert!(worker.on_tick(now).is_some(), "no fetch is due");
+    assert!(due(worker, Errand::Keys, at(now)).is_some(), "no fetch is due");
     let reply = CallReply { status: Some(200), body: set.to_string().into_bytes() };
-    let (_, woken) = worker.on_keys(&reply, now, &NoHostCrypto);
-    woken.into_iter().map(|(id, effects)| (id, effects.into())).collect()
+    give(worker, Errand::Keys, &reply, at(now))
 }
 
 pub(crate) fn step(worker: &mut Worker, id: RequestId, event: Event) -> Outcome {
-    worker.on_request(id, event, NOW, &NoHostCrypto).into()
+    worker.on_request(id, event, CLOCKS, &NoHostCrypto).into()
 }

@@ -85,6 +85,11 @@ impl Issuers {
         self.0.values().any(|issuer| matches!(issuer.keys, KeySource::Sidecar))
     }
 
+    /// Whether the sidecar knows the tokens of some issuer.
+    pub fn need_revocations(&self) -> bool {
+        self.0.values().any(|issuer| issuer.revocation == Revocation::Check)
+    }
+
     /// Checks everything about a token that does not change with time; time is checked with
     /// [`VerifiedClaims::check_time`] at every use. `fetched` are the sidecar's keys, once they are here.
     ///
@@ -159,6 +164,21 @@ impl VerifiedClaims {
     /// Its id.
     pub fn token_id(&self) -> Option<&str> {
         self.0.claims.token_id.as_deref()
+    }
+
+    /// When it was issued, in seconds since 1970.
+    pub fn issued_at(&self) -> Option<f64> {
+        self.0.claims.issued_at
+    }
+
+    /// After how long without activity its session ends, if ever.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.0.claims.idle_timeout
+    }
+
+    /// Whether its session waited for the second factor when it was minted.
+    pub fn is_pending_2fa(&self) -> bool {
+        self.0.claims.pending_2fa
     }
 
     /// What it permits.

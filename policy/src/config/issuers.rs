@@ -18,13 +18,15 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
-    let RawSidecar { cluster, authority, timeout, credential, keys_refresh, keys_refetch } = raw;
+    let RawSidecar { cluster, authority, timeout, credential, keys_refresh, keys_refetch, max_staleness } = raw;
     let millisecond = Duration::from_millis(1);
     let timeout =
         problems.duration("sidecar.timeout", timeout.as_deref(), millisecond..=60 * SECOND, 250 * millisecond);
     let keys_refresh = problems.duration("sidecar.keys_refresh", keys_refresh.as_deref(), SECOND..=DAY, 60 * SECOND);
     let keys_refetch =
         problems.duration("sidecar.keys_refetch", keys_refetch.as_deref(), SECOND..=3600 * SECOND, 5 * SECOND);
+    let max_staleness =
+        problems.duration("sidecar.max_staleness", max_staleness.as_deref(), 100 * millisecond..=60 * SECOND, SECOND);
     let visible = |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if credential.as_ref().is_some_and(|credential| !visible(credential)) {
         problems.add("sidecar.credential", "must be visible ASCII, or be left out");
@@ -39,6 +41,7 @@ pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
         credential,
         keys_refresh,
         keys_refetch,
+        max_staleness,
     }
 }
 

@@ -54,6 +54,9 @@ pub struct RawSidecar {
     pub keys_refresh: Option<String>,
     /// How soon a token with an unknown key may have them fetched again: 1s to 1h. Default: `5s`.
     pub keys_refetch: Option<String>,
+    /// For how long a worker believes what it knows from the change feed without hearing from it:
+    /// 100ms to 60s. After that each token is asked about. Default: `1s`.
+    pub max_staleness: Option<String>,
 }
 
 impl fmt::Debug for RawSidecar {
@@ -174,7 +177,7 @@ pub struct RawRoute {
     pub require_session: bool,
     /// Scopes that the token must have.
     pub scopes: Option<RawScopes>,
-    /// What happens when the sidecar cannot be asked. Default: `deny`.
+    /// What happens when the feed is stale and the sidecar cannot be asked. Default: `deny`.
     pub failure_mode: Option<RawFailureMode>,
     /// Whether a session that waits for its second factor is served.
     pub accept_pending_2fa: bool,
@@ -230,7 +233,7 @@ pub enum RawAuthentication {
 }
 
 /// What happens when the sidecar cannot be asked.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RawFailureMode {
@@ -238,6 +241,9 @@ pub enum RawFailureMode {
     Allow,
     /// 503.
     Deny,
+    /// A good token passes while the feed was heard of within this time, 1s to 1h: revocations known by
+    /// then hold. Later: 503.
+    LastKnown(String),
 }
 
 /// Scopes that the token must have. Exactly one of them.

@@ -1,6 +1,6 @@
 //! The `routes` section.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use session_gate_protocol::{Scope, Scopes};
 
@@ -62,10 +62,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         },
         require_session: raw.require_session,
         scopes: raw.scopes.and_then(|raw| scopes(raw, &field("scopes"), problems)),
-        failure_mode: match raw.failure_mode {
-            Some(RawFailureMode::Allow) => FailureMode::Allow,
-            Some(RawFailureMode::Deny) | None => FailureMode::Deny,
-        },
+        failure_mode: failure_mode(raw.failure_mode, &field("failure_mode"), problems),
         accept_pending_2fa: raw.accept_pending_2fa,
         token_query_parameter: raw.token_query_parameter,
         require_https: raw.require_https.unwrap_or(defaults.require_https),
@@ -82,6 +79,18 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
     };
     let matcher = matcher(raw.r#match, &field("match"), problems);
     (Route { name: parsed.unwrap_or_else(RouteName::otherwise), matcher, policy }, (!name.is_empty()).then_some(name))
+}
+
+fn failure_mode(raw: Option<RawFailureMode>, path: &str, problems: &mut Problems) -> FailureMode {
+    match raw {
+        Some(RawFailureMode::Allow) => FailureMode::Allow,
+        Some(RawFailureMode::Deny) | None => FailureMode::Deny,
+        Some(RawFailureMode::LastKnown(within)) => {
+            let second = Duration::from_secs(1);
+            let path = format!("{path}.last_known");
+            FailureMode::LastKnown(problems.duration(path, Some(&within), second..=3600 * second, second))
+        }
+    }
 }
 
 /// RFC 3986's unreserved characters: what needs no encoding in a query.

@@ -1,6 +1,6 @@
 //! The claims of RFC 7519, section 4.1, with the types that it gives them.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde_json::{Map, Value};
 use session_gate_protocol::{DenyReason, Scopes, UserId, is_header_safe};
@@ -16,6 +16,12 @@ pub struct TokenClaims {
     pub expires_at: f64,
     /// `nbf`, likewise.
     pub not_before: Option<f64>,
+    /// `iat`, likewise.
+    pub issued_at: Option<f64>,
+    /// `idle`, of the sidecar's own tokens: after how long without activity the session ends.
+    pub idle_timeout: Option<Duration>,
+    /// `pending_2fa`, of the sidecar's own tokens: the session waited for its second factor.
+    pub pending_2fa: bool,
     /// `jti`.
     pub token_id: Option<String>,
     /// `sid`.
@@ -51,14 +57,14 @@ impl TokenClaims {
     /// - `TokenClaimUnusable`: no `sub` or no `exp`; a `sub`, `jti` or `sid` whose bytes cannot be a
     ///   header's value; scopes that are none to the letter of RFC 6749.
     pub fn read(payload: &Map<String, Value>, scope_claim: &str) -> Result<Self, DenyReason> {
-        if let Some(issued_at) = payload.get("iat") {
-            numeric_date(issued_at)?;
-        }
         let subject = string(payload, "sub")?.ok_or(DenyReason::TokenClaimUnusable)?;
         Ok(Self {
             subject: UserId::try_from(subject).map_err(|_| DenyReason::TokenClaimUnusable)?,
             audiences: audiences(payload.get("aud"))?,
             expires_at: payload.get("exp").map(numeric_date).transpose()?.ok_or(DenyReason::TokenClaimUnusable)?,
+            issued_at: payload.get("iat").map(numeric_date).transpose()?,
+            idle_timeout: payload.get("idle").and_then(Value::as_u64).map(Duration::from_secs),
+            pending_2fa: payload.get("pending_2fa") == Some(&Value::Bool(true)),
             not_before: payload.get("nbf").map(numeric_date).transpose()?,
             token_id: header_text(payload, "jti")?,
             session_id: header_text(payload, "sid")?,

@@ -6,8 +6,8 @@ use crate::{
     headers::{HeaderChange, Headers},
     jose::NoHostCrypto,
     testing::{
-        NOW, Outcome, SESSION, bearer, claims, config, give_keys, jwk, request, sign, step, token, token_with, verdict,
-        worker_with,
+        CLOCKS, NOW, Outcome, SESSION, at, bearer, claims, config, due, give, give_keys, jwk, new_worker, request,
+        sign, step, token, token_with, verdict, worker_with,
     },
 };
 
@@ -140,7 +140,7 @@ fn a_remembered_token_still_expires() {
     worker.forget(1);
     let (name, value) = bearer(&token);
     let event = Event::Request(request("GET", "/", &[(name, &value)]));
-    let later: Outcome = worker.on_request(1, event, UnixSeconds(NOW.0 + 5), &NoHostCrypto).into();
+    let later: Outcome = worker.on_request(1, event, at(UnixSeconds(NOW.0 + 5)), &NoHostCrypto).into();
     assert_eq!(later.code().as_deref(), Some("token_expired"));
 }
 
@@ -149,7 +149,7 @@ fn a_token_that_expires_while_its_request_is_held_is_refused() {
     let mut worker = worker_with(config());
     call(&mut worker, "GET", "/", &token_with(|c| c["exp"] = json!(NOW.0 + 1)));
     let live = verdict(CheckVerdict::Live);
-    let late: Outcome = worker.on_request(1, live, UnixSeconds(NOW.0 + 1), &NoHostCrypto).into();
+    let late: Outcome = worker.on_request(1, live, at(UnixSeconds(NOW.0 + 1)), &NoHostCrypto).into();
     assert_eq!(late.code().as_deref(), Some("token_expired"));
 }
 
@@ -255,7 +255,7 @@ fn late_and_repeated_events_change_nothing() {
 
 #[test]
 fn a_request_that_comes_before_the_keys_waits_for_them() {
-    let mut worker = Worker::new(Config::from_value(config()).unwrap());
+    let mut worker = new_worker(config());
     let held = call(&mut worker, "GET", "/", &token());
     assert!(held.is_held() && held.call.is_none());
     let woken = give_keys(&mut worker, &json!({"keys": [jwk(1, "k1")]}), NOW);
@@ -264,17 +264,19 @@ fn a_request_that_comes_before_the_keys_waits_for_them() {
 
 #[test]
 fn without_keys_tokens_are_answered_503_and_the_fetch_is_tried_again() {
-    let mut worker = Worker::new(Config::from_value(config()).unwrap());
+    let mut worker = new_worker(config());
     call(&mut worker, "GET", "/", &token());
-    assert!(worker.on_tick(NOW).is_some());
-    assert!(worker.on_tick(NOW).is_none(), "one fetch at a time");
-    let (counter, woken) = worker.on_keys(&CallReply::failed(), NOW, &NoHostCrypto);
-    assert_eq!(counter, Counter::Keys(CallOutcome::Failed));
-    let refused: Outcome = woken.into_iter().next().unwrap().1.into();
+    assert!(due(&mut worker, Errand::Keys, at(NOW)).is_some());
+    assert!(due(&mut worker, Errand::Keys, at(NOW)).is_none(), "one fetch at a time");
+    let woken = give(&mut worker, Errand::Keys, &CallReply::failed(), CLOCKS);
+    let refused = woken.into_iter().next().unwrap().1;
     assert_eq!(refused.code().as_deref(), Some("keys_unavailable"));
     worker.forget(1);
     assert_eq!(call(&mut worker, "GET", "/", &token()).code().as_deref(), Some("keys_unavailable"));
-    assert!(worker.on_tick(NOW).is_none() && worker.on_tick(UnixSeconds(NOW.0 + 1)).is_some());
+    assert!(
+        due(&mut worker, Errand::Keys, at(NOW)).is_none()
+            && due(&mut worker, Errand::Keys, at(UnixSeconds(NOW.0 + 1))).is_some()
+    );
 }
 
 #[test]
@@ -291,7 +293,7 @@ fn an_unknown_key_has_the_keys_fetched_again_but_not_for_every_request() {
     let (name, value) = bearer(&rotated);
     let ask = |worker: &mut Worker| -> Outcome {
         let event = Event::Request(request("GET", "/", &[(name, &value)]));
-        worker.on_request(1, event, later, &NoHostCrypto).into()
+        worker.on_request(1, event, at(later), &NoHostCrypto).into()
     };
     assert!(ask(&mut worker).is_held());
     let woken = give_keys(&mut worker, &json!({"keys": [jwk(1, "k1"), jwk(3, "k2")]}), later);
@@ -302,9 +304,10 @@ fn an_unknown_key_has_the_keys_fetched_again_but_not_for_every_request() {
 fn the_last_good_keys_stay_when_a_fetch_fails_or_brings_rubbish() {
     for body in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"EC"}]}"#, "rubbish"] {
         let mut worker = worker_with(config());
-        assert!(worker.on_tick(UnixSeconds(NOW.0 + 60)).is_some());
+        assert!(due(&mut worker, Errand::Keys, at(UnixSeconds(NOW.0 + 60))).is_some());
         let reply = CallReply { status: Some(200), body: body.as_bytes().to_vec() };
-        assert_eq!(worker.on_keys(&reply, NOW, &NoHostCrypto).0, Counter::Keys(CallOutcome::Failed));
+        let outcome = worker.on_errand(Errand::Keys, &reply, CLOCKS, &NoHostCrypto);
+        assert_eq!(outcome.counters, [Counter::Keys(CallOutcome::Failed)]);
         assert_eq!(code(&mut worker, &token()), "forwarded", "{body}");
     }
 }
@@ -328,14 +331,14 @@ fn an_issuer_without_a_fitting_key_does_not_block_the_others() {
 
 #[test]
 fn a_new_configuration_begins_with_the_keys_of_the_one_before() {
-    let mut worker = Worker::new(Config::from_value(config()).unwrap());
+    let mut worker = new_worker(config());
     let before = worker_with(config());
     let (sidecar, body) = before.fetched_keys().unwrap();
     worker.adopt_keys(&HashMap::from([("another/sidecar".to_owned(), body.to_vec())]));
     assert!(worker.fetched_keys().is_none());
     worker.adopt_keys(&HashMap::from([(sidecar, body.to_vec())]));
     assert_eq!(code(&mut worker, &token()), "forwarded");
-    assert!(worker.on_tick(NOW).is_some(), "and fetches them anew");
+    assert!(due(&mut worker, Errand::Keys, at(NOW)).is_some(), "and fetches them anew");
 }
 
 #[test]
@@ -347,7 +350,7 @@ fn tokens_of_unknown_keys_leave_room_for_good_ones() {
     let unknown = sign(3, &json!({"alg": "ES256", "kid": "k9"}), &claims());
     let mut send = |id: u32, token: &str| -> Outcome {
         let (name, value) = bearer(token);
-        worker.on_request(id, Event::Request(request("GET", "/", &[(name, &value)])), later, &NoHostCrypto).into()
+        worker.on_request(id, Event::Request(request("GET", "/", &[(name, &value)])), at(later), &NoHostCrypto).into()
     };
     assert!(send(1, &unknown).is_held() && send(2, &unknown).is_held());
     assert_eq!(send(3, &unknown).code().as_deref(), Some("overloaded"));
@@ -427,13 +430,10 @@ fn https_is_required_where_told() {
 
 #[test]
 fn an_issuer_with_inline_keys_needs_no_sidecar() {
-    let mut worker = Worker::new(
-        Config::from_value(json!({
-            "issuers": [{"issuer": "idp", "audiences": ["app"], "jwks": {"inline": {"keys": [jwk(4, "idp-1")]}}}],
-            "routes": [{"name": "session", "match": {"path": {"exact": "/session"}}, "require_session": true}],
-        }))
-        .unwrap(),
-    );
+    let mut worker = new_worker(json!({
+        "issuers": [{"issuer": "idp", "audiences": ["app"], "jwks": {"inline": {"keys": [jwk(4, "idp-1")]}}}],
+        "routes": [{"name": "session", "match": {"path": {"exact": "/session"}}, "require_session": true}],
+    }));
     let foreign = json!({"iss": "idp", "aud": "app", "sub": "bob", "exp": NOW.0 + 60, "sid": "of-their-own"});
     let token = sign(4, &json!({"alg": "ES256", "kid": "idp-1"}), &foreign);
     let passed = call(&mut worker, "GET", "/", &token).forwarded.unwrap();
@@ -442,5 +442,5 @@ fn an_issuer_with_inline_keys_needs_no_sidecar() {
     assert_eq!(set(&passed, "x-session-id"), None, "no session that the sidecar knows");
     worker.forget(1);
     assert_eq!(call(&mut worker, "GET", "/session", &token).code().as_deref(), Some("session_missing"));
-    assert!(worker.on_tick(NOW).is_none(), "no keys to fetch");
+    assert!(due(&mut worker, Errand::Keys, at(NOW)).is_none(), "no keys to fetch");
 }

@@ -1,0 +1,213 @@
+//! What a worker knows from the change feed, and for how long it may believe it.
+//!
+//! 1. An answer of the feed, an empty one too, proves that the worker knew everything up to a moment:
+//!    when it *sent* the question, less the age of what the sidecar itself knew. Only the worker's own
+//!    clock, which never goes back, is used.
+//! 2. While the last proof is no older than `max_staleness`, what is not known against a token does not
+//!    exist, and the worker decides alone ([`Verdict::Live`]).
+//! 3. What is known against a token holds, however old it is.
+//! 4. Of a token issued before the feed began, or in the same second, the feed says nothing: it is
+//!    asked about. So are tokens whose session may have gone idle, or waited for its second factor.
+
+mod fingerprints;
+
+use std::{collections::HashMap, time::Duration};
+
+use session_gate_protocol::{DenyReason, FeedChange, FeedCursor, FeedEpoch, FeedReply, UnixSeconds};
+
+pub use self::fingerprints::{Fingerprint, Fingerprints};
+use crate::{
+    call::{Call, CallReply, Sidecar},
+    token::VerifiedClaims,
+};
+
+/// How soon a question that failed is asked again: the tick decides, so that workers that failed
+/// together do not come back together.
+const RETRY: Duration = Duration::from_millis(50);
+/// Sessions with an idle time-out whose last question is remembered. One that was forgotten is only
+/// asked about again.
+const MAX_ASKED: usize = 10_000;
+
+/// What the feed says of a token.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It cannot tell: the sidecar must be asked.
+    Ask,
+    /// It knows something against the token.
+    Deny(DenyReason),
+    /// It knows nothing against it, and would know.
+    Live(NothingKnown),
+}
+
+/// The proof that a feed that is current knows nothing against a token. Made only here.
+#[derive(Debug)]
+pub struct NothingKnown(());
+
+/// A worker's knowledge of the feed.
+#[derive(Debug)]
+pub struct Follower {
+    /// The worker's name: its own, for as long as it lives.
+    worker: String,
+    max_staleness: Duration,
+    epoch: Option<FeedEpoch>,
+    cursor: FeedCursor,
+    /// Whether the end of this epoch was reached once: only then is anything proven.
+    complete: bool,
+    ended: Fingerprints,
+    suspended: HashMap<Fingerprint, UnixSeconds>,
+    /// When a session with an idle time-out was last asked about.
+    asked: HashMap<Fingerprint, Duration>,
+    /// Up to when everything was known, on the worker's clock.
+    proven: Option<Duration>,
+    /// When the question under way was sent.
+    sent: Option<Duration>,
+    retry_from: Duration,
+}
+
+impl Follower {
+    /// A follower that knows nothing yet.
+    pub fn new(worker: String, max_staleness: Duration) -> Self {
+        Self {
+            worker,
+            max_staleness,
+            epoch: None,
+            cursor: FeedCursor::START,
+            complete: false,
+            ended: Fingerprints::default(),
+            suspended: HashMap::new(),
+            asked: HashMap::new(),
+            proven: None,
+            sent: None,
+            retry_from: Duration::ZERO,
+        }
+    }
+
+    /// The question that is due, if none is under way.
+    pub fn next_call(&mut self, sidecar: &Sidecar, monotonic: Duration) -> Option<Call> {
+        if self.sent.is_some() || monotonic < self.retry_from {
+            return None;
+        }
+        self.sent = Some(monotonic);
+        let wait = if self.complete { self.max_staleness / 4 } else { Duration::ZERO };
+        let epoch = self.epoch.as_ref().map(|epoch| format!("&epoch={}", epoch.id)).unwrap_or_default();
+        Some(sidecar.feed(
+            &format!(
+                "/v1/feed?worker={}&after={}{epoch}&wait_ms={}&max_staleness_ms={}",
+                self.worker,
+                self.cursor,
+                wait.as_millis(),
+                self.max_staleness.as_millis(),
+            ),
+            wait,
+        ))
+    }
+
+    /// Takes in an answer. `None` where it says nothing; else what has changed.
+    pub fn on_reply(&mut self, reply: &CallReply, now: UnixSeconds, monotonic: Duration) -> Option<Vec<FeedChange>> {
+        let sent = self.sent.take();
+        let Some((reply, sent)) = reply.json::<FeedReply>().zip(sent) else {
+            self.retry_from = monotonic.saturating_add(RETRY);
+            return None;
+        };
+        if self.epoch.as_ref() != Some(&reply.epoch) {
+            // The store has lost its data, or this is the first answer: what is known stays known, and
+            // nothing is proven before the new epoch is known to its end.
+            self.epoch = Some(reply.epoch);
+            self.complete = false;
+            self.proven = None;
+        }
+        self.cursor = reply.cursor;
+        let changes: Vec<FeedChange> = reply
+            .entries
+            .into_iter()
+            .map(|entry| {
+                self.apply(&entry.change, entry.until, now);
+                entry.change
+            })
+            .collect();
+        if !reply.more {
+            self.complete = true;
+            let proven = sent.checked_sub(Duration::from_millis(reply.age_ms));
+            self.proven = self.proven.max(proven);
+        }
+        Some(changes)
+    }
+
+    fn apply(&mut self, change: &FeedChange, until: UnixSeconds, now: UnixSeconds) {
+        match change {
+            FeedChange::KeysChanged => {}
+            FeedChange::SessionEnded { session_id } => {
+                let session = Fingerprint::of_session(session_id.as_str());
+                self.suspended.remove(&session);
+                self.ended.insert(session, until, now);
+            }
+            FeedChange::SessionResumed { session_id } => {
+                self.suspended.remove(&Fingerprint::of_session(session_id.as_str()));
+            }
+            FeedChange::SessionSuspended { session_id } => {
+                self.suspended.retain(|_, until| *until > now);
+                self.suspended.insert(Fingerprint::of_session(session_id.as_str()), until);
+            }
+            FeedChange::TokenRevoked { token_id } => {
+                self.ended.insert(Fingerprint::of_token(token_id.as_str()), until, now);
+            }
+        }
+    }
+
+    /// How old the last proof is; `None`: nothing was ever proven.
+    pub fn age(&self, monotonic: Duration) -> Option<Duration> {
+        self.proven.map(|proven| monotonic.saturating_sub(proven))
+    }
+
+    /// Whether what is not known does not exist.
+    pub fn is_current(&self, monotonic: Duration) -> bool {
+        self.complete && self.age(monotonic).is_some_and(|age| age <= self.max_staleness)
+    }
+
+    /// What the feed says of a token of the sidecar's own.
+    pub fn judge(&self, claims: &VerifiedClaims, monotonic: Duration) -> Verdict {
+        if claims.token_id().is_some_and(|token| self.ended.contains(Fingerprint::of_token(token))) {
+            return Verdict::Deny(DenyReason::TokenRevoked);
+        }
+        let session = claims.session_id().map(Fingerprint::of_session);
+        if session.is_some_and(|session| self.ended.contains(session)) {
+            return Verdict::Deny(DenyReason::SessionTerminated);
+        }
+        if !self.is_current(monotonic) || claims.is_pending_2fa() || !self.covers(claims) {
+            return Verdict::Ask;
+        }
+        if session.is_some_and(|session| self.suspended.contains_key(&session)) {
+            return Verdict::Deny(DenyReason::SessionSuspended);
+        }
+        match (claims.idle_timeout(), session) {
+            (Some(idle), Some(session)) if !self.was_asked(session, idle, monotonic) => Verdict::Ask,
+            _ => Verdict::Live(NothingKnown(())),
+        }
+    }
+
+    /// Whether the feed would know of everything that happened to a token.
+    fn covers(&self, claims: &VerifiedClaims) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
+        let begins = self.epoch.as_ref().map(|epoch| epoch.since.0 as f64);
+        begins.zip(claims.issued_at()).is_some_and(|(begins, issued)| issued >= begins + 1.0)
+    }
+
+    /// Whether the sidecar was asked about the session so lately that its idle time cannot be over. A
+    /// quarter of it, so that the sidecar hears of a busy session well before.
+    fn was_asked(&self, session: Fingerprint, idle: Duration, monotonic: Duration) -> bool {
+        self.asked.get(&session).is_some_and(|asked| monotonic.saturating_sub(*asked) < idle / 4)
+    }
+
+    /// The sidecar has said that the session is live.
+    pub fn note_live(&mut self, claims: &VerifiedClaims, monotonic: Duration) {
+        if let (Some(_), Some(session)) = (claims.idle_timeout(), claims.session_id()) {
+            if self.asked.len() >= MAX_ASKED {
+                self.asked.clear();
+            }
+            self.asked.insert(Fingerprint::of_session(session), monotonic);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
