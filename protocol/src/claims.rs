@@ -38,6 +38,14 @@ pub struct Claims {
     /// How the user proved it (RFC 8176): `pwd`, `otp` and the like.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,
+    /// After how many seconds without activity the session ends; none: never for that reason. A
+    /// worker that has not seen the session lately asks before it serves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u64>,
+    /// Whether the session waited for its second factor when the token was minted: then every use is
+    /// asked about.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending_2fa: bool,
     /// The application's own data.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,

@@ -8,6 +8,7 @@
 mod check;
 mod claims;
 mod collect;
+mod feed;
 mod id;
 mod jwk;
 mod login;
@@ -22,6 +23,9 @@ mod token;
 pub use check::{CheckReply, CheckRequest, CheckVerdict};
 pub use claims::{Audience, Claims, MAX_LEEWAY};
 pub use collect::{Misfit, collect};
+pub use feed::{
+    Activity, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers, Receipt,
+};
 pub use id::{
     ETag, InvalidText, KeyId, MAX_JTI_BYTES, MAX_USER_ID_BYTES, SessionId, SlotTag, TokenId, UserId, is_header_safe,
 };

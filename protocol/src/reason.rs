@@ -141,6 +141,9 @@ pub enum AllowReason {
     Anonymous,
     /// The token is good, the store could not be asked, and the route's `failure_mode` is `allow`.
     FailureMode,
+    /// The token is good and nothing was known against it when the feed was last heard of, and the
+    /// route's `failure_mode` is `last_known`.
+    LastKnown,
     /// A CORS preflight, which never carries a credential.
     Preflight,
     /// The route is public.
@@ -151,13 +154,15 @@ pub enum AllowReason {
 
 impl AllowReason {
     /// Every reason, in the order of their names.
-    pub const ALL: [Self; 5] = [Self::Anonymous, Self::FailureMode, Self::Preflight, Self::Public, Self::Token];
+    pub const ALL: [Self; 6] =
+        [Self::Anonymous, Self::FailureMode, Self::LastKnown, Self::Preflight, Self::Public, Self::Token];
 
     /// The stable name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
             Self::FailureMode => "failure_mode",
+            Self::LastKnown => "last_known",
             Self::Preflight => "preflight",
             Self::Public => "public",
             Self::Token => "token",

@@ -1,0 +1,225 @@
+//! The change feed: what has changed since a token was issued.
+//!
+//! The sidecar appends every revocation and every change of a session, and serves the whole as a
+//! long poll. Who starts from [`FeedCursor::START`] gets every entry that is still of use, in pages:
+//! that is the snapshot. Who follows gets what came since.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{InvalidText, SessionId, TokenId, UnixSeconds};
+
+/// A place in the feed: `<milliseconds>-<number>`, as Redis names the entries of a stream. Later
+/// places are greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, example = "1790000000000-0"))]
+#[serde(into = "String", try_from = "String")]
+pub struct FeedCursor {
+    /// Milliseconds since 1970, by the store's clock.
+    pub millis: u64,
+    /// Counts the entries of one millisecond.
+    pub number: u64,
+}
+
+impl FeedCursor {
+    /// Before every entry.
+    pub const START: Self = Self { millis: 0, number: 0 };
+}
+
+impl fmt::Display for FeedCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.millis, self.number)
+    }
+}
+
+impl FromStr for FeedCursor {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+        text.split_once('-')
+            .and_then(|(millis, number)| Some(Self { millis: parse(millis)?, number: parse(number)? }))
+            .ok_or(InvalidText::new(
+                "a place in the feed",
+                "two numbers with a dash between them, such as 1790000000000-0",
+            ))
+    }
+}
+
+impl TryFrom<String> for FeedCursor {
+    type Error = InvalidText;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<FeedCursor> for String {
+    fn from(cursor: FeedCursor) -> Self {
+        cursor.to_string()
+    }
+}
+
+/// One life of the feed. A store that has lost its data begins a new one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FeedEpoch {
+    /// Random, so that no two are alike.
+    pub id: String,
+    /// When it began, by the store's clock. The feed says nothing about tokens issued before that
+    /// second or in it: those are asked about one by one.
+    pub since: UnixSeconds,
+}
+
+/// What has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FeedChange {
+    /// The signing keys: fetch them anew.
+    KeysChanged,
+    /// The session has ended for good.
+    SessionEnded {
+        /// Which.
+        session_id: SessionId,
+    },
+    /// A suspended session is served again.
+    SessionResumed {
+        /// Which.
+        session_id: SessionId,
+    },
+    /// The session is suspended.
+    SessionSuspended {
+        /// Which.
+        session_id: SessionId,
+    },
+    /// A token of the sidecar's own is on the blacklist.
+    TokenRevoked {
+        /// Which.
+        token_id: TokenId,
+    },
+}
+
+/// An entry of the feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FeedEntry {
+    /// Where it stands.
+    pub at: FeedCursor,
+    /// Until when it is of use: when the last token that it could concern has expired.
+    pub until: UnixSeconds,
+    /// What has changed.
+    pub change: FeedChange,
+}
+
+/// Query of `GET /v1/feed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct FeedQuery {
+    /// The asking worker's name: 1 to 64 visible ASCII characters, its own for as long as it lives.
+    pub worker: String,
+    /// The epoch that it knows; none: it knows nothing yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+    /// Up to where it has applied the feed: its receipt for everything before.
+    #[serde(default)]
+    pub after: FeedCursor,
+    /// How long the reply may be held back while there is nothing to say, in milliseconds; at most
+    /// 10,000.
+    #[serde(default)]
+    pub wait_ms: u64,
+    /// For how long the worker believes what it knows, in milliseconds: after that without a reply it
+    /// asks about each token.
+    pub max_staleness_ms: u64,
+}
+
+/// Reply of `GET /v1/feed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FeedReply {
+    /// The feed's epoch. Where it is another than the query's, `entries` begins at the start.
+    pub epoch: FeedEpoch,
+    /// Up to where this reply goes: the next query's `after`.
+    pub cursor: FeedCursor,
+    /// How old the sidecar's knowledge of the store was when it wrote this, in milliseconds.
+    pub age_ms: u64,
+    /// Whether the feed goes on beyond `cursor`: ask again at once.
+    pub more: bool,
+    /// The entries, in their order.
+    pub entries: Vec<FeedEntry>,
+}
+
+/// A worker that follows the feed, as `GET /v1/workers` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FeedWorker {
+    /// Its name.
+    pub worker: String,
+    /// Up to where it has applied the feed.
+    pub applied: FeedCursor,
+    /// How long ago it was heard of, in milliseconds.
+    pub seen_ms: u64,
+    /// When it stops trusting what it knows, in milliseconds from now; 0: it has stopped.
+    pub fails_safe_in_ms: u64,
+}
+
+/// Reply of `GET /v1/workers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FeedWorkers {
+    /// The end of the feed.
+    pub cursor: FeedCursor,
+    /// Who follows, by name.
+    pub workers: Vec<FeedWorker>,
+}
+
+/// Reply of a call that ends something, with `?wait=applied`: who does not know of it yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Receipt {
+    /// Whether every worker that could still admit the request knows: it has applied the change, or
+    /// has stopped trusting what it knew before.
+    pub applied: bool,
+    /// Those that do not, after the wait.
+    pub pending: Vec<FeedWorker>,
+}
+
+/// Body of `POST /v1/activity`: sessions that requests have used since the last such call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Activity {
+    /// At most 1,000.
+    pub sessions: Vec<SessionId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_round_trip_and_are_ordered() {
+        let cursor: FeedCursor = "1790000000000-12".parse().unwrap();
+        assert_eq!(cursor.to_string(), "1790000000000-12");
+        assert!(cursor > "1790000000000-2".parse().unwrap() && cursor < "1790000000001-0".parse().unwrap());
+        for bad in ["", "1", "-", "1-", "-1", "1-2-3", "+1-0", "a-b", "1-18446744073709551616"] {
+            assert!(bad.parse::<FeedCursor>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn entries_have_one_form() {
+        let entry = FeedEntry {
+            at: FeedCursor { millis: 5, number: 1 },
+            until: UnixSeconds(9),
+            change: FeedChange::TokenRevoked { token_id: "t1".parse().unwrap() },
+        };
+        let text = r#"{"at":"5-1","until":9,"change":{"kind":"token_revoked","token_id":"t1"}}"#;
+        assert_eq!(serde_json::to_string(&entry).unwrap(), text);
+        assert_eq!(serde_json::from_str::<FeedEntry>(text).unwrap(), entry);
+    }
+}
