@@ -13,8 +13,6 @@ use crate::{InvalidText, SessionId, TokenId, UnixSeconds};
 /// A place in the feed: `<milliseconds>-<number>`, as Redis names the entries of a stream. Later
 /// places are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(value_type = String, example = "1790000000000-0"))]
 #[serde(into = "String", try_from = "String")]
 pub struct FeedCursor {
     /// Milliseconds since 1970, by the store's clock.
@@ -27,6 +25,16 @@ impl FeedCursor {
     /// Before every entry.
     pub const START: Self = Self { millis: 0, number: 0 };
 }
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for FeedCursor {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        String::schema()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for FeedCursor {}
 
 impl fmt::Display for FeedCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
