@@ -73,12 +73,12 @@ impl Credentials {
         !self.0.iter().any(|(role, _)| *role != Role::Monitor)
     }
 
-    /// Whether a request with that credential may do what `needed` may do.
-    pub fn access(&self, needed: Role, credential: Option<&str>) -> Access {
+    /// Whether a request with that credential may do what each of the roles `allowed` may do.
+    pub fn access(&self, allowed: &[Role], credential: Option<&str>) -> Access {
         // Metrics carry no names and no ids: open unless somebody closed them.
-        let open = match needed {
-            Role::Monitor => !self.0.iter().any(|(role, _)| *role == Role::Monitor),
-            Role::Admin | Role::App | Role::Filter => self.is_open(),
+        let open = match allowed {
+            [Role::Monitor] => !self.0.iter().any(|(role, _)| *role == Role::Monitor),
+            _ => self.is_open(),
         };
         if open {
             return Access::Granted;
@@ -89,7 +89,7 @@ impl Credentials {
         for (role, one) in &self.0 {
             let same = one.ct_eq(&digest);
             known |= same;
-            granted |= same & Choice::from(u8::from(*role == needed || *role == Role::Admin));
+            granted |= same & Choice::from(u8::from(allowed.contains(role) || *role == Role::Admin));
         }
         match (bool::from(granted), bool::from(known)) {
             (true, _) => Access::Granted,
@@ -128,26 +128,26 @@ mod tests {
     #[test]
     fn each_role_may_do_its_own_and_admin_everything() {
         let credentials = credentials();
-        assert_eq!(credentials.access(Role::App, Some(APP)), Access::Granted);
-        assert_eq!(credentials.access(Role::App, Some(FILTER)), Access::NotPermitted);
-        assert_eq!(credentials.access(Role::Filter, Some(FILTER)), Access::Granted);
-        assert_eq!(credentials.access(Role::Filter, Some(APP)), Access::NotPermitted);
+        assert_eq!(credentials.access(&[Role::App], Some(APP)), Access::Granted);
+        assert_eq!(credentials.access(&[Role::App], Some(FILTER)), Access::NotPermitted);
+        assert_eq!(credentials.access(&[Role::Filter], Some(FILTER)), Access::Granted);
+        assert_eq!(credentials.access(&[Role::Filter], Some(APP)), Access::NotPermitted);
         for role in [Role::App, Role::Filter, Role::Admin] {
-            assert_eq!(credentials.access(role, Some(ADMIN)), Access::Granted);
-            assert_eq!(credentials.access(role, Some("other")), Access::NotAuthenticated);
-            assert_eq!(credentials.access(role, None), Access::NotAuthenticated);
+            assert_eq!(credentials.access(&[role], Some(ADMIN)), Access::Granted);
+            assert_eq!(credentials.access(&[role], Some("other")), Access::NotAuthenticated);
+            assert_eq!(credentials.access(&[role], None), Access::NotAuthenticated);
         }
     }
 
     #[test]
     fn without_any_everything_is_open_and_metrics_until_they_have_one() {
         let mut open = Credentials::default();
-        assert_eq!(open.access(Role::Admin, None), Access::Granted);
-        assert_eq!(credentials().access(Role::Monitor, None), Access::Granted);
+        assert_eq!(open.access(&[Role::Admin], None), Access::Granted);
+        assert_eq!(credentials().access(&[Role::Monitor], None), Access::Granted);
         open.add(Role::Monitor, APP).unwrap();
-        assert_eq!(open.access(Role::Monitor, None), Access::NotAuthenticated);
-        assert_eq!(open.access(Role::Monitor, Some(APP)), Access::Granted);
-        assert_eq!(open.access(Role::App, None), Access::Granted);
+        assert_eq!(open.access(&[Role::Monitor], None), Access::NotAuthenticated);
+        assert_eq!(open.access(&[Role::Monitor], Some(APP)), Access::Granted);
+        assert_eq!(open.access(&[Role::App], None), Access::Granted);
     }
 
     #[test]

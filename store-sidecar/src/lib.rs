@@ -1,11 +1,12 @@
 //! Session Gate's sidecar: holds what the filters in Envoy cannot, and serves it.
 //!
 //! `config` reads the configuration, `keys` the keys; `store` holds sessions and revocations;
-//! `service` does what is asked over them; `http` is the REST API before it; `serve` puts them together.
+//! `feed` tells every worker what has changed; `service` does what is asked over them; `http` is the REST API before it; `serve` puts them together.
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credentials;
+pub mod feed;
 pub mod filter_config;
 #[cfg(test)]
 mod golden;

@@ -6,10 +6,10 @@ use store_sidecar::{
     cli::{self, Action, Invocation},
     config::{Config, Problem, Problems, SourceFile, Sources, settings::SETTINGS},
     filter_config, http,
-    keys::{CurrentKeys, Generated, generate},
+    keys::{Generated, generate},
     logging,
     rng::OsRandom,
-    serve::Server,
+    serve::{KeyExchange, Server},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -108,7 +108,7 @@ fn serve(invocation: &Invocation) -> ExitCode {
 
 /// On each SIGHUP reads the configuration anew and takes over its keys; if anything is wrong with it,
 /// the keys stay as they are. Everything else needs a restart.
-async fn reload_keys(mut hangup: Signal, invocation: &Invocation, keys: &CurrentKeys) {
+async fn reload_keys(mut hangup: Signal, invocation: &Invocation, keys: &KeyExchange) {
     while hangup.recv().await.is_some() {
         match load(invocation) {
             Ok(config) => match config.tokens.keys.load(&OsRandom) {

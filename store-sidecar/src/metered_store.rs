@@ -1,16 +1,19 @@
 //! A store that counts and times what another store is asked.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
 };
 use tokio::time::Instant;
 
 use crate::{
     metrics::Metrics,
-    store::{CreateSession, Health, Store, StoreError, Termination, Update},
+    store::{
+        CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store, StoreError,
+        Termination, Update, UserTermination,
+    },
 };
 
 /// Counts and times every request to the store within.
@@ -70,8 +73,8 @@ impl Store for MeteredStore {
         self.metered("user_sessions", self.store.user_sessions(user)).await
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId) -> Result<u64, StoreError> {
-        self.metered("terminate_user_sessions", self.store.terminate_user_sessions(user)).await
+    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
+        self.metered("terminate_user_sessions", self.store.terminate_user_sessions(user, named)).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
@@ -80,6 +83,31 @@ impl Store for MeteredStore {
 
     async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError> {
         self.metered("check", self.store.check(request)).await
+    }
+
+    async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
+        self.metered("touch", self.store.touch(sessions)).await
+    }
+
+    async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
+        self.metered("append_feed", self.store.append_feed(entries)).await
+    }
+
+    async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
+        self.metered("read_feed", self.store.read_feed(known, limit)).await
+    }
+
+    async fn publish_followers(
+        &self,
+        replica: &str,
+        followers: &Followers,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.metered("publish_followers", self.store.publish_followers(replica, followers, lifetime)).await
+    }
+
+    async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
+        self.metered("followers", self.store.followers()).await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

@@ -13,7 +13,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use session_gate_protocol::CheckVerdict;
+use session_gate_protocol::{CheckVerdict, FeedChange};
 
 use crate::store::{Health, StoreErrorKind};
 
@@ -47,6 +47,60 @@ impl EndReason {
             Self::UserDeleted => "user_deleted",
         }
     }
+}
+
+/// What became of a worker's poll of the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// There was nothing that it did not know.
+    Empty,
+    /// It was told something.
+    News,
+    /// The feed has not been read yet.
+    Unavailable,
+}
+
+impl PollOutcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::News => "news",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What became of a wait for all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiptOutcome {
+    /// All knew in the end.
+    Applied,
+    /// Some did not, or nobody can say.
+    Pending,
+}
+
+impl ReceiptOutcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+const fn kind(change: &FeedChange) -> &'static str {
+    match change {
+        FeedChange::KeysChanged => "keys_changed",
+        FeedChange::SessionEnded { .. } => "session_ended",
+        FeedChange::SessionResumed { .. } => "session_resumed",
+        FeedChange::SessionSuspended { .. } => "session_suspended",
+        FeedChange::TokenRevoked { .. } => "token_revoked",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,6 +148,12 @@ pub struct Metrics {
     registry: Registry,
     active_sessions: GaugeF64,
     checks: Family<VerdictLabel, Counter>,
+    feed_age: GaugeF64,
+    feed_appends: Family<KindLabel, Counter>,
+    feed_entries: GaugeF64,
+    feed_polls: Family<OutcomeLabel, Counter>,
+    feed_receipt_wait: Family<OutcomeLabel, Histogram, NewHistogram>,
+    feed_workers: Gauge,
     http_duration: Family<RouteLabels, Histogram, NewHistogram>,
     http_requests: Family<HttpLabels, Counter>,
     logins: Counter,
@@ -126,6 +186,12 @@ impl Default for Metrics {
             registry: Registry::with_prefix("session_gate"),
             active_sessions: GaugeF64::default(),
             checks: Family::default(),
+            feed_age: GaugeF64::default(),
+            feed_appends: Family::default(),
+            feed_entries: GaugeF64::default(),
+            feed_polls: Family::default(),
+            feed_receipt_wait: Family::new_with_constructor(request_histogram),
+            feed_workers: Gauge::default(),
             http_duration: Family::new_with_constructor(request_histogram),
             http_requests: Family::default(),
             logins: Counter::default(),
@@ -157,6 +223,8 @@ impl Metrics {
             self.active_sessions.clone(),
         );
         r.register("checks", "Checks of a token and its session, by verdict", self.checks.clone());
+        self.register_feed();
+        let r = &mut self.registry;
         r.register("http_request_duration_seconds", "Time to answer a request", self.http_duration.clone());
         r.register("http_requests", "Requests answered, by route, method and status", self.http_requests.clone());
         r.register("logins", "Logins", self.logins.clone());
@@ -177,6 +245,24 @@ impl Metrics {
         r.register("tokens_revoked", "Tokens put on the blacklist", self.tokens_revoked.clone());
     }
 
+    fn register_feed(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "feed_age_seconds",
+            "Time since the change feed was last known to its end, when the metrics were read",
+            self.feed_age.clone(),
+        );
+        r.register("feed_appends", "Changes told through the feed by this sidecar, by kind", self.feed_appends.clone());
+        r.register("feed_entries", "Entries of the change feed that are of use", self.feed_entries.clone());
+        r.register("feed_polls", "Polls of the feed by workers, by outcome", self.feed_polls.clone());
+        r.register(
+            "feed_receipt_wait_seconds",
+            "Time that callers waited until all workers knew of a change, by outcome",
+            self.feed_receipt_wait.clone(),
+        );
+        r.register("feed_workers", "Workers that follow the feed at this sidecar", self.feed_workers.clone());
+    }
+
     /// All metrics in the OpenMetrics text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
@@ -186,6 +272,30 @@ impl Metrics {
     /// A check was answered.
     pub fn checked(&self, verdict: CheckVerdict) {
         self.checks.get_or_create(&VerdictLabel { verdict: verdict.as_str() }).inc();
+    }
+
+    /// A change was told through the feed.
+    pub fn feed_appended(&self, change: &FeedChange) {
+        self.feed_appends.get_or_create(&KindLabel { kind: kind(change) }).inc();
+    }
+
+    /// A worker's poll was answered.
+    pub fn feed_polled(&self, outcome: PollOutcome) {
+        self.feed_polls.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    }
+
+    /// How the feed is. What is not known is `NaN`.
+    pub fn feed_state(&self, entries: Option<usize>, age: Option<Duration>, workers: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge shows 53 bits; nobody has more entries")]
+        self.feed_entries.set(entries.map_or(f64::NAN, |entries| entries as f64));
+        self.feed_age.set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
+        self.feed_workers.set(i64::try_from(workers).unwrap_or(i64::MAX));
+    }
+
+    /// Somebody who waited until all workers knew of a change was answered.
+    pub fn receipt_given(&self, outcome: ReceiptOutcome, took: Duration) {
+        let label = OutcomeLabel { outcome: outcome.as_str() };
+        self.feed_receipt_wait.get_or_create(&label).observe(took.as_secs_f64());
     }
 
     /// A token was introspected; `None`: it is none of ours, or not in force.

@@ -9,11 +9,13 @@ use tokio::{net::TcpListener, sync::oneshot};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
+    feed::Feed,
     http::{self, Api},
-    keys::{CurrentKeys, KeyProblem},
+    keys::{CurrentKeys, KeyProblem, KeyRing},
+    logging::chain,
     metered_store::MeteredStore,
     metrics::Metrics,
-    rng::{OsRandom, Random},
+    rng::{NoRandomness, OsRandom, Random, random_bytes},
     service::{Service, Tools},
     store::{
         Store,
@@ -21,6 +23,9 @@ use crate::{
         redis::{RedisStartError, RedisStore},
     },
 };
+
+/// Between two attempts to tell workers of new keys.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the service could not start, or stopped.
 #[derive(Debug, Error)]
@@ -36,6 +41,9 @@ pub enum ServeError {
     /// The keys cannot be used.
     #[error("{}", .0.iter().map(|problem| problem.problem.to_string()).collect::<Vec<_>>().join("; "))]
     Keys(Vec<KeyProblem>),
+    /// The system has no random numbers to give.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
     /// Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisStartError),
@@ -45,6 +53,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    api: Arc<Api>,
     router: Router,
     keys: Arc<CurrentKeys>,
     drain: Duration,
@@ -61,9 +70,11 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let ring = config.tokens.keys.load(&*random).map_err(ServeError::Keys)?;
         let keys = Arc::new(CurrentKeys::new(ring));
-        let store = store(&config, Arc::clone(&clock)).await?;
-        let store = Arc::new(MeteredStore::new(store, Arc::clone(&metrics)));
-        let tools = Tools { clock, keys: Arc::clone(&keys), metrics, random: Arc::clone(&random), store };
+        let store = store(&config, Arc::clone(&clock), Arc::clone(&random)).await?;
+        let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, Arc::clone(&metrics)));
+        let replica = format!("{:032x}", u128::from_be_bytes(random_bytes::<16>(&*random)?));
+        let feed = Arc::new(Feed::start(Arc::clone(&store), Arc::clone(&metrics), replica));
+        let tools = Tools { clock, feed, keys: Arc::clone(&keys), metrics, random: Arc::clone(&random), store };
         let Config { server, credentials, session, tokens, policy, monitoring, redis: _ } = config;
         if credentials.is_open() {
             tracing::warn!("no credentials are configured: every process of this machine may call the API");
@@ -73,17 +84,18 @@ impl Server {
         let listener = TcpListener::bind(server.listen)
             .await
             .map_err(|source| ServeError::Bind { address: server.listen, source })?;
-        Ok(Self { listener, router: http::router(api, random), keys, drain: server.drain })
+        let router = http::router(Arc::clone(&api), random);
+        Ok(Self { listener, api, router, keys, drain: server.drain })
     }
 
-    /// The keys in use, to exchange them.
-    pub fn keys(&self) -> Arc<CurrentKeys> {
-        Arc::clone(&self.keys)
+    /// What exchanges the keys.
+    pub fn keys(&self) -> KeyExchange {
+        KeyExchange { keys: Arc::clone(&self.keys), api: Arc::clone(&self.api) }
     }
 
     /// Serves until `stop` is done; then requests in flight may finish, for as long as configured.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
-        let Self { listener, router, keys: _, drain } = self;
+        let Self { listener, api, router, keys: _, drain } = self;
         match listener.local_addr() {
             Ok(address) => tracing::info!(%address, "listening"),
             Err(error) => tracing::warn!(%error, "listening on an address that cannot be told"),
@@ -92,6 +104,7 @@ impl Server {
         let stop = async move {
             stop.await;
             tracing::info!(drain_seconds = drain.as_secs(), "stopping");
+            api.service.feed().close();
             drop(stopping);
         };
         let listener = listener.tap_io(|stream| {
@@ -116,13 +129,38 @@ impl Server {
     }
 }
 
-async fn store(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, RedisStartError> {
+/// Exchanges the keys of a running service.
+#[derive(Clone, Debug)]
+pub struct KeyExchange {
+    keys: Arc<CurrentKeys>,
+    api: Arc<Api>,
+}
+
+impl KeyExchange {
+    /// Signs with these keys from now on, and tells every worker to fetch them: as often as it takes.
+    pub fn replace(&self, ring: KeyRing) {
+        self.keys.replace(ring);
+        let api = Arc::clone(&self.api);
+        tokio::spawn(async move {
+            while let Err(error) = api.service.keys_changed().await {
+                tracing::warn!(error = %chain(&error), "workers could not be told of the keys yet");
+                tokio::time::sleep(TELL_AGAIN).await;
+            }
+        });
+    }
+}
+
+async fn store(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Arc<dyn Store>, RedisStartError> {
     let settings = config.session.store;
     Ok(match &config.redis {
-        Some(options) => Arc::new(RedisStore::connect(options.clone(), settings).await?),
+        Some(options) => Arc::new(RedisStore::connect(options.clone(), settings, random).await?),
         None => {
             tracing::info!("sessions are kept in memory: a restart ends them all");
-            Arc::new(MemoryStore::new(clock, settings))
+            Arc::new(MemoryStore::new(clock, settings, random))
         }
     })
 }

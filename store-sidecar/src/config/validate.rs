@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
-use session_gate_protocol::{PublishedPolicy, is_header_safe};
+use session_gate_protocol::{MAX_LEEWAY, PublishedPolicy, is_header_safe};
 use tracing_subscriber::filter::Targets;
 
 use super::{
@@ -75,12 +75,13 @@ pub(super) fn config(raw: RawConfig, origins: &Origins, problems: &mut Problems)
     let RawConfig { credentials, monitoring, redis, security, server, session, tokens } = raw;
     let server = self::server(server.unwrap_or_default(), judge);
     let credentials = self::credentials(credentials.unwrap_or_default(), server.listen, judge);
-    let session = self::session(&session.unwrap_or_default(), judge);
+    let mut session = self::session(&session.unwrap_or_default(), judge);
     let (tokens, refresh_threshold) = self::tokens(tokens.unwrap_or_default(), judge);
     let policy = policy(&security.unwrap_or_default(), &session, judge);
     let monitoring = self::monitoring(monitoring.unwrap_or_default(), judge);
     let redis = self::redis(redis.unwrap_or_default(), judge);
     let tokens = tokens?;
+    session.store.feed_horizon = tokens.duration.saturating_add(MAX_LEEWAY);
     let policy = PublishedPolicy {
         token_duration: tokens.duration.as_secs(),
         token_refresh_threshold: refresh_threshold.as_secs(),
@@ -177,6 +178,8 @@ fn session(raw: &RawSession, judge: &mut Judge<'_>) -> SessionConfig {
         store: StoreSettings {
             retention: hours(retention),
             activity_resolution: Duration::from_secs(resolution),
+            // Follows from the tokens' duration, see `config`.
+            feed_horizon: defaults.feed_horizon,
             max_metadata_bytes: usize::try_from(max_metadata).unwrap_or(defaults.max_metadata_bytes),
         },
     }

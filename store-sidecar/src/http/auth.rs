@@ -1,4 +1,4 @@
-//! Lets a request through to a route if its credential's role may use that.
+//! Lets a request through to a route if its credential's role is one of those that may use that.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use super::{Api, reply::ApiError};
 use crate::credentials::{Access, Role};
 
 pub(super) async fn require(
-    State((api, role)): State<(Arc<Api>, Role)>,
+    State((api, roles)): State<(Arc<Api>, &'static [Role])>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    match api.credentials.access(role, bearer(request.headers())) {
+    match api.credentials.access(roles, bearer(request.headers())) {
         Access::Granted => Ok(next.run(request).await),
         Access::NotAuthenticated => Err(Problem::new(ProblemCode::CredentialInvalid).into()),
         Access::NotPermitted => Err(Problem::new(ProblemCode::CredentialNotPermitted).into()),

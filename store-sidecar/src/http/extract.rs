@@ -6,8 +6,8 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use session_gate_protocol::{ETag, FieldProblem, Problem, ProblemCode, SessionId, TokenForm, UserId, collect};
+use serde_json::{Map, Value};
+use session_gate_protocol::{ETag, FieldProblem, Misfit, Problem, ProblemCode, SessionId, TokenForm, UserId, collect};
 
 use super::{
     MAX_BODY_BYTES,
@@ -22,6 +22,15 @@ pub(super) struct MergePatch<T>(pub T);
 
 /// The form of RFC 7662 and RFC 7009.
 pub(super) struct ApiForm(pub TokenForm);
+
+/// The query.
+pub(super) struct ApiQuery<T>(pub T);
+
+/// What a query can be read into.
+pub(super) trait Query: DeserializeOwned {
+    /// The parameters that are numbers.
+    const NUMBERS: &[&str];
+}
 
 /// The session id in the path.
 pub(super) struct SessionPath(pub SessionId);
@@ -40,7 +49,7 @@ fn wrong_fields(errors: Vec<FieldProblem>) -> ApiError {
     Problem { errors, ..Problem::new(ProblemCode::InvalidRequest) }.into()
 }
 
-fn wrong_field(field: &str, message: String) -> ApiError {
+pub(super) fn wrong_field(field: &str, message: String) -> ApiError {
     wrong_fields(vec![FieldProblem { field: field.to_owned(), message }])
 }
 
@@ -118,12 +127,38 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
         let place = format!("at line {}, column {}", error.line(), error.column());
         return Err(invalid(format!("a member is given twice, {place}")));
     }
-    Err(wrong_fields(
-        misfits.into_iter().map(|misfit| FieldProblem { field: misfit.path, message: misfit.message }).collect(),
-    ))
+    Err(misfitting(misfits))
 }
 
-// === paths and headers ===
+fn misfitting(misfits: Vec<Misfit>) -> ApiError {
+    wrong_fields(
+        misfits.into_iter().map(|misfit| FieldProblem { field: misfit.path, message: misfit.message }).collect(),
+    )
+}
+
+// === paths, queries and headers ===
+
+impl<S: Send + Sync, T: Query> FromRequestParts<S> for ApiQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        let mut given = Map::new();
+        for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            let value = match value.parse::<u64>() {
+                Ok(number) if T::NUMBERS.contains(&&*name) => Value::from(number),
+                _ => Value::from(value),
+            };
+            if given.insert(name.clone().into_owned(), value).is_some() {
+                return Err(wrong_field(&name, "is given twice".to_owned()));
+            }
+        }
+        let mut given = Value::Object(given);
+        match collect::<T>(&mut given) {
+            (Some(query), misfits) if misfits.is_empty() => Ok(Self(query)),
+            (_, misfits) => Err(misfitting(misfits)),
+        }
+    }
+}
 
 async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> ApiResult<String> {
     let Path(text) = Path::<String>::from_request_parts(parts, state)

@@ -8,7 +8,8 @@ use session_gate_protocol::{CheckReply, CheckRequest, LoginReply, LoginRequest, 
 
 use super::{
     Shared,
-    extract::ApiJson,
+    extract::{ApiJson, ApiQuery},
+    receipt::{Wait, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
 
@@ -28,14 +29,20 @@ pub(super) async fn login(State(api): State<Shared>, ApiJson(request): ApiJson<L
 /// Ends a session, named by its id or by one of its tokens, or all sessions of its user.
 #[utoipa::path(
     post, path = "/v1/logout", tag = "login", operation_id = "logout", request_body = LogoutRequest,
+    params(Wait),
     responses(
-        (status = 200, description = "How many sessions ended", body = LogoutReply),
+        (status = 200, description = "How many sessions ended", body = WithReceipt<LogoutReply>),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
-pub(super) async fn logout(State(api): State<Shared>, ApiJson(request): ApiJson<LogoutRequest>) -> ApiResult<Response> {
-    Ok(([NO_STORE], Json(api.service.logout(request).await?)).into_response())
+pub(super) async fn logout(
+    State(api): State<Shared>,
+    ApiQuery(wait): ApiQuery<Wait>,
+    ApiJson(request): ApiJson<LogoutRequest>,
+) -> ApiResult<Response> {
+    let told = api.service.logout(request).await?;
+    Ok(([NO_STORE], Json(wait.with_receipt(&api, told).await)).into_response())
 }
 
 /// Whether a verified token may still be used. Asked by the filter.

@@ -63,6 +63,7 @@ pub(super) async fn metrics(State(api): State<Shared>) -> ApiResult<Response> {
     let metrics = api.service.metrics();
     let health = api.service.health().await.ok();
     metrics.store_health(health.as_ref());
+    api.service.feed().measure();
     let text = metrics.render().map_err(|_| ApiError::from(Problem::new(ProblemCode::Internal)))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], text).into_response())
 }

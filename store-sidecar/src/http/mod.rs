@@ -2,10 +2,12 @@
 
 mod auth;
 mod extract;
+mod feed;
 mod login;
 mod meta;
 mod observe;
 mod openapi;
+mod receipt;
 mod reply;
 mod sessions;
 #[cfg(test)]
@@ -54,36 +56,37 @@ pub fn openapi() -> String {
 
 /// All routes. `random` makes the ids of requests that come without one.
 pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
-    let role = |role: Role, path: &str, methods: MethodRouter<Shared>| {
-        let guard = middleware::from_fn_with_state((Arc::clone(&api), role), auth::require);
+    let roles = |roles: &'static [Role], path: &str, methods: MethodRouter<Shared>| {
+        let guard = middleware::from_fn_with_state((Arc::clone(&api), roles), auth::require);
         Router::new().route(path, methods.route_layer(guard))
     };
+    let app = |path: &str, methods: MethodRouter<Shared>| roles(&[Role::App], path, methods);
+    let filter = |path: &str, methods: MethodRouter<Shared>| roles(&[Role::Filter], path, methods);
     let mut router = Router::new()
         .route("/healthz", get(meta::healthz))
         .route("/readyz", get(meta::readyz))
         .route("/openapi.json", get(openapi::document))
         .route("/.well-known/jwks.json", get(meta::jwks))
-        .merge(role(Role::App, "/v1/sessions", post(sessions::create)))
-        .merge(role(
-            Role::App,
+        .merge(app("/v1/sessions", post(sessions::create)))
+        .merge(app(
             "/v1/sessions/{session_id}",
             get(sessions::read).patch(sessions::update).delete(sessions::terminate),
         ))
-        .merge(role(
-            Role::App,
-            "/v1/users/{user_id}/sessions",
-            get(sessions::list_of_user).delete(sessions::terminate_of_user),
-        ))
-        .merge(role(Role::App, "/v1/tokens", post(tokens::create)))
-        .merge(role(Role::App, "/v1/tokens/introspect", post(tokens::introspect)))
-        .merge(role(Role::App, "/v1/tokens/revoke", post(tokens::revoke)))
-        .merge(role(Role::App, "/v1/login", post(login::login)))
-        .merge(role(Role::App, "/v1/logout", post(login::logout)))
-        .merge(role(Role::App, "/v1/policy", get(meta::policy)))
-        .merge(role(Role::Filter, "/v1/check", post(login::check)))
-        .merge(role(Role::Filter, "/v1/keys", get(meta::keys)));
+        .merge(app("/v1/users/{user_id}/sessions", get(sessions::list_of_user).delete(sessions::terminate_of_user)))
+        .merge(app("/v1/tokens", post(tokens::create)))
+        .merge(app("/v1/tokens/introspect", post(tokens::introspect)))
+        .merge(app("/v1/tokens/revoke", post(tokens::revoke)))
+        .merge(app("/v1/login", post(login::login)))
+        .merge(app("/v1/logout", post(login::logout)))
+        .merge(app("/v1/policy", get(meta::policy)))
+        .merge(filter("/v1/check", post(login::check)))
+        .merge(filter("/v1/keys", get(meta::keys)))
+        .merge(filter("/v1/feed", get(feed::feed)))
+        .merge(filter("/v1/activity", post(feed::activity)))
+        .merge(app("/v1/revocations", get(feed::revocations)))
+        .merge(roles(&[Role::App, Role::Monitor], "/v1/workers", get(feed::workers)));
     if api.metrics {
-        router = router.merge(role(Role::Monitor, "/metrics", get(meta::metrics)));
+        router = router.merge(roles(&[Role::Monitor], "/metrics", get(meta::metrics)));
     }
     router
         .fallback(async || ApiError::from(Problem::new(ProblemCode::NotFound)))

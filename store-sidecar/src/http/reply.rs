@@ -50,6 +50,11 @@ impl From<ServiceError> for ApiError {
     }
 }
 
+/// The answer to a request that the store failed.
+pub(super) fn stored(error: StoreError) -> ApiError {
+    ServiceError::Store(error).into()
+}
+
 fn of_store(error: &StoreError) -> ProblemCode {
     tracing::warn!(error = %chain(error), "the store failed");
     match error.kind() {

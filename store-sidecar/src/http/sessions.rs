@@ -4,11 +4,13 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use session_gate_protocol::{ETag, NewSession, Problem, SessionData, SessionList, SessionPatch, Terminated};
+use serde::Serialize;
+use session_gate_protocol::{ETag, NewSession, Problem, Receipt, SessionData, SessionList, SessionPatch, Terminated};
 
 use super::{
     Shared,
-    extract::{ApiJson, IfMatch, MergePatch, SessionPath, UserPath},
+    extract::{ApiJson, ApiQuery, IfMatch, MergePatch, SessionPath, UserPath},
+    receipt::{Wait, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
 use crate::metrics::EndReason;
@@ -18,9 +20,9 @@ fn header_of(name: HeaderName, text: String) -> Option<(HeaderName, HeaderValue)
     HeaderValue::try_from(text).ok().map(|value| (name, value))
 }
 
-fn with_etag(status: StatusCode, session: SessionData) -> Response {
-    let etag = header_of(header::ETAG, ETag(session.version).to_string());
-    let mut response = (status, [NO_STORE], Json(session)).into_response();
+fn with_etag(status: StatusCode, version: u64, body: impl Serialize) -> Response {
+    let etag = header_of(header::ETAG, ETag(version).to_string());
+    let mut response = (status, [NO_STORE], Json(body)).into_response();
     response.headers_mut().extend(etag);
     response
 }
@@ -38,7 +40,7 @@ fn with_etag(status: StatusCode, session: SessionData) -> Response {
 pub(super) async fn create(State(api): State<Shared>, ApiJson(new): ApiJson<NewSession>) -> ApiResult<Response> {
     let session = api.service.create_session(new).await?;
     let location = header_of(header::LOCATION, format!("/v1/sessions/{}", session.session_id));
-    let mut response = with_etag(StatusCode::CREATED, session);
+    let mut response = with_etag(StatusCode::CREATED, session.version, session);
     response.headers_mut().extend(location);
     Ok(response)
 }
@@ -55,7 +57,8 @@ pub(super) async fn create(State(api): State<Shared>, ApiJson(new): ApiJson<NewS
     security(("bearer" = []))
 )]
 pub(super) async fn read(State(api): State<Shared>, SessionPath(id): SessionPath) -> ApiResult<Response> {
-    Ok(with_etag(StatusCode::OK, api.service.session(&id).await?))
+    let session = api.service.session(&id).await?;
+    Ok(with_etag(StatusCode::OK, session.version, session))
 }
 
 /// Changes a session: a JSON merge patch (RFC 7396).
@@ -64,13 +67,14 @@ pub(super) async fn read(State(api): State<Shared>, SessionPath(id): SessionPath
     params(
         ("session_id" = String, Path, description = "The session's id"),
         ("If-Match" = Option<String>, Header, description = "Change it only if it has this version"),
+        Wait,
     ),
     request_body(content(
         (SessionPatch = "application/merge-patch+json"),
         (SessionPatch = "application/json"),
     )),
     responses(
-        (status = 200, description = "The session as it is now", body = SessionData,
+        (status = 200, description = "The session as it is now", body = WithReceipt<SessionData>,
             headers(("ETag", description = "Its version"))),
         (status = 409, description = "It has ended, or its status cannot change that way", body = Problem,
             content_type = "application/problem+json"),
@@ -84,24 +88,35 @@ pub(super) async fn update(
     State(api): State<Shared>,
     SessionPath(id): SessionPath,
     IfMatch(expected): IfMatch,
+    ApiQuery(wait): ApiQuery<Wait>,
     MergePatch(patch): MergePatch<SessionPatch>,
 ) -> ApiResult<Response> {
-    Ok(with_etag(StatusCode::OK, api.service.update_session(&id, &patch, expected).await?))
+    let told = api.service.update_session(&id, &patch, expected).await?;
+    let version = told.done.version;
+    Ok(with_etag(StatusCode::OK, version, wait.with_receipt(&api, told).await))
 }
 
 /// Ends a session. One that has ended already stays so.
 #[utoipa::path(
     delete, path = "/v1/sessions/{session_id}", tag = "sessions", operation_id = "terminateSession",
-    params(("session_id" = String, Path, description = "The session's id")),
+    params(("session_id" = String, Path, description = "The session's id"), Wait),
     responses(
+        (status = 200, description = "It has ended; with `wait=applied` only", body = Receipt),
         (status = 204, description = "It has ended"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
-pub(super) async fn terminate(State(api): State<Shared>, SessionPath(id): SessionPath) -> ApiResult<StatusCode> {
-    api.service.terminate_session(&id, EndReason::Deleted).await?;
-    Ok(StatusCode::NO_CONTENT)
+pub(super) async fn terminate(
+    State(api): State<Shared>,
+    SessionPath(id): SessionPath,
+    ApiQuery(wait): ApiQuery<Wait>,
+) -> ApiResult<Response> {
+    let told = api.service.terminate_session(&id, EndReason::Deleted).await?;
+    Ok(match wait.receipt(&api, told.at).await {
+        Some(receipt) => ([NO_STORE], Json(receipt)).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
 /// The user's sessions that have not ended, newest first.
@@ -121,9 +136,9 @@ pub(super) async fn list_of_user(State(api): State<Shared>, UserPath(user): User
 /// Ends all sessions of a user.
 #[utoipa::path(
     delete, path = "/v1/users/{user_id}/sessions", tag = "sessions", operation_id = "terminateUserSessions",
-    params(("user_id" = String, Path, description = "The user's id, percent-encoded")),
+    params(("user_id" = String, Path, description = "The user's id, percent-encoded"), Wait),
     responses(
-        (status = 200, description = "How many ended", body = Terminated),
+        (status = 200, description = "How many ended", body = WithReceipt<Terminated>),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -131,6 +146,8 @@ pub(super) async fn list_of_user(State(api): State<Shared>, UserPath(user): User
 pub(super) async fn terminate_of_user(
     State(api): State<Shared>,
     UserPath(user): UserPath,
-) -> ApiResult<Json<Terminated>> {
-    Ok(Json(api.service.terminate_user_sessions(&user, EndReason::UserDeleted).await?))
+    ApiQuery(wait): ApiQuery<Wait>,
+) -> ApiResult<Json<WithReceipt<Terminated>>> {
+    let told = api.service.terminate_user_sessions(&user, EndReason::UserDeleted).await?;
+    Ok(Json(wait.with_receipt(&api, told).await))
 }

@@ -4,11 +4,12 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use session_gate_protocol::{Introspection, NewToken, Problem, TokenData, TokenForm};
+use session_gate_protocol::{Introspection, NewToken, Problem, Receipt, TokenData, TokenForm};
 
 use super::{
     Shared,
-    extract::{ApiForm, ApiJson},
+    extract::{ApiForm, ApiJson, ApiQuery},
+    receipt::Wait,
     reply::{ApiResult, NO_STORE},
 };
 
@@ -43,15 +44,22 @@ pub(super) async fn introspect(State(api): State<Shared>, ApiForm(form): ApiForm
 
 /// Revokes a token (RFC 7009). One that is unknown is as good as revoked.
 #[utoipa::path(
-    post, path = "/v1/tokens/revoke", tag = "tokens", operation_id = "revokeToken",
+    post, path = "/v1/tokens/revoke", tag = "tokens", operation_id = "revokeToken", params(Wait),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "It is revoked"),
+        (status = 200, description = "It is revoked. No body, or with `wait=applied` the receipt", body = Receipt),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
-pub(super) async fn revoke(State(api): State<Shared>, ApiForm(form): ApiForm) -> ApiResult<Response> {
-    api.service.revoke(&form.token).await?;
-    Ok((StatusCode::OK, [NO_STORE]).into_response())
+pub(super) async fn revoke(
+    State(api): State<Shared>,
+    ApiQuery(wait): ApiQuery<Wait>,
+    ApiForm(form): ApiForm,
+) -> ApiResult<Response> {
+    let told = api.service.revoke(&form.token).await?;
+    Ok(match wait.receipt(&api, told.at).await {
+        Some(receipt) => ([NO_STORE], Json(receipt)).into_response(),
+        None => (StatusCode::OK, [NO_STORE]).into_response(),
+    })
 }

@@ -2,7 +2,7 @@ use session_gate_protocol::{
     LoginReply, LoginRequest, LogoutReply, LogoutRequest, SessionData, SessionStatus, UnixSeconds,
 };
 
-use super::{Service, ServiceError, invalid};
+use super::{Service, ServiceError, Told, invalid};
 use crate::{metrics::EndReason, store::CreateSession};
 
 impl Service {
@@ -45,12 +45,12 @@ impl Service {
     ///
     /// # Errors
     /// `Invalid`, `SessionNotFound` for an unknown session id, or those of the store: then call again.
-    pub async fn logout(&self, request: LogoutRequest) -> Result<LogoutReply, ServiceError> {
+    pub async fn logout(&self, request: LogoutRequest) -> Result<Told<LogoutReply>, ServiceError> {
         let LogoutRequest { session_id, token, all } = request;
-        let terminated = match (session_id, token) {
+        let told = match (session_id, token) {
             (Some(id), None) if all => {
                 let user = self.session(&id).await?.user_id;
-                self.terminate_user_sessions(&user, EndReason::Logout).await?.terminated
+                self.terminate_user_sessions(&user, EndReason::Logout).await?.map(|ended| ended.terminated)
             }
             (Some(id), None) => self.terminate_session(&id, EndReason::Logout).await?,
             (None, Some(token)) => self.logout_by_token(&token, all).await?,
@@ -63,25 +63,28 @@ impl Service {
             }
         };
         self.tools.metrics.logged_out();
-        Ok(LogoutReply { terminated })
+        Ok(told.map(|terminated| LogoutReply { terminated }))
     }
 
-    async fn logout_by_token(&self, token: &str, all: bool) -> Result<u64, ServiceError> {
+    async fn logout_by_token(&self, token: &str, all: bool) -> Result<Told<u64>, ServiceError> {
         let verified = self
             .verify(token)
             .ok_or_else(|| ServiceError::Invalid(vec![invalid("token", "is not a token of this service")]))?;
         let claims = verified.claims();
-        let terminated = match &claims.sid {
-            _ if all => self.terminate_user_sessions(&claims.sub, EndReason::Logout).await?.terminated,
+        let told = match &claims.sid {
+            _ if all => {
+                let told = self.terminate_user_sessions(&claims.sub, EndReason::Logout).await?;
+                told.map(|ended| ended.terminated)
+            }
             Some(id) => match self.terminate_session(id, EndReason::Logout).await {
                 // Long gone.
-                Err(ServiceError::SessionNotFound) => 0,
+                Err(ServiceError::SessionNotFound) => Told { done: 0, at: None },
                 ended => ended?,
             },
-            None => 0,
+            None => Told { done: 0, at: None },
         };
-        self.revoke_verified(&verified).await?;
-        Ok(terminated)
+        let revoked = self.revoke_verified(&verified).await?;
+        Ok(Told { at: told.at.max(revoked), ..told })
     }
 }
 
@@ -100,8 +103,8 @@ fn draft(new: &CreateSession) -> SessionData {
         created_at: SOME_TIME,
         last_activity: SOME_TIME,
         expires_at: SOME_TIME,
-        idle_timeout: None,
-        status: SessionStatus::Active,
+        idle_timeout: new.idle_timeout.map(|idle| idle.as_secs()),
+        status: if session.pending_2fa { SessionStatus::Pending2fa } else { SessionStatus::Active },
         metadata: session.metadata,
         version: 1,
     }

@@ -1,5 +1,6 @@
 //! What the service does, without a word of HTTP: sessions, tokens, login, logout, check.
 
+mod changes;
 mod error;
 mod login;
 mod sessions;
@@ -9,10 +10,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use session_gate_protocol::{CheckReply, CheckRequest, FieldProblem, UnixSeconds};
 
-pub use self::error::ServiceError;
+pub use self::{changes::Told, error::ServiceError};
 use crate::{
     clock::Clock,
     config::{SessionConfig, TokenConfig},
+    feed::Feed,
     keys::{CurrentKeys, KeyRing},
     metrics::Metrics,
     rng::Random,
@@ -24,6 +26,8 @@ use crate::{
 pub struct Tools {
     /// Tells the time that tokens are dated by.
     pub clock: Arc<dyn Clock>,
+    /// Tells every worker what has changed.
+    pub feed: Arc<Feed>,
     /// The keys that sign.
     pub keys: Arc<CurrentKeys>,
     /// Counts.
@@ -65,6 +69,11 @@ impl Service {
     /// The keys in use.
     pub fn keys(&self) -> Arc<KeyRing> {
         self.tools.keys.get()
+    }
+
+    /// The change feed.
+    pub fn feed(&self) -> &Feed {
+        &self.tools.feed
     }
 
     /// What is counted.

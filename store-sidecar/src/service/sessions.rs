@@ -1,20 +1,22 @@
 use std::net::IpAddr;
 
 use session_gate_protocol::{
-    ETag, FieldProblem, NewSession, SessionData, SessionId, SessionList, SessionPatch, SessionStatus, Terminated,
-    UserId,
+    ETag, FieldProblem, NewSession, SessionData, SessionId, SessionList, SessionPatch, SessionStatus, UserId,
 };
 
-use super::{Service, ServiceError, duration, invalid};
+use super::{Service, ServiceError, Told, duration, invalid};
 use crate::{
     metrics::EndReason,
     rng::random_bytes,
-    store::{CreateSession, Termination, Update},
+    store::{CreateSession, Update},
 };
 
 /// Longest `user_agent`, `device_type` and `location`, in bytes. Clients choose their user agent, so a
 /// login must not fail on an odd one; this is past any that browsers send.
 const MAX_TEXT_BYTES: usize = 2048;
+
+/// Sessions whose activity one call may note.
+const MAX_ACTIVE_SESSIONS: usize = 1_000;
 
 impl Service {
     /// Creates a session.
@@ -62,7 +64,7 @@ impl Service {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
-    ) -> Result<SessionData, ServiceError> {
+    ) -> Result<Told<SessionData>, ServiceError> {
         let mut problems = Vec::new();
         let text = |given: &Option<Option<String>>| given.clone().flatten();
         check_texts(
@@ -71,13 +73,14 @@ impl Service {
             &mut problems,
         );
         ServiceError::unless_empty(problems)?;
-        match self.tools.store.update_session(id, patch, expected).await? {
+        let Told { done, at } = self.change_session(id, patch, expected).await?;
+        match done {
             Update::Applied(session) => {
                 if session.status == SessionStatus::Terminated {
                     self.tools.metrics.sessions_ended(EndReason::Patched, 1);
                     self.note_age(&session);
                 }
-                Ok(session)
+                Ok(Told { done: session, at })
             }
             Update::Ended(session) => {
                 Err(ServiceError::StateConflict(format!("the session is {}", session.status.as_str())))
@@ -89,25 +92,6 @@ impl Service {
         }
     }
 
-    /// Ends a session; one that has ended already stays so. Answers how many it ended.
-    ///
-    /// # Errors
-    /// `SessionNotFound`, or those of the store.
-    pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<u64, ServiceError> {
-        match self.tools.store.terminate_session(id).await? {
-            Termination::Ended => {
-                self.tools.metrics.sessions_ended(reason, 1);
-                // Only the histogram needs it: the session has ended even if this fails.
-                if let Ok(Some(session)) = self.tools.store.session(id).await {
-                    self.note_age(&session);
-                }
-                Ok(1)
-            }
-            Termination::AlreadyEnded => Ok(0),
-            Termination::NotFound => Err(ServiceError::SessionNotFound),
-        }
-    }
-
     /// The user's sessions that have not ended, newest first.
     ///
     /// # Errors
@@ -116,20 +100,19 @@ impl Service {
         Ok(SessionList { sessions: self.tools.store.user_sessions(user).await? })
     }
 
-    /// Ends all sessions of a user.
+    /// Notes that requests have used these sessions.
     ///
     /// # Errors
-    /// Those of the store.
-    pub async fn terminate_user_sessions(&self, user: &UserId, reason: EndReason) -> Result<Terminated, ServiceError> {
-        // Only the histogram needs the list: without it the sessions end all the same.
-        let sessions = self.tools.store.user_sessions(user).await.unwrap_or_default();
-        let terminated = self.tools.store.terminate_user_sessions(user).await?;
-        self.tools.metrics.sessions_ended(reason, terminated);
-        sessions.iter().for_each(|session| self.note_age(session));
-        Ok(Terminated { terminated })
+    /// `Invalid`, or those of the store.
+    pub async fn note_activity(&self, sessions: &[SessionId]) -> Result<(), ServiceError> {
+        if sessions.len() > MAX_ACTIVE_SESSIONS {
+            let message = format!("must have at most {MAX_ACTIVE_SESSIONS} entries");
+            return Err(ServiceError::Invalid(vec![invalid("sessions", message)]));
+        }
+        Ok(self.tools.store.touch(sessions).await?)
     }
 
-    fn note_age(&self, session: &SessionData) {
+    pub(super) fn note_age(&self, session: &SessionData) {
         self.tools.metrics.session_lived(self.now().since(session.created_at));
     }
 }

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use session_gate_protocol::{
-    Audience, CheckRequest, CheckVerdict, Claims, FieldProblem, Introspection, MAX_LEEWAY, NewToken, SessionData,
-    TokenData, TokenId, TokenType, UnixSeconds, UserId,
+    Audience, CheckRequest, CheckVerdict, Claims, FeedCursor, FieldProblem, Introspection, MAX_LEEWAY, NewToken,
+    SessionData, SessionStatus, TokenData, TokenId, TokenType, UnixSeconds, UserId,
 };
 
-use super::{Service, ServiceError, duration, invalid};
+use super::{Service, ServiceError, Told, duration, invalid};
 use crate::{keys::VerifiedClaims, rng::random_bytes};
 
 /// Largest token, in bytes: a browser drops a cookie of more than 4096, and its name and attributes
@@ -93,6 +93,8 @@ impl Service {
             scope: new.scopes.to_string(),
             auth_time: session.map(|session| session.created_at),
             amr: new.amr.clone(),
+            idle: session.and_then(|session| session.idle_timeout),
+            pending_2fa: session.is_some_and(|session| session.status == SessionStatus::Pending2fa),
             metadata: new.metadata.clone(),
         })
     }
@@ -156,21 +158,21 @@ impl Service {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn revoke(&self, token: &str) -> Result<(), ServiceError> {
-        match self.verify(token) {
-            Some(verified) => self.revoke_verified(&verified).await,
-            None => Ok(()),
-        }
+    pub async fn revoke(&self, token: &str) -> Result<Told<()>, ServiceError> {
+        let at = match self.verify(token) {
+            Some(verified) => self.revoke_verified(&verified).await?,
+            None => None,
+        };
+        Ok(Told { done: (), at })
     }
 
-    pub(super) async fn revoke_verified(&self, verified: &VerifiedClaims) -> Result<(), ServiceError> {
+    pub(super) async fn revoke_verified(&self, verified: &VerifiedClaims) -> Result<Option<FeedCursor>, ServiceError> {
         let claims = verified.claims();
         let until = claims.exp.after(MAX_LEEWAY);
-        if self.now() < until {
-            self.tools.store.revoke_token(&claims.sub, &claims.jti, until).await?;
-            self.tools.metrics.token_revoked();
+        if until <= self.now() {
+            return Ok(None);
         }
-        Ok(())
+        self.revoke_token(&claims.sub, &claims.jti, until).await.map(Some)
     }
 
     /// The claims of a token of ours, expired or not.

@@ -1,10 +1,11 @@
-//! What the sidecar remembers: sessions and the token blacklist.
+//! What the sidecar remembers: sessions, the token blacklist and the change feed.
 //!
 //! One [`Store`] trait, two implementations, one suite that both pass. Each method is one atomic
 //! step: whoever calls two methods in a row must expect anything to happen in between.
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
+mod feed;
 pub mod memory;
 mod patch;
 pub mod redis;
@@ -16,12 +17,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, InvalidTransition, NewSession, SessionData, SessionId, SessionPatch,
+    CheckRequest, CheckVerdict, ETag, FeedCursor, InvalidTransition, NewSession, SessionData, SessionId, SessionPatch,
     SessionStatus, SlotTag, TokenId, UnixSeconds, UserId,
 };
 use thiserror::Error;
 
-pub use self::settings::{MAX_LIFETIME, StoreSettings};
+pub use self::{
+    feed::{FeedPage, FeedPosition, Follower, Followers, NewFeedEntry, PublishedFollowers, UserTermination},
+    settings::{MAX_LIFETIME, StoreSettings},
+};
 
 /// Everything about a new session that the caller decides. When it was created, and so when it
 /// expires, is decided by the store's clock.
@@ -129,7 +133,7 @@ pub struct Health {
     pub memory_bytes: Option<u64>,
 }
 
-/// Sessions and the token blacklist.
+/// Sessions, the token blacklist and the change feed.
 ///
 /// **Whose clock.** Every method that depends on time reads the store's own clock within its atomic
 /// step: Redis' `TIME`, so that all sidecars of one Redis agree; the injected
@@ -168,8 +172,10 @@ pub trait Store: Send + Sync + 'static {
     /// The user's sessions that have not ended, newest first.
     async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError>;
 
-    /// Ends all sessions of the user and answers how many that were.
-    async fn terminate_user_sessions(&self, user: &UserId) -> Result<u64, StoreError>;
+    /// Ends those sessions of the user that are among `named`, and answers the others that have not
+    /// ended. Where there are none of these, the user has no session left at that moment. So whoever
+    /// must announce an end before it comes to pass can: announce the others, then call again.
+    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError>;
 
     /// Puts a token of `user` on the blacklist until it has expired. Doing so again changes nothing,
     /// and never shortens the time. Where verifiers accept a token for a while after its `exp`
@@ -180,6 +186,33 @@ pub trait Store: Send + Sync + 'static {
     /// step. Notes the session's activity, but writes only where the stored one is older than the
     /// store's resolution.
     async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError>;
+
+    /// Notes that those of these sessions which may be used were used just now, where their stored
+    /// activity is older than the store's resolution. One step per session.
+    async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError>;
+
+    /// Puts entries at the end of the change feed, in their order, and answers where the last one
+    /// stands. Drops what has been in the feed for longer than the longest token life.
+    async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError>;
+
+    /// Reads at most `limit` entries of the feed after the place that the caller knows; from the start
+    /// where it knows none, or knows another epoch. An entry that is of no use any more is left out.
+    ///
+    /// The feed of a store that has lost data begins a new epoch with this call: where there is no
+    /// epoch, and where the place that the caller knows in the current one is not there although
+    /// nothing has removed it.
+    async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError>;
+
+    /// Replaces what that replica said of its followers, for as long as given.
+    async fn publish_followers(
+        &self,
+        replica: &str,
+        followers: &Followers,
+        lifetime: Duration,
+    ) -> Result<(), StoreError>;
+
+    /// What every replica says of its followers, as far as its lifetime is not over.
+    async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError>;
 
     /// Whether the store can be reached, and how it is.
     async fn health(&self) -> Result<Health, StoreError>;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::Metadata;
+use session_gate_protocol::{MAX_LEEWAY, Metadata};
 
 /// No session and no blacklist entry lasts longer than this, 100 years: sums with it stay within
 /// what the numbers of Redis' scripts hold exactly, and no real lifetime comes near it.
@@ -16,6 +16,9 @@ pub struct StoreSettings {
     /// How old the stored last activity must be before a check writes a new one; see
     /// `resolution_for`.
     pub activity_resolution: Duration,
+    /// How long an entry of the feed is kept at most: the longest life of a token, and the largest
+    /// leeway. Nothing that is older can concern a token that anybody accepts.
+    pub feed_horizon: Duration,
     /// Largest metadata of a session, in bytes of JSON.
     pub max_metadata_bytes: usize,
 }
@@ -27,6 +30,8 @@ impl Default for StoreSettings {
             retention: Duration::from_hours(24),
             // One write a minute for a busy session instead of one per request.
             activity_resolution: Duration::from_secs(60),
+            // That of the default token's life, an hour.
+            feed_horizon: Duration::from_hours(1).saturating_add(MAX_LEEWAY),
             max_metadata_bytes: 16 * 1024,
         }
     }

@@ -43,6 +43,7 @@ pub trait Harness: Send + Sync + Sized + 'static {
 pub const SETTINGS: StoreSettings = StoreSettings {
     retention: Duration::from_secs(10_000),
     activity_resolution: Duration::from_secs(60),
+    feed_horizon: Duration::from_secs(5_000),
     max_metadata_bytes: 1024,
 };
 

@@ -1,20 +1,26 @@
 //! The embedded store: everything in this process, gone when it ends. For one replica only.
 
+mod log;
 mod state;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
 };
 
+use self::log::Log;
 use self::state::{Revocation, State};
+use super::feed::epoch_id;
 use super::{
-    CreateSession, Health, MAX_LIFETIME, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update,
-    newest_first, patch,
+    CreateSession, FeedPage, FeedPosition, Followers, Health, MAX_LIFETIME, NewFeedEntry, PublishedFollowers, Store,
+    StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
 };
 use crate::clock::Clock;
+use crate::rng::Random;
 
 /// Sessions and blacklist entries that the store holds at most, tombstones included: some 2 GB with
 /// small metadata. A store that is full refuses what is new; it never forgets a revocation to make
@@ -29,23 +35,33 @@ const STEPS_PER_WRITE: usize = 4;
 /// Steps of cleaning under one lock: well below a millisecond.
 const STEPS_PER_BATCH: usize = 512;
 
-/// Sessions and the blacklist in this process's memory.
-#[derive(Debug)]
+/// Sessions, the blacklist and the feed in this process's memory.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     settings: StoreSettings,
     max_entries: usize,
     /// A plain mutex: every step is a few look-ups, and none waits for anything while it holds it.
     state: Mutex<State>,
+    /// The feed. Never held together with the other.
+    log: Mutex<Log>,
 }
 
 impl MemoryStore {
-    /// An empty store that goes by `clock`.
-    pub fn new(clock: Arc<dyn Clock>, settings: StoreSettings) -> Self {
-        Self { clock, max_entries: MAX_ENTRIES, state: Mutex::new(State::new(settings.retention)), settings }
+    /// An empty store that goes by `clock`; `random` makes the id of its feed's epoch.
+    pub fn new(clock: Arc<dyn Clock>, settings: StoreSettings, random: Arc<dyn Random>) -> Self {
+        Self {
+            clock,
+            random,
+            max_entries: MAX_ENTRIES,
+            state: Mutex::new(State::new(settings.retention)),
+            log: Mutex::default(),
+            settings,
+        }
     }
 
-    /// The same with another limit on how many sessions and blacklist entries it holds.
+    /// The same with another limit on how many sessions and blacklist entries, and how many entries of
+    /// the feed, it holds.
     #[must_use]
     pub fn with_max_entries(self, max_entries: usize) -> Self {
         Self { max_entries, ..self }
@@ -79,11 +95,41 @@ impl MemoryStore {
     }
 
     fn check_room(&self, state: &State) -> Result<(), StoreError> {
-        if state.entries() < self.max_entries {
-            Ok(())
-        } else {
-            Err(StoreError::new(StoreErrorKind::Unavailable, "the memory store is full"))
+        if state.entries() < self.max_entries { Ok(()) } else { Err(full()) }
+    }
+
+    /// The feed, which has begun, and the time.
+    fn log(&self) -> Result<(MutexGuard<'_, Log>, UnixSeconds), StoreError> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        if !log.has_begun() {
+            log.begin(epoch_id(&*self.random)?, now);
         }
+        Ok((log, now))
+    }
+}
+
+fn full() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "the memory store is full")
+}
+
+/// Notes a use of the session where the noted one is older than the resolution.
+fn note_activity(state: &mut State, session: &SessionData, now: UnixSeconds, settings: &StoreSettings) {
+    let age = now.since(session.last_activity).as_secs();
+    // Only a session that may be used is in use: a suspended one does not live longer by being asked for.
+    if session.status.may_mint() && age > settings.resolution_for(session.idle_timeout) {
+        state.note_activity(&session.session_id, now);
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { clock, random: _, settings, max_entries, state: _, log: _ } = self;
+        f.debug_struct("MemoryStore")
+            .field("clock", clock)
+            .field("settings", settings)
+            .field("max_entries", max_entries)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,14 +187,19 @@ impl Store for MemoryStore {
         Ok(sessions)
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId) -> Result<u64, StoreError> {
+    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
+        let named: HashSet<&SessionId> = named.iter().collect();
         let (mut state, now) = self.write();
-        let mut ended = 0;
+        let mut termination = UserTermination::default();
         for session in state.live_sessions(user, now) {
-            state.replace(patch::terminated(session), now);
-            ended += 1;
+            if named.contains(&session.session_id) {
+                state.replace(patch::terminated(session), now);
+                termination.ended += 1;
+            } else {
+                termination.others.push(session);
+            }
         }
-        Ok(ended)
+        Ok(termination)
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
@@ -176,12 +227,56 @@ impl Store for MemoryStore {
         let Some(session) = state.session(id, now).filter(|session| session.user_id == request.user_id) else {
             return Ok(CheckVerdict::SessionUnknown);
         };
-        let age = now.since(session.last_activity).as_secs();
-        // Only a session that may be used is in use: a suspended one does not live longer by being asked for.
-        if session.status.may_mint() && age > self.settings.resolution_for(session.idle_timeout) {
-            state.note_activity(id, now);
-        }
+        note_activity(&mut state, &session, now, &self.settings);
         Ok(session.status.verdict())
+    }
+
+    async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
+        for id in sessions {
+            let mut state = self.lock();
+            let now = self.clock.now();
+            if let Some(session) = state.session(id, now) {
+                note_activity(&mut state, &session, now, &self.settings);
+            }
+        }
+        Ok(())
+    }
+
+    async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
+        let (mut log, now) = self.log()?;
+        let horizon = self.settings.feed_horizon;
+        log.trim(now, horizon);
+        if log.len().saturating_add(entries.len()) > self.max_entries {
+            return Err(full());
+        }
+        for entry in entries {
+            log.append(entry, now, horizon);
+        }
+        Ok(log.last())
+    }
+
+    async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
+        let (mut log, now) = self.log()?;
+        if known.is_some_and(|known| log.lacks(known)) {
+            log.begin(epoch_id(&*self.random)?, now);
+        }
+        log.page(known, limit, now).ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))
+    }
+
+    async fn publish_followers(
+        &self,
+        replica: &str,
+        followers: &Followers,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let (mut log, now) = self.log()?;
+        log.publish(replica, followers, lifetime, now);
+        Ok(())
+    }
+
+    async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
+        let (log, now) = self.log()?;
+        Ok(log.followers(now))
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
@@ -195,11 +290,12 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::rng::testing::SeededRandom;
 
     fn store() -> (Arc<ManualClock>, MemoryStore) {
         let clock = Arc::new(ManualClock::new(UnixSeconds(1_000)));
         let settings = StoreSettings { retention: Duration::from_secs(100), ..StoreSettings::default() };
-        (Arc::clone(&clock), MemoryStore::new(clock, settings))
+        (Arc::clone(&clock), MemoryStore::new(clock, settings, Arc::new(SeededRandom::default())))
     }
 
     fn user(number: u8) -> UserId {
@@ -224,7 +320,7 @@ mod tests {
             create(&store, number).await.unwrap();
             revoke(&store, number).await.unwrap();
         }
-        store.terminate_user_sessions(&user(3)).await.unwrap();
+        store.terminate_user_sessions(&user(3), &[SessionId::new(&user(3), &[3; 32])]).await.unwrap();
         clock.advance(Duration::from_secs(10));
         assert_eq!(store.cleanup().await, 100, "the blacklist");
         assert_eq!(store.health().await.unwrap().active_sessions, Some(0));

@@ -43,6 +43,12 @@ pub(super) fn revoked(user: &UserId, token: &TokenId) -> String {
     format!("sg1:{{{}}}:revoked:{}", SlotTag::of_user(user), URL_SAFE_NO_PAD.encode(name))
 }
 
+/// The keys of the change feed, which belong to no user: one slot for all. No tag of a user has as few
+/// characters.
+pub(super) const FEED_EPOCH: &str = "sg1:{feed}:epoch";
+pub(super) const FEED_FOLLOWERS: &str = "sg1:{feed}:workers";
+pub(super) const FEED_LOG: &str = "sg1:{feed}:log";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 
 mod connector;
 mod error;
+mod feed;
 mod keys;
 mod link;
 mod options;
@@ -14,14 +15,15 @@ mod report;
 mod scripts;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{ErrorKind, FromRedisValue, ServerErrorKind};
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag, TokenId,
-    UnixSeconds, UserId,
+    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag,
+    TokenId, UnixSeconds, UserId,
 };
 use thiserror::Error;
 use tokio::time::Instant;
@@ -33,9 +35,10 @@ use self::record::Fields;
 pub use self::report::{Eviction, Report};
 use self::scripts::Script;
 use super::{
-    CreateSession, Health, MAX_LIFETIME, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update,
-    newest_first, patch,
+    CreateSession, FeedPage, FeedPosition, Followers, Health, MAX_LIFETIME, NewFeedEntry, PublishedFollowers, Store,
+    StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
 };
+use crate::rng::Random;
 
 /// What a step costs its caller at most: connecting, waiting for a connection and for the answer
 /// included. A filter that asks waits for it with a client's request in its hand, and can do better
@@ -58,10 +61,16 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(250);
 /// of those who compete succeeds.
 const MAX_UPDATE_ATTEMPTS: u32 = 64;
 
-/// Sessions and the blacklist in Redis.
+/// Sessions whose activity one script notes, so that it is over soon.
+const MAX_TOUCHED: usize = 200;
+
+/// Sessions, the blacklist and the feed in Redis.
 pub struct RedisStore {
     link: Link,
     settings: StoreSettings,
+    random: Arc<dyn Random>,
+    /// Whether one script may use the keys of several users.
+    shares_slots: bool,
     allow_eviction: bool,
     step_timeout: Duration,
     /// Whether Redis has been found fit: see [`RedisStore::inspect`].
@@ -84,15 +93,22 @@ pub enum RedisStartError {
 
 impl RedisStore {
     /// A store in the Redis that `options` name. Redis need not be there yet: then it is looked at by
-    /// the first [`Store::health`] that reaches it, which fails until it is fit.
+    /// the first [`Store::health`] that reaches it, which fails until it is fit. `random` makes the ids of
+    /// the feed's epochs.
     ///
     /// # Errors
     /// [`RedisStartError`] where the options cannot be used, or where Redis is there and may evict keys.
-    pub async fn connect(options: RedisOptions, settings: StoreSettings) -> Result<Self, RedisStartError> {
+    pub async fn connect(
+        options: RedisOptions,
+        settings: StoreSettings,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, RedisStartError> {
         let link = Link::start(Connector::new(&options).map_err(RedisStartError::Client)?);
         let store = Self {
             link,
             settings,
+            random,
+            shares_slots: !options.is_cluster(),
             allow_eviction: options.allow_eviction,
             step_timeout: options.step_timeout,
             fit: AtomicBool::new(false),
@@ -166,7 +182,7 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every field is named here: the link holds the password.
-        let Self { link: _, settings, allow_eviction, step_timeout, fit } = self;
+        let Self { link: _, settings, random: _, shares_slots: _, allow_eviction, step_timeout, fit } = self;
         f.debug_struct("RedisStore")
             .field("settings", settings)
             .field("allow_eviction", allow_eviction)
@@ -270,27 +286,21 @@ impl Store for RedisStore {
         let mut reply: Vec<redis::Value> =
             self.run(&scripts::LIST, &[&keys::index(user)], &[user.as_str(), &prefix], self.deadline()).await?;
         let sessions = reply.split_off(reply.len().min(1));
-        let now = reply.pop().ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))?;
-        let now = UnixSeconds(parsed(now)?);
-        let mut listed = Vec::with_capacity(sessions.len());
-        for session in sessions {
-            let (id, fields): (String, Fields) = parsed(session)?;
-            let id = id.parse().map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
-            listed.extend(record::session(id, &fields, now)?);
-        }
+        let mut listed = record::sessions(take_number(&mut reply)?, sessions)?;
         newest_first(&mut listed);
         Ok(listed)
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId) -> Result<u64, StoreError> {
+    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
         let prefix = keys::sessions(&SlotTag::of_user(user));
-        self.run(
-            &scripts::TERMINATE_ALL,
-            &[&keys::index(user)],
-            &[user.as_str(), &prefix, &self.retention()],
-            self.deadline(),
-        )
-        .await
+        let retention = self.retention();
+        let mut arguments = vec![user.as_str(), &prefix, &retention];
+        arguments.extend(named.iter().map(SessionId::as_str));
+        let mut reply: Vec<redis::Value> =
+            self.run(&scripts::TERMINATE_ALL, &[&keys::index(user)], &arguments, self.deadline()).await?;
+        let others = reply.split_off(reply.len().min(2));
+        let ended = take_number(&mut reply)?;
+        Ok(UserTermination { ended, others: record::sessions(take_number(&mut reply)?, others)? })
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
@@ -322,6 +332,40 @@ impl Store for RedisStore {
         }
     }
 
+    async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
+        let resolution = secs(self.settings.activity_resolution);
+        let touch = async |keys: &[&str]| self.run::<()>(&scripts::TOUCH, keys, &[&resolution], self.deadline()).await;
+        let keys: Vec<String> = sessions.iter().map(keys::session).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        // In a Cluster each session may have a slot of its own. Nobody waits for this, so one after the
+        // other will do, and a node that hangs is asked once.
+        for keys in keys.chunks(if self.shares_slots { MAX_TOUCHED } else { 1 }) {
+            touch(keys).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
+        self.append_to_feed(entries).await
+    }
+
+    async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
+        self.read_from_feed(known, limit).await
+    }
+
+    async fn publish_followers(
+        &self,
+        replica: &str,
+        followers: &Followers,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.write_followers(replica, followers, lifetime).await
+    }
+
+    async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
+        self.read_followers().await
+    }
+
     async fn health(&self) -> Result<Health, StoreError> {
         let memory_bytes = if self.fit.load(Ordering::Relaxed) {
             Report::used_memory(&self.link, self.deadline()).await?
@@ -337,6 +381,11 @@ impl Store for RedisStore {
 /// Whole seconds, as the scripts take them.
 fn secs(duration: Duration) -> String {
     duration.min(MAX_LIFETIME).as_secs().to_string()
+}
+
+/// The last value of a reply, which is a number.
+fn take_number(reply: &mut Vec<redis::Value>) -> Result<u64, StoreError> {
+    parsed(reply.pop().ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))?)
 }
 
 fn parsed<T: FromRedisValue>(value: redis::Value) -> Result<T, StoreError> {

@@ -92,6 +92,11 @@ impl RedisOptions {
         Self { step_timeout, ..self }
     }
 
+    /// Whether it is a Cluster, where keys live on several nodes.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.target, Target::Cluster(_))
+    }
+
     /// Whether connections are encrypted.
     pub fn is_tls(&self) -> bool {
         let nodes = match &self.target {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use session_gate_protocol::{Metadata, SessionData, SessionId, SessionStatus, UnixSeconds, UserId};
 use thiserror::Error;
 
+use super::parsed;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The version of this form, first field of each hash. The scripts write and check it too.
@@ -55,6 +56,17 @@ pub(super) fn session(id: SessionId, fields: &Fields, now: UnixSeconds) -> Resul
     let mut session = parse(id, fields).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
     session.status = session.status_at(now);
     Ok(Some(session))
+}
+
+/// The sessions in a script's reply: for each its id, and its fields and values.
+pub(super) fn sessions(now: u64, reply: Vec<redis::Value>) -> Result<Vec<SessionData>, StoreError> {
+    let mut sessions = Vec::with_capacity(reply.len());
+    for value in reply {
+        let (id, fields): (String, Fields) = parsed(value)?;
+        let id = id.parse().map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
+        sessions.extend(session(id, &fields, UnixSeconds(now))?);
+    }
+    Ok(sessions)
 }
 
 fn parse(id: SessionId, fields: &Fields) -> Result<SessionData, Unreadable> {

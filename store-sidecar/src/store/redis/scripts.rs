@@ -9,11 +9,11 @@ pub(super) struct Script {
     pub(super) hash: String,
 }
 
-/// The script in that file, after the prelude.
+/// The script in that file, after the preludes.
 macro_rules! script {
-    ($file:literal) => {
+    ($($file:literal),+) => {
         LazyLock::new(|| {
-            let code = concat!(include_str!("scripts/prelude.lua"), include_str!(concat!("scripts/", $file)));
+            let code = concat!(include_str!("scripts/prelude.lua") $(, include_str!(concat!("scripts/", $file)))+);
             Script { code, hash: redis::Script::new(code).get_hash().to_owned() }
         })
     };
@@ -21,9 +21,14 @@ macro_rules! script {
 
 pub(super) static CHECK: LazyLock<Script> = script!("check.lua");
 pub(super) static CREATE: LazyLock<Script> = script!("create.lua");
+pub(super) static FEED_APPEND: LazyLock<Script> = script!("feed_prelude.lua", "feed_append.lua");
+pub(super) static FEED_READ: LazyLock<Script> = script!("feed_prelude.lua", "feed_read.lua");
+pub(super) static FOLLOWERS_PUBLISH: LazyLock<Script> = script!("followers_publish.lua");
+pub(super) static FOLLOWERS_READ: LazyLock<Script> = script!("followers_read.lua");
 pub(super) static LIST: LazyLock<Script> = script!("list.lua");
 pub(super) static REVOKE: LazyLock<Script> = script!("revoke.lua");
 pub(super) static SESSION: LazyLock<Script> = script!("session.lua");
 pub(super) static TERMINATE: LazyLock<Script> = script!("terminate.lua");
 pub(super) static TERMINATE_ALL: LazyLock<Script> = script!("terminate_all.lua");
+pub(super) static TOUCH: LazyLock<Script> = script!("touch.lua");
 pub(super) static UPDATE: LazyLock<Script> = script!("update.lua");

@@ -25,15 +25,5 @@ if not s or s.user_id ~= ARGV[1] then
   return 'unknown'
 end
 local status = status_at(s, t)
--- Only a session that may be used is in use: a suspended one does not live longer by being asked for.
-if status == 'active' or status == 'pending_2fa' then
-  local resolution = tonumber(ARGV[2])
-  if s.idle_timeout then
-    resolution = math.min(resolution, math.floor(s.idle_timeout / 4))
-  end
-  if t - s.last_activity > resolution then
-    -- A Redis whose memory is full refuses to write; the answer is right all the same.
-    redis.pcall('HSET', KEYS[2], 'last_activity', t)
-  end
-end
+note_activity(KEYS[2], s, status, t, tonumber(ARGV[2]))
 return status

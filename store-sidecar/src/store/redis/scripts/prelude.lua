@@ -5,6 +5,12 @@ local function now()
   return tonumber(redis.call('TIME')[1])
 end
 
+-- The same in milliseconds.
+local function now_millis()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
 -- What decisions depend on, of the session at `key`. Nil where there is none; nil and an error reply
 -- where it was stored in a form that this script does not know.
 local function load(key)
@@ -56,6 +62,22 @@ local function tidy(index, t)
   local latest = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')
   if latest[2] then
     redis.call('EXPIREAT', index, latest[2])
+  end
+end
+
+-- Notes a use of the session at `key` where the noted one is older than the resolution, or than a
+-- quarter of its idle timeout if that is less. Only a session that may be used is in use: a suspended
+-- one does not live longer by being asked for.
+local function note_activity(key, s, status, t, resolution)
+  if status ~= 'active' and status ~= 'pending_2fa' then
+    return
+  end
+  if s.idle_timeout then
+    resolution = math.min(resolution, math.floor(s.idle_timeout / 4))
+  end
+  if t - s.last_activity > resolution then
+    -- A Redis whose memory is full refuses to write; what was asked is right all the same.
+    redis.pcall('HSET', key, 'last_activity', t)
   end
 end
 

@@ -1,0 +1,113 @@
+//! Who polls the feed at this replica, and what they have confirmed. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use session_gate_protocol::{FeedCursor, FeedQuery};
+use tokio::time::Instant;
+
+use super::known::millis;
+use crate::store::Follower;
+
+/// Workers that are remembered at most: more than any fleet has, and a bound on what a broken one can
+/// cost that calls itself something else each time.
+pub(super) const MAX_WORKERS: usize = 10_000;
+
+/// How long a worker that has stopped trusting what it knows is still shown.
+const SHOWN_FOR: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    workers: BTreeMap<String, Seen>,
+    /// Counts what the other replicas must hear of before it counts here: a new worker, or a longer
+    /// trust.
+    generation: u64,
+    /// Whether anything changed since the last record for the others was made.
+    changed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    /// The epoch that it follows; none: it knows nothing yet.
+    epoch: Option<String>,
+    applied: FeedCursor,
+    at: Instant,
+    max_staleness: Duration,
+    /// The generation in which this worker, trusting for so long, was first heard of.
+    generation: u64,
+}
+
+/// There is no room for another worker.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl Registry {
+    /// Notes a poll, and answers the generation that the others must have heard of before it may be
+    /// answered.
+    ///
+    /// # Errors
+    /// [`TooMany`].
+    pub(super) fn note(&mut self, query: &FeedQuery, now: Instant) -> Result<u64, TooMany> {
+        let max_staleness = Duration::from_millis(query.max_staleness_ms);
+        let before = self.workers.get(&query.worker).filter(|seen| {
+            // One that was forgotten in the records of others is as good as new.
+            seen.max_staleness >= max_staleness && seen.trusts(now)
+        });
+        let generation = match before {
+            Some(seen) => seen.generation,
+            None => {
+                self.make_room(now)?;
+                self.generation = self.generation.saturating_add(1);
+                self.generation
+            }
+        };
+        let seen = Seen { epoch: query.epoch.clone(), applied: query.after, at: now, max_staleness, generation };
+        let before = self.workers.insert(query.worker.clone(), seen);
+        self.changed |= before.is_none_or(|before| before.applied != query.after || before.epoch != query.epoch);
+        Ok(generation)
+    }
+
+    fn make_room(&mut self, now: Instant) -> Result<(), TooMany> {
+        self.workers.retain(|_, seen| now < seen.at + seen.max_staleness + SHOWN_FOR);
+        if self.workers.len() >= MAX_WORKERS {
+            self.workers.retain(|_, seen| seen.trusts(now));
+        }
+        if self.workers.len() < MAX_WORKERS { Ok(()) } else { Err(TooMany) }
+    }
+
+    /// The newest generation.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether there is something to tell the others.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The others are being told.
+    pub(super) fn told(&mut self) {
+        self.changed = false;
+    }
+
+    /// All that are remembered, or those only that may still trust what they know.
+    pub(super) fn list(&self, epoch: &str, now: Instant, trusting: bool) -> Vec<Follower> {
+        let workers = self.workers.iter().filter(|(_, seen)| {
+            if trusting { seen.trusts(now) } else { now < seen.at + seen.max_staleness + SHOWN_FOR }
+        });
+        workers
+            .map(|(worker, seen)| Follower {
+                worker: worker.clone(),
+                applied: if seen.epoch.as_deref() == Some(epoch) { seen.applied } else { FeedCursor::START },
+                seen_ms: u64::try_from(now.saturating_duration_since(seen.at).as_millis()).unwrap_or(u64::MAX),
+                max_staleness_ms: millis(seen.max_staleness),
+            })
+            .collect()
+    }
+}
+
+impl Seen {
+    fn trusts(&self, now: Instant) -> bool {
+        now < self.at + self.max_staleness
+    }
+}

@@ -1,0 +1,185 @@
+//! Who has applied what, over all replicas.
+//!
+//! A change is applied once every worker that could still admit a request against it has either
+//! confirmed it, or stopped trusting what it knew before. This is exact, for these reasons:
+//!
+//! 1. A replica tells the others of a worker before it answers it for the first time, and reads the
+//!    feed again in between. So whoever trusts an answer without the change stands in a record that
+//!    was written before the change was looked for.
+//! 2. A record says how far its replica knew the feed, and lists those who poll it as of that moment
+//!    or later. Once that is past the change, all its later answers have it.
+//! 3. A replica whose records stay away proves nothing after the last of them has expired: see
+//!    `RECORD_LIVES`. Then its workers have stopped trusting it, too.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, Receipt};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{Feed, Shared};
+use crate::{
+    metrics::ReceiptOutcome,
+    store::{Follower, PublishedFollowers, StoreError},
+};
+
+/// How often the records of other replicas are looked at while somebody waits for them.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What a wait takes beyond the longest time that a worker trusts what it knows.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a wait takes at most, whatever workers say of themselves.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+impl Feed {
+    /// Waits until every worker has applied the feed up to `at`, or has stopped trusting what it knew
+    /// before: at most for the longest such time and a second.
+    pub async fn receipt(&self, at: FeedCursor) -> Receipt {
+        let start = Instant::now();
+        let receipt = self.shared.wait_for_receipt(at, start).await;
+        let outcome = if receipt.applied { ReceiptOutcome::Applied } else { ReceiptOutcome::Pending };
+        self.shared.metrics.receipt_given(outcome, start.elapsed());
+        receipt
+    }
+
+    /// Who follows the feed, at every replica.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn workers(&self) -> Result<FeedWorkers, StoreError> {
+        let others = self.shared.store.followers().await?;
+        let view = self.shared.view(others, false);
+        let workers = view.workers.into_iter().map(|(name, worker)| worker.shown(name)).collect();
+        Ok(FeedWorkers { cursor: view.cursor, workers })
+    }
+}
+
+/// What all replicas say.
+struct View {
+    /// How far this replica knows the feed.
+    cursor: FeedCursor,
+    /// How far that one knows it that knows the least.
+    least: FeedCursor,
+    workers: BTreeMap<String, Worker>,
+    /// The longest time that any worker trusts what it knows.
+    longest: Duration,
+}
+
+/// A worker, whoever tells of it.
+struct Worker {
+    applied: FeedCursor,
+    seen: Duration,
+    trusts_for: Duration,
+}
+
+impl Worker {
+    fn of(follower: &Follower, age: Duration) -> Self {
+        let seen = Duration::from_millis(follower.seen_ms).saturating_add(age);
+        let trusts_for = Duration::from_millis(follower.max_staleness_ms).saturating_sub(seen);
+        Self { applied: follower.applied, seen, trusts_for }
+    }
+
+    /// What two replicas say of one worker: what it has applied once it knows for good, and it trusts
+    /// whichever it heard last.
+    fn merge(&mut self, other: Self) {
+        self.applied = self.applied.max(other.applied);
+        self.seen = self.seen.min(other.seen);
+        self.trusts_for = self.trusts_for.max(other.trusts_for);
+    }
+
+    fn is_pending(&self, at: FeedCursor) -> bool {
+        self.applied < at && self.trusts_for > Duration::ZERO
+    }
+
+    fn shown(self, worker: String) -> FeedWorker {
+        let Self { applied, seen, trusts_for } = self;
+        let floor = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        FeedWorker { worker, applied, seen_ms: floor(seen), fails_safe_in_ms: super::known::millis(trusts_for) }
+    }
+}
+
+impl View {
+    fn is_applied(&self, at: FeedCursor) -> bool {
+        self.least >= at && !self.workers.values().any(|worker| worker.is_pending(at))
+    }
+}
+
+impl Shared {
+    async fn wait_for_receipt(&self, at: FeedCursor, start: Instant) -> Receipt {
+        let mut polled = self.polled.subscribe();
+        let mut longest = Duration::ZERO;
+        loop {
+            let look = Instant::now() + LOOK_EVERY;
+            // What happens here is known at once: the store need not be asked before that is done.
+            let here = async {
+                while !self.view(Vec::new(), true).is_applied(at) {
+                    self.next_change(&mut polled).await;
+                }
+            };
+            drop(timeout_at(look, here).await);
+            let (view, is_complete) = match self.store.followers().await {
+                Ok(others) => (self.view(others, true), true),
+                Err(_) => (self.view(Vec::new(), true), false),
+            };
+            if is_complete && view.is_applied(at) {
+                return Receipt { applied: true, pending: Vec::new() };
+            }
+            longest = longest.max(view.longest);
+            let deadline = start + longest.saturating_add(GRACE).min(LONGEST_WAIT);
+            if deadline <= look {
+                let pending = view.workers.into_iter().filter(|(_, worker)| worker.is_pending(at));
+                let pending = pending.map(|(name, worker)| worker.shown(name)).collect();
+                return Receipt { applied: false, pending };
+            }
+            sleep_until(look).await;
+        }
+    }
+
+    /// Returns when a worker has polled here, this replica has read on, or a worker may have stopped
+    /// trusting what it knew.
+    async fn next_change(&self, polled: &mut tokio::sync::watch::Receiver<()>) {
+        let mut news = self.news.subscribe();
+        tokio::select! {
+            _ = polled.changed() => {}
+            _ = news.changed() => {}
+        }
+    }
+
+    /// What this replica and those others say; of the others only those that know this epoch count as
+    /// having read anything.
+    fn view(&self, others: Vec<PublishedFollowers>, trusting: bool) -> View {
+        // First the place, then the workers, as in a record.
+        let position = self.position().unwrap_or_default();
+        let own = self.registry().list(&position.epoch, Instant::now(), trusting);
+        let mut view =
+            View { cursor: position.at, least: position.at, workers: BTreeMap::new(), longest: Duration::ZERO };
+        view.add(&own, Duration::ZERO, true);
+        for PublishedFollowers { replica, age, followers } in others {
+            if replica != self.replica {
+                let knows = followers.epoch == position.epoch;
+                view.least = view.least.min(if knows { followers.cursor } else { FeedCursor::START });
+                view.add(&followers.workers, age, knows);
+            }
+        }
+        view
+    }
+}
+
+impl View {
+    fn add(&mut self, followers: &[Follower], age: Duration, knows_epoch: bool) {
+        for follower in followers {
+            self.longest = self.longest.max(Duration::from_millis(follower.max_staleness_ms));
+            let mut worker = Worker::of(follower, age);
+            if !knows_epoch {
+                worker.applied = FeedCursor::START;
+            }
+            match self.workers.entry(follower.worker.clone()) {
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(worker);
+                }
+                std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().merge(worker),
+            }
+        }
+    }
+}

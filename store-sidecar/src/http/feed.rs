@@ -1,0 +1,129 @@
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use session_gate_protocol::{
+    Activity, FeedCursor, FeedEntry, FeedQuery, FeedReply, FeedWorkers, Problem, is_header_safe,
+};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Shared,
+    extract::{ApiJson, ApiQuery, Query, wrong_field},
+    reply::{ApiResult, NO_STORE, stored},
+};
+
+/// Longest name of a worker, in characters.
+const MAX_WORKER_CHARS: usize = 64;
+
+/// The longest time that a worker may trust what it knows, in milliseconds: an hour. Whoever waits for
+/// all workers waits for the slowest.
+const MAX_STALENESS_MS: u64 = 3_600_000;
+
+/// Entries in one page of revocations.
+const DEFAULT_REVOCATIONS: usize = 100;
+const MAX_REVOCATIONS: usize = 1_000;
+
+/// Query of `GET /v1/revocations`.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevocationsQuery {
+    /// Where the page before ended; none: from the start.
+    #[serde(default)]
+    after: FeedCursor,
+    /// How many entries at most: 1 to 1,000; none: 100.
+    limit: Option<usize>,
+}
+
+/// Reply of `GET /v1/revocations`: entries of the feed that are still of use, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Revocations {
+    /// Up to where this page goes: the next query's `after`.
+    cursor: FeedCursor,
+    /// Whether there are more.
+    more: bool,
+    /// The entries.
+    entries: Vec<FeedEntry>,
+}
+
+impl Query for FeedQuery {
+    const NUMBERS: &[&str] = &["max_staleness_ms", "wait_ms"];
+}
+
+impl Query for RevocationsQuery {
+    const NUMBERS: &[&str] = &["limit"];
+}
+
+/// What has changed since the place that a worker knows; held back while there is nothing to say. Asked by the filter.
+#[utoipa::path(
+    get, path = "/v1/feed", tag = "filter", operation_id = "feed", params(FeedQuery),
+    responses(
+        (status = 200, description = "What the worker does not know, in pages of at most 5,000 entries", body = FeedReply),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn feed(State(api): State<Shared>, ApiQuery(query): ApiQuery<FeedQuery>) -> ApiResult<Response> {
+    let name = &query.worker;
+    let is_visible = name.bytes().all(|byte| byte.is_ascii_graphic());
+    if !(1..=MAX_WORKER_CHARS).contains(&name.len()) || !is_visible || !is_header_safe(name) {
+        return Err(wrong_field("worker", format!("must be 1 to {MAX_WORKER_CHARS} visible ASCII characters")));
+    }
+    if !(1..=MAX_STALENESS_MS).contains(&query.max_staleness_ms) {
+        return Err(wrong_field("max_staleness_ms", format!("must be 1 to {MAX_STALENESS_MS}")));
+    }
+    let reply = api.service.feed().poll(&query).await.map_err(stored)?;
+    Ok(([NO_STORE], Json(reply)).into_response())
+}
+
+/// Who follows the feed, how far, and how long ago each was heard of.
+#[utoipa::path(
+    get, path = "/v1/workers", tag = "operations", operation_id = "workers",
+    responses(
+        (status = 200, description = "The workers, of every replica of the sidecar", body = FeedWorkers),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn workers(State(api): State<Shared>) -> ApiResult<Response> {
+    Ok(([NO_STORE], Json(api.service.feed().workers().await.map_err(stored)?)).into_response())
+}
+
+/// What is revoked, ended or suspended and still of use to know: the feed, in pages.
+#[utoipa::path(
+    get, path = "/v1/revocations", tag = "sessions", operation_id = "listRevocations", params(RevocationsQuery),
+    responses(
+        (status = 200, description = "A page of the feed, oldest first", body = Revocations),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn revocations(
+    State(api): State<Shared>,
+    ApiQuery(query): ApiQuery<RevocationsQuery>,
+) -> ApiResult<Response> {
+    let limit = query.limit.unwrap_or(DEFAULT_REVOCATIONS);
+    if !(1..=MAX_REVOCATIONS).contains(&limit) {
+        return Err(wrong_field("limit", format!("must be 1 to {MAX_REVOCATIONS}")));
+    }
+    let (entries, cursor, more) = api.service.feed().entries(query.after, limit).map_err(stored)?;
+    Ok(([NO_STORE], Json(Revocations { cursor, more, entries })).into_response())
+}
+
+/// Notes that requests have used sessions. Asked by the filter.
+#[utoipa::path(
+    post, path = "/v1/activity", tag = "filter", operation_id = "activity", request_body = Activity,
+    responses(
+        (status = 204, description = "Noted"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn activity(State(api): State<Shared>, ApiJson(activity): ApiJson<Activity>) -> ApiResult<StatusCode> {
+    api.service.note_activity(&activity.sessions).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

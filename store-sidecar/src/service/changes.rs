@@ -1,0 +1,206 @@
+//! What everybody must be told: sessions that end, are suspended or served again, and tokens that are
+//! revoked.
+//!
+//! **The feed first, then the state, then the answer.** On a Cluster the feed and a session are in two
+//! slots, so these are two steps, and the process may die in between: then workers refuse what the
+//! store would still serve, and a repeated call mends it. Only what is served again goes the other way
+//! round. A call that fails because nobody could be told has ended its session all the same: whoever
+//! asks the store is refused, and the caller must call again.
+
+use session_gate_protocol::{
+    ETag, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, SessionPatch, SessionStatus, Terminated, TokenId,
+    UnixSeconds, UserId,
+};
+
+use super::{Service, ServiceError};
+use crate::{
+    metrics::EndReason,
+    store::{NewFeedEntry, StoreError, StoreErrorKind, Termination, Update},
+};
+
+/// How often a step is tried anew because somebody else's came in between.
+const MAX_ATTEMPTS: u32 = 64;
+
+/// What was done, and the place in the feed up to which a worker must have read to know of it; none
+/// where there is nothing to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told<T> {
+    /// What was done.
+    pub done: T,
+    /// The place in the feed.
+    pub at: Option<FeedCursor>,
+}
+
+impl<T> Told<T> {
+    /// The same, with something else made of what was done.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Told<U> {
+        Told { done: make(self.done), at: self.at }
+    }
+}
+
+impl Service {
+    /// Ends a session; one that has ended already stays so, and everybody is told again. Answers how
+    /// many it ended.
+    ///
+    /// # Errors
+    /// `SessionNotFound`, or those of the store.
+    pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<Told<u64>, ServiceError> {
+        let session = self.session(id).await?;
+        let told = self.tell(vec![ended(&session)]).await;
+        let termination = self.tools.store.terminate_session(id).await?;
+        if termination == Termination::Ended {
+            self.tools.metrics.sessions_ended(reason, 1);
+            self.note_age(&session);
+        }
+        let at = Some(told?);
+        match termination {
+            Termination::Ended => Ok(Told { done: 1, at }),
+            Termination::AlreadyEnded => Ok(Told { done: 0, at }),
+            Termination::NotFound => Err(ServiceError::SessionNotFound),
+        }
+    }
+
+    /// Ends all sessions of a user.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn terminate_user_sessions(
+        &self,
+        user: &UserId,
+        reason: EndReason,
+    ) -> Result<Told<Terminated>, ServiceError> {
+        let mut fresh = self.tools.store.user_sessions(user).await?;
+        let mut named = Vec::with_capacity(fresh.len());
+        let mut terminated = 0;
+        let mut at = None;
+        for _ in 0..MAX_ATTEMPTS {
+            let told =
+                if fresh.is_empty() { Ok(at) } else { self.tell(fresh.iter().map(ended).collect()).await.map(Some) };
+            named.extend(fresh.iter().map(|session| session.session_id.clone()));
+            let termination = self.tools.store.terminate_user_sessions(user, &named).await?;
+            terminated += termination.ended;
+            self.tools.metrics.sessions_ended(reason, termination.ended);
+            fresh.iter().for_each(|session| self.note_age(session));
+            at = told?;
+            if termination.others.is_empty() {
+                return Ok(Told { done: Terminated { terminated }, at });
+            }
+            // They have begun meanwhile.
+            fresh = termination.others;
+        }
+        let source = "the user's sessions begin faster than they end";
+        Err(StoreError::new(StoreErrorKind::Conflict, source).into())
+    }
+
+    /// Changes a session, and tells everybody where that concerns whether it is served.
+    pub(super) async fn change_session(
+        &self,
+        id: &SessionId,
+        patch: &SessionPatch,
+        expected: Option<ETag>,
+    ) -> Result<Told<Update>, ServiceError> {
+        let update = async || self.tools.store.update_session(id, patch, expected).await;
+        match patch.status {
+            Some(SessionStatus::Suspended | SessionStatus::Terminated) => {}
+            Some(SessionStatus::Active) => {
+                let update = update().await?;
+                let at = match &update {
+                    Update::Applied(session) => Some(self.tell_status(session).await?),
+                    _ => None,
+                };
+                return Ok(Told { done: update, at });
+            }
+            Some(SessionStatus::Expired | SessionStatus::Pending2fa) | None => {
+                return Ok(Told { done: update().await?, at: None });
+            }
+        }
+        let session = self.session(id).await?;
+        let allowed = patch.status.is_none_or(|next| session.status.check_transition(next).is_ok());
+        if !allowed || expected.is_some_and(|expected| expected.0 != session.version) {
+            // The store refuses it. A session that has ended is told of again, for the sake of a call that
+            // was cut off after it had ended it.
+            let at = if session.status.is_final() { Some(self.tell_status(&session).await?) } else { None };
+            return Ok(Told { done: update().await?, at });
+        }
+        // An end can't be taken back, and the store may still refuse it: until it has not, the session is
+        // as good as suspended.
+        self.tell(vec![entry(&session, suspended(id))]).await?;
+        let update = update().await;
+        let now = match &update {
+            Ok(Update::Applied(session)) => session.clone(),
+            _ => self.session(id).await?,
+        };
+        let at = Some(self.tell_status(&now).await?);
+        Ok(Told { done: update?, at })
+    }
+
+    /// Tells everybody whether this session is served, and goes on until that is what the store says.
+    /// So whoever changes a status last has the last word in the feed, too: it looks at the store after
+    /// it has spoken.
+    async fn tell_status(&self, session: &SessionData) -> Result<FeedCursor, ServiceError> {
+        let mut change = status_change(session);
+        for _ in 0..MAX_ATTEMPTS {
+            let at = self.tell(vec![entry(session, change.clone())]).await?;
+            let now = self.tools.store.session(&session.session_id).await?;
+            match now.as_ref().map(status_change) {
+                Some(now) if now != change => change = now,
+                _ => return Ok(at),
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Conflict, "others change the session's status all the time").into())
+    }
+
+    /// Tells everybody that a token of that user is revoked, and puts it on the blacklist.
+    pub(super) async fn revoke_token(
+        &self,
+        user: &UserId,
+        token: &TokenId,
+        until: UnixSeconds,
+    ) -> Result<FeedCursor, ServiceError> {
+        let change = FeedChange::TokenRevoked { token_id: token.clone() };
+        let told = self.tell(vec![NewFeedEntry { until, change }]).await;
+        self.tools.store.revoke_token(user, token, until).await?;
+        let at = told?;
+        self.tools.metrics.token_revoked();
+        Ok(at)
+    }
+
+    /// Tells everybody that the keys have changed.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn keys_changed(&self) -> Result<(), ServiceError> {
+        // Of use for as long as any entry can be.
+        let entry = NewFeedEntry { until: UnixSeconds(u64::MAX), change: FeedChange::KeysChanged };
+        self.tell(vec![entry]).await?;
+        Ok(())
+    }
+
+    async fn tell(&self, entries: Vec<NewFeedEntry>) -> Result<FeedCursor, ServiceError> {
+        Ok(self.tools.feed.append(&entries).await?)
+    }
+}
+
+/// An entry on that session. No token of it outlives it, nor the longest life of a token, which the
+/// store knows of.
+fn entry(session: &SessionData, change: FeedChange) -> NewFeedEntry {
+    NewFeedEntry { until: session.expires_at.after(MAX_LEEWAY), change }
+}
+
+fn ended(session: &SessionData) -> NewFeedEntry {
+    entry(session, FeedChange::SessionEnded { session_id: session.session_id.clone() })
+}
+
+fn suspended(id: &SessionId) -> FeedChange {
+    FeedChange::SessionSuspended { session_id: id.clone() }
+}
+
+/// What is to be known of a session with that status.
+fn status_change(session: &SessionData) -> FeedChange {
+    let session_id = session.session_id.clone();
+    match session.status {
+        SessionStatus::Active | SessionStatus::Pending2fa => FeedChange::SessionResumed { session_id },
+        SessionStatus::Suspended => FeedChange::SessionSuspended { session_id },
+        SessionStatus::Expired | SessionStatus::Terminated => FeedChange::SessionEnded { session_id },
+    }
+}

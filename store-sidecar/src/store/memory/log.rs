@@ -1,0 +1,112 @@
+//! The change feed of the memory store, and who follows it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, UnixSeconds};
+
+use crate::store::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
+
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    epoch: Option<FeedEpoch>,
+    /// The place of the newest entry there ever was.
+    last: FeedCursor,
+    /// Everything before this place has been dropped.
+    trimmed: FeedCursor,
+    entries: VecDeque<FeedEntry>,
+    followers: BTreeMap<String, Published>,
+}
+
+#[derive(Debug)]
+struct Published {
+    at: UnixSeconds,
+    lifetime: Duration,
+    followers: Followers,
+}
+
+impl Log {
+    /// How many entries it holds.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the feed has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.epoch.is_some()
+    }
+
+    /// Begins the feed anew, under that id.
+    pub(super) fn begin(&mut self, id: String, now: UnixSeconds) {
+        self.epoch = Some(FeedEpoch { id, since: now });
+    }
+
+    /// Drops what has been there for longer than `horizon`.
+    pub(super) fn trim(&mut self, now: UnixSeconds, horizon: Duration) {
+        let oldest = FeedCursor { millis: millis(now.before(horizon)), number: 0 };
+        while self.entries.front().is_some_and(|entry| entry.at < oldest) {
+            self.entries.pop_front();
+        }
+        self.trimmed = self.trimmed.max(oldest);
+    }
+
+    /// The end of the feed.
+    pub(super) fn last(&self) -> FeedCursor {
+        self.last
+    }
+
+    pub(super) fn append(&mut self, new: &NewFeedEntry, now: UnixSeconds, horizon: Duration) {
+        let millis = millis(now);
+        self.last = if millis > self.last.millis {
+            FeedCursor { millis, number: 0 }
+        } else {
+            FeedCursor { number: self.last.number.saturating_add(1), ..self.last }
+        };
+        let until = new.until.min(now.after(horizon));
+        self.entries.push_back(FeedEntry { at: self.last, until, change: new.change.clone() });
+    }
+
+    /// Whether the caller knows a place of this epoch that should be there and is not.
+    pub(super) fn lacks(&self, known: &FeedPosition) -> bool {
+        let FeedPosition { epoch, at } = known;
+        self.epoch.as_ref().is_some_and(|own| own.id == *epoch)
+            && *at != FeedCursor::START
+            && (*at > self.last
+                || (*at >= self.trimmed && self.entries.binary_search_by_key(at, |entry| entry.at).is_err()))
+    }
+
+    /// A page, if the feed has begun.
+    pub(super) fn page(&self, known: Option<&FeedPosition>, limit: usize, now: UnixSeconds) -> Option<FeedPage> {
+        let epoch = self.epoch.clone()?;
+        let after = known.filter(|known| known.epoch == epoch.id).map_or(FeedCursor::START, |known| known.at);
+        let start = self.entries.partition_point(|entry| entry.at <= after);
+        let page = self.entries.range(start..).take(limit);
+        let cursor = match page.clone().last() {
+            Some(entry) if start.saturating_add(limit) < self.entries.len() => entry.at,
+            _ => self.last,
+        };
+        let entries = page.filter(|entry| now < entry.until).cloned().collect();
+        Some(FeedPage { epoch, last: self.last, cursor, now, entries })
+    }
+
+    pub(super) fn publish(&mut self, replica: &str, followers: &Followers, lifetime: Duration, at: UnixSeconds) {
+        self.followers.retain(|_, published| at.since(published.at) < published.lifetime);
+        self.followers.insert(replica.to_owned(), Published { at, lifetime, followers: followers.clone() });
+    }
+
+    pub(super) fn followers(&self, now: UnixSeconds) -> Vec<PublishedFollowers> {
+        let published = self.followers.iter().map(|(replica, published)| (replica, now.since(published.at), published));
+        published
+            .filter(|(_, age, published)| *age < published.lifetime)
+            .map(|(replica, age, published)| PublishedFollowers {
+                replica: replica.clone(),
+                age,
+                followers: published.followers.clone(),
+            })
+            .collect()
+    }
+}
+
+fn millis(moment: UnixSeconds) -> u64 {
+    moment.0.saturating_mul(1_000)
+}
