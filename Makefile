@@ -48,7 +48,9 @@ test: build ## Run every test, through a real Envoy and a real Redis too
 	$(call say,building the plugin that verifies signature vectors)
 	@cargo build $(wasm_filter) --profile wasm --example vectors
 	$(call say,building and running all tests)
-	@$(with_tools) envoy redis -- cargo test $(native)
+	@# The documentation's own tests first: there are few, and the last summary should say something.
+	@cargo test $(native) --doc
+	@$(with_tools) envoy redis -- cargo test $(native) --lib --bins --tests
 
 check: build ## Formatting, lints, docs, dependency rules, configurations, generated files
 	$(call say,formatting)

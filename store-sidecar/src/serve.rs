@@ -1,6 +1,11 @@
 //! Puts the parts together and serves until told to stop: stop accepting, drain, end.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use axum::{Router, serve::ListenerExt as _};
 use thiserror::Error;
@@ -26,6 +31,8 @@ use crate::{
 
 /// Between two attempts to tell workers of new keys.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
+/// How often an idle memory store frees what has expired; each write frees some as well.
+const CLEANUP_PERIOD: Duration = Duration::from_secs(60);
 
 /// Why the service could not start, or stopped.
 #[derive(Debug, Error)]
@@ -160,7 +167,19 @@ async fn store(
         Some(options) => Arc::new(RedisStore::connect(options.clone(), settings, random).await?),
         None => {
             tracing::info!("sessions are kept in memory: a restart ends them all");
-            Arc::new(MemoryStore::new(clock, settings, random))
+            let store = Arc::new(MemoryStore::new(clock, settings, random));
+            tokio::spawn(clean_up(Arc::downgrade(&store)));
+            store
         }
     })
+}
+
+/// Frees what has expired while nothing is written, for as long as there is a store.
+async fn clean_up(store: Weak<MemoryStore>) {
+    loop {
+        tokio::time::sleep(CLEANUP_PERIOD).await;
+        let Some(store) = store.upgrade() else { return };
+        let removed = store.cleanup().await;
+        tracing::debug!(removed, "cleaned up");
+    }
 }

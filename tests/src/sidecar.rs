@@ -62,6 +62,9 @@ impl Sidecar {
     /// # Errors
     /// Where it refuses to start.
     pub async fn restart(&mut self) -> Result<()> {
+        // A fake that stood in for it lets go of the port a moment after it was dropped.
+        let address = self.address;
+        until("the sidecar's port", async || Ok(TcpListener::bind(address).await?)).await?;
         let mut command = Command::new(tools::sidecar()?);
         command
             .arg("--listen")

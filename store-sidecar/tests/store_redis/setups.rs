@@ -66,7 +66,8 @@ async fn the_documented_rights_are_enough() {
 
 #[tokio::test]
 async fn a_unix_socket_will_do() {
-    let socket = std::env::temp_dir().join(format!("session-gate-{}.sock", std::process::id()));
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("redis.sock");
     let _server = RedisServer::start_with(&[&format!("unixsocket {}", socket.display())]).unwrap();
     works(&connect_patiently(&format!("unix://{}?db=2", socket.display()), USUAL).await).await;
 }

@@ -1,9 +1,9 @@
 //! More than one Redis: a Cluster, Sentinel; and TLS.
 
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use session_gate_protocol::{CheckVerdict, SessionData};
 use store_sidecar::store::conformance::Harness;
 use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStore};
@@ -227,26 +227,37 @@ async fn sentinels_name_the_master_before_and_after_a_failover() {
     poll_until(written, |written| *written).await;
 }
 
+/// Ends TLS on a port of its own, and hands what is in it on to the server.
+async fn serve_tls(certificate: String, key: String, server: u16) -> u16 {
+    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = versions.with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut plain = tokio::net::TcpStream::connect(("127.0.0.1", server)).await?;
+                // A client that does not trust the certificate hangs up here.
+                let mut encrypted = acceptor.accept(stream).await?;
+                tokio::io::copy_bidirectional(&mut encrypted, &mut plain).await
+            });
+        }
+    });
+    port
+}
+
 #[tokio::test]
 async fn tls_is_used_and_the_server_must_prove_itself() {
     let authority = authority();
     let (certificate, key) = certificate(&authority);
-    let files = std::env::temp_dir().join(format!("session-gate-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&files).unwrap();
-    for (name, pem) in [("ca.pem", authority.pem()), ("cert.pem", certificate), ("key.pem", key)] {
-        std::fs::write(files.join(name), pem).unwrap();
-    }
-    let path = |name| files.join(name).display().to_string();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // A server that was built without TLS does not start with these, and says so.
-    let _server = RedisServer::start_with(&[
-        &format!("tls-port {port}"),
-        &format!("tls-ca-cert-file {}", path("ca.pem")),
-        &format!("tls-cert-file {}", path("cert.pem")),
-        &format!("tls-key-file {}", path("key.pem")),
-        "tls-auth-clients no",
-    ])
-    .unwrap();
+    // Some servers, PyPI's Valkey for one, are built without TLS: it is ended in front of any.
+    let server = RedisServer::start().unwrap();
+    let port = serve_tls(certificate, key, server.port()).await;
     let url = format!("rediss://localhost:{port}");
 
     let options = RedisOptions::parse(&url, None).unwrap().step_timeout(PATIENCE);
@@ -258,7 +269,6 @@ async fn tls_is_used_and_the_server_must_prove_itself() {
     let untrusted = options.ca_certificate(other.pem().into_bytes());
     let store = RedisStore::connect(untrusted, USUAL).await.unwrap();
     assert!(is_away(&store.health().await.unwrap_err()));
-    std::fs::remove_dir_all(&files).unwrap();
 }
 
 struct Authority {
