@@ -1,3 +1,6 @@
+mod changes;
+mod faulty;
+mod feed;
 mod golden;
 mod login;
 mod meta;
@@ -164,6 +167,11 @@ impl Gate {
 
     async fn delete(&self, path: &str) -> Answer {
         self.send(Request::delete(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Ends what is at that path, and waits until everybody knows.
+    async fn delete_and_wait(&self, path: &str) -> Answer {
+        self.delete(&format!("{path}?wait=applied")).await
     }
 
     async fn post(&self, path: &str, body: impl ToString) -> Answer {
