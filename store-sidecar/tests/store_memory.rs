@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use session_gate_protocol::UnixSeconds;
 use store_sidecar::clock::ManualClock;
+use store_sidecar::rng::OsRandom;
 use store_sidecar::store::StoreSettings;
 use store_sidecar::store::conformance::Harness;
 use store_sidecar::store::memory::MemoryStore;
@@ -19,7 +20,7 @@ impl Harness for Memory {
 
     async fn start(settings: StoreSettings) -> Self {
         let clock = Arc::new(ManualClock::new(UnixSeconds(1_800_000_000)));
-        Self { store: MemoryStore::new(Arc::clone(&clock) as _, settings), clock }
+        Self { store: MemoryStore::new(Arc::clone(&clock) as _, settings, Arc::new(OsRandom)), clock }
     }
 
     fn store(&self) -> &MemoryStore {

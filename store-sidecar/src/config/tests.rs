@@ -207,7 +207,7 @@ fn secrets_may_come_from_files() {
     };
     assert_eq!(secrecy::ExposeSecret::expose_secret(read), SECRET);
     for credential in [format!("{SECRET}-1"), format!("{SECRET}-2")] {
-        assert_eq!(config.credentials.access(Role::App, Some(&credential)), Access::Granted);
+        assert_eq!(config.credentials.access(&[Role::App], Some(&credential)), Access::Granted);
     }
     let wrong = |env: &[(&str, &str)]| {
         let problems = Config::load(&sources(&[], env, None)).unwrap_err();

@@ -64,11 +64,6 @@ impl Known {
         self.proven.elapsed()
     }
 
-    /// When the reading began that last went up to the end.
-    pub(super) fn proven(&self) -> Instant {
-        self.proven
-    }
-
     /// Where in the current epoch that worker stands.
     pub(super) fn applied(&self, query: &FeedQuery) -> FeedCursor {
         if query.epoch.as_deref() == Some(&self.epoch.id) { query.after } else { FeedCursor::START }

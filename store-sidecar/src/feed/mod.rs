@@ -22,7 +22,7 @@ use std::{
 use session_gate_protocol::{FeedCursor, FeedEntry, FeedQuery, FeedReply};
 use tokio::{
     sync::{Mutex as AsyncMutex, Notify, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use self::{followers::Registry, known::Known};
@@ -37,8 +37,9 @@ pub const MAX_REPLY_ENTRIES: usize = 5_000;
 /// For how long a reply is held back at most while there is nothing to say.
 pub const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// For how long a worker's first poll waits until the other replicas can know of it: far more than a
-/// store takes that answers at all.
+/// For how long a worker's first poll waits at least until the other replicas can know of it: far more
+/// than a store takes that answers at all. Nobody may trust what we tell while another replica answers
+/// that nobody is left who could.
 const INTRODUCTION: Duration = Duration::from_secs(1);
 
 /// The change feed. Reads on until it is dropped.
@@ -126,29 +127,47 @@ impl Feed {
         let shared = &*self.shared;
         let arrived = Instant::now();
         let deadline = arrived + Duration::from_millis(query.wait_ms).min(MAX_WAIT);
+        let trust = Duration::from_millis(query.max_staleness_ms);
         let generation = shared
             .registry()
             .note(query, arrived)
             .map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "too many workers poll the feed"))?;
         shared.polled.send_replace(());
-        shared.introduce(generation, arrived).await?;
         let mut news = shared.news.subscribe();
+        let mut introduced = shared.introduced.subscribe();
+        if *introduced.borrow() < generation {
+            shared.wake.notify_one();
+        }
         let mut doubted = false;
         loop {
             news.borrow_and_update();
+            let is_introduced = *introduced.borrow_and_update() >= generation;
             if !doubted && shared.contradicts(query) {
                 doubted = true;
                 shared.look_again(query, arrived).await;
                 continue;
             }
-            let is_due = deadline <= Instant::now() || shared.closing.load(Ordering::Relaxed);
-            match &*shared.known() {
-                Some(known) if is_due || known.has_news(query) => return Ok(known.reply(query, MAX_REPLY_ENTRIES)),
-                None if is_due => return Err(StoreError::new(StoreErrorKind::Unavailable, NEVER_READ)),
-                _ => {}
+            let now = Instant::now();
+            let closing = shared.closing.load(Ordering::Relaxed);
+            let can_answer = match &*shared.known() {
+                // What is too old to be trusted may be told to anybody.
+                Some(known) if is_introduced || known.age() >= trust => {
+                    if closing || deadline <= now || known.has_news(query) {
+                        return Ok(known.reply(query, MAX_REPLY_ENTRIES));
+                    }
+                    true
+                }
+                _ => false,
+            };
+            let until = if can_answer { deadline } else { deadline.max(arrived + INTRODUCTION) };
+            if !can_answer && (closing || until <= now) {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, NEVER_READ));
             }
-            // Whether there are news or its time is over: the loop looks.
-            drop(timeout_at(deadline, news.changed()).await);
+            tokio::select! {
+                () = sleep_until(until) => {}
+                _ = news.changed() => {}
+                _ = introduced.changed(), if !is_introduced => {}
+            }
         }
     }
 
@@ -200,21 +219,6 @@ impl Shared {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until the other replicas can know of a worker's generation: nobody may trust what we tell
-    /// while another replica answers that nobody is left who could.
-    async fn introduce(&self, generation: u64, arrived: Instant) -> Result<(), StoreError> {
-        let mut introduced = self.introduced.subscribe();
-        if *introduced.borrow() >= generation {
-            return Ok(());
-        }
-        self.wake.notify_one();
-        let known = introduced.wait_for(|introduced| *introduced >= generation);
-        match timeout_at(arrived + INTRODUCTION, known).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(StoreError::new(StoreErrorKind::Unavailable, NEVER_READ)),
-        }
     }
 
     /// Whether the worker knows another epoch, or more of this one, than this replica.

@@ -40,6 +40,8 @@ fn claims() -> Claims {
         scope: "read".to_owned(),
         auth_time: None,
         amr: Vec::new(),
+        idle: None,
+        pending_2fa: false,
         metadata: Metadata::new(),
     }
 }

@@ -1,9 +1,11 @@
 //! A store in a Redis of its own, for the tests of the Redis store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use session_gate_protocol::{CheckRequest, CheckVerdict, NewSession, SessionData, SessionId, UserId};
+use store_sidecar::rng::OsRandom;
 use store_sidecar::store::conformance::{Harness, LIFETIME, SETTINGS};
 use store_sidecar::store::redis::{RedisOptions, RedisStore};
 use store_sidecar::store::test_redis::RedisServer;
@@ -20,9 +22,25 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     return redis.error_reply('ERR a key never expires: ' .. key)
   end
   local kind = redis.call('TYPE', key).ok
-  if kind == 'hash' then
-    for _, field in ipairs({'created_at', 'last_activity', 'expires_at'}) do
-      redis.call('HINCRBY', key, field, -by)
+  if key == 'sg1:{feed}:workers' then
+    local records = redis.call('HGETALL', key)
+    for i = 1, #records, 2 do
+      local written, rest = string.match(records[i + 1], '^(%d+)( .*)$')
+      redis.call('HSET', key, records[i], string.format('%.0f', tonumber(written) - by * 1000) .. rest)
+    end
+  elseif kind == 'hash' then
+    for _, field in ipairs({'created_at', 'last_activity', 'expires_at', 'since'}) do
+      if redis.call('HEXISTS', key, field) == 1 then
+        redis.call('HINCRBY', key, field, -by)
+      end
+    end
+  elseif kind == 'stream' then
+    -- The places stay, so that readers find theirs.
+    local entries = redis.call('XRANGE', key, '-', '+')
+    redis.call('DEL', key)
+    for _, entry in ipairs(entries) do
+      local f = entry[2]
+      redis.call('XADD', key, entry[1], f[1], f[2] - by, f[3], f[4])
     end
   elseif kind == 'zset' then
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
@@ -79,13 +97,13 @@ pub async fn shift(connection: &mut MultiplexedConnection, by: Duration) {
 }
 
 pub async fn connect(url: &str, settings: StoreSettings) -> RedisStore {
-    RedisStore::connect(RedisOptions::parse(url, None).unwrap(), settings).await.unwrap()
+    RedisStore::connect(RedisOptions::parse(url, None).unwrap(), settings, Arc::new(OsRandom)).await.unwrap()
 }
 
 /// The same, but in no hurry: for tests that are about what a step does, on a machine that is busy.
 pub async fn connect_patiently(url: &str, settings: StoreSettings) -> RedisStore {
     let options = RedisOptions::parse(url, None).unwrap().step_timeout(PATIENCE);
-    RedisStore::connect(options, settings).await.unwrap()
+    RedisStore::connect(options, settings, Arc::new(OsRandom)).await.unwrap()
 }
 
 pub async fn connection(url: &str) -> MultiplexedConnection {

@@ -1,10 +1,10 @@
 //! Redis is away, hangs, or comes back. That a step takes no longer than it may is the store's own
 //! time-out, so the tests look at the kind of error, not at a watch.
 
-use session_gate_protocol::{CheckVerdict, SessionData};
+use session_gate_protocol::{CheckVerdict, FeedChange, SessionData};
 use store_sidecar::store::conformance::Harness as _;
 use store_sidecar::store::test_redis::RedisServer;
-use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind};
+use store_sidecar::store::{CreateSession, NewFeedEntry, Store as _, StoreErrorKind};
 
 use crate::harness::{Redis, USUAL, check, connect, is_away, new_session, poll_until};
 
@@ -18,10 +18,17 @@ async fn all_fail(redis: &Redis) {
     assert!(is_away(&store.update_session(&id, &Default::default(), None).await.unwrap_err()));
     assert!(is_away(&store.terminate_session(&id).await.unwrap_err()));
     assert!(is_away(&store.user_sessions(&user).await.unwrap_err()));
-    assert!(is_away(&store.terminate_user_sessions(&user).await.unwrap_err()));
+    assert!(is_away(&store.terminate_user_sessions(&user, &[]).await.unwrap_err()));
     let expires_at = session_gate_protocol::UnixSeconds(u64::MAX);
     assert!(is_away(&store.revoke_token(&user, &"t".parse().unwrap(), expires_at).await.unwrap_err()));
     assert!(is_away(&check(store, &new_session_data(&new)).await.unwrap_err()));
+    assert!(is_away(&store.touch(&[id]).await.unwrap_err()));
+    let entry = NewFeedEntry { until: expires_at, change: FeedChange::KeysChanged };
+    assert!(is_away(&store.append_feed(&[entry]).await.unwrap_err()));
+    assert!(is_away(&store.read_feed(None, 1).await.unwrap_err()));
+    let lifetime = std::time::Duration::from_secs(1);
+    assert!(is_away(&store.publish_followers("replica", &Default::default(), lifetime).await.unwrap_err()));
+    assert!(is_away(&store.followers().await.unwrap_err()));
     assert!(is_away(&store.health().await.unwrap_err()));
 }
 

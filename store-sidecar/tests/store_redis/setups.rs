@@ -1,11 +1,14 @@
 //! One Redis in the ways that it is run: with a password, behind a socket, evicting, not telling.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
-use session_gate_protocol::CheckVerdict;
+use session_gate_protocol::{CheckVerdict, FeedChange};
+use store_sidecar::rng::OsRandom;
 use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStartError, RedisStore};
 use store_sidecar::store::test_redis::RedisServer;
-use store_sidecar::store::{Store as _, StoreErrorKind};
+use store_sidecar::store::{NewFeedEntry, Store as _, StoreErrorKind};
 
 use crate::harness::{PATIENCE, USUAL, check, connect_patiently, connection, is_away, new_session, poll_until};
 
@@ -15,8 +18,15 @@ async fn works(store: &RedisStore) {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let session = store.create_session(new_session("alice", number)).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
-    assert_eq!(store.terminate_user_sessions(&session.user_id).await.unwrap(), 1);
+    assert_eq!(store.terminate_user_sessions(&session.user_id, &[session.session_id.clone()]).await.unwrap().ended, 1);
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
+    store.touch(&[session.session_id]).await.unwrap();
+    store.append_feed(&[NewFeedEntry { until: session.expires_at, change: FeedChange::KeysChanged }]).await.unwrap();
+    assert!(!store.read_feed(None, 10).await.unwrap().entries.is_empty());
+    for lifetime in [0, 1_000] {
+        store.publish_followers("replica", &Default::default(), Duration::from_millis(lifetime)).await.unwrap();
+    }
+    assert_eq!(store.followers().await.unwrap().len(), 1);
     store.health().await.unwrap();
 }
 
@@ -30,13 +40,13 @@ async fn a_password_is_used_and_never_shown() {
         (format!("redis://gate@{address}/1"), Some("s@cret")),
     ] {
         let options = RedisOptions::parse(&url, password).unwrap().step_timeout(PATIENCE);
-        let store = RedisStore::connect(options, USUAL).await.unwrap();
+        let store = RedisStore::connect(options, USUAL, Arc::new(OsRandom)).await.unwrap();
         works(&store).await;
         assert!(!format!("{store:?}").contains("cret"));
     }
     for (url, password) in [(format!("redis://{address}"), None), (format!("redis://{address}"), Some("wr@ng"))] {
         let options = RedisOptions::parse(&url, password).unwrap().step_timeout(PATIENCE);
-        let store = RedisStore::connect(options, USUAL).await.unwrap();
+        let store = RedisStore::connect(options, USUAL, Arc::new(OsRandom)).await.unwrap();
         let error = store.health().await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
         let shown = format!("{error} {error:?}");
@@ -46,7 +56,8 @@ async fn a_password_is_used_and_never_shown() {
 
 /// The rules that docs/store.md recommends.
 const RULES: &str = "resetkeys ~sg1:* resetchannels -@all +ping +info +config|get +eval +evalsha +time +get +set \
-    +del +exists +expireat +hset +hmget +hgetall +zadd +zrem +zrange +zremrangebyscore";
+    +del +exists +expire +expireat +pexpire +ttl +hset +hdel +hmget +hgetall +zadd +zrem +zrange +zremrangebyscore \
+    +xadd +xrange +xrevrange +xtrim";
 
 #[tokio::test]
 async fn the_documented_rights_are_enough() {
@@ -76,12 +87,12 @@ async fn a_unix_socket_will_do() {
 async fn a_redis_that_evicts_is_refused_unless_allowed() {
     let mut server = RedisServer::start_with(&["maxmemory-policy allkeys-lru"]).unwrap();
     let options = RedisOptions::parse(&server.url(), None).unwrap().step_timeout(PATIENCE);
-    let refused = RedisStore::connect(options.clone(), USUAL).await.unwrap_err();
+    let refused = RedisStore::connect(options.clone(), USUAL, Arc::new(OsRandom)).await.unwrap_err();
     assert!(matches!(refused, RedisStartError::Evicts { policy } if policy == "allkeys-lru"));
-    works(&RedisStore::connect(options.clone().allow_eviction(true), USUAL).await.unwrap()).await;
+    works(&RedisStore::connect(options.clone().allow_eviction(true), USUAL, Arc::new(OsRandom)).await.unwrap()).await;
 
     server.stop().unwrap();
-    let late = RedisStore::connect(options, USUAL).await.unwrap();
+    let late = RedisStore::connect(options, USUAL, Arc::new(OsRandom)).await.unwrap();
     assert!(is_away(&late.health().await.unwrap_err()));
     server.start_again().unwrap();
     let unfit = async || format!("{:?}", late.health().await.unwrap_err());
@@ -112,7 +123,7 @@ async fn a_redis_that_tells_nothing_of_itself_is_used_all_the_same() {
         let server = RedisServer::start_with(&[&user, "maxmemory-policy allkeys-lru"]).unwrap();
         let url = format!("redis://gate:any@127.0.0.1:{}", server.port());
         let options = RedisOptions::parse(&url, None).unwrap().step_timeout(PATIENCE);
-        let store = RedisStore::connect(options.clone(), USUAL).await;
+        let store = RedisStore::connect(options.clone(), USUAL, Arc::new(OsRandom)).await;
         if denied == "-config" {
             assert!(matches!(store.unwrap_err(), RedisStartError::Evicts { .. }), "INFO tells it too");
         } else {

@@ -94,7 +94,7 @@ async fn everything_ends_with_what_it_is_about() {
     assert_eq!(redis.store.user_sessions(&session.user_id).await.unwrap(), []);
     assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after a look at an idle one");
     redis.store.create_session(new_session("alice", 10)).await.unwrap();
-    redis.store.terminate_user_sessions(&session.user_id).await.unwrap();
+    redis.store.terminate_user_sessions(&session.user_id, &[]).await.unwrap();
     assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after all were terminated");
     redis.pass(LIFETIME + USUAL.retention).await;
     assert_eq!(keys(&mut connection).await, [""; 0]);
@@ -176,7 +176,10 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
     assert_eq!(redis.store.terminate_session(&session.session_id).await.unwrap(), Termination::Ended);
     assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::SessionUnknown);
-    assert_eq!(redis.store.terminate_user_sessions(&other.user_id).await.unwrap(), 1);
+    assert_eq!(
+        redis.store.terminate_user_sessions(&other.user_id, &[other.session_id.clone()]).await.unwrap().ended,
+        1
+    );
     assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionUnknown);
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use session_gate_protocol::{CheckVerdict, SessionData};
+use store_sidecar::rng::OsRandom;
 use store_sidecar::store::conformance::Harness;
 use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStore};
 use store_sidecar::store::test_redis::RedisServer;
@@ -262,12 +263,12 @@ async fn tls_is_used_and_the_server_must_prove_itself() {
 
     let options = RedisOptions::parse(&url, None).unwrap().step_timeout(PATIENCE);
     let trusted = options.clone().ca_certificate(authority.pem().into_bytes());
-    let store = RedisStore::connect(trusted, USUAL).await.unwrap();
+    let store = RedisStore::connect(trusted, USUAL, Arc::new(OsRandom)).await.unwrap();
     store.create_session(new_session("alice", 1)).await.unwrap();
 
     let other = self::authority();
     let untrusted = options.ca_certificate(other.pem().into_bytes());
-    let store = RedisStore::connect(untrusted, USUAL).await.unwrap();
+    let store = RedisStore::connect(untrusted, USUAL, Arc::new(OsRandom)).await.unwrap();
     assert!(is_away(&store.health().await.unwrap_err()));
 }
 

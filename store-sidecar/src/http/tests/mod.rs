@@ -1,3 +1,6 @@
+mod changes;
+mod faulty;
+mod feed;
 mod golden;
 mod login;
 mod meta;
@@ -15,7 +18,7 @@ use axum::{
 use secrecy::SecretString;
 use serde_json::Value;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
 };
 use tower::ServiceExt as _;
 
@@ -23,14 +26,15 @@ use super::*;
 use crate::{
     clock::ManualClock,
     config::{SessionConfig, TokenConfig},
+    feed::Feed,
     keys::{Algorithm, CurrentKeys, KeyRing, KeySource, Signing},
     metered_store::MeteredStore,
     metrics::Metrics,
     rng::testing::SeededRandom,
     service::Tools,
     store::{
-        CreateSession, Health, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update,
-        memory::MemoryStore,
+        CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store, StoreError,
+        StoreErrorKind, StoreSettings, Termination, Update, UserTermination, memory::MemoryStore,
     },
 };
 
@@ -41,6 +45,8 @@ const UNKNOWN_SESSION: &str = "/v1/sessions/K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHB
 /// A whole API on the memory store, at a time that the test decides.
 struct Gate {
     router: Router,
+    api: Arc<Api>,
+    store: Arc<dyn Store>,
     clock: Arc<ManualClock>,
     keys: Arc<CurrentKeys>,
 }
@@ -51,7 +57,8 @@ struct Setup {
     credentials: Credentials,
     idle_timeout: Option<Duration>,
     no_metrics: bool,
-    store: Option<Arc<dyn Store>>,
+    /// Puts something between the service and the memory store.
+    store: Option<Box<dyn FnOnce(Arc<MemoryStore>) -> Arc<dyn Store>>>,
 }
 
 struct Answer {
@@ -113,14 +120,20 @@ impl Gate {
         let clock = Arc::new(ManualClock::new(START));
         let random: Arc<dyn Random> = Arc::new(SeededRandom::default());
         let settings = StoreSettings { max_metadata_bytes: 5000, ..StoreSettings::default() };
-        let store = setup.store.unwrap_or_else(|| Arc::new(MemoryStore::new(Arc::clone(&clock) as _, settings)));
+        let made = Arc::new(MemoryStore::new(Arc::clone(&clock) as _, settings, Arc::clone(&random)));
+        let store: Arc<dyn Store> = match setup.store {
+            Some(make) => make(made),
+            None => made,
+        };
         let metrics = Arc::new(Metrics::default());
+        let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, Arc::clone(&metrics)));
         let keys = Arc::new(CurrentKeys::new(ring()));
         let tools = Tools {
             clock: Arc::clone(&clock) as _,
+            feed: Arc::new(Feed::start(Arc::clone(&store), Arc::clone(&metrics), "here".to_owned())),
             keys: Arc::clone(&keys),
             random: Arc::clone(&random),
-            store: Arc::new(MeteredStore::new(store, Arc::clone(&metrics))),
+            store: Arc::clone(&store),
             metrics,
         };
         let session =
@@ -132,12 +145,13 @@ impl Gate {
             keys: source(Algorithm::Hs256),
         };
         let service = Service::new(tools, session, &tokens);
-        let api = Api { service, credentials: setup.credentials, policy: policy(), metrics: !setup.no_metrics };
-        Self { router: router(Arc::new(api), random), clock, keys }
+        let api =
+            Arc::new(Api { service, credentials: setup.credentials, policy: policy(), metrics: !setup.no_metrics });
+        Self { router: router(Arc::clone(&api), random), api, store, clock, keys }
     }
 
     fn broken(kind: StoreErrorKind) -> Self {
-        Self::with(Setup { store: Some(Arc::new(BrokenStore(kind))), ..Setup::default() })
+        Self::with(Setup { store: Some(Box::new(move |_| Arc::new(BrokenStore(kind)))), ..Setup::default() })
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -153,6 +167,11 @@ impl Gate {
 
     async fn delete(&self, path: &str) -> Answer {
         self.send(Request::delete(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Ends what is at that path, and waits until everybody knows.
+    async fn delete_and_wait(&self, path: &str) -> Answer {
+        self.delete(&format!("{path}?wait=applied")).await
     }
 
     async fn post(&self, path: &str, body: impl ToString) -> Answer {
@@ -217,13 +236,28 @@ impl Store for BrokenStore {
     async fn user_sessions(&self, _: &UserId) -> Result<Vec<SessionData>, StoreError> {
         self.fail()
     }
-    async fn terminate_user_sessions(&self, _: &UserId) -> Result<u64, StoreError> {
+    async fn terminate_user_sessions(&self, _: &UserId, _: &[SessionId]) -> Result<UserTermination, StoreError> {
         self.fail()
     }
     async fn revoke_token(&self, _: &UserId, _: &TokenId, _: UnixSeconds) -> Result<(), StoreError> {
         self.fail()
     }
     async fn check(&self, _: &CheckRequest) -> Result<CheckVerdict, StoreError> {
+        self.fail()
+    }
+    async fn touch(&self, _: &[SessionId]) -> Result<(), StoreError> {
+        self.fail()
+    }
+    async fn append_feed(&self, _: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
+        self.fail()
+    }
+    async fn read_feed(&self, _: Option<&FeedPosition>, _: usize) -> Result<FeedPage, StoreError> {
+        self.fail()
+    }
+    async fn publish_followers(&self, _: &str, _: &Followers, _: Duration) -> Result<(), StoreError> {
+        self.fail()
+    }
+    async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
         self.fail()
     }
     async fn health(&self) -> Result<Health, StoreError> {

@@ -23,34 +23,38 @@ async fn status(gate: &Gate, method: &str, path: &str, authorization: Option<&st
     gate.send(request.body(Body::empty()).unwrap()).await.status.as_u16()
 }
 
-/// Every route with the role that it asks for.
-const GUARDED: [(&str, &str, &str); 15] = [
-    ("POST", "/v1/sessions", APP),
-    ("GET", "/v1/sessions/x", APP),
-    ("PATCH", "/v1/sessions/x", APP),
-    ("DELETE", "/v1/sessions/x", APP),
-    ("GET", "/v1/users/x/sessions", APP),
-    ("DELETE", "/v1/users/x/sessions", APP),
-    ("POST", "/v1/tokens", APP),
-    ("POST", "/v1/tokens/introspect", APP),
-    ("POST", "/v1/tokens/revoke", APP),
-    ("POST", "/v1/login", APP),
-    ("POST", "/v1/logout", APP),
-    ("GET", "/v1/policy", APP),
-    ("POST", "/v1/check", FILTER),
-    ("GET", "/v1/keys", FILTER),
-    ("GET", "/metrics", MONITOR),
+/// Every route with the roles that may use it, and admin may.
+const GUARDED: [(&str, &str, &[&str]); 19] = [
+    ("POST", "/v1/sessions", &[APP]),
+    ("GET", "/v1/sessions/x", &[APP]),
+    ("PATCH", "/v1/sessions/x", &[APP]),
+    ("DELETE", "/v1/sessions/x", &[APP]),
+    ("GET", "/v1/users/x/sessions", &[APP]),
+    ("DELETE", "/v1/users/x/sessions", &[APP]),
+    ("POST", "/v1/tokens", &[APP]),
+    ("POST", "/v1/tokens/introspect", &[APP]),
+    ("POST", "/v1/tokens/revoke", &[APP]),
+    ("POST", "/v1/login", &[APP]),
+    ("POST", "/v1/logout", &[APP]),
+    ("GET", "/v1/policy", &[APP]),
+    ("POST", "/v1/check", &[FILTER]),
+    ("GET", "/v1/keys", &[FILTER]),
+    ("GET", "/v1/feed", &[FILTER]),
+    ("POST", "/v1/activity", &[FILTER]),
+    ("GET", "/v1/revocations", &[APP]),
+    ("GET", "/v1/workers", &[APP, MONITOR]),
+    ("GET", "/metrics", &[MONITOR]),
 ];
 
 #[tokio::test]
 async fn each_route_serves_its_role_and_admin_only() {
     let gate = gate();
-    for (method, path, role) in GUARDED {
+    for (method, path, roles) in GUARDED {
         assert_eq!(status(&gate, method, path, None).await, 401, "{method} {path}");
         assert_eq!(status(&gate, method, path, Some("Bearer unknown")).await, 401, "{method} {path}");
         for credential in [APP, FILTER, MONITOR, ADMIN] {
             let got = status(&gate, method, path, Some(&format!("Bearer {credential}"))).await;
-            let allowed = credential == role || credential == ADMIN;
+            let allowed = roles.contains(&credential) || credential == ADMIN;
             // Past the guard anything but 401 and 403 may come.
             assert_eq!(matches!(got, 401 | 403), !allowed, "{method} {path} {credential}: {got}");
             assert!(allowed || got == 403);
@@ -84,7 +88,8 @@ async fn the_documentation_has_every_route_and_its_role() {
     let role_of = |method: &str, path: &str| {
         let path = path.replace("{session_id}", "x").replace("{user_id}", "x");
         let guarded = GUARDED.iter().find(|(m, p, _)| *m == method && *p == path);
-        guarded.map_or("", |(.., credential)| credential.split('-').next().unwrap())
+        let names = guarded.map_or(&[][..], |(.., roles)| roles).iter().map(|name| name.split('-').next().unwrap());
+        names.collect::<Vec<_>>().join(", ")
     };
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let mut table = String::from("| Method | Path | Role | What it does |\n|---|---|---|---|\n");

@@ -4,7 +4,8 @@ use serde_json::json;
 use session_gate_protocol::{CheckRequest, CheckVerdict, SessionStatus};
 
 use super::{
-    Harness, SETTINGS, Store, check, check_token, create, get, id, now, patch, plain, secs, token, update, user,
+    Harness, SETTINGS, Store, check, check_token, create, get, id, idle_after, now, patch, plain, secs, token, update,
+    user,
 };
 
 /// The protocol's one table says which.
@@ -145,4 +146,45 @@ pub async fn activity_is_no_change<H: Harness>() {
     assert!(read.last_activity > read.created_at);
     assert_eq!(read.version, 1);
     assert_eq!(update(harness.store(), &session.session_id, json!({})).await.last_activity, read.last_activity);
+}
+
+/// What requests have used, as the filter tells it afterwards.
+pub async fn what_is_touched_is_in_use<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (store, alice, bob) = (harness.store(), user("alice"), user("bob"));
+    let used = create(store, idle_after(&alice, 1, 400)).await;
+    let others = create(store, idle_after(&bob, 1, 400)).await;
+    let unused = create(store, idle_after(&alice, 2, 400)).await;
+    let touched = [used.session_id.clone(), id(&alice, 9), others.session_id.clone()];
+    for _ in 0..2 {
+        harness.pass(secs(300)).await;
+        store.touch(&touched).await.unwrap();
+    }
+    for session in [&used, &others] {
+        let read = get(store, &session.session_id).await;
+        assert_eq!((read.status, read.version), (SessionStatus::Active, 1));
+    }
+    assert_eq!(get(store, &unused.session_id).await.status, SessionStatus::Expired);
+    let read = get(store, &used.session_id).await;
+    store.touch(&touched).await.unwrap();
+    assert_eq!(get(store, &used.session_id).await, read, "not with each request");
+    store.touch(&[]).await.unwrap();
+}
+
+/// It neither wakes the dead nor keeps alive what is suspended.
+pub async fn touching_changes_no_session_that_may_not_be_used<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (store, alice) = (harness.store(), user("alice"));
+    let ended = create(store, plain(&alice, 1)).await;
+    let suspended = create(store, plain(&alice, 2)).await;
+    let idle = create(store, idle_after(&alice, 3, 100)).await;
+    store.terminate_session(&ended.session_id).await.unwrap();
+    update(store, &suspended.session_id, json!({ "status": "suspended" })).await;
+    harness.pass(secs(300)).await;
+    let ids = [ended, suspended, idle].map(|session| session.session_id);
+    let before = [get(store, &ids[0]).await, get(store, &ids[1]).await, get(store, &ids[2]).await];
+    store.touch(&ids).await.unwrap();
+    for (id, before) in ids.iter().zip(before) {
+        assert_eq!(get(store, id).await, before);
+    }
 }

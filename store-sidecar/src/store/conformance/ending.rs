@@ -6,7 +6,8 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, SessionStatus};
 
 use super::{
-    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, get, id, idle_after, plain, secs, update, user,
+    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, plain, secs,
+    update, user,
 };
 use crate::store::Termination;
 
@@ -47,13 +48,30 @@ pub async fn terminating_all_leaves_none_live<H: Harness>() {
     let bobs = create(store, plain(&bob, 1)).await;
     update(store, &id(&alice, 1), json!({ "status": "suspended" })).await;
     store.terminate_session(&id(&alice, 2)).await.unwrap();
-    assert_eq!(store.terminate_user_sessions(&alice).await.unwrap(), 4);
+    assert_eq!(end_all(store, &alice).await, 4);
     for number in 0..5 {
         assert_eq!(check(store, &alice, &id(&alice, number)).await, CheckVerdict::SessionTerminated);
     }
     assert_eq!(store.user_sessions(&alice).await.unwrap(), []);
-    assert_eq!(store.terminate_user_sessions(&alice).await.unwrap(), 0);
+    assert_eq!(end_all(store, &alice).await, 0);
     assert_eq!(store.user_sessions(&bob).await.unwrap(), [bobs]);
+}
+
+/// Only those that the caller names, so that it can announce each end before it comes to pass.
+pub async fn only_the_sessions_that_are_named_end<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let (alice, bob) = (user("alice"), user("bob"));
+    let first = create(store, plain(&alice, 1)).await;
+    let second = create(store, plain(&alice, 2)).await;
+    let bobs = create(store, plain(&bob, 3)).await;
+    let named = [first.session_id.clone(), bobs.session_id.clone(), id(&alice, 9)];
+    let termination = store.terminate_user_sessions(&alice, &named).await.unwrap();
+    assert_eq!((termination.ended, termination.others.as_slice()), (1, [second.clone()].as_slice()));
+    assert_eq!(check(store, &alice, &first.session_id).await, CheckVerdict::SessionTerminated);
+    assert_eq!(check(store, &alice, &second.session_id).await, CheckVerdict::Live);
+    assert_eq!(check(store, &bob, &bobs.session_id).await, CheckVerdict::Live);
+    assert_eq!(store.user_sessions(&alice).await.unwrap(), [second]);
 }
 
 /// A session that is created meanwhile has either ended, or is listed and ends with the next call.
@@ -69,7 +87,7 @@ pub async fn no_session_slips_through_while_all_are_terminated<H: Harness>() {
     });
     let ending = (0..6).map(|_| {
         let (harness, alice) = (Arc::clone(&harness), alice.clone());
-        tokio::spawn(async move { harness.store().terminate_user_sessions(&alice).await.unwrap() })
+        tokio::spawn(async move { end_all(harness.store(), &alice).await })
     });
     // Mixed, so that they meet.
     let mut tasks: Vec<_> = created.chain(ending).collect();
@@ -84,7 +102,7 @@ pub async fn no_session_slips_through_while_all_are_terminated<H: Harness>() {
         let live = check(harness.store(), &alice, &id(&alice, number)).await == CheckVerdict::Live;
         assert_eq!(live, listed.iter().any(|session| session.session_id == id(&alice, number)));
     }
-    assert_eq!(harness.store().terminate_user_sessions(&alice).await.unwrap(), listed.len() as u64);
+    assert_eq!(end_all(harness.store(), &alice).await, listed.len() as u64);
     for number in 0..24 {
         let verdict = check(harness.store(), &alice, &id(&alice, number)).await;
         assert_eq!(verdict, CheckVerdict::SessionTerminated);
@@ -103,7 +121,7 @@ pub async fn a_session_ends_at_its_time<H: Harness>() {
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
     assert_eq!(store.terminate_session(&session.session_id).await.unwrap(), Termination::AlreadyEnded);
-    assert_eq!(store.terminate_user_sessions(&alice).await.unwrap(), 0);
+    assert_eq!(end_all(store, &alice).await, 0);
 }
 
 /// Without a request for its idle time.
@@ -117,7 +135,7 @@ pub async fn an_idle_session_ends<H: Harness>() {
     harness.pass(secs(100)).await;
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
     assert_eq!(store.terminate_session(&session.session_id).await.unwrap(), Termination::AlreadyEnded);
-    assert_eq!(store.terminate_user_sessions(&alice).await.unwrap(), 0);
+    assert_eq!(store.terminate_user_sessions(&alice, &[]).await.unwrap().ended, 0);
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
 }
 
@@ -197,7 +215,7 @@ pub async fn a_terminated_session_is_known_for_the_retention<H: Harness>() {
     create(harness.store(), plain(&alice, 1)).await;
     create(harness.store(), plain(&alice, 2)).await;
     harness.store().terminate_session(&id(&alice, 1)).await.unwrap();
-    harness.store().terminate_user_sessions(&alice).await.unwrap();
+    end_all(harness.store(), &alice).await;
     harness.pass(secs(300)).await;
     for number in [1, 2] {
         let verdict = check(harness.store(), &alice, &id(&alice, number)).await;

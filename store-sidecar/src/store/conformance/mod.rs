@@ -7,10 +7,16 @@
 //! ```
 //!
 //! Each test makes a store of its own, so they run in parallel.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a promise that is broken fails its test by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a promise that is broken fails its test by panicking"
+)]
 
 pub mod check;
 pub mod ending;
+pub mod feed;
 pub mod patching;
 pub mod storing;
 
@@ -92,6 +98,7 @@ macro_rules! store_conformance {
                 a_terminated_session_is_dead_at_once,
                 terminating_again_changes_nothing,
                 terminating_all_leaves_none_live,
+                only_the_sessions_that_are_named_end,
                 no_session_slips_through_while_all_are_terminated,
                 a_session_ends_at_its_time,
                 an_idle_session_ends,
@@ -113,6 +120,19 @@ macro_rules! store_conformance {
                 a_token_id_belongs_to_its_user,
                 activity_is_noted_when_it_is_older_than_the_resolution,
                 activity_is_no_change,
+                what_is_touched_is_in_use,
+                touching_changes_no_session_that_may_not_be_used,
+            ]
+            feed: [
+                entries_come_back_in_their_order,
+                nothing_is_lost_or_doubled_when_many_append,
+                a_long_feed_is_read_in_pages,
+                the_epoch_stays_the_same,
+                who_knows_another_epoch_begins_at_the_start,
+                a_place_that_is_not_there_begins_a_new_epoch,
+                an_entry_that_is_of_no_more_use_is_left_out,
+                no_entry_outlives_the_longest_token,
+                followers_are_known_for_as_long_as_they_were_published,
             ]
         }
     };
@@ -199,6 +219,20 @@ async fn check(store: &impl Store, user: &UserId, session: &SessionId) -> CheckV
 async fn check_token(store: &impl Store, user: &UserId, token: &TokenId) -> CheckVerdict {
     let request = CheckRequest { user_id: user.clone(), session_id: None, token_id: token.clone() };
     store.check(&request).await.unwrap()
+}
+
+/// Ends all sessions of the user, whoever begins meanwhile.
+async fn end_all(store: &impl Store, user: &UserId) -> u64 {
+    let mut named = Vec::new();
+    let mut ended = 0;
+    loop {
+        let termination = store.terminate_user_sessions(user, &named).await.unwrap();
+        ended += termination.ended;
+        if termination.others.is_empty() {
+            return ended;
+        }
+        named.extend(termination.others.into_iter().map(|session| session.session_id));
+    }
 }
 
 /// The store's time, read off a session that begins now.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use session_gate_protocol::{CheckVerdict, ETag, InvalidTransition, SessionData, SessionId, SessionStatus};
 
-use super::{Harness, SETTINGS, Store, check, create, get, id, metadata, patch, plain, secs, update, user};
+use super::{Harness, SETTINGS, Store, check, create, end_all, get, id, metadata, patch, plain, secs, update, user};
 use crate::store::{Termination, Update};
 
 /// Some store with one session, and the session.
@@ -134,7 +134,7 @@ pub async fn a_patch_that_terminates_ends_the_session<H: Harness>() {
     assert_eq!(check(store, &before.user_id, id).await, CheckVerdict::SessionTerminated);
     assert_eq!(store.user_sessions(&before.user_id).await.unwrap(), []);
     assert_eq!(store.terminate_session(id).await.unwrap(), Termination::AlreadyEnded);
-    assert_eq!(store.terminate_user_sessions(&before.user_id).await.unwrap(), 0);
+    assert_eq!(end_all(store, &before.user_id).await, 0);
     harness.pass(SETTINGS.retention + secs(1)).await;
     assert_eq!(store.session(id).await.unwrap(), None);
 }

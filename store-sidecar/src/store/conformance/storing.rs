@@ -4,8 +4,8 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Metadata, SessionStatus, SlotTag, UnixSeconds};
 
 use super::{
-    CreateSession, Harness, LIFETIME, SETTINGS, Store, check, check_token, create, get, id, metadata, patch, plain,
-    secs, token, user,
+    CreateSession, Harness, LIFETIME, SETTINGS, Store, check, check_token, create, end_all, get, id, metadata, patch,
+    plain, secs, token, user,
 };
 use crate::store::{MAX_LIFETIME, StoreErrorKind, Termination, Update};
 
@@ -118,7 +118,7 @@ pub async fn unusual_user_ids_are_kept_apart<H: Harness>() {
         assert_eq!(check(harness.store(), user, &id(user, 1)).await, CheckVerdict::Live);
         assert_eq!(check_token(harness.store(), user, &token("{t}:'\"*")).await, CheckVerdict::TokenRevoked);
         assert_eq!(check_token(harness.store(), user, &token("{t}:'\"")).await, CheckVerdict::Live);
-        assert_eq!(harness.store().terminate_user_sessions(user).await.unwrap(), 1);
+        assert_eq!(end_all(harness.store(), user).await, 1);
         for later in users.iter().skip(at + 1) {
             assert_eq!(harness.store().user_sessions(later).await.unwrap().len(), 1, "{user:?} took {later:?}");
         }
@@ -135,7 +135,7 @@ pub async fn users_with_one_tag_are_kept_apart<H: Harness>() {
     harness.store().revoke_token(&one, &token("t"), UnixSeconds(u64::MAX)).await.unwrap();
     assert_eq!(check(harness.store(), &other, &session.session_id).await, CheckVerdict::SessionUnknown);
     assert_eq!(check_token(harness.store(), &other, &token("t")).await, CheckVerdict::Live);
-    assert_eq!(harness.store().terminate_user_sessions(&other).await.unwrap(), 1);
+    assert_eq!(end_all(harness.store(), &other).await, 1);
     assert_eq!(harness.store().user_sessions(&one).await.unwrap(), [session]);
     assert_eq!(check(harness.store(), &one, &id(&one, 1)).await, CheckVerdict::Live);
 }
@@ -149,7 +149,7 @@ pub async fn what_is_unknown_is_no_error<H: Harness>() {
     assert_eq!(store.update_session(&id(&alice, 1), &patch(json!({})), None).await.unwrap(), Update::NotFound);
     assert_eq!(store.terminate_session(&id(&alice, 1)).await.unwrap(), Termination::NotFound);
     assert_eq!(store.user_sessions(&alice).await.unwrap(), []);
-    assert_eq!(store.terminate_user_sessions(&alice).await.unwrap(), 0);
+    assert_eq!(end_all(store, &alice).await, 0);
 }
 
 /// Nothing overflows: what is longer than the longest lifetime lasts that long.

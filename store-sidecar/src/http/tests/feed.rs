@@ -1,0 +1,450 @@
+//! The feed over HTTP: long polls, receipts, revocations and activity. Time stands still but where a
+//! test waits.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::json;
+use session_gate_protocol::{FeedChange, FeedReply, FeedWorkers, Receipt};
+use tokio::time::Instant;
+
+use super::{faulty::faulty, *};
+
+/// What a worker knows.
+#[derive(Clone, Debug)]
+struct Worker {
+    name: &'static str,
+    epoch: String,
+    after: FeedCursor,
+}
+
+impl Worker {
+    /// A worker that knows all there is.
+    async fn start(gate: &Gate, name: &'static str) -> Self {
+        let answer = gate.get(&format!("/v1/feed?worker={name}&max_staleness_ms=1000")).await;
+        let reply = reply(&answer);
+        Self { name, epoch: reply.epoch.id, after: reply.cursor }
+    }
+
+    async fn poll(&mut self, gate: &Gate, wait_ms: u64) -> FeedReply {
+        let answer = self.try_poll(gate, wait_ms).await;
+        let reply = reply(&answer);
+        self.epoch.clone_from(&reply.epoch.id);
+        self.after = reply.cursor;
+        reply
+    }
+
+    async fn try_poll(&self, gate: &Gate, wait_ms: u64) -> Answer {
+        let Self { name, epoch, after } = self;
+        let query = format!("worker={name}&epoch={epoch}&after={after}&wait_ms={wait_ms}&max_staleness_ms=1000");
+        gate.get(&format!("/v1/feed?{query}")).await
+    }
+
+    /// Polls for ever.
+    async fn follow(&mut self, gate: &Gate) {
+        loop {
+            self.poll(gate, 200).await;
+        }
+    }
+}
+
+fn reply(answer: &Answer) -> FeedReply {
+    assert_eq!((answer.status, answer.header("cache-control")), (StatusCode::OK, "no-store"), "{}", answer.text);
+    serde_json::from_str(&answer.text).unwrap()
+}
+
+fn receipt(answer: &Answer) -> Receipt {
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    serde_json::from_str(&answer.text).unwrap()
+}
+
+/// The kinds of the changes, in their order.
+fn kinds(reply: &FeedReply) -> Vec<String> {
+    let kind = |entry| serde_json::to_value::<&FeedChange>(entry).unwrap()["kind"].as_str().unwrap().to_owned();
+    reply.entries.iter().map(|entry| kind(&entry.change)).collect()
+}
+
+fn id_of(path: &str) -> SessionId {
+    path.rsplit('/').next().unwrap().parse().unwrap()
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Appends as another replica would, which nobody here hears of but by reading.
+async fn append(gate: &Gate, count: usize) -> FeedCursor {
+    let entry = |number: usize| NewFeedEntry {
+        until: UnixSeconds(u64::MAX),
+        change: FeedChange::TokenRevoked { token_id: format!("t{number}").parse().unwrap() },
+    };
+    gate.store.append_feed(&(0..count).map(entry).collect::<Vec<_>>()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_is_answered_as_soon_as_something_is_told() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    let mut worker = Worker::start(&gate, "w").await;
+    let start = Instant::now();
+    let (reply, ()) = tokio::join!(worker.poll(&gate, 10_000), async {
+        tokio::time::sleep(millis(2_000)).await;
+        gate.delete(&path).await;
+    });
+    assert!((millis(2_000)..millis(2_010)).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(reply.entries.len(), 1);
+    assert_eq!(reply.entries[0].change, FeedChange::SessionEnded { session_id: id_of(&path) });
+    // As long as a token of it could be accepted anywhere.
+    assert_eq!(reply.entries[0].until, START.after(Duration::from_secs(3_600 + 300)));
+    assert_eq!((reply.cursor, reply.more), (reply.entries[0].at, false));
+    assert_eq!(kinds(&worker.poll(&gate, 0).await), [""; 0], "only once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_replica_tells_is_found_by_reading() {
+    let gate = Gate::new();
+    let mut worker = Worker::start(&gate, "w").await;
+    let start = Instant::now();
+    let (reply, _) = tokio::join!(worker.poll(&gate, 10_000), append(&gate, 1));
+    assert_eq!(kinds(&reply), ["token_revoked"]);
+    assert!(start.elapsed() <= millis(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_without_news_is_held_back_for_as_long_as_it_asks_and_ten_seconds_at_most() {
+    let gate = Gate::new();
+    let mut worker = Worker::start(&gate, "w").await;
+    for (asked, held) in [(0, 0), (300, 300), (10_000, 10_000), (60_000, 10_000)] {
+        let start = Instant::now();
+        let reply = worker.poll(&gate, asked).await;
+        assert!((millis(held)..millis(held + 10)).contains(&start.elapsed()), "{asked}: {:?}", start.elapsed());
+        assert!(reply.entries.is_empty() && !reply.more && reply.age_ms <= 10, "{reply:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_service_stops_nobody_is_held_back() {
+    let gate = Gate::new();
+    let mut worker = Worker::start(&gate, "w").await;
+    let start = Instant::now();
+    tokio::join!(worker.poll(&gate, 10_000), async { gate.api.service.feed().close() });
+    assert!(start.elapsed() <= millis(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_feed_comes_in_pages() {
+    let gate = Gate::new();
+    let last = append(&gate, 5_001).await;
+    let start = gate.get("/v1/feed?worker=w&max_staleness_ms=1000").await;
+    let first = reply(&start);
+    assert_eq!((first.entries.len(), first.more), (5_000, true));
+    assert_eq!(first.cursor, first.entries[4_999].at);
+    let mut worker = Worker { name: "w", epoch: first.epoch.id, after: first.cursor };
+    let second = worker.poll(&gate, 10_000).await;
+    assert_eq!((second.entries.len(), second.more, second.cursor), (1, false, last));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_knows_another_epoch_gets_everything() {
+    let gate = Gate::new();
+    append(&gate, 2).await;
+    let mut worker = Worker::start(&gate, "w").await;
+    let known = worker.clone();
+    worker.epoch = "another".to_owned();
+    let reply = worker.poll(&gate, 10_000).await;
+    assert_eq!((reply.entries.len(), &worker.epoch, worker.after), (2, &known.epoch, known.after));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_has_lost_data_begins_a_new_epoch_for_all_who_wait() {
+    let gate = Gate::new();
+    append(&gate, 2).await;
+    let mut worker = Worker::start(&gate, "w").await;
+    let known = worker.clone();
+    let lost = FeedPosition { epoch: known.epoch.clone(), at: FeedCursor { millis: u64::MAX, number: 0 } };
+    let (reply, page) = tokio::join!(worker.poll(&gate, 10_000), gate.store.read_feed(Some(&lost), 1));
+    assert_eq!(reply.epoch, page.unwrap().epoch);
+    assert_ne!(reply.epoch.id, known.epoch);
+    assert_eq!((reply.epoch.since, reply.entries.len()), (START, 2), "what is left stays of use");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_knows_more_than_the_store_begins_a_new_epoch() {
+    let gate = Gate::new();
+    append(&gate, 2).await;
+    let mut worker = Worker::start(&gate, "w").await;
+    let known = worker.clone();
+    worker.after.millis += 1_000_000;
+    let reply = worker.poll(&gate, 10_000).await;
+    assert_ne!(reply.epoch.id, known.epoch);
+    assert_eq!((reply.entries.len(), reply.cursor), (2, known.after));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_another_replica_has_told_more_is_no_loss() {
+    let (gate, faults) = faulty(None);
+    let mut worker = Worker::start(&gate, "w").await;
+    // This replica does not get to read what the other has told the worker.
+    faults.hangs.store(true, Ordering::Relaxed);
+    tokio::time::sleep(millis(10)).await;
+    worker.after = append(&gate, 1).await;
+    let known = worker.clone();
+    let reply = worker.poll(&gate, 0).await;
+    assert_eq!((&worker.epoch, worker.after), (&known.epoch, known.after), "it keeps what it knows");
+    assert!(reply.entries.is_empty() && reply.age_ms >= 10, "{reply:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_does_not_look_fresh() {
+    let (gate, faults) = faulty(None);
+    let mut worker = Worker::start(&gate, "w").await;
+    faults.hangs.store(true, Ordering::Relaxed);
+    let first = worker.poll(&gate, 3_000).await;
+    assert!((2_980..=3_010).contains(&first.age_ms), "{first:?}");
+    let second = worker.poll(&gate, 0).await;
+    assert!(second.age_ms >= first.age_ms, "{second:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_does_not_look_fresh_and_is_read_again() {
+    let (gate, faults) = faulty(None);
+    let mut worker = Worker::start(&gate, "w").await;
+    for op in ["read_feed", "publish_followers"] {
+        faults.fail(Some(op));
+        let reply = worker.poll(&gate, 3_000).await;
+        // A record of followers is good for some time, and so is what is read meanwhile.
+        assert!(reply.age_ms >= 3_000 - 400 - 10, "{op}: {reply:?}");
+        faults.fail(None);
+        tokio::time::sleep(millis(60)).await;
+        assert!(worker.poll(&gate, 0).await.age_ms <= 10, "{op}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_feed_has_been_read_there_is_no_answer() {
+    let answer = Gate::broken(StoreErrorKind::Unavailable).get("/v1/feed?worker=w&max_staleness_ms=1000").await;
+    assert_eq!(answer.problem(), problem(503, "store_unavailable", &[]));
+    assert_eq!(answer.header("retry-after"), "1");
+    let answer = Gate::broken(StoreErrorKind::Unavailable).get("/v1/revocations").await;
+    assert_eq!(answer.problem(), problem(503, "store_unavailable", &[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn queries_are_read_strictly() {
+    let gate = Gate::new();
+    let long = "w".repeat(65);
+    for (query, fields) in [
+        ("", vec!["worker"]),
+        ("worker=w", vec!["max_staleness_ms"]),
+        ("worker=&max_staleness_ms=1000", vec!["worker"]),
+        (&format!("worker={long}&max_staleness_ms=1000"), vec!["worker"]),
+        ("worker=a%20b&max_staleness_ms=1000", vec!["worker"]),
+        ("worker=w&max_staleness_ms=0", vec!["max_staleness_ms"]),
+        ("worker=w&max_staleness_ms=3600001", vec!["max_staleness_ms"]),
+        ("worker=w&max_staleness_ms=1s&after=5", vec!["after", "max_staleness_ms"]),
+        ("worker=w&max_staleness_ms=1000&wait_ms=-1", vec!["wait_ms"]),
+        ("worker=w&worker=v&max_staleness_ms=1000", vec!["worker"]),
+        ("worker=w&max_staleness_ms=1000&more=1", vec!["more"]),
+    ] {
+        let answer = gate.get(&format!("/v1/feed?{query}")).await;
+        let mut found = answer.problem();
+        found.2.sort();
+        assert_eq!(found, problem(400, "invalid_request", &fields), "{query}");
+    }
+    assert_eq!(gate.get("/v1/feed?worker=17&max_staleness_ms=1000").await.status, StatusCode::OK);
+    for (path, field) in [
+        ("/v1/revocations?limit=0", "limit"),
+        ("/v1/revocations?limit=1001", "limit"),
+        ("/v1/revocations?after=x", "after"),
+        ("/v1/revocations?from=x", "from"),
+    ] {
+        assert_eq!(gate.get(path).await.problem(), problem(400, "invalid_request", &[field]), "{path}");
+    }
+    for path in [UNKNOWN_SESSION, "/v1/users/a/sessions"] {
+        for (query, field) in [("wait=applied&wait=applied", "wait"), ("wait=all", "wait"), ("await=applied", "await")]
+        {
+            let answer = gate.delete(&format!("{path}?{query}")).await;
+            assert_eq!(answer.problem(), problem(400, "invalid_request", &[field]), "{path} {query}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_when_all_workers_have_applied_the_change() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    let mut workers = [Worker::start(&gate, "w1").await, Worker::start(&gate, "w2").await];
+    let [first, second] = &mut workers;
+    let start = Instant::now();
+    let answer = tokio::select! {
+        answer = gate.delete_and_wait(&path) => answer,
+        () = first.follow(&gate) => unreachable!(),
+        () = second.follow(&gate) => unreachable!(),
+    };
+    assert_eq!(receipt(&answer), Receipt { applied: true, pending: Vec::new() });
+    assert!(start.elapsed() <= millis(60), "{:?}", start.elapsed());
+    let shown: FeedWorkers = serde_json::from_str(&gate.get("/v1/workers").await.text).unwrap();
+    let names: Vec<_> = shown.workers.iter().map(|worker| (worker.worker.as_str(), worker.applied)).collect();
+    assert_eq!(names, [("w1", shown.cursor), ("w2", shown.cursor)]);
+    assert!(shown.workers.iter().all(|worker| worker.seen_ms <= 200 && worker.fails_safe_in_ms >= 800), "{shown:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_outlasts_a_worker_that_has_vanished() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    Worker::start(&gate, "gone").await;
+    let mut alive = Worker::start(&gate, "alive").await;
+    let start = Instant::now();
+    let answer = tokio::select! {
+        answer = gate.delete_and_wait(&path) => answer,
+        () = alive.follow(&gate) => unreachable!(),
+    };
+    assert_eq!(receipt(&answer), Receipt { applied: true, pending: Vec::new() });
+    // From its last poll on it trusts what it knows for a second.
+    assert!((millis(990)..millis(1_100)).contains(&start.elapsed()), "{:?}", start.elapsed());
+    let shown: FeedWorkers = serde_json::from_str(&gate.get("/v1/workers").await.text).unwrap();
+    let gone = shown.workers.iter().find(|worker| worker.worker == "gone").unwrap();
+    assert_eq!(gone.fails_safe_in_ms, 0, "it is still shown");
+    tokio::time::sleep(millis(61_000)).await;
+    let shown: FeedWorkers = serde_json::from_str(&gate.get("/v1/workers").await.text).unwrap();
+    assert!(!shown.workers.iter().any(|worker| worker.worker == "gone"), "{shown:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_names_those_who_poll_and_do_not_apply() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    let stuck = Worker::start(&gate, "stuck").await;
+    let start = Instant::now();
+    let stay = async {
+        loop {
+            stuck.try_poll(&gate, 0).await;
+            tokio::time::sleep(millis(100)).await;
+        }
+    };
+    let answer = tokio::select! {
+        answer = gate.delete_and_wait(&path) => answer,
+        () = stay => unreachable!(),
+    };
+    let receipt = receipt(&answer);
+    assert!(!receipt.applied && receipt.pending.len() == 1, "{receipt:?}");
+    assert_eq!((receipt.pending[0].worker.as_str(), receipt.pending[0].applied), ("stuck", stuck.after));
+    assert!(receipt.pending[0].fails_safe_in_ms > 800, "{receipt:?}");
+    assert!((millis(1_900)..=millis(2_000)).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(gate.get(&path).await.json()["status"], "terminated");
+}
+
+/// As another replica says of itself.
+async fn say(gate: &Gate, worker: &Worker, cursor: FeedCursor, applied: FeedCursor) {
+    let name = worker.name.to_owned();
+    let follower = crate::store::Follower { worker: name, applied, seen_ms: 0, max_staleness_ms: 1_000 };
+    let followers = Followers { epoch: worker.epoch.clone(), cursor, workers: vec![follower] };
+    gate.store.publish_followers("there", &followers, Duration::from_secs(2)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_asks_the_other_replicas_too() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    let mut worker = Worker::start(&gate, "here").await;
+    let there = Worker { name: "there", ..worker.clone() };
+    say(&gate, &there, there.after, there.after).await;
+    let start = Instant::now();
+    let far = FeedCursor { millis: u64::MAX, number: 0 };
+    let later = async {
+        // It has read on, but its worker has not.
+        tokio::time::sleep(millis(300)).await;
+        say(&gate, &there, far, there.after).await;
+        tokio::time::sleep(millis(300)).await;
+        say(&gate, &there, far, far).await;
+        std::future::pending::<()>().await;
+    };
+    let answer = tokio::select! {
+        answer = gate.delete_and_wait(&path) => answer,
+        () = worker.follow(&gate) => unreachable!(),
+        () = later => unreachable!(),
+    };
+    assert!(receipt(&answer).applied);
+    assert!((millis(600)..millis(700)).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_says_nothing_is_not_overlooked() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    let worker = Worker::start(&gate, "there").await;
+    // Nobody follows there as far as it is known; but it may have answered somebody since.
+    let followers = Followers { epoch: worker.epoch.clone(), cursor: worker.after, workers: Vec::new() };
+    gate.store.publish_followers("there", &followers, Duration::from_secs(2)).await.unwrap();
+    let start = Instant::now();
+    let receipt = receipt(&gate.delete_and_wait(&path).await);
+    assert!(!receipt.applied && receipt.pending.is_empty(), "{receipt:?}");
+    assert!((millis(1_900)..=millis(2_000)).contains(&start.elapsed()), "{:?}", start.elapsed());
+    gate.clock.advance(Duration::from_secs(2));
+    assert!(super::feed::receipt(&gate.delete_and_wait(&path).await).applied, "then it is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_says_nothing_of_the_others_is_no_confirmation() {
+    let (gate, faults) = faulty(None);
+    let (path, _) = gate.login("alice").await;
+    Worker::start(&gate, "w").await;
+    faults.fail(Some("followers"));
+    assert!(!receipt(&gate.delete_and_wait(&path).await).applied);
+    assert_eq!(gate.get("/v1/workers").await.problem(), problem(503, "store_unavailable", &[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_call_that_ends_something_can_be_waited_for() {
+    let gate = Gate::new();
+    let all = json!({"applied": true, "pending": []});
+    let (path, token) = gate.login("alice").await;
+    let patched = gate.patch(&format!("{path}?wait=applied"), json!({"status": "suspended"})).await;
+    assert_eq!((&patched.json()["receipt"], patched.header("etag")), (&all, "\"2\""));
+    assert_eq!(patched.json()["status"], "suspended");
+    assert_eq!(gate.patch(&format!("{path}?wait=applied"), json!({"location": "CH"})).await.json()["receipt"], all);
+    let revoked = gate.form("/v1/tokens/revoke?wait=applied", format!("token={token}")).await;
+    assert_eq!((revoked.json(), revoked.header("cache-control")), (all.clone(), "no-store"));
+    assert_eq!(gate.form("/v1/tokens/revoke?wait=applied", "token=nonsense").await.json(), all);
+    let out = gate.post("/v1/logout?wait=applied", json!({"token": token})).await;
+    assert_eq!(out.json(), json!({"terminated": 1, "receipt": all}));
+    let ended = gate.delete("/v1/users/alice/sessions?wait=applied").await;
+    assert_eq!(ended.json(), json!({"terminated": 0, "receipt": all}));
+    assert_eq!(gate.delete(&format!("{path}?wait=applied")).await.json(), all);
+    assert_eq!(gate.delete(&path).await.status, StatusCode::NO_CONTENT);
+    let metrics = gate.get("/metrics").await.text;
+    assert!(metrics.contains("session_gate_feed_receipt_wait_seconds_count{outcome=\"applied\"} 4\n"), "{metrics}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn revocations_are_listed_in_pages() {
+    let gate = Gate::new();
+    append(&gate, 5).await;
+    tokio::time::sleep(millis(10)).await;
+    let page = gate.get("/v1/revocations?limit=3").await.json();
+    assert_eq!((page["entries"].as_array().unwrap().len(), &page["more"]), (3, &json!(true)));
+    let cursor = page["cursor"].as_str().unwrap();
+    let page = gate.get(&format!("/v1/revocations?limit=3&after={cursor}")).await.json();
+    assert_eq!((page["entries"].as_array().unwrap().len(), &page["more"]), (2, &json!(false)));
+    assert_eq!(page["entries"][1]["change"], json!({"kind": "token_revoked", "token_id": "t4"}));
+    gate.clock.advance(Duration::from_secs(4_000));
+    tokio::time::sleep(millis(10)).await;
+    assert_eq!(gate.get("/v1/revocations").await.json()["entries"], json!([]));
+    assert!(gate.get("/metrics").await.text.contains("session_gate_feed_entries 0.0\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn activity_keeps_a_session_from_being_idle() {
+    let gate = Gate::with(Setup { idle_timeout: Some(Duration::from_secs(600)), ..Setup::default() });
+    let (path, _) = gate.login("alice").await;
+    for _ in 0..3 {
+        gate.clock.advance(Duration::from_secs(500));
+        let answer = gate.post("/v1/activity", json!({"sessions": [id_of(&path)]})).await;
+        assert_eq!((answer.status, answer.text.as_str()), (StatusCode::NO_CONTENT, ""));
+    }
+    assert_eq!(gate.get(&path).await.json()["status"], "active");
+    let many = json!({"sessions": vec![id_of(&path); 1_001]});
+    assert_eq!(gate.post("/v1/activity", many).await.problem(), problem(400, "invalid_request", &["sessions"]));
+    let wrong = gate.post("/v1/activity", json!({"sessions": ["x"]})).await;
+    assert_eq!(wrong.problem(), problem(400, "invalid_request", &["sessions[0]"]));
+}
