@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Json, Response};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, channel::Channel};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,6 +21,10 @@ use crate::poll::until;
 pub const REPLY_HEADER: &str = "x-test-reply-header";
 /// A request header with which a test asks for a status.
 pub const REPLY_STATUS: &str = "x-test-reply-status";
+/// A request header with which a test asks for a reply that begins at once, goes on until
+/// [`Upstream::release`], and ends with `released`.
+pub const STREAM: &str = "x-test-stream";
+
 /// A request header with which a test asks that the reply waits for [`Upstream::release`].
 pub const HOLD: &str = "x-test-hold";
 
@@ -99,6 +103,9 @@ async fn echo(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let mut released = shared.released.subscribe();
     released.mark_unchanged();
     shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen.clone());
+    if head.headers.contains_key(STREAM) {
+        return stream(released);
+    }
     if head.headers.contains_key(HOLD) {
         // Fails only where the test is over.
         released.changed().await.ok();
@@ -113,6 +120,17 @@ async fn echo(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         }
     }
     response
+}
+
+/// As server-sent events or a download would: a beginning, and an end some time later.
+fn stream(mut released: watch::Receiver<u64>) -> Response {
+    let (mut sender, body) = Channel::<Bytes>::new(1);
+    tokio::spawn(async move {
+        sender.send_data(Bytes::from_static(b"begun\n")).await.ok();
+        released.changed().await.ok();
+        sender.send_data(Bytes::from_static(b"released\n")).await.ok();
+    });
+    Response::new(Body::new(body))
 }
 
 fn reply_header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {

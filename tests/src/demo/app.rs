@@ -101,7 +101,7 @@ async fn login(State(context): State<Arc<Context>>, headers: HeaderMap, body: By
 async fn logout(State(context): State<Arc<Context>>, headers: HeaderMap) -> Result<Response, Failure> {
     // The gate sets this header, and lets no client set it.
     let session_id = headers.get("x-session-id").and_then(|value| value.to_str().ok());
-    let request = Call::post("/v1/logout").json(&json!({"session_id": session_id}));
+    let request = Call::post("/v1/logout?wait=applied").json(&json!({"session_id": session_id}));
     let reply = request.send(context.sidecar, Http::V1).await?;
     let ended: Value = reply.json()?;
     let cookie = "__Host-session-gate=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0";

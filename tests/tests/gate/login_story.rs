@@ -51,7 +51,8 @@ async fn story(store: Store, http: Http) -> Result<()> {
 
     // A session of its own ends alone.
     let other = stack.login("alice", &["read", "write"]).await?;
-    let reply = stack.ask_sidecar(Call::post("/v1/logout").json(&json!({"session_id": login.session_id}))).await?;
+    let reply =
+        stack.ask_sidecar(Call::post("/v1/logout?wait=applied").json(&json!({"session_id": login.session_id}))).await?;
     expect(&reply, 200, None)?;
     let reply = Call::get("/orders/7").bearer(&login.token).send(gate, http).await?;
     expect(&reply, 401, Some("session_terminated"))?;
@@ -59,8 +60,9 @@ async fn story(store: Store, http: Http) -> Result<()> {
     expect(&reply, 200, None)?;
 
     // All sessions of a user end at once.
-    let reply = stack.ask_sidecar(Call::new(Method::DELETE, "/v1/users/alice/sessions")).await?;
-    assert_eq!(reply.json()?, json!({"terminated": 1}));
+    let reply = stack.ask_sidecar(Call::new(Method::DELETE, "/v1/users/alice/sessions?wait=applied")).await?;
+    let ended = reply.json()?;
+    assert_eq!((&ended["terminated"], &ended["receipt"]["applied"]), (&json!(1), &json!(true)), "{ended}");
     let reply = Call::get("/orders/7").bearer(&other.token).send(gate, http).await?;
     expect(&reply, 401, Some("session_terminated"))?;
 
@@ -79,7 +81,7 @@ async fn a_revoked_token_is_refused_and_its_sessions_other_tokens_are_not() -> R
         let minted = Call::post("/v1/tokens").json(&json!({"session_id": first.session_id, "scopes": ["read"]}));
         let second = stack.ask_sidecar(minted).await?.field("/token").context("a second token")?;
 
-        let form = Call::post("/v1/tokens/revoke")
+        let form = Call::post("/v1/tokens/revoke?wait=applied")
             .header("content-type", "application/x-www-form-urlencoded")
             .body(format!("token={}", first.token));
         expect(&stack.ask_sidecar(form).await?, 200, None)?;
@@ -162,7 +164,8 @@ async fn rules_tell_public_optional_and_required_apart() -> Result<()> {
 }
 
 async fn set_status(stack: &Stack, session_id: &str, status: &str) -> Result<()> {
-    let patch = Call::new(Method::PATCH, &format!("/v1/sessions/{session_id}")).json(&json!({"status": status}));
+    let patch =
+        Call::new(Method::PATCH, &format!("/v1/sessions/{session_id}?wait=applied")).json(&json!({"status": status}));
     expect(&stack.ask_sidecar(patch).await?, 200, None)
 }
 

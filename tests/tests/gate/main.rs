@@ -3,6 +3,7 @@
 
 mod browsers;
 mod envoy_replies;
+mod feed;
 mod forged_tokens;
 mod in_flight;
 mod login_story;

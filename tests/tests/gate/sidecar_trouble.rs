@@ -39,12 +39,21 @@ async fn ensure_failure_mode(stack: &Stack, token: &str) -> Result<()> {
     expect(&stack.send(Call::get("/lenient")).await?, 401, Some("credential_missing"))
 }
 
+/// Waits until the worker no longer trusts what it knew, and must ask.
+async fn wait_until_stale(stack: &Stack, token: &str) -> Result<()> {
+    until("the feed to be stale", async || {
+        expect(&stack.send(Call::get("/strict").bearer(token)).await?, 503, Some("store_unavailable"))
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_is_down_and_comes_back() -> Result<()> {
     let mut stack = two_routes().start().await?;
     let login = stack.login("alice", &[]).await?;
     expect(&stack.send(Call::get("/strict").bearer(&login.token)).await?, 200, None)?;
     stack.sidecar.kill().await?;
+    wait_until_stale(&stack, &login.token).await?;
     ensure_failure_mode(&stack, &login.token).await?;
     stack.sidecar.restart().await?;
     // It had its sessions in memory.
@@ -61,6 +70,7 @@ async fn a_sidecar_that_is_frozen_and_thaws() -> Result<()> {
     let login = stack.login("alice", &[]).await?;
     expect(&stack.send(Call::get("/strict").bearer(&login.token)).await?, 200, None)?;
     stack.sidecar.pause()?;
+    wait_until_stale(&stack, &login.token).await?;
     ensure_failure_mode(&stack, &login.token).await?;
     stack.sidecar.resume()?;
     until("the gate to be answered again", async || {
@@ -76,6 +86,7 @@ async fn a_sidecar_that_answers_nonsense() -> Result<()> {
     let login = stack.login("alice", &[]).await?;
     expect(&stack.send(Call::get("/strict").bearer(&login.token)).await?, 200, None)?;
     stack.sidecar.kill().await?;
+    wait_until_stale(&stack, &login.token).await?;
 
     let answer = Arc::new(Mutex::new((200, Vec::new())));
     let app = Router::new().fallback(scripted).with_state(Arc::clone(&answer));
@@ -128,6 +139,7 @@ async fn a_sidecar_that_breaks_off() -> Result<()> {
     let login = stack.login("alice", &[]).await?;
     expect(&stack.send(Call::get("/strict").bearer(&login.token)).await?, 200, None)?;
     stack.sidecar.kill().await?;
+    wait_until_stale(&stack, &login.token).await?;
     let port = stack.sidecar.address().port();
     for bytes in [
         &b""[..],

@@ -12,8 +12,8 @@ async fn every_worker_serves_and_every_worker_refuses_once_the_session_has_ended
     let login = stack.login("alice", &["read"]).await?;
     let call = Call::get("/orders").bearer(&login.token);
     ensure!(all(&stack, &call, 40).await? == [200; 40]);
-    let path = format!("/v1/sessions/{}", login.session_id);
-    expect(&stack.ask_sidecar(Call::new(Method::DELETE, &path)).await?, 204, None)?;
+    let path = format!("/v1/sessions/{}?wait=applied", login.session_id);
+    expect(&stack.ask_sidecar(Call::new(Method::DELETE, &path)).await?, 200, None)?;
     ensure!(all(&stack, &call, 40).await? == [401; 40]);
     stack.assert_still_serving().await
 }
