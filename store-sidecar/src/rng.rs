@@ -49,6 +49,13 @@ pub(crate) mod testing {
     #[derive(Debug, Default)]
     pub(crate) struct SeededRandom(AtomicU64);
 
+    impl SeededRandom {
+        /// Leaves out `blocks` of 32 bytes.
+        pub(crate) fn skip(&self, blocks: u64) {
+            self.0.fetch_add(blocks, Ordering::Relaxed);
+        }
+    }
+
     impl Random for SeededRandom {
         fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
             for chunk in bytes.chunks_mut(32) {

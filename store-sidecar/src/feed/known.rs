@@ -92,7 +92,7 @@ impl Known {
     pub(super) fn after(&self, after: FeedCursor, limit: usize) -> (Vec<FeedEntry>, FeedCursor) {
         let start = self.entries.partition_point(|entry| entry.at <= after);
         let page = self.entries.range(start..).take(limit);
-        let cursor = match page.clone().last() {
+        let cursor = match page.clone().next_back() {
             Some(entry) if start.saturating_add(limit) < self.entries.len() => entry.at,
             _ => self.cursor,
         };

@@ -9,6 +9,8 @@ mod followers;
 mod known;
 mod receipt;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,

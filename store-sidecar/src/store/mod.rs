@@ -5,6 +5,8 @@
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
+#[cfg(test)]
+pub(crate) mod faulty;
 mod feed;
 pub mod memory;
 mod patch;

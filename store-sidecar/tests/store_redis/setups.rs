@@ -1,5 +1,6 @@
 //! One Redis in the ways that it is run: with a password, behind a socket, evicting, not telling.
 
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -18,7 +19,10 @@ async fn works(store: &RedisStore) {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let session = store.create_session(new_session("alice", number)).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
-    assert_eq!(store.terminate_user_sessions(&session.user_id, &[session.session_id.clone()]).await.unwrap().ended, 1);
+    assert_eq!(
+        store.terminate_user_sessions(&session.user_id, slice::from_ref(&session.session_id)).await.unwrap().ended,
+        1
+    );
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
     store.touch(&[session.session_id]).await.unwrap();
     store.append_feed(&[NewFeedEntry { until: session.expires_at, change: FeedChange::KeysChanged }]).await.unwrap();

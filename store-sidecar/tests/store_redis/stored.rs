@@ -177,7 +177,12 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     assert_eq!(redis.store.terminate_session(&session.session_id).await.unwrap(), Termination::Ended);
     assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::SessionUnknown);
     assert_eq!(
-        redis.store.terminate_user_sessions(&other.user_id, &[other.session_id.clone()]).await.unwrap().ended,
+        redis
+            .store
+            .terminate_user_sessions(&other.user_id, std::slice::from_ref(&other.session_id))
+            .await
+            .unwrap()
+            .ended,
         1
     );
     assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionUnknown);

@@ -3,7 +3,7 @@
 use serde_json::json;
 use session_gate_protocol::{FeedChange, FeedEntry};
 
-use super::{faulty::faulty, *};
+use super::*;
 
 fn id_of(path: &str) -> SessionId {
     path.rsplit('/').next().unwrap().parse().unwrap()

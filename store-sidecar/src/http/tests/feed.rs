@@ -7,7 +7,7 @@ use serde_json::json;
 use session_gate_protocol::{FeedChange, FeedReply, FeedWorkers, Receipt};
 use tokio::time::Instant;
 
-use super::{faulty::faulty, *};
+use super::*;
 
 /// What a worker knows.
 #[derive(Clone, Debug)]

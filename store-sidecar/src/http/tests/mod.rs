@@ -1,5 +1,4 @@
 mod changes;
-mod faulty;
 mod feed;
 mod golden;
 mod login;
@@ -34,7 +33,9 @@ use crate::{
     service::Tools,
     store::{
         CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store, StoreError,
-        StoreErrorKind, StoreSettings, Termination, Update, UserTermination, memory::MemoryStore,
+        StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
+        faulty::{Faults, Faulty},
+        memory::MemoryStore,
     },
 };
 
@@ -51,6 +52,9 @@ struct Gate {
     keys: Arc<CurrentKeys>,
 }
 
+/// Makes the store of a test, of a memory store where it likes.
+type MakeStore = Box<dyn FnOnce(Arc<MemoryStore>) -> Arc<dyn Store>>;
+
 /// What a test changes.
 #[derive(Default)]
 struct Setup {
@@ -58,7 +62,7 @@ struct Setup {
     idle_timeout: Option<Duration>,
     no_metrics: bool,
     /// Puts something between the service and the memory store.
-    store: Option<Box<dyn FnOnce(Arc<MemoryStore>) -> Arc<dyn Store>>>,
+    store: Option<MakeStore>,
 }
 
 struct Answer {
@@ -204,6 +208,14 @@ impl Gate {
     async fn is_active(&self, token: &str) -> bool {
         self.form("/v1/tokens/introspect", format!("token={token}")).await.json()["active"] == true
     }
+}
+
+/// A gate over such a store, and what makes it fail.
+fn faulty(idle_timeout: Option<Duration>) -> (Gate, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let given = Arc::clone(&faults);
+    let store: MakeStore = Box::new(move |store| Arc::new(Faulty::new(store, given)));
+    (Gate::with(Setup { store: Some(store), idle_timeout, ..Setup::default() }), faults)
 }
 
 fn problem(status: u16, code: &str, fields: &[&str]) -> (u16, String, Vec<String>) {

@@ -20,7 +20,8 @@ pub(super) struct Log {
 
 #[derive(Debug)]
 struct Published {
-    at: UnixSeconds,
+    /// When, in milliseconds.
+    at: u64,
     lifetime: Duration,
     followers: Followers,
 }
@@ -43,7 +44,7 @@ impl Log {
 
     /// Drops what has been there for longer than `horizon`.
     pub(super) fn trim(&mut self, now: UnixSeconds, horizon: Duration) {
-        let oldest = FeedCursor { millis: millis(now.before(horizon)), number: 0 };
+        let oldest = FeedCursor { millis: now.before(horizon).0.saturating_mul(1_000), number: 0 };
         while self.entries.front().is_some_and(|entry| entry.at < oldest) {
             self.entries.pop_front();
         }
@@ -55,14 +56,14 @@ impl Log {
         self.last
     }
 
-    pub(super) fn append(&mut self, new: &NewFeedEntry, now: UnixSeconds, horizon: Duration) {
-        let millis = millis(now);
+    /// Adds an entry, at the time `millis`.
+    pub(super) fn append(&mut self, new: &NewFeedEntry, millis: u64, horizon: Duration) {
         self.last = if millis > self.last.millis {
             FeedCursor { millis, number: 0 }
         } else {
             FeedCursor { number: self.last.number.saturating_add(1), ..self.last }
         };
-        let until = new.until.min(now.after(horizon));
+        let until = new.until.min(UnixSeconds(millis / 1_000).after(horizon));
         self.entries.push_back(FeedEntry { at: self.last, until, change: new.change.clone() });
     }
 
@@ -81,7 +82,7 @@ impl Log {
         let after = known.filter(|known| known.epoch == epoch.id).map_or(FeedCursor::START, |known| known.at);
         let start = self.entries.partition_point(|entry| entry.at <= after);
         let page = self.entries.range(start..).take(limit);
-        let cursor = match page.clone().last() {
+        let cursor = match page.clone().next_back() {
             Some(entry) if start.saturating_add(limit) < self.entries.len() => entry.at,
             _ => self.last,
         };
@@ -89,24 +90,28 @@ impl Log {
         Some(FeedPage { epoch, last: self.last, cursor, now, entries })
     }
 
-    pub(super) fn publish(&mut self, replica: &str, followers: &Followers, lifetime: Duration, at: UnixSeconds) {
-        self.followers.retain(|_, published| at.since(published.at) < published.lifetime);
-        self.followers.insert(replica.to_owned(), Published { at, lifetime, followers: followers.clone() });
+    /// Replaces what a replica says of its followers, at the time `millis`.
+    pub(super) fn publish(&mut self, replica: &str, followers: &Followers, lifetime: Duration, millis: u64) {
+        self.followers.retain(|_, published| published.age(millis) < published.lifetime);
+        let published = Published { at: millis, lifetime, followers: followers.clone() };
+        self.followers.insert(replica.to_owned(), published);
     }
 
-    pub(super) fn followers(&self, now: UnixSeconds) -> Vec<PublishedFollowers> {
-        let published = self.followers.iter().map(|(replica, published)| (replica, now.since(published.at), published));
-        published
-            .filter(|(_, age, published)| *age < published.lifetime)
-            .map(|(replica, age, published)| PublishedFollowers {
+    /// What the replicas say of their followers, at the time `millis`.
+    pub(super) fn followers(&self, millis: u64) -> Vec<PublishedFollowers> {
+        let known = self.followers.iter().filter(|(_, published)| published.age(millis) < published.lifetime);
+        known
+            .map(|(replica, published)| PublishedFollowers {
                 replica: replica.clone(),
-                age,
+                age: published.age(millis),
                 followers: published.followers.clone(),
             })
             .collect()
     }
 }
 
-fn millis(moment: UnixSeconds) -> u64 {
-    moment.0.saturating_mul(1_000)
+impl Published {
+    fn age(&self, millis: u64) -> Duration {
+        Duration::from_millis(millis.saturating_sub(self.at))
+    }
 }

@@ -98,14 +98,14 @@ impl MemoryStore {
         if state.entries() < self.max_entries { Ok(()) } else { Err(full()) }
     }
 
-    /// The feed, which has begun, and the time.
-    fn log(&self) -> Result<(MutexGuard<'_, Log>, UnixSeconds), StoreError> {
+    /// The feed, which has begun, and the time in milliseconds.
+    fn log(&self) -> Result<(MutexGuard<'_, Log>, u64), StoreError> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
+        let millis = self.clock.millis();
         if !log.has_begun() {
-            log.begin(epoch_id(&*self.random)?, now);
+            log.begin(epoch_id(&*self.random)?, UnixSeconds(millis / 1_000));
         }
-        Ok((log, now))
+        Ok((log, millis))
     }
 }
 
@@ -243,20 +243,21 @@ impl Store for MemoryStore {
     }
 
     async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
-        let (mut log, now) = self.log()?;
+        let (mut log, millis) = self.log()?;
         let horizon = self.settings.feed_horizon;
-        log.trim(now, horizon);
+        log.trim(UnixSeconds(millis / 1_000), horizon);
         if log.len().saturating_add(entries.len()) > self.max_entries {
             return Err(full());
         }
         for entry in entries {
-            log.append(entry, now, horizon);
+            log.append(entry, millis, horizon);
         }
         Ok(log.last())
     }
 
     async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
-        let (mut log, now) = self.log()?;
+        let (mut log, millis) = self.log()?;
+        let now = UnixSeconds(millis / 1_000);
         if known.is_some_and(|known| log.lacks(known)) {
             log.begin(epoch_id(&*self.random)?, now);
         }
@@ -269,14 +270,14 @@ impl Store for MemoryStore {
         followers: &Followers,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
-        let (mut log, now) = self.log()?;
-        log.publish(replica, followers, lifetime, now);
+        let (mut log, millis) = self.log()?;
+        log.publish(replica, followers, lifetime, millis);
         Ok(())
     }
 
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
-        let (log, now) = self.log()?;
-        Ok(log.followers(now))
+        let (log, millis) = self.log()?;
+        Ok(log.followers(millis))
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

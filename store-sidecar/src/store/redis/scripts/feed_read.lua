@@ -31,9 +31,7 @@ if ARGV[3] == feed.id then
     after = '0-0'
   end
 end
--- Once a second, so that a master which its replicas have left says so (min-replicas-to-write), and
--- does not go on to prove what it no longer knows.
-if redis.call('TTL', KEYS[1]) < 2 * feed.horizon then
+if redis.call('TTL', KEYS[1]) < 1.5 * feed.horizon then
   keep_feed(KEYS[1], KEYS[2], feed)
 end
 local entries = {}

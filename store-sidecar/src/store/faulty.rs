@@ -1,20 +1,37 @@
 //! A store that a test can make fail or hang, and that says what it was asked.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
-    sync::{Mutex, atomic::AtomicBool, atomic::Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use super::*;
+use async_trait::async_trait;
+use session_gate_protocol::{
+    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+};
+
+use super::{
+    CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store, StoreError,
+    StoreErrorKind, Termination, Update, UserTermination, memory::MemoryStore,
+};
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+type Delay = Box<dyn FnMut() -> Duration + Send>;
+
 /// What a test does to the store.
 #[derive(Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     /// Whether reading the feed takes for ever.
-    pub(super) hangs: AtomicBool,
+    pub(crate) hangs: AtomicBool,
+    /// How long an operation takes on its way there, and on the way back.
+    delay: Mutex<Option<Delay>>,
     /// The operation that fails.
     fails: Mutex<Option<&'static str>>,
     /// What happens before an operation, once.
@@ -24,37 +41,49 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn fail(&self, op: Option<&'static str>) {
+    pub(crate) fn fail(&self, op: Option<&'static str>) {
         *self.fails.lock().unwrap() = op;
     }
 
     /// Does that before the next operation of that name; several for one name happen before one each.
-    pub(super) fn interrupt(&self, op: &'static str, what: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn interrupt(&self, op: &'static str, what: impl Future<Output = ()> + Send + 'static) {
         self.interruptions.lock().unwrap().push((op, Box::pin(what)));
     }
 
-    pub(super) fn asked(&self) -> Vec<&'static str> {
+    pub(crate) fn delay(&self, delay: impl FnMut() -> Duration + Send + 'static) {
+        *self.delay.lock().unwrap() = Some(Box::new(delay));
+    }
+
+    async fn travel(&self) {
+        let delay = self.delay.lock().unwrap().as_mut().map(|delay| delay());
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 }
 
 /// The store.
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     store: Arc<MemoryStore>,
     faults: Arc<Faults>,
 }
 
-/// A gate over such a store, and what makes it fail.
-pub(super) fn faulty(idle_timeout: Option<Duration>) -> (Gate, Arc<Faults>) {
-    let faults = Arc::new(Faults::default());
-    let given = Arc::clone(&faults);
-    let store: Box<dyn FnOnce(Arc<MemoryStore>) -> Arc<dyn Store>> =
-        Box::new(move |store| Arc::new(Faulty { store, faults: given }));
-    (Gate::with(Setup { store: Some(store), idle_timeout, ..Setup::default() }), faults)
-}
-
 impl Faulty {
-    async fn ask(&self, op: &'static str) -> Result<&MemoryStore, StoreError> {
+    pub(crate) fn new(store: Arc<MemoryStore>, faults: Arc<Faults>) -> Self {
+        Self { store, faults }
+    }
+
+    /// Asks the store, with everything that the test has in mind for that operation.
+    async fn ask<'a, T, F: Future<Output = Result<T, StoreError>>>(
+        &'a self,
+        op: &'static str,
+        ask: impl FnOnce(&'a MemoryStore) -> F,
+    ) -> Result<T, StoreError> {
+        self.faults.travel().await;
         let interruption = {
             let mut interruptions = self.faults.interruptions.lock().unwrap();
             let found = interruptions.iter().position(|(name, _)| *name == op);
@@ -72,17 +101,25 @@ impl Faulty {
         if *self.faults.fails.lock().unwrap() == Some(op) {
             return Err(StoreError::of_kind(StoreErrorKind::Unavailable));
         }
-        Ok(&self.store)
+        let answer = ask(&self.store).await;
+        self.faults.travel().await;
+        answer
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Store for Faulty {
     async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
-        self.ask("create_session").await?.create_session(new).await
+        self.ask("create_session", |store| store.create_session(new)).await
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
-        self.ask("session").await?.session(id).await
+        self.ask("session", |store| store.session(id)).await
     }
     async fn update_session(
         &self,
@@ -90,39 +127,39 @@ impl Store for Faulty {
         patch: &SessionPatch,
         expected: Option<ETag>,
     ) -> Result<Update, StoreError> {
-        self.ask("update_session").await?.update_session(id, patch, expected).await
+        self.ask("update_session", |store| store.update_session(id, patch, expected)).await
     }
     async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
-        self.ask("terminate_session").await?.terminate_session(id).await
+        self.ask("terminate_session", |store| store.terminate_session(id)).await
     }
     async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        self.ask("user_sessions").await?.user_sessions(user).await
+        self.ask("user_sessions", |store| store.user_sessions(user)).await
     }
     async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
-        self.ask("terminate_user_sessions").await?.terminate_user_sessions(user, named).await
+        self.ask("terminate_user_sessions", |store| store.terminate_user_sessions(user, named)).await
     }
     async fn revoke_token(&self, user: &UserId, token: &TokenId, until: UnixSeconds) -> Result<(), StoreError> {
-        self.ask("revoke_token").await?.revoke_token(user, token, until).await
+        self.ask("revoke_token", |store| store.revoke_token(user, token, until)).await
     }
     async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError> {
-        self.ask("check").await?.check(request).await
+        self.ask("check", |store| store.check(request)).await
     }
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
-        self.ask("touch").await?.touch(sessions).await
+        self.ask("touch", |store| store.touch(sessions)).await
     }
     async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
-        self.ask("append_feed").await?.append_feed(entries).await
+        self.ask("append_feed", |store| store.append_feed(entries)).await
     }
     async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
-        self.ask("read_feed").await?.read_feed(known, limit).await
+        self.ask("read_feed", |store| store.read_feed(known, limit)).await
     }
     async fn publish_followers(&self, replica: &str, told: &Followers, lives: Duration) -> Result<(), StoreError> {
-        self.ask("publish_followers").await?.publish_followers(replica, told, lives).await
+        self.ask("publish_followers", |store| store.publish_followers(replica, told, lives)).await
     }
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
-        self.ask("followers").await?.followers().await
+        self.ask("followers", |store| store.followers()).await
     }
     async fn health(&self) -> Result<Health, StoreError> {
-        self.ask("health").await?.health().await
+        self.ask("health", |store| store.health()).await
     }
 }
