@@ -74,8 +74,9 @@ async fn an_open_stream_ends_with_its_session_and_others_go_on() -> Result<()> {
 /// A reply that has begun.
 async fn open_stream(stack: &Stack, token: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(stack.address()).await?;
-    let request =
-        format!("GET /orders HTTP/1.1\r\nhost: gate\r\n{STREAM}: 1\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+    let request = format!(
+        "GET /orders HTTP/1.1\r\nhost: gate\r\n{STREAM}: 1\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut text = String::new();
     while !text.contains("begun") {
