@@ -7,6 +7,7 @@
     reason = "a test whose preparation fails has failed"
 )]
 
+mod changes;
 mod harness;
 mod outages;
 mod setups;
