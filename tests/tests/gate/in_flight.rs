@@ -44,7 +44,7 @@ async fn asking_gate() -> Result<(Stack, Login)> {
     let stack = Stack::builder()
         .sidecar_env("SESSION_GATE_IDLE_TIMEOUT_MINUTES", "60")
         .filter(|filter| {
-            filter["sidecar"]["timeout"] = "30s".into();
+            *filter.pointer_mut("/sidecar/timeout").context("the example has a time-out")? = "30s".into();
             Ok(())
         })
         .start()
