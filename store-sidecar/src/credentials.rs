@@ -13,11 +13,11 @@ pub const MIN_CREDENTIAL_CHARS: usize = 32;
 pub enum Role {
     /// Everything.
     Admin,
-    /// Sessions, tokens, login, logout and the policy.
+    /// Sessions, tokens, login, logout, the policy, revocations and workers.
     App,
-    /// Check and keys.
+    /// Check, keys, the feed and activity.
     Filter,
-    /// Metrics.
+    /// Metrics and workers.
     Monitor,
 }
 

@@ -204,6 +204,28 @@ fn requests_in_flight_are_answered_before_it_stops_and_new_ones_are_not_accepted
 }
 
 #[test]
+fn a_poll_that_is_held_back_is_answered_before_it_stops() {
+    let mut sidecar = Sidecar::start(command().env("JWT_SECRET", "x".repeat(32)));
+    let told = sidecar.get("/v1/feed?worker=w&max_staleness_ms=60000").1;
+    let (epoch, after) = (told["epoch"]["id"].as_str().unwrap(), told["cursor"].as_str().unwrap());
+    let mut held = sidecar.connect();
+    write!(held, "GET /v1/feed?worker=w&max_staleness_ms=60000&wait_ms=10000&epoch={epoch}&after={after} HTTP/1.1\r\n")
+        .unwrap();
+    write!(held, "host: gate\r\nexpect: 100-continue\r\n\r\n").unwrap();
+    // It is being held back once its worker is shown to have polled again.
+    let polls = || {
+        let mut stream = sidecar.connect();
+        write!(stream, "GET /v1/workers HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n\r\n").unwrap();
+        answer(stream).1["workers"][0]["applied"] == after
+    };
+    assert!((0..10_000).any(|_| polls()));
+    sidecar.signal(Signal::SIGTERM);
+    sidecar.wait_for("stopped");
+    assert_eq!(answer(held).0, 200);
+    assert!(sidecar.child.wait().unwrap().success());
+}
+
+#[test]
 fn a_request_that_never_ends_does_not_hold_up_the_stop() {
     let mut sidecar = Sidecar::start(command().env("JWT_SECRET", "x".repeat(32)).args(["--drain-seconds", "0"]));
     let mut stuck = sidecar.connect();
@@ -237,6 +259,16 @@ fn a_hangup_exchanges_the_keys_and_a_mistake_keeps_them() {
     sidecar.signal(Signal::SIGHUP);
     sidecar.wait_for("keys read anew");
     assert_eq!(algorithms(&sidecar), ["EdDSA", "ES256"]);
+    // Held back until there is something to tell, which is this if it was not told before.
+    let told = sidecar.get("/v1/feed?worker=w&max_staleness_ms=60000&wait_ms=10000").1;
+    let (epoch, after) = (told["epoch"]["id"].as_str().unwrap(), told["cursor"].as_str().unwrap());
+    let told = if told["entries"] == serde_json::json!([]) {
+        let query = format!("worker=w&max_staleness_ms=60000&wait_ms=10000&epoch={epoch}&after={after}");
+        sidecar.get(&format!("/v1/feed?{query}")).1
+    } else {
+        told
+    };
+    assert_eq!(told["entries"][0]["change"]["kind"], "keys_changed", "{told}");
     config(&["absent.pem"]);
     sidecar.signal(Signal::SIGHUP);
     sidecar.wait_for("keys stay as they are");

@@ -103,7 +103,7 @@ pub const SETTINGS: &[Setting] = &[
         "filter-credentials",
         SecretList,
         "none",
-        "Bearer credentials of filters: check and keys. At least 32 characters each",
+        "Bearer credentials of filters: check, keys, feed and activity. At least 32 characters each",
     ),
     setting(
         "credentials.filter_file",

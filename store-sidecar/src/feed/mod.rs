@@ -36,6 +36,9 @@ use crate::{
 /// Entries in one reply at most: some 600 KB of JSON.
 pub const MAX_REPLY_ENTRIES: usize = 5_000;
 
+/// Entries that are appended in one step, during which Redis does nothing else.
+const MAX_APPENDED: usize = 1_000;
+
 /// For how long a reply is held back at most while there is nothing to say.
 pub const MAX_WAIT: Duration = Duration::from_secs(10);
 
@@ -102,11 +105,14 @@ impl Feed {
     /// # Errors
     /// Those of the store: then nobody may rely on it that they are told.
     pub async fn append(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
-        let at = self.shared.store.append_feed(entries).await?;
-        for entry in entries {
-            self.shared.metrics.feed_appended(&entry.change);
+        let mut at = FeedCursor::START;
+        for entries in entries.chunks(MAX_APPENDED) {
+            at = self.shared.store.append_feed(entries).await?;
+            self.shared.wake.notify_one();
+            for entry in entries {
+                self.shared.metrics.feed_appended(&entry.change);
+            }
         }
-        self.shared.wake.notify_one();
         Ok(at)
     }
 
@@ -199,7 +205,7 @@ impl Feed {
     }
 }
 
-const NEVER_READ: &str = "the feed has not been read yet";
+const NEVER_READ: &str = "the feed has not been read to its end";
 
 impl Drop for Feed {
     fn drop(&mut self) {

@@ -245,7 +245,7 @@ async fn revoke(world: Arc<World>, feeds: Vec<Arc<Feed>>, seed: u64) {
 #[tokio::test(start_paused = true)]
 async fn no_change_is_said_to_be_applied_while_a_worker_trusts_what_it_knew_before() {
     let (mut promised, mut pending, mut trusted) = (0, 0, 0);
-    for seed in 0..40 {
+    for seed in 0..16 {
         let store = memory_store();
         let (feeds, faults): (Vec<_>, Vec<_>) = ["a", "b", "c"].map(|name| replica(&store, name)).into_iter().unzip();
         for (number, faults) in (0..).zip(&faults) {
@@ -268,5 +268,5 @@ async fn no_change_is_said_to_be_applied_while_a_worker_trusts_what_it_knew_befo
         trusted += world.trusted.load(AtomicOrdering::Relaxed);
     }
     // Else it would have shown nothing.
-    assert!(promised > 3_000 && pending > 100 && trusted > 10_000, "{promised} {pending} {trusted}");
+    assert!(promised > 1_000 && pending > 100 && trusted > 5_000, "{promised} {pending} {trusted}");
 }

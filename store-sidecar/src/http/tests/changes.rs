@@ -3,11 +3,7 @@
 use serde_json::json;
 use session_gate_protocol::{FeedChange, FeedEntry};
 
-use super::*;
-
-fn id_of(path: &str) -> SessionId {
-    path.rsplit('/').next().unwrap().parse().unwrap()
-}
+use super::{feed::id_of, *};
 
 async fn entries(gate: &Gate) -> Vec<FeedEntry> {
     gate.store.read_feed(None, 1_000).await.unwrap().entries

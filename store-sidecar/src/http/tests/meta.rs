@@ -1,9 +1,13 @@
 use std::path::Path;
 
 use serde_json::json;
+use session_gate_protocol::FeedChange;
 
 use super::*;
-use crate::golden::{assert_golden, assert_golden_part};
+use crate::{
+    golden::{assert_golden, assert_golden_part},
+    metrics::{EndReason, PollOutcome, ReceiptOutcome},
+};
 
 #[tokio::test]
 async fn it_says_how_it_is() {
@@ -15,7 +19,7 @@ async fn it_says_how_it_is() {
     assert_eq!(policy["min_password_length"], 12);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_is_said_to_be_on_every_path_that_needs_it() {
     for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Timeout] {
         let gate = Gate::broken(kind);
@@ -36,6 +40,10 @@ async fn a_store_that_is_away_is_said_to_be_on_every_path_that_needs_it() {
             gate.post("/v1/logout", json!({"session_id": id})).await,
             gate.post("/v1/logout", json!({"token": token})).await,
             gate.post("/v1/check", json!({"user_id": "a", "token_id": "t"})).await,
+            gate.post("/v1/activity", json!({"sessions": [id]})).await,
+            gate.get("/v1/feed?worker=w&max_staleness_ms=1000").await,
+            gate.get("/v1/revocations").await,
+            gate.get("/v1/workers").await,
         ] {
             assert_eq!(answer.problem(), problem(503, "store_unavailable", &[]));
             assert_eq!(answer.header("retry-after"), "1");
@@ -172,6 +180,9 @@ async fn what_happens_is_counted() {
         "session_gate_http_requests_total{route=\"unmatched\",method=\"GET\",status=\"404\"} 1",
         "session_gate_store_requests_total{op=\"create_session\",outcome=\"ok\"} 2",
         "session_gate_store_up 1",
+        "session_gate_feed_appends_total{kind=\"session_ended\"} 3",
+        "session_gate_feed_appends_total{kind=\"token_revoked\"} 1",
+        "session_gate_feed_workers 0",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line} is not in\n{text}");
     }
@@ -180,7 +191,17 @@ async fn what_happens_is_counted() {
 /// The names, kinds and texts of all metrics are what the documentation says.
 #[tokio::test]
 async fn the_documentation_has_every_metric() {
-    let text = Metrics::default().render().unwrap();
+    let metrics = Metrics::default();
+    // A metric with labels is shown once it has counted something.
+    metrics.checked(CheckVerdict::Live);
+    metrics.feed_appended(&FeedChange::KeysChanged);
+    metrics.feed_polled(PollOutcome::News);
+    metrics.http_answered("/healthz", "GET", 200, Duration::ZERO);
+    metrics.introspected(None);
+    metrics.receipt_given(ReceiptOutcome::Applied, Duration::ZERO);
+    metrics.sessions_ended(EndReason::Deleted, 1);
+    metrics.store_answered("check", None, Duration::ZERO);
+    let text = metrics.render().unwrap();
     let mut table = String::from("| Metric | Kind | What it is |\n|---|---|---|\n");
     let mut help = "";
     for line in text.lines() {

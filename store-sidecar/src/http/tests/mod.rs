@@ -3,6 +3,7 @@ mod feed;
 mod golden;
 mod login;
 mod meta;
+mod receipts;
 mod roles;
 mod sessions;
 mod tokens;
