@@ -1,7 +1,8 @@
 //! Session Gate's sidecar: holds what the filters in Envoy cannot, and serves it.
 //!
-//! `config` reads the configuration, `keys` the keys; `store` holds sessions and revocations;
-//! `feed` tells every worker what has changed; `service` does what is asked over them; `http` is the REST API before it; `serve` puts them together.
+//! `config` reads the configuration, `keys` the keys; `store` holds sessions, revocations and the change
+//! feed, and `feed` tells every worker of it; `service` does what is asked over them; `http` is the REST
+//! API before it; `serve` puts them together.
 pub mod cli;
 pub mod clock;
 pub mod config;
