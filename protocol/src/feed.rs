@@ -76,8 +76,8 @@ impl From<FeedCursor> for String {
 pub struct FeedEpoch {
     /// Random, so that no two are alike.
     pub id: String,
-    /// When it began, by the store's clock. The feed says nothing about tokens issued before that
-    /// second or in it: those are asked about one by one.
+    /// When it began, by the store's clock. The feed says nothing about tokens issued before that, or so
+    /// soon after that clocks may differ: those are asked about one by one.
     pub since: UnixSeconds,
 }
 

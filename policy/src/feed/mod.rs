@@ -6,8 +6,8 @@
 //! 2. While the last proof is no older than `max_staleness`, what is not known against a token does not
 //!    exist, and the worker decides alone ([`Verdict::Live`]).
 //! 3. What is known against a token holds, however old it is.
-//! 4. Of a token issued before the feed began, or in the same second, the feed says nothing: it is
-//!    asked about. So are tokens whose session may have gone idle, or waited for its second factor.
+//! 4. Of a token issued before the feed began, or within five seconds after, the feed says nothing: it
+//!    is asked about. So are tokens whose session may have gone idle, or waited for its second factor.
 
 mod fingerprints;
 
@@ -24,6 +24,8 @@ use crate::{
 /// How soon a question that failed is asked again: the tick decides, so that workers that failed
 /// together do not come back together.
 const RETRY: Duration = Duration::from_millis(50);
+/// How far the clock by which tokens are issued may be ahead of the store's, by which the feed began.
+const CLOCK_SKEW_SECONDS: f64 = 5.0;
 /// Sessions with an idle time-out whose last question is remembered. One that was forgotten is only
 /// asked about again.
 const MAX_ASKED: usize = 10_000;
@@ -189,7 +191,7 @@ impl Follower {
     fn covers(&self, claims: &VerifiedClaims) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
         let begins = self.epoch.as_ref().map(|epoch| epoch.since.0 as f64);
-        begins.zip(claims.issued_at()).is_some_and(|(begins, issued)| issued >= begins + 1.0)
+        begins.zip(claims.issued_at()).is_some_and(|(begins, issued)| issued >= begins + CLOCK_SKEW_SECONDS)
     }
 
     /// Whether the sidecar was asked about the session so lately that its idle time cannot be over. A
