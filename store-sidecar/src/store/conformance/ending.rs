@@ -135,7 +135,8 @@ pub async fn an_idle_session_ends<H: Harness>() {
     harness.pass(secs(100)).await;
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
     assert_eq!(store.terminate_session(&session.session_id).await.unwrap(), Termination::AlreadyEnded);
-    assert_eq!(store.terminate_user_sessions(&alice, &[]).await.unwrap().ended, 0);
+    let named = [session.session_id.clone()];
+    assert_eq!(store.terminate_user_sessions(&alice, &named).await.unwrap().ended, 0);
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
 }
 
