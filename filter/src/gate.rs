@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
-use proxy_wasm::types::Action;
+use proxy_wasm::types::{Action, MapType};
 use session_gate_policy::{
     call::{Call, CallReply},
     request::{Effect, Event},
@@ -52,7 +52,7 @@ impl Gate {
 
     /// A request's headers have come.
     pub(crate) fn on_request(&self, id: RequestId) -> Action {
-        match self.step(id, Event::Request(host::request_headers())) {
+        match self.step(id, Event::Request(host::headers(MapType::HttpRequestHeaders))) {
             Outcome::Forwarded => Action::Continue,
             Outcome::Stopped => Action::Pause,
         }
@@ -60,13 +60,13 @@ impl Gate {
 
     /// The headers of a request's answer have come.
     pub(crate) fn on_answer(&self, id: RequestId) {
-        self.step(id, Event::Answer(host::response_headers()));
+        self.step(id, Event::Answer(host::headers(MapType::HttpResponseHeaders)));
     }
 
     /// A request's trailers have come.
     pub(crate) fn on_request_trailers(&self) {
-        let changes = self.worker.borrow().trailer_changes(&host::request_trailers());
-        host::change_request_trailers(&changes);
+        let changes = self.worker.borrow().trailer_changes(&host::headers(MapType::HttpRequestTrailers));
+        host::change(MapType::HttpRequestTrailers, &changes);
     }
 
     /// The request is over. The reply to its call, if one is under way, will find it gone.
@@ -143,12 +143,12 @@ impl Gate {
                         return self.step(id, Event::Check(CallReply::failed()));
                     }
                 }
-                Effect::ChangeAnswer(changes) => host::change_response(&changes),
+                Effect::ChangeAnswer(changes) => host::change(MapType::HttpResponseHeaders, &changes),
                 Effect::Count(counter) => host::count(counter),
                 Effect::Describe(text) => host::describe(&text),
                 Effect::EndStream => host::end_stream(),
                 Effect::Forward(_permit, changes) => {
-                    host::change_request(&changes);
+                    host::change(MapType::HttpRequestHeaders, &changes);
                     outcome = Outcome::Forwarded;
                 }
                 Effect::Reply(reply) => host::reply(&reply),

@@ -73,35 +73,12 @@ pub(crate) fn plugin_configuration() -> Vec<u8> {
     hostcalls::get_buffer(BufferType::PluginConfiguration, 0, whole).ok().flatten().unwrap_or_default()
 }
 
-pub(crate) fn request_headers() -> Headers {
-    headers(MapType::HttpRequestHeaders)
-}
-
-pub(crate) fn response_headers() -> Headers {
-    headers(MapType::HttpResponseHeaders)
-}
-
-pub(crate) fn request_trailers() -> Headers {
-    headers(MapType::HttpRequestTrailers)
-}
-
-fn headers(map: MapType) -> Headers {
+/// The headers or trailers of the message that the current callback is about.
+pub(crate) fn headers(map: MapType) -> Headers {
     Headers::new(hostcalls::get_map_bytes(map).unwrap_or_default())
 }
 
-pub(crate) fn change_request(changes: &[HeaderChange]) {
-    change(MapType::HttpRequestHeaders, changes);
-}
-
-pub(crate) fn change_request_trailers(changes: &[HeaderChange]) {
-    change(MapType::HttpRequestTrailers, changes);
-}
-
-pub(crate) fn change_response(changes: &[HeaderChange]) {
-    change(MapType::HttpResponseHeaders, changes);
-}
-
-fn change(map: MapType, changes: &[HeaderChange]) {
+pub(crate) fn change(map: MapType, changes: &[HeaderChange]) {
     for change in changes {
         match change {
             HeaderChange::Remove(name) => note("remove header", hostcalls::remove_map_value(map, name)),
