@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Metadata, SessionId, TokenId, UnixSeconds, UserId};
+use crate::{Fingerprint, Metadata, SessionId, TokenId, UnixSeconds, UserId};
 
 /// How far a verifier's clock may be from the issuer's at most. A revocation must outlive its token by
 /// as much, or a verifier that is that lenient would accept the token once more.
@@ -46,9 +46,28 @@ pub struct Claims {
     /// asked about.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pending_2fa: bool,
+    /// Whether it was asked for with less than its session permits: then it never permits more than it
+    /// says, whatever becomes of the session's scopes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub narrowed: bool,
+    /// The range of addresses that its session began in, see [`Claims::bound_to`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_hash: Option<String>,
+    /// The user agent that its session began with, see [`Claims::bound_to`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ua_hash: Option<String>,
     /// The application's own data.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+}
+
+impl Claims {
+    /// How a token says what its session is bound to, without saying it: 16 characters of base64url, of
+    /// a hash over the session's id, so that no two sessions can be brought together by it. `what` is
+    /// `ip` with a [`Network`](crate::Network) around the address, or `ua` with the user agent.
+    pub fn bound_to(session: &SessionId, what: &str, value: &str) -> String {
+        Fingerprint::of_claim(session.as_str(), what, value).to_string()
+    }
 }
 
 /// The `aud` claim: one string or an array of them (RFC 7519, section 4.1.3).

@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InvalidText, SessionId, TokenId, UnixSeconds};
+use crate::{EndedList, Fingerprint, InvalidText, Rule, RuleId, Scopes, SessionId, TokenId, UnixSeconds};
 
 /// A place in the feed: `<milliseconds>-<number>`, as Redis names the entries of a stream. Later
 /// places are greater.
@@ -82,12 +82,27 @@ pub struct FeedEpoch {
 }
 
 /// What has changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FeedChange {
     /// The signing keys: fetch them anew.
     KeysChanged,
+    /// Requests are refused for something more.
+    RuleAdded {
+        /// What it is known by.
+        rule_id: RuleId,
+        /// What is refused.
+        rule: Rule,
+        /// Why, for whoever reads the list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// That rule is no more.
+    RuleRemoved {
+        /// Which.
+        rule_id: RuleId,
+    },
     /// The session has ended for good.
     SessionEnded {
         /// Which.
@@ -97,6 +112,15 @@ pub enum FeedChange {
     SessionResumed {
         /// Which.
         session_id: SessionId,
+    },
+    /// What the session's tokens permit has changed.
+    SessionScopes {
+        /// Which session.
+        session_id: SessionId,
+        /// The version of the session that has them: an older one than is known changes nothing.
+        version: u64,
+        /// What its tokens permit from now on; none: each what it says itself.
+        scopes: Option<Scopes>,
     },
     /// The session is suspended.
     SessionSuspended {
@@ -110,8 +134,19 @@ pub enum FeedChange {
     },
 }
 
+impl FeedChange {
+    /// What has ended for good by it, if anything has.
+    pub fn ended(&self) -> Option<Fingerprint> {
+        match self {
+            Self::SessionEnded { session_id } => Some(Fingerprint::of_session(session_id.as_str())),
+            Self::TokenRevoked { token_id } => Some(Fingerprint::of_token(token_id.as_str())),
+            _ => None,
+        }
+    }
+}
+
 /// An entry of the feed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FeedEntry {
     /// Where it stands.
@@ -145,7 +180,7 @@ pub struct FeedQuery {
 }
 
 /// Reply of `GET /v1/feed`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FeedReply {
@@ -157,8 +192,11 @@ pub struct FeedReply {
     pub age_ms: u64,
     /// Whether the feed goes on beyond `cursor`: ask again at once.
     pub more: bool,
-    /// The entries, in their order.
+    /// The entries, in their order, but for what has ended for good.
     pub entries: Vec<FeedEntry>,
+    /// What has ended for good: sessions, and tokens of the sidecar's own. An end is never taken back, so
+    /// its place among the entries does not matter.
+    pub ended: EndedList,
 }
 
 /// A worker that follows the feed, as `GET /v1/workers` shows it.

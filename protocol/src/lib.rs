@@ -9,31 +9,39 @@ mod check;
 mod claims;
 mod collect;
 mod feed;
+mod fingerprint;
 mod id;
 mod jwk;
 mod login;
+mod network;
+mod opaque;
 mod policy;
 mod problem;
 mod reason;
+mod rule;
 mod scope;
 mod session;
 mod time;
 mod token;
 
-pub use check::{CheckReply, CheckRequest, CheckVerdict};
+pub use check::{CheckReply, CheckRequest, CheckVerdict, CheckedCredential, CheckedSession, OwnToken};
 pub use claims::{Audience, Claims, MAX_LEEWAY};
 pub use collect::{Misfit, collect};
 pub use feed::{
     Activity, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers, Receipt,
 };
+pub use fingerprint::{EndedList, Fingerprint};
 pub use id::{
     ETag, InvalidText, KeyId, MAX_JTI_BYTES, MAX_USER_ID_BYTES, SessionId, SlotTag, TokenId, UserId, is_header_safe,
 };
 pub use jwk::{Jwk, JwkSet};
 pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
+pub use network::Network;
+pub use opaque::{OPAQUE_PREFIX, OpaqueToken};
 pub use policy::PublishedPolicy;
 pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use reason::{AllowReason, DenyReason};
+pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};
 pub use scope::{Scope, Scopes};
 pub use session::{
     InvalidTransition, Metadata, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,

@@ -37,6 +37,9 @@ pub struct LoginRequest {
     /// What the token permits.
     #[serde(default)]
     pub scopes: Scopes,
+    /// Whether the token is opaque: a random text that only the sidecar can read, in place of a JWT.
+    #[serde(default)]
+    pub opaque: bool,
     /// How the user proved who they are (RFC 8176).
     #[serde(default)]
     pub amr: Vec<String>,
@@ -50,12 +53,22 @@ impl LoginRequest {
     /// The two requests that a login consists of; the token's session is yet to be named.
     pub fn split(self) -> (NewSession, NewToken) {
         let Self { user_id, ip_address, user_agent, device_type, location, metadata, pending_2fa, duration, .. } = self;
-        let session =
-            NewSession { user_id, ip_address, user_agent, device_type, location, metadata, pending_2fa, duration };
+        let session = NewSession {
+            user_id,
+            ip_address,
+            user_agent,
+            device_type,
+            location,
+            scopes: None,
+            metadata,
+            pending_2fa,
+            duration,
+        };
         let token = NewToken {
             user_id: None,
             session_id: None,
             scopes: self.scopes,
+            opaque: self.opaque,
             amr: self.amr,
             metadata: self.token_metadata,
             duration: None,

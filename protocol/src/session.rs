@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::{CheckVerdict, SessionId, UnixSeconds, UserId};
+use crate::{CheckVerdict, Scopes, SessionId, UnixSeconds, UserId};
 
 /// Free JSON that the application keeps with a session or puts into a token. Its size is limited by
 /// the sidecar's configuration.
@@ -121,6 +121,8 @@ pub struct SessionData {
     pub idle_timeout: Option<u64>,
     /// What it is at the moment of reading.
     pub status: SessionStatus,
+    /// What its tokens permit, whatever they say themselves; none: each what it says.
+    pub scopes: Option<Scopes>,
     /// The application's own data.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub metadata: Metadata,
@@ -164,6 +166,9 @@ pub struct NewSession {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub metadata: Metadata,
+    /// What its tokens permit, whatever they say themselves; none: each what it says.
+    #[serde(default)]
+    pub scopes: Option<Scopes>,
     /// Whether the second factor is still missing: the session starts as `pending_2fa`.
     #[serde(default)]
     pub pending_2fa: bool,
@@ -194,6 +199,10 @@ pub struct SessionPatch {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub location: Option<Option<String>>,
+    /// What its tokens permit from now on, without a new login; `null`: each what it says itself.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
+    pub scopes: Option<Option<Scopes>>,
     /// Merge patch of the metadata; `null` empties it.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
@@ -246,6 +255,7 @@ mod tests {
             expires_at: UnixSeconds(expires_at),
             idle_timeout,
             status: SessionStatus::Active,
+            scopes: None,
             metadata: Metadata::new(),
             version: 1,
         }

@@ -24,9 +24,13 @@ pub struct NewToken {
     /// revoked.
     #[serde(default)]
     pub session_id: Option<SessionId>,
-    /// What it permits.
+    /// What it permits; none: nothing, or what its session permits where that is said.
     #[serde(default)]
     pub scopes: Scopes,
+    /// Whether it is opaque: a random text that only the sidecar can read, in place of a JWT. Workers ask
+    /// about it once and then know it like any other.
+    #[serde(default)]
+    pub opaque: bool,
     /// How the user proved who they are (RFC 8176).
     #[serde(default)]
     pub amr: Vec<String>,
@@ -44,7 +48,7 @@ pub struct NewToken {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenData {
-    /// The token: a signed JWT. A credential.
+    /// The token: a signed JWT, or a random text where an opaque one was asked for. A credential.
     pub token: String,
     /// Its kind.
     pub token_type: TokenType,
