@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use serde::{Serialize, de::DeserializeOwned};
-use session_gate_protocol::{Activity, CheckRequest};
+use serde::de::DeserializeOwned;
+use session_gate_protocol::Activity;
 
 /// How the sidecar is reached. `Debug` hides the credential.
 #[derive(Clone, PartialEq, Eq)]
@@ -79,20 +79,19 @@ impl Sidecar {
 
     /// Reports sessions that were used. `None` if the report cannot be written down.
     pub fn activity(&self, activity: &Activity) -> Option<Call> {
-        self.post("/v1/activity", activity)
+        Some(self.post("/v1/activity", serde_json::to_vec(activity).ok()?))
     }
 
-    /// Asks about a token and its session. `None` if the question cannot be written down.
-    pub fn check(&self, question: &CheckRequest) -> Option<Call> {
+    /// Asks about a credential; `question` is a `CheckRequest` as it is sent.
+    pub fn check(&self, question: Vec<u8>) -> Call {
         self.post("/v1/check", question)
     }
 
-    fn post(&self, path: &str, body: &impl Serialize) -> Option<Call> {
-        let body = serde_json::to_vec(body).ok()?;
+    fn post(&self, path: &str, body: Vec<u8>) -> Call {
         let mut call = self.call("POST", path);
         call.headers.push(("content-type", "application/json".to_owned()));
         call.body = Some(body);
-        Some(call)
+        call
     }
 
     /// Tells this sidecar from others.

@@ -90,6 +90,7 @@ const fn shape(reason: DenyReason) -> Shape {
         bearer(401, "invalid_token", title)
     }
     match reason {
+        DenyReason::Blocked => plain(403, "Requests of this client or user are not served"),
         DenyReason::CredentialMissing => plain(401, "Authentication is required"),
         DenyReason::CredentialRepeated => bearer(400, "invalid_request", "More than one credential was sent"),
         DenyReason::CsrfRefused => plain(403, "The request may come from another site"),
@@ -120,6 +121,7 @@ const fn shape(reason: DenyReason) -> Shape {
         DenyReason::TokenSignatureInvalid => invalid_token("The token's signature is not valid"),
         DenyReason::TokenTooLarge => invalid_token("The token is too large"),
         DenyReason::TokenTypeRefused => invalid_token("The token is not an access token"),
+        DenyReason::TokenUnknown => invalid_token("The token is not known"),
     }
 }
 

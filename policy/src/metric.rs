@@ -7,8 +7,10 @@ use session_gate_protocol::{AllowReason, DenyReason};
 pub enum Counter {
     /// A request was let through.
     Allow(AllowReason),
-    /// The sidecar was asked about a token.
+    /// The sidecar was asked about a token, for one request or several.
     Check(CallOutcome),
+    /// A request waits for an answer about its token that another has asked for.
+    CheckShared,
     /// A request was refused.
     Deny(DenyReason),
     /// The sidecar was asked what has changed.
@@ -43,6 +45,7 @@ impl Counter {
         match self {
             Self::Allow(reason) => format!("session_gate.decision.allow.{}", reason.as_str()),
             Self::Check(outcome) => format!("session_gate.check.{}", outcome.as_str()),
+            Self::CheckShared => "session_gate.check.shared".to_owned(),
             Self::Deny(reason) => format!("session_gate.decision.deny.{}", reason.as_str()),
             Self::Feed(outcome) => format!("session_gate.feed.{}", outcome.as_str()),
             Self::Keys(outcome) => format!("session_gate.keys.{}", outcome.as_str()),
@@ -59,7 +62,7 @@ impl Counter {
         let calls =
             outcomes.into_iter().flat_map(|outcome| [Self::Check(outcome), Self::Feed(outcome), Self::Keys(outcome)]);
         let cache = [CacheOutcome::Hit, CacheOutcome::Miss].into_iter().map(Self::TokenCache);
-        allow.chain(deny).chain(calls).chain(cache).collect()
+        allow.chain(deny).chain(calls).chain([Self::CheckShared]).chain(cache).collect()
     }
 }
 

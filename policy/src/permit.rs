@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::{AllowReason, CheckVerdict, DenyReason};
+use session_gate_protocol::{AllowReason, CheckVerdict, DenyReason, Scopes};
 
 use crate::{
     feed::NothingKnown,
@@ -15,7 +15,25 @@ use crate::{
 #[derive(Debug)]
 pub struct Permit {
     reason: AllowReason,
-    claims: Option<VerifiedClaims>,
+    identity: Option<Identity>,
+}
+
+/// As whom a request is served.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// What the token says.
+    pub claims: VerifiedClaims,
+    /// What it permits, where that is not what it says.
+    pub scopes: Option<Scopes>,
+    /// The session that it is served in.
+    pub session: Option<String>,
+}
+
+impl Identity {
+    /// What the request may do.
+    pub fn scopes(&self) -> &Scopes {
+        self.scopes.as_ref().unwrap_or(self.claims.scopes())
+    }
 }
 
 /// The proof that the store has not refused the token: it was asked after the token was verified, or
@@ -32,8 +50,8 @@ pub struct LiveSession(());
 /// `CredentialMissing`.
 pub fn without_credential(route: &RoutePolicy) -> Result<Permit, DenyReason> {
     match route.authentication {
-        Authentication::Optional => Ok(Permit { reason: AllowReason::Anonymous, claims: None }),
-        Authentication::Public => Ok(Permit { reason: AllowReason::Public, claims: None }),
+        Authentication::Optional => Ok(Permit { reason: AllowReason::Anonymous, identity: None }),
+        Authentication::Public => Ok(Permit { reason: AllowReason::Public, identity: None }),
         Authentication::Required => Err(DenyReason::CredentialMissing),
     }
 }
@@ -45,19 +63,30 @@ pub fn preflight(route: &RoutePolicy, origin: Option<&[u8]>) -> Option<Permit> {
         .cors
         .as_ref()
         .filter(|cors| cors.allows(origin))
-        .map(|_| Permit { reason: AllowReason::Preflight, claims: None })
+        .map(|_| Permit { reason: AllowReason::Preflight, identity: None })
 }
 
-/// What a verified token needs on this route before the store is asked: its scopes.
+/// What a route asks of whomever it serves: scopes.
 ///
 /// # Errors
-/// `ScopeInsufficient`; `SessionMissing` where the route asks for a session that the token cannot have.
-pub fn check_route(route: &RoutePolicy, claims: &VerifiedClaims) -> Result<(), DenyReason> {
-    if route.scopes.as_ref().is_some_and(|rule| !rule.is_met_by(claims.scopes())) {
-        return Err(DenyReason::ScopeInsufficient);
-    }
-    let has_session = claims.session_id().is_some() && claims.revocation() == Revocation::Check;
-    if route.require_session && !has_session { Err(DenyReason::SessionMissing) } else { Ok(()) }
+/// `ScopeInsufficient`.
+pub fn check_scopes(route: &RoutePolicy, scopes: &Scopes) -> Result<(), DenyReason> {
+    let is_met = route.scopes.as_ref().is_none_or(|rule| rule.is_met_by(scopes));
+    if is_met { Ok(()) } else { Err(DenyReason::ScopeInsufficient) }
+}
+
+/// Whether a token can be good on a route that asks for a session: one of the sidecar's own has one or
+/// has none, another issuer's user may have one, and the rest have none that anybody knows.
+///
+/// # Errors
+/// `SessionMissing`.
+pub fn check_session(route: &RoutePolicy, claims: &VerifiedClaims) -> Result<(), DenyReason> {
+    let may_have = match claims.revocation() {
+        Revocation::Check => claims.session_id().is_some(),
+        Revocation::Feed => true,
+        Revocation::None => false,
+    };
+    if route.require_session && !may_have { Err(DenyReason::SessionMissing) } else { Ok(()) }
 }
 
 impl LiveSession {
@@ -72,6 +101,8 @@ impl LiveSession {
     /// The reason that goes with any other verdict.
     pub fn from_verdict(verdict: CheckVerdict, route: &RoutePolicy) -> Result<Self, DenyReason> {
         match verdict {
+            CheckVerdict::Blocked => Err(DenyReason::Blocked),
+            CheckVerdict::CredentialUnknown => Err(DenyReason::TokenUnknown),
             CheckVerdict::Live => Ok(Self(())),
             CheckVerdict::SessionPending2fa if route.accept_pending_2fa => Ok(Self(())),
             CheckVerdict::SessionExpired => Err(DenyReason::SessionExpired),
@@ -85,17 +116,25 @@ impl LiveSession {
 }
 
 impl Permit {
-    /// For a token that the store was asked about.
-    pub fn with_session(claims: VerifiedClaims, _proof: LiveSession) -> Self {
-        Self { reason: AllowReason::Token, claims: Some(claims) }
+    /// For a token of which the store or the feed has been asked.
+    ///
+    /// # Errors
+    /// `ScopeInsufficient`.
+    pub fn with_session(route: &RoutePolicy, identity: Identity, _proof: LiveSession) -> Result<Self, DenyReason> {
+        check_scopes(route, identity.scopes())?;
+        Ok(Self { reason: AllowReason::Token, identity: Some(identity) })
     }
 
-    /// For a token of an issuer that the store knows nothing about. `None` for any other.
-    pub fn without_session(claims: &VerifiedClaims) -> Option<Self> {
-        match claims.revocation() {
-            Revocation::Check => None,
-            Revocation::None => Some(Self { reason: AllowReason::Token, claims: Some(claims.clone()) }),
-        }
+    /// For a token of an issuer that nobody knows anything about. `None` for any other.
+    ///
+    /// # Errors
+    /// `ScopeInsufficient`.
+    pub fn without_session(route: &RoutePolicy, claims: &VerifiedClaims) -> Option<Result<Self, DenyReason>> {
+        (claims.revocation() == Revocation::None).then(|| {
+            check_scopes(route, claims.scopes())?;
+            let identity = Identity { claims: claims.clone(), scopes: None, session: None };
+            Ok(Self { reason: AllowReason::Token, identity: Some(identity) })
+        })
     }
 
     /// The one place where a failure becomes a decision: the store could not be asked about a token
@@ -104,17 +143,18 @@ impl Permit {
     ///
     /// # Errors
     /// `failed_with`, unless the route's failure mode is `allow`, or `last_known` and the feed was heard
-    /// of within its time.
+    /// of within its time; `ScopeInsufficient` all the same.
     pub fn after_failure(
         route: &RoutePolicy,
-        claims: VerifiedClaims,
+        identity: Identity,
         failed_with: DenyReason,
         feed_age: Option<Duration>,
     ) -> Result<Self, DenyReason> {
+        check_scopes(route, identity.scopes())?;
         match route.failure_mode {
-            FailureMode::Allow => Ok(Self { reason: AllowReason::FailureMode, claims: Some(claims) }),
+            FailureMode::Allow => Ok(Self { reason: AllowReason::FailureMode, identity: Some(identity) }),
             FailureMode::LastKnown(within) if feed_age.is_some_and(|age| age <= within) => {
-                Ok(Self { reason: AllowReason::LastKnown, claims: Some(claims) })
+                Ok(Self { reason: AllowReason::LastKnown, identity: Some(identity) })
             }
             FailureMode::Deny | FailureMode::LastKnown(_) => Err(failed_with),
         }
@@ -126,7 +166,7 @@ impl Permit {
     }
 
     /// Whom the upstream serves, if that is known.
-    pub fn claims(&self) -> Option<&VerifiedClaims> {
-        self.claims.as_ref()
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 }

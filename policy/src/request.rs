@@ -15,24 +15,27 @@ mod judge;
 
 use std::{collections::HashSet, fmt, rc::Rc};
 
-use session_gate_protocol::DenyReason;
+use session_gate_protocol::{DenyReason, Fingerprint};
 
-use self::judge::{Found, find_token, judge_session, judge_token};
+pub use self::judge::Answer;
+use self::judge::{Found, check_block, find_token, judge_answer, judge_token};
 use crate::{
     cache::TokenCache,
-    call::{Call, CallReply},
+    call::Call,
     config::Config,
     credential::{self, Source},
     denial::{self, Client, Reply},
-    feed::{Fingerprint, Follower},
+    feed::{Asked, Changes, Follower},
+    flights::{Boarding, FlightId, Flights},
     headers::{HeaderChange, Headers},
-    jose::HostCrypto,
+    host::{Host, Visitor},
     metric::Counter,
     now::Now,
-    permit::Permit,
+    permit::{self, Identity, Permit},
     readings::RequestReadings,
     route::Route,
-    token::{FetchedKeys, Revocation, VerifiedClaims},
+    token::{FetchedKeys, TokenText, VerifiedClaims},
+    worker::RequestId,
 };
 
 /// Where a request is.
@@ -42,9 +45,9 @@ pub enum Phase {
     Start,
     /// It is held until the sidecar has answered with its keys.
     AwaitKeys(Held),
-    /// Its token is good and the feed cannot tell; it is held until the sidecar has answered about its
-    /// session.
-    AwaitCheck(Held, VerifiedClaims),
+    /// The feed cannot tell about its token, which was verified or is opaque; it is held until the sidecar
+    /// has answered.
+    AwaitCheck(Held, Option<VerifiedClaims>, FlightId),
     /// It was forwarded or refused; its answer is on the way.
     Settled(Settled),
 }
@@ -53,7 +56,8 @@ pub enum Phase {
 pub struct Held {
     route: Rc<Route>,
     client: Client,
-    token: String,
+    user_agent: Rc<str>,
+    token: Rc<str>,
     /// Whether the token came by the query.
     by_query: bool,
     /// Whether it asks for another protocol, a WebSocket for instance.
@@ -64,7 +68,7 @@ pub struct Held {
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { route, client: _, token: _, by_query: _, is_upgrade: _, cleaning: _ } = self;
+        let Self { route, client: _, user_agent: _, token: _, by_query: _, is_upgrade: _, cleaning: _ } = self;
         f.debug_struct("Held").field("route", &route.name).finish_non_exhaustive()
     }
 }
@@ -76,31 +80,56 @@ pub struct Settled {
     https: bool,
     /// Whether a token came by the query, which caches keep as part of the key.
     by_query: bool,
-    /// By what it was admitted, if by a token that the feed is about.
+    /// By what it was admitted; none: it was not, or its stream is being ended.
     admitted: Option<Admitted>,
     /// Whether it goes on for as long as both sides like: its answer has begun, or it is an upgrade or
     /// gRPC, whose answer may begin late.
     is_stream: bool,
 }
 
-/// The session and the token that a request was admitted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admitted {
-    /// The session.
-    pub session: Option<Fingerprint>,
-    /// The token.
-    pub token: Option<Fingerprint>,
+/// By what a request was admitted.
+struct Admitted {
+    user_agent: Rc<str>,
+    /// The token, and the session that it is served in; none: it is anonymous.
+    identity: Option<(Rc<str>, Identity)>,
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted").field("is_anonymous", &self.identity.is_none()).finish_non_exhaustive()
+    }
 }
 
 impl Settled {
-    /// By what a stream that is still open was admitted.
-    pub fn open_stream(&self) -> Option<Admitted> {
-        self.admitted.filter(|_| self.is_stream)
+    /// Whether its stream must be ended, for what the feed has said just now. Says so once.
+    pub fn must_end<H: Host>(&mut self, id: RequestId, changes: &Changes, feed: &Follower, host: &H, now: Now) -> bool {
+        let Some(admitted) = self.admitted.as_ref().filter(|_| self.is_stream) else { return false };
+        let blocked = changes.rules && feed.blocks(&Visitor::new(host, id, &admitted.user_agent), now.wall);
+        let must_end = blocked
+            || admitted.identity.as_ref().is_some_and(|(token, identity)| {
+                let names = identity.claims.names();
+                let session = identity.session.as_deref().map(Fingerprint::of_session);
+                let touched = [names.token, session].into_iter().flatten().any(|by| changes.touched.contains(&by));
+                (touched || changes.rules) && self.is_refused(TokenText(token), identity, session, feed, now)
+            });
+        if must_end {
+            self.admitted = None;
+        }
+        must_end
     }
 
-    /// The stream is being ended: it is open no more.
-    pub fn close(&mut self) {
-        self.admitted = None;
+    fn is_refused(
+        &self,
+        token: TokenText<'_>,
+        identity: &Identity,
+        session: Option<Fingerprint>,
+        feed: &Follower,
+        now: Now,
+    ) -> bool {
+        let scopes = feed.scopes(&identity.claims, None);
+        feed.against(token, &identity.claims, now.wall).is_some()
+            || session.is_some_and(|session| feed.against_session(session, now.monotonic).is_some())
+            || permit::check_scopes(&self.route.policy, scopes.as_ref().unwrap_or(identity.claims.scopes())).is_err()
     }
 }
 
@@ -111,8 +140,8 @@ pub enum Event {
     Request(Headers),
     /// The sidecar's keys have come, or could not be had; either way nothing newer will come soon.
     Keys,
-    /// The sidecar has answered about the session.
-    Check(CallReply),
+    /// The sidecar has answered about the credential.
+    Check(Answer),
     /// The headers of its answer have come: the upstream's, ours, or Envoy's own.
     Answer(Headers),
 }
@@ -120,8 +149,9 @@ pub enum Event {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Effect {
-    /// Call the sidecar, and bring its reply as [`Event::Check`].
-    Call(Call),
+    /// Call the sidecar about this and all other requests that ask the same: the reply is that to
+    /// [`Errand::Check`](crate::worker::Errand::Check).
+    Call(FlightId, Call),
     /// Apply these changes to the answer.
     ChangeAnswer(Vec<HeaderChange>),
     /// Count one.
@@ -138,17 +168,21 @@ pub enum Effect {
 
 /// What a step may look at.
 #[derive(Debug)]
-pub struct Surroundings<'a, H: HostCrypto> {
+pub struct Surroundings<'a, H: Host> {
+    /// The request.
+    pub id: RequestId,
     /// The configuration.
     pub config: &'a Config,
     /// The sidecar's keys, once they have come.
     pub keys: Option<&'a FetchedKeys>,
     /// Tokens whose signature is known to be good.
     pub cache: &'a mut TokenCache,
-    /// The host's cryptography.
+    /// The host, for what it is asked.
     pub host: &'a H,
-    /// What is known from the feed, where some issuer's tokens are in it.
+    /// What is known from the feed, where there is a sidecar.
     pub feed: Option<&'a mut Follower>,
+    /// Questions to the sidecar under way.
+    pub flights: &'a mut Flights,
     /// Sessions that were used and not reported yet.
     pub used: &'a mut HashSet<String>,
     /// The host's clocks.
@@ -170,22 +204,25 @@ type Decision = Result<Next, DenyReason>;
 
 enum Next {
     Pass(Permit),
-    AskStore(VerifiedClaims, Call),
+    /// Ask the sidecar about a token, whose claims are known unless it is opaque.
+    Ask(Option<VerifiedClaims>, Vec<u8>),
     AwaitKeys,
 }
 
 impl Phase {
     /// Takes one step.
-    pub fn step<H: HostCrypto>(self, event: Event, around: &mut Surroundings<'_, H>) -> (Self, Vec<Effect>) {
+    pub fn step<H: Host>(self, event: Event, around: &mut Surroundings<'_, H>) -> (Self, Vec<Effect>) {
         let mut effects = Vec::new();
         let next = match (self, event) {
             (Self::Start, Event::Request(request)) => arrive(&request, around, &mut effects),
             (Self::AwaitKeys(held), Event::Keys) => {
-                let decision = judge_token(&held, around, &mut effects);
+                let blocked = check_block(&held, around);
+                let decision = blocked.and_then(|()| judge_token(&held, around, &mut effects));
                 settle(held, decision, around, &mut effects)
             }
-            (Self::AwaitCheck(held, claims), Event::Check(reply)) => {
-                let decision = judge_session(&held, claims, &reply, around, &mut effects);
+            (Self::AwaitCheck(held, claims, _), Event::Check(answer)) => {
+                let blocked = check_block(&held, around);
+                let decision = blocked.and_then(|()| judge_answer(&held, claims, &answer, around));
                 settle(held, decision, around, &mut effects)
             }
             // An answer to a request that we never saw: its scheme is unknown, so it is not https.
@@ -195,7 +232,7 @@ impl Phase {
                 answered(settled, &answer, &mut effects)
             }
             // Envoy has answered a request that we still hold: a time-out, a client that left.
-            (Self::AwaitKeys(held) | Self::AwaitCheck(held, _), Event::Answer(answer)) => {
+            (Self::AwaitKeys(held) | Self::AwaitCheck(held, ..), Event::Answer(answer)) => {
                 answered(held.into_settled(), &answer, &mut effects)
             }
             (Self::Settled(settled), Event::Answer(answer)) => answered(settled, &answer, &mut effects),
@@ -209,12 +246,14 @@ impl Phase {
 }
 
 /// The request's headers have come.
-fn arrive<H: HostCrypto>(request: &Headers, around: &mut Surroundings<'_, H>, effects: &mut Vec<Effect>) -> Phase {
+fn arrive<H: Host>(request: &Headers, around: &mut Surroundings<'_, H>, effects: &mut Vec<Effect>) -> Phase {
     let config = around.config;
     let client = Client::of(request);
     let route = Rc::clone(config.routes.otherwise());
     let is_upgrade = request.has("upgrade");
-    let mut held = Held { route, client, token: String::new(), by_query: false, is_upgrade, cleaning: Vec::new() };
+    let user_agent = request.text("user-agent").unwrap_or_default().into();
+    let token = Rc::from("");
+    let mut held = Held { route, client, user_agent, token, by_query: false, is_upgrade, cleaning: Vec::new() };
     let found =
         RequestReadings::of(request).and_then(|readings| Ok((Rc::clone(config.routes.find(&readings)?), readings)));
     let readings = match found {
@@ -227,11 +266,12 @@ fn arrive<H: HostCrypto>(request: &Headers, around: &mut Surroundings<'_, H>, ef
     let parameter = held.route.policy.token_query_parameter.as_deref();
     held.cleaning = config.trusted.removal(request);
     held.cleaning.extend(credential::removal(request, &config.cookie, parameter));
-    let decision = match find_token(request, &readings, &held, config) {
+    let found = check_block(&held, around).and_then(|()| find_token(request, &readings, &held, config));
+    let decision = match found {
         Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
         Ok(Found::Token(credential)) => {
             held.by_query = credential.source == Source::Query;
-            held.token = credential.token;
+            held.token = credential.token.into();
             judge_token(&held, around, effects)
         }
         Err(reason) => Err(reason),
@@ -240,10 +280,10 @@ fn arrive<H: HostCrypto>(request: &Headers, around: &mut Surroundings<'_, H>, ef
 }
 
 /// Turns a decision into effects, and counts it: the only place that does.
-fn settle<H: HostCrypto>(
+fn settle<H: Host>(
     mut held: Held,
     decision: Decision,
-    around: &Surroundings<'_, H>,
+    around: &mut Surroundings<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Phase {
     let describe = |decision: &str, reason: &str| {
@@ -252,16 +292,20 @@ fn settle<H: HostCrypto>(
     let mut admitted = None;
     match decision {
         Ok(Next::AwaitKeys) => return Phase::AwaitKeys(held),
-        Ok(Next::AskStore(claims, call)) => {
-            effects.push(Effect::Call(call));
-            return Phase::AwaitCheck(held, claims);
+        Ok(Next::Ask(claims, question)) => {
+            let flight = ask(&question, around, effects);
+            return Phase::AwaitCheck(held, claims, flight);
         }
         Ok(Next::Pass(permit)) => {
             effects.push(Effect::Count(Counter::Allow(permit.reason())));
             effects.push(describe("allow", permit.reason().as_str()));
-            admitted = permit.claims().filter(|claims| claims.revocation() == Revocation::Check).map(Admitted::by);
+            let identity = permit.identity();
+            admitted = Some(Admitted {
+                user_agent: Rc::clone(&held.user_agent),
+                identity: identity.map(|identity| (Rc::clone(&held.token), identity.clone())),
+            });
             let mut changes = std::mem::take(&mut held.cleaning);
-            changes.extend(permit.claims().map(|claims| around.config.trusted.of(claims)).unwrap_or_default());
+            changes.extend(identity.map(|identity| around.config.trusted.of(identity)).unwrap_or_default());
             effects.push(Effect::Forward(permit, changes));
         }
         Err(reason) => {
@@ -281,16 +325,32 @@ fn settle<H: HostCrypto>(
     Phase::Settled(Settled { admitted, ..held.into_settled() })
 }
 
-impl Admitted {
-    fn by(claims: &VerifiedClaims) -> Self {
-        Self {
-            session: claims.session_id().map(Fingerprint::of_session),
-            token: claims.token_id().map(Fingerprint::of_token),
+/// Asks the sidecar, unless another request has asked the same already.
+fn ask<H: Host>(question: &[u8], around: &mut Surroundings<'_, H>, effects: &mut Vec<Effect>) -> FlightId {
+    let epoch = around.feed.as_deref().and_then(|feed| feed.epoch().map(str::to_owned));
+    let asked = Asked { at: around.now.monotonic, epoch };
+    match around.flights.board(around.id, question, asked) {
+        Boarding::Joined(flight) => {
+            effects.push(Effect::Count(Counter::CheckShared));
+            flight
+        }
+        Boarding::Started(flight) => {
+            let call = around.config.sidecar.as_ref().map(|sidecar| sidecar.check(question.to_vec()));
+            effects.extend(call.map(|call| Effect::Call(flight, call)));
+            flight
         }
     }
 }
 
 impl Held {
+    fn text(&self) -> TokenText<'_> {
+        TokenText(&self.token)
+    }
+
+    fn visitor<'a, H: Host>(&'a self, around: &'a Surroundings<'_, H>) -> Visitor<'a> {
+        Visitor::new(around.host, around.id, &self.user_agent)
+    }
+
     fn into_settled(self) -> Settled {
         let is_stream = self.is_upgrade || self.client.grpc;
         Settled { route: self.route, https: self.client.https, by_query: self.by_query, admitted: None, is_stream }

@@ -1,10 +1,14 @@
 //! From a token's text to [`VerifiedClaims`], the proof that it is good.
 
-use std::{collections::HashMap, fmt, rc::Rc, time::Duration};
+use std::{cell::Cell, collections::HashMap, fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{DenyReason, Scopes, UnixSeconds, UserId};
+use serde_json::{Map, Value};
+use session_gate_protocol::{Claims, DenyReason, Fingerprint, Scopes, UnixSeconds, UserId};
 
-use crate::jose::{self, Algorithm, HostCrypto, KeySet, TokenClaims};
+use crate::{
+    feed::Cleared,
+    jose::{self, Algorithm, HostCrypto, KeySet, TokenClaims},
+};
 
 /// Who may issue tokens, found by name in one step however many they are.
 #[derive(Debug, Default)]
@@ -26,8 +30,10 @@ pub struct Issuer {
     pub leeway: Duration,
     /// The claim with the scopes.
     pub scope_claim: String,
-    /// Whether the sidecar is asked about its tokens.
+    /// What takes its tokens back.
     pub revocation: Revocation,
+    /// Whether its opaque tokens are accepted, too.
+    pub opaque: bool,
 }
 
 /// Where an issuer's keys come from.
@@ -39,12 +45,14 @@ pub enum KeySource {
     Sidecar,
 }
 
-/// Whether the sidecar knows an issuer's tokens and their sessions.
+/// What takes an issuer's tokens back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
-    /// It does: each request asks it.
+    /// The sidecar has minted them: they end with their session, and by their own id.
     Check,
-    /// It does not: tokens are good until they expire, and have no session.
+    /// Another has: rules of the feed revoke them.
+    Feed,
+    /// Nothing: they are good until they expire.
     None,
 }
 
@@ -57,6 +65,42 @@ pub struct VerifiedClaims(Rc<Verified>);
 struct Verified {
     issuer: Rc<Issuer>,
     claims: TokenClaims,
+    names: Names,
+    /// All claims of an opaque token, which cannot be read from its text.
+    all: Option<Map<String, Value>>,
+    cleared: Cell<Cleared>,
+}
+
+/// What a token, its session and its user are known by in the feed.
+#[derive(Debug)]
+pub struct Names {
+    /// The user, whoever issued the token.
+    pub user: Fingerprint,
+    /// The user as the issuer's.
+    pub account: Fingerprint,
+    /// The session, where it is the sidecar's.
+    pub session: Option<Fingerprint>,
+    /// The token, where it is the sidecar's.
+    pub token: Option<Fingerprint>,
+    /// What the issuer calls token, session and user.
+    pub claims: Vec<Fingerprint>,
+}
+
+/// A token's text. `Debug` hides it.
+#[derive(Clone, Copy)]
+pub struct TokenText<'a>(pub &'a str);
+
+impl fmt::Debug for TokenText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenText(…)")
+    }
+}
+
+impl TokenText<'_> {
+    /// What it is known by.
+    pub fn fingerprint(self) -> Fingerprint {
+        Fingerprint::of_credential(self.0)
+    }
 }
 
 /// Why a token gave no claims.
@@ -85,9 +129,9 @@ impl Issuers {
         self.0.values().any(|issuer| matches!(issuer.keys, KeySource::Sidecar))
     }
 
-    /// Whether the sidecar knows the tokens of some issuer.
-    pub fn need_revocations(&self) -> bool {
-        self.0.values().any(|issuer| issuer.revocation == Revocation::Check)
+    /// Whether opaque tokens of some issuer are accepted.
+    pub fn accept_opaque(&self) -> bool {
+        self.0.values().any(|issuer| issuer.opaque)
     }
 
     /// Checks everything about a token that does not change with time; time is checked with
@@ -115,19 +159,56 @@ impl Issuers {
         // Everything below is believed: the issuer has signed it.
         unverified.check_replicated(&payload)?;
         let claims = TokenClaims::read(&payload, &issuer.scope_claim)?;
+        Ok(VerifiedClaims::new(issuer, claims, None)?)
+    }
+
+    /// What the sidecar has said of an opaque token: as good as a verified JWT.
+    ///
+    /// # Errors
+    /// `TokenIssuerUnknown` where no issuer's opaque tokens are accepted that is named so, and as for a
+    /// JWT with such claims.
+    pub fn accept(&self, said: &Claims) -> Result<VerifiedClaims, DenyReason> {
+        let issuer = self.0.get(&said.iss).filter(|issuer| issuer.opaque).ok_or(DenyReason::TokenIssuerUnknown)?;
+        let Ok(Value::Object(payload)) = serde_json::to_value(said) else { return Err(DenyReason::TokenMalformed) };
+        let claims = TokenClaims::read(&payload, "scope")?;
+        VerifiedClaims::new(issuer, claims, Some(payload))
+    }
+}
+
+impl VerifiedClaims {
+    fn new(issuer: &Rc<Issuer>, claims: TokenClaims, all: Option<Map<String, Value>>) -> Result<Self, DenyReason> {
         let is_for_us = |audience: &String| issuer.audiences.contains(audience);
         let audience_fits = match &claims.audiences {
             None => issuer.audiences.is_empty(),
             Some(audiences) => audiences.iter().any(is_for_us),
         };
         if !audience_fits {
-            return Err(DenyReason::TokenAudienceRefused.into());
+            return Err(DenyReason::TokenAudienceRefused);
         }
-        Ok(VerifiedClaims(Rc::new(Verified { issuer: Rc::clone(issuer), claims })))
+        let names = Names::of(issuer, &claims);
+        Ok(Self(Rc::new(Verified { issuer: Rc::clone(issuer), claims, names, all, cleared: Cell::default() })))
     }
-}
 
-impl VerifiedClaims {
+    /// What it is known by in the feed.
+    pub fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    /// All of its claims, read anew from its text.
+    pub fn all(&self, token: TokenText<'_>) -> Option<Map<String, Value>> {
+        self.0.all.clone().or_else(|| jose::parse(token.0).ok()?.payload().ok())
+    }
+
+    /// For which rules it is known that none is against it.
+    pub fn cleared(&self) -> Cleared {
+        self.0.cleared.get()
+    }
+
+    /// None of these rules is against it.
+    pub fn clear(&self, cleared: Cleared) {
+        self.0.cleared.set(cleared);
+    }
+
     /// Checks `exp` and `nbf`: a token is good from the second of its `nbf` to just before that of
     /// its `exp`, each with the issuer's leeway.
     ///
@@ -181,14 +262,37 @@ impl VerifiedClaims {
         self.0.claims.pending_2fa
     }
 
-    /// What it permits.
+    /// Whether it never permits more than it says.
+    pub fn is_narrowed(&self) -> bool {
+        self.0.claims.narrowed
+    }
+
+    /// What it says that it permits.
     pub fn scopes(&self) -> &Scopes {
         &self.0.claims.scopes
     }
 
-    /// Whether the sidecar is asked about it.
+    /// What takes it back.
     pub fn revocation(&self) -> Revocation {
         self.0.issuer.revocation
+    }
+}
+
+impl Names {
+    fn of(issuer: &Issuer, claims: &TokenClaims) -> Self {
+        let is_ours = issuer.revocation == Revocation::Check;
+        let claim = |name, value| Fingerprint::of_claim(&issuer.name, name, value);
+        let account = claim("sub", claims.subject.as_str());
+        let token = claims.token_id.as_deref();
+        let session = claims.session_id.as_deref();
+        let named = [token.map(|id| claim("jti", id)), session.map(|id| claim("sid", id)), Some(account)];
+        Self {
+            user: Fingerprint::of_user(claims.subject.as_str()),
+            account,
+            session: session.filter(|_| is_ours).map(Fingerprint::of_session),
+            token: token.filter(|_| is_ours).map(Fingerprint::of_token),
+            claims: named.into_iter().flatten().collect(),
+        }
     }
 }
 

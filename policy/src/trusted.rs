@@ -1,10 +1,8 @@
 //! The headers by which upstreams know whom they serve: ours alone to set.
 
-use session_gate_protocol::Scopes;
-
 use crate::{
     headers::{HeaderChange, Headers, is_same_variable},
-    token::{Revocation, VerifiedClaims},
+    permit::Identity,
 };
 
 /// Names of the headers that upstreams trust, in lower case.
@@ -36,17 +34,17 @@ impl TrustedHeaders {
     }
 
     /// Tells the upstream whom it serves.
-    pub fn of(&self, claims: &VerifiedClaims) -> Vec<HeaderChange> {
+    pub fn of(&self, identity: &Identity) -> Vec<HeaderChange> {
+        let claims = &identity.claims;
         let mut headers = vec![
             HeaderChange::set(&self.user_id, claims.subject().as_str()),
             HeaderChange::set(&self.issuer, claims.issuer()),
         ];
-        // The session of another issuer is none that an upstream could end with the sidecar.
-        if let Some(session) = claims.session_id().filter(|_| claims.revocation() == Revocation::Check) {
-            headers.push(HeaderChange::set(&self.session_id, session));
+        if let Some(session) = &identity.session {
+            headers.push(HeaderChange::set(&self.session_id, session.as_str()));
         }
-        if claims.scopes() != &Scopes::default() {
-            headers.push(HeaderChange::set(&self.scopes, claims.scopes().to_string()));
+        if !identity.scopes().is_empty() {
+            headers.push(HeaderChange::set(&self.scopes, identity.scopes().to_string()));
         }
         if let Some(token) = claims.token_id() {
             headers.push(HeaderChange::set(&self.token_id, token));

@@ -6,22 +6,25 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    rc::Rc,
     time::Duration,
 };
 
-use session_gate_protocol::{Activity, FeedChange, UnixSeconds};
+use session_gate_protocol::{Activity, CheckReply, UnixSeconds};
 
 use crate::{
     cache::TokenCache,
     call::{Call, CallReply},
     config::Config,
-    feed::{Fingerprint, Follower},
+    feed::{Changes, QuestionId},
+    flights::{FlightId, Flights},
     headers::{HeaderChange, Headers},
-    jose::HostCrypto,
+    host::Host,
     metric::{CallOutcome, Counter},
     now::Now,
-    request::{Effect, Event, MAX_USED, Phase, Surroundings},
+    request::{Answer, Effect, Event, MAX_USED, Phase, Surroundings},
     token::FetchedKeys,
+    vm::{SharedSource, Vm},
 };
 
 /// How soon a failed fetch of the keys is tried again.
@@ -41,8 +44,10 @@ const REPORT_PERIOD: Duration = Duration::from_secs(10);
 pub enum Errand {
     /// Reports which sessions were used.
     Activity,
+    /// Asks about a credential, for every request that has it.
+    Check(FlightId),
     /// Asks what has changed.
-    Feed,
+    Feed(QuestionId),
     /// Fetches the sidecar's keys.
     Keys,
 }
@@ -54,6 +59,8 @@ pub struct ErrandOutcome {
     pub counters: Vec<Counter>,
     /// What to do to requests.
     pub requests: Vec<RequestEffects>,
+    /// What has changed, for the other workers that share what is known: see [`Worker::on_changes`].
+    pub changes: Option<Changes>,
 }
 
 /// A worker's state.
@@ -67,8 +74,9 @@ pub struct Worker {
     waiting: Vec<RequestId>,
     /// How many requests are held at all.
     held: usize,
-    /// There where some issuer's tokens are in the feed.
-    feed: Option<Follower>,
+    /// What is known from the sidecar, where there is one.
+    source: Option<SharedSource>,
+    flights: Flights,
     /// Sessions that were used since the last report.
     used: HashSet<String>,
     report_from: Duration,
@@ -99,22 +107,24 @@ impl fmt::Debug for Keys {
 }
 
 impl Worker {
-    /// A worker that knows nothing yet. `name` tells it from all others, for as long as it lives: 1 to 64
-    /// visible ASCII characters that need no encoding in a query.
-    pub fn new(config: Config, name: &str) -> Self {
-        let feed = config
-            .sidecar
-            .as_ref()
-            .filter(|_| config.issuers.need_revocations())
-            .map(|sidecar| Follower::new(name.to_owned(), sidecar.max_staleness));
+    /// A worker that begins with what its VM knows. `name` tells the VM from all others, for as long as it
+    /// lives: 1 to 64 visible ASCII characters that need no encoding in a query.
+    pub fn new(config: Config, name: &str, vm: &mut Vm) -> Self {
+        let source = config.sidecar.as_ref().map(|sidecar| vm.source(sidecar, name));
         let cache = TokenCache::new(config.cache_entries, config.cache_bytes);
-        let keys = Keys {
+        let mut keys = Keys {
             fetched: None,
             body: Vec::new(),
             in_flight: false,
             due: UnixSeconds(0),
             refetch_from: UnixSeconds(0),
         };
+        // So that a new configuration need not wait for a sidecar that is away. They are fetched anew all
+        // the same.
+        if let Some(source) = &source {
+            keys.body.clone_from(&source.borrow().keys);
+            keys.fetched = FetchedKeys::read(&keys.body, &config.issuers, None);
+        }
         Self {
             config,
             cache,
@@ -122,23 +132,27 @@ impl Worker {
             requests: HashMap::new(),
             waiting: Vec::new(),
             held: 0,
-            feed,
+            source,
+            flights: Flights::default(),
             used: HashSet::new(),
             report_from: REPORT_PERIOD,
         }
     }
 
     /// Takes one step with one request. A request that is not known is a new one.
-    pub fn on_request<H: HostCrypto>(&mut self, id: RequestId, event: Event, now: Now, host: &H) -> Vec<Effect> {
+    pub fn on_request<H: Host>(&mut self, id: RequestId, event: Event, now: Now, host: &H) -> Vec<Effect> {
         let phase = self.requests.remove(&id).unwrap_or(Phase::Start);
         let was_held = is_held(&phase);
         self.held -= usize::from(was_held);
+        let mut source = self.source.as_ref().map(|source| source.borrow_mut());
         let mut around = Surroundings {
+            id,
             config: &self.config,
             keys: self.keys.fetched.as_ref(),
             cache: &mut self.cache,
             host,
-            feed: self.feed.as_mut(),
+            feed: source.as_deref_mut().map(|source| &mut source.feed),
+            flights: &mut self.flights,
             used: &mut self.used,
             now,
             keys_may_come: self.keys.in_flight || now.wall >= self.keys.refetch_from,
@@ -162,18 +176,14 @@ impl Worker {
         self.requests.contains_key(&id)
     }
 
-    /// Which sidecar the keys came from, and the keys as they came: for a worker that is to
-    /// [adopt](Self::adopt_keys) them.
-    pub fn fetched_keys(&self) -> Option<(String, &[u8])> {
-        let sidecar = self.config.sidecar.as_ref().filter(|_| self.keys.fetched.is_some())?;
-        Some((sidecar.name(), &self.keys.body))
-    }
-
     /// The request is over.
     pub fn forget(&mut self, id: RequestId) {
         if let Some(phase) = self.requests.remove(&id) {
             self.held -= usize::from(is_held(&phase));
             self.waiting.retain(|waiting| *waiting != id);
+            if let Phase::AwaitCheck(_, _, flight) = phase {
+                self.flights.leave(flight, id);
+            }
         }
     }
 
@@ -181,9 +191,8 @@ impl Worker {
     pub fn due(&mut self, now: Now) -> Vec<(Errand, Call)> {
         let Some(sidecar) = &self.config.sidecar else { return Vec::new() };
         let mut calls = Vec::new();
-        if let Some(call) = self.feed.as_mut().and_then(|feed| feed.next_call(sidecar, now.monotonic)) {
-            calls.push((Errand::Feed, call));
-        }
+        let feed = self.source.as_ref().and_then(|source| source.borrow_mut().feed.next_call(sidecar, now.monotonic));
+        calls.extend(feed.map(|(question, call)| (Errand::Feed(question), call)));
         if self.config.issuers.need_sidecar_keys() && !self.keys.in_flight && now.wall >= self.keys.due {
             self.keys.in_flight = true;
             calls.push((Errand::Keys, sidecar.keys()));
@@ -198,52 +207,62 @@ impl Worker {
     }
 
     /// An errand has brought its reply, or has failed.
-    pub fn on_errand<H: HostCrypto>(&mut self, errand: Errand, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
+    pub fn on_errand<H: Host>(&mut self, errand: Errand, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
         match errand {
             // A report that was lost is made good by the next use of the session.
             Errand::Activity => ErrandOutcome::default(),
-            Errand::Feed => self.on_feed(reply, now),
+            Errand::Check(flight) => self.on_check(flight, reply, now, host),
+            Errand::Feed(question) => self.on_feed(question, reply, now, host),
             Errand::Keys => self.on_keys(reply, now, host),
         }
     }
 
-    /// What has changed is known from here on; open streams of what has ended are ended.
-    fn on_feed(&mut self, reply: &CallReply, now: Now) -> ErrandOutcome {
-        let changes = self.feed.as_mut().and_then(|feed| feed.on_reply(reply, now.wall, now.monotonic));
-        let Some(changes) = changes else {
-            return ErrandOutcome { counters: vec![Counter::Feed(CallOutcome::Failed)], requests: Vec::new() };
-        };
-        if changes.contains(&FeedChange::KeysChanged) {
+    /// The sidecar has answered about a credential, or has not. Wakes every request that waits for it. An
+    /// answer that took longer than knowledge is believed says nothing any more.
+    fn on_check<H: Host>(&mut self, flight: FlightId, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
+        let Some((asked, waiting)) = self.flights.land(flight) else { return ErrandOutcome::default() };
+        let believed = self.source.as_ref().map(|source| source.borrow().feed.max_staleness());
+        let is_late = believed.is_some_and(|believed| now.monotonic.saturating_sub(asked.at) > believed);
+        let reply = reply.json::<CheckReply>().filter(|_| !is_late);
+        let outcome = if reply.is_some() { CallOutcome::Answered } else { CallOutcome::Failed };
+        let answer = Answer { reply, asked };
+        let requests = waiting
+            .into_iter()
+            .map(|id| (id, self.on_request(id, Event::Check(answer.clone()), now, host)))
+            .collect();
+        ErrandOutcome { counters: vec![Counter::Check(outcome)], requests, changes: None }
+    }
+
+    /// What has changed is known from here on.
+    fn on_feed<H: Host>(&mut self, question: QuestionId, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
+        let changes = self.source.as_ref().and_then(|source| source.borrow_mut().feed.on_reply(question, reply, now));
+        let outcome = if changes.is_some() { CallOutcome::Answered } else { CallOutcome::Failed };
+        let requests = changes.as_ref().map(|changes| self.on_changes(changes, now, host)).unwrap_or_default();
+        ErrandOutcome { counters: vec![Counter::Feed(outcome)], requests, changes }
+    }
+
+    /// Something has changed, and this worker or another that shares what is known has taken it in: open
+    /// streams of what is not served any more are ended.
+    pub fn on_changes<H: Host>(&mut self, changes: &Changes, now: Now, host: &H) -> Vec<RequestEffects> {
+        if changes.keys {
             self.keys.due = now.wall;
         }
-        let ended: HashSet<Fingerprint> = changes.iter().filter_map(ends).collect();
-        let requests = if ended.is_empty() { Vec::new() } else { self.end_streams(&ended) };
-        ErrandOutcome { counters: vec![Counter::Feed(CallOutcome::Answered)], requests }
-    }
-
-    fn end_streams(&mut self, ended: &HashSet<Fingerprint>) -> Vec<RequestEffects> {
-        let mut effects = Vec::new();
+        let Some(source) = self.source.as_ref().filter(|_| !changes.spares_streams()) else { return Vec::new() };
+        let feed = &source.borrow().feed;
+        let mut ended = Vec::new();
         for (id, phase) in &mut self.requests {
-            let Phase::Settled(settled) = phase else { continue };
-            let has_ended = settled.open_stream().is_some_and(|admitted| {
-                [admitted.session, admitted.token].into_iter().flatten().any(|by| ended.contains(&by))
-            });
-            if has_ended {
-                settled.close();
-                effects.push((*id, vec![Effect::EndStream]));
+            if let Phase::Settled(settled) = phase
+                && settled.must_end(*id, changes, feed, host, now)
+            {
+                ended.push((*id, vec![Effect::EndStream]));
             }
         }
-        effects
+        ended
     }
 
-    /// Begins with the keys that an earlier worker was given by the same sidecar, so that a new
-    /// configuration need not wait for one that is away. They are fetched anew all the same.
-    pub fn adopt_keys(&mut self, by_sidecar: &HashMap<String, Vec<u8>>) {
-        let body = self.config.sidecar.as_ref().and_then(|sidecar| by_sidecar.get(&sidecar.name()));
-        if let Some(body) = body {
-            self.keys.fetched = self.read_keys(body);
-            self.keys.body = body.clone();
-        }
+    /// Whether this worker shares what is known with `other`.
+    pub fn shares_source(&self, other: &Self) -> bool {
+        self.source.as_ref().zip(other.source.as_ref()).is_some_and(|(ours, theirs)| Rc::ptr_eq(ours, theirs))
     }
 
     fn read_keys(&self, body: &[u8]) -> Option<FetchedKeys> {
@@ -256,7 +275,7 @@ impl Worker {
     }
 
     /// The sidecar has answered with its keys, or has not. Wakes every request that is held for them.
-    fn on_keys<H: HostCrypto>(&mut self, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
+    fn on_keys<H: Host>(&mut self, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
         self.keys.in_flight = false;
         let fetched = reply.ok_body().and_then(|body| Some((body, self.read_keys(body)?)));
         let outcome = match (fetched, &self.config.sidecar) {
@@ -266,6 +285,9 @@ impl Worker {
                     self.cache.clear();
                     self.keys.body = body.to_vec();
                     self.keys.fetched = Some(fetched);
+                    if let Some(source) = &self.source {
+                        source.borrow_mut().keys = body.to_vec();
+                    }
                 }
                 self.keys.due = now.wall.after(sidecar.keys_refresh);
                 self.keys.refetch_from = now.wall.after(sidecar.keys_refetch);
@@ -279,18 +301,7 @@ impl Worker {
         };
         let waiting = std::mem::take(&mut self.waiting);
         let requests = waiting.into_iter().map(|id| (id, self.on_request(id, Event::Keys, now, host))).collect();
-        ErrandOutcome { counters: vec![Counter::Keys(outcome)], requests }
-    }
-}
-
-/// What a change takes back from those who have it.
-fn ends(change: &FeedChange) -> Option<Fingerprint> {
-    match change {
-        FeedChange::SessionEnded { session_id } | FeedChange::SessionSuspended { session_id } => {
-            Some(Fingerprint::of_session(session_id.as_str()))
-        }
-        FeedChange::TokenRevoked { token_id } => Some(Fingerprint::of_token(token_id.as_str())),
-        FeedChange::KeysChanged | FeedChange::SessionResumed { .. } => None,
+        ErrandOutcome { counters: vec![Counter::Keys(outcome)], requests, changes: None }
     }
 }
 

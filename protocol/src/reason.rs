@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DenyReason {
+    /// The client or the user is on the block list.
+    Blocked,
     /// The route asks for a credential and the request has none.
     CredentialMissing,
     /// The request has more than one credential (RFC 6750, section 2).
@@ -63,11 +65,14 @@ pub enum DenyReason {
     TokenTooLarge,
     /// The token is of another kind than an access token (RFC 8725, section 3.11).
     TokenTypeRefused,
+    /// The sidecar knows no such opaque token.
+    TokenUnknown,
 }
 
 impl DenyReason {
     /// Every reason, in the order of their names.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
+        Self::Blocked,
         Self::CredentialMissing,
         Self::CredentialRepeated,
         Self::CsrfRefused,
@@ -96,11 +101,13 @@ impl DenyReason {
         Self::TokenSignatureInvalid,
         Self::TokenTooLarge,
         Self::TokenTypeRefused,
+        Self::TokenUnknown,
     ];
 
     /// The stable name.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Blocked => "blocked",
             Self::CredentialMissing => "credential_missing",
             Self::CredentialRepeated => "credential_repeated",
             Self::CsrfRefused => "csrf_refused",
@@ -129,6 +136,7 @@ impl DenyReason {
             Self::TokenSignatureInvalid => "token_signature_invalid",
             Self::TokenTooLarge => "token_too_large",
             Self::TokenTypeRefused => "token_type_refused",
+            Self::TokenUnknown => "token_unknown",
         }
     }
 }

@@ -48,6 +48,11 @@ impl Scopes {
         self.0.is_empty()
     }
 
+    /// Those that `other` has, too.
+    pub fn common(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
     /// The scopes, in order of their text.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
         self.0.iter()

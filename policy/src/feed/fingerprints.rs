@@ -1,46 +1,12 @@
 //! A compact set of what has ended: a million sessions in some 20 MiB.
 
-use session_gate_protocol::UnixSeconds;
-use sha2::{Digest as _, Sha256};
+use session_gate_protocol::{Fingerprint, UnixSeconds};
 
 /// Tables, by the first byte of a fingerprint: each grows by itself, so that growing never needs
 /// twice the memory of the whole.
 const SHARDS: usize = 256;
 /// A table this full, in eighths, grows.
 const MAX_EIGHTHS: usize = 7;
-
-/// What a session or a token is known by: 96 bits of SHA-256. That two of a million are alike has a
-/// chance of one in 10^17, so a set of them is as good as exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 12]);
-
-impl Fingerprint {
-    /// Of a session, by its id.
-    pub fn of_session(id: &str) -> Self {
-        Self::of(b's', id)
-    }
-
-    /// Of a token of the sidecar's own, by its `jti`.
-    pub fn of_token(id: &str) -> Self {
-        Self::of(b't', id)
-    }
-
-    fn of(kind: u8, id: &str) -> Self {
-        let digest = Sha256::new().chain_update([kind]).chain_update(id).finalize();
-        let mut bytes = [0; 12];
-        bytes.iter_mut().zip(digest).for_each(|(byte, digit)| *byte = digit);
-        Self(bytes)
-    }
-
-    fn shard(self) -> usize {
-        usize::from(self.0.first().copied().unwrap_or_default())
-    }
-
-    /// Where to begin looking in a table.
-    fn hash(self) -> usize {
-        self.0.iter().skip(1).take(4).fold(0, |hash, byte| (hash << 8) | usize::from(*byte))
-    }
-}
 
 /// Fingerprints, each until a moment. What has expired goes when its table grows.
 #[derive(Debug, Default)]
@@ -61,7 +27,7 @@ impl Fingerprints {
         if self.shards.is_empty() {
             self.shards.resize_with(SHARDS, Shard::default);
         }
-        if let Some(shard) = self.shards.get_mut(fingerprint.shard()) {
+        if let Some(shard) = self.shards.get_mut(shard_of(fingerprint)) {
             shard.insert(fingerprint, short(until), short(now));
         }
     }
@@ -69,7 +35,7 @@ impl Fingerprints {
     /// Whether it has the fingerprint. One that has expired may still be there: nothing that it
     /// concerns is good any more.
     pub fn contains(&self, fingerprint: Fingerprint) -> bool {
-        self.shards.get(fingerprint.shard()).is_some_and(|shard| shard.contains(fingerprint))
+        self.shards.get(shard_of(fingerprint)).is_some_and(|shard| shard.contains(fingerprint))
     }
 
     /// How many it has, expired ones that have not gone yet among them.
@@ -81,6 +47,16 @@ impl Fingerprints {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Its table.
+fn shard_of(fingerprint: Fingerprint) -> usize {
+    usize::from(fingerprint.bytes().first().copied().unwrap_or_default())
+}
+
+/// Where to begin looking in a table.
+fn start_of(fingerprint: Fingerprint) -> usize {
+    fingerprint.bytes().iter().skip(1).take(4).fold(0, |start, byte| (start << 8) | usize::from(*byte))
 }
 
 /// Seconds in 32 bits, enough until 2106; a later end is that one.
@@ -106,7 +82,7 @@ impl Shard {
     /// The slot that has the fingerprint, or the free one where it would go.
     fn find(&self, fingerprint: Fingerprint) -> Option<usize> {
         let slots = self.slots.len();
-        let start = fingerprint.hash().checked_rem(slots)?;
+        let start = start_of(fingerprint).checked_rem(slots)?;
         let mut places = (start..slots).chain(0..start);
         places.find(|place| self.slots.get(*place).is_none_or(|(there, until)| *until == 0 || *there == fingerprint))
     }

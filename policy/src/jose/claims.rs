@@ -22,6 +22,8 @@ pub struct TokenClaims {
     pub idle_timeout: Option<Duration>,
     /// `pending_2fa`, of the sidecar's own tokens: the session waited for its second factor.
     pub pending_2fa: bool,
+    /// `narrowed`, of the sidecar's own tokens: they never permit more than they say.
+    pub narrowed: bool,
     /// `jti`.
     pub token_id: Option<String>,
     /// `sid`.
@@ -65,6 +67,7 @@ impl TokenClaims {
             issued_at: payload.get("iat").map(numeric_date).transpose()?,
             idle_timeout: payload.get("idle").and_then(Value::as_u64).map(Duration::from_secs),
             pending_2fa: payload.get("pending_2fa") == Some(&Value::Bool(true)),
+            narrowed: payload.get("narrowed") == Some(&Value::Bool(true)),
             not_before: payload.get("nbf").map(numeric_date).transpose()?,
             token_id: header_text(payload, "jti")?,
             session_id: header_text(payload, "sid")?,

@@ -1,29 +1,37 @@
 //! What is said of a request's token: found, verified, and asked about.
 
-use std::{collections::HashSet, time::Duration};
-
-use session_gate_protocol::{CheckReply, CheckRequest, DenyReason};
+use session_gate_protocol::{
+    CheckReply, CheckRequest, CheckedCredential, DenyReason, Fingerprint, OpaqueToken, OwnToken,
+};
 
 use super::{Decision, Effect, Held, MAX_USED, Next, Surroundings};
 use crate::{
-    call::CallReply,
     config::Config,
     cors,
     credential::{self, Credential, Source},
-    feed::Verdict,
+    feed::{Asked, Follower, Verdict},
     headers::Headers,
-    jose::HostCrypto,
-    metric::{CacheOutcome, CallOutcome, Counter},
-    permit::{self, LiveSession, Permit},
+    host::Host,
+    metric::{CacheOutcome, Counter},
+    permit::{self, Identity, LiveSession, Permit},
     readings::RequestReadings,
     route::Authentication,
-    token::{Refusal, VerifiedClaims},
+    token::{Refusal, Revocation, VerifiedClaims},
 };
 
 /// What comes before the token itself is looked at.
 pub(super) enum Found {
     Permit(Permit),
     Token(Credential),
+}
+
+/// An answer of the sidecar's about a credential: none where it said nothing that could be used.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What it says.
+    pub reply: Option<CheckReply>,
+    /// When it was asked.
+    pub asked: Asked,
 }
 
 /// Everything that can be said before the token itself is looked at.
@@ -58,109 +66,221 @@ pub(super) fn find_token(
     Ok(Found::Token(credential))
 }
 
+/// Whether the client is on the block list, as far as is known: nobody is asked, whatever happens.
+pub(super) fn check_block<H: Host>(held: &Held, around: &Surroundings<'_, H>) -> Result<(), DenyReason> {
+    let visitor = held.visitor(around);
+    let blocked = around.feed.as_deref().is_some_and(|feed| feed.blocks(&visitor, around.now.wall));
+    if blocked { Err(DenyReason::Blocked) } else { Ok(()) }
+}
+
 /// The token itself: signature, issuer, audience, time, and what the route asks of it.
-pub(super) fn judge_token<H: HostCrypto>(
+pub(super) fn judge_token<H: Host>(
     held: &Held,
     around: &mut Surroundings<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Decision {
-    let claims = match around.cache.get(&held.token) {
-        Some(claims) => {
-            effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Hit)));
-            claims
-        }
-        None => {
-            effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Miss)));
-            match around.config.issuers.verify(&held.token, around.keys, around.host) {
-                Ok(claims) => {
-                    around.cache.insert(&held.token, claims.clone(), around.now.wall);
-                    claims
-                }
-                Err(Refusal::Deny(reason)) => return Err(reason),
-                // No failure mode here: a token that cannot be verified says nothing at all.
-                Err(Refusal::KeyMissing) if around.keys_may_come && around.full_of_keyless => {
-                    return Err(DenyReason::Overloaded);
-                }
-                Err(Refusal::KeyMissing) if around.keys_may_come => return Ok(Next::AwaitKeys),
-                Err(Refusal::KeyMissing) if around.keys.is_none() => return Err(DenyReason::KeysUnavailable),
-                Err(Refusal::KeyMissing) => return Err(DenyReason::TokenKeyUnknown),
-            }
-        }
-    };
-    claims.check_time(around.now.wall)?;
-    permit::check_route(&held.route.policy, &claims)?;
-    if let Some(permit) = Permit::without_session(&claims) {
-        return Ok(Next::Pass(permit));
+    if let Some(claims) = around.cache.get(&held.token) {
+        effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Hit)));
+        return judge_claims(held, claims, around);
     }
-    match around.feed.as_deref().map_or(Verdict::Ask, |feed| feed.judge(&claims, around.now.monotonic)) {
+    effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Miss)));
+    if around.config.issuers.accept_opaque() && OpaqueToken::looks_like_one(&held.token) {
+        return judge_opaque(held, around);
+    }
+    match around.config.issuers.verify(&held.token, around.keys, around.host) {
+        Ok(claims) => {
+            around.cache.insert(&held.token, claims.clone(), around.now.wall);
+            judge_claims(held, claims, around)
+        }
+        Err(Refusal::Deny(reason)) => Err(reason),
+        // No failure mode here: a token that cannot be verified says nothing at all.
+        Err(Refusal::KeyMissing) if around.keys_may_come && around.full_of_keyless => Err(DenyReason::Overloaded),
+        Err(Refusal::KeyMissing) if around.keys_may_come => Ok(Next::AwaitKeys),
+        Err(Refusal::KeyMissing) if around.keys.is_none() => Err(DenyReason::KeysUnavailable),
+        Err(Refusal::KeyMissing) => Err(DenyReason::TokenKeyUnknown),
+    }
+}
+
+/// An opaque token that this worker has not seen: only the sidecar can read it.
+fn judge_opaque<H: Host>(held: &Held, around: &Surroundings<'_, H>) -> Decision {
+    let feed = around.feed.as_deref();
+    let is_unknown = feed.is_some_and(|feed| feed.is_unknown(held.text(), around.now.monotonic));
+    if is_unknown || OpaqueToken::parse(&held.token).is_err() {
+        return Err(DenyReason::TokenUnknown);
+    }
+    if around.full {
+        return Err(DenyReason::Overloaded);
+    }
+    let question = question(CheckedCredential::Opaque { token: held.token.to_string() }, held, around)?;
+    Ok(Next::Ask(None, question))
+}
+
+/// A token that was verified, now or before.
+fn judge_claims<H: Host>(held: &Held, claims: VerifiedClaims, around: &mut Surroundings<'_, H>) -> Decision {
+    let route = &held.route.policy;
+    claims.check_time(around.now.wall)?;
+    permit::check_session(route, &claims)?;
+    if let Some(permit) = Permit::without_session(route, &claims) {
+        return permit.map(Next::Pass);
+    }
+    let Some(feed) = around.feed.as_deref() else { return ask_store(held, claims, around) };
+    match feed.judge(held.text(), &claims, around.now) {
         Verdict::Ask => ask_store(held, claims, around),
         Verdict::Deny(reason) => Err(reason),
         Verdict::Live(proof) => {
-            note_use(&claims, around.used);
-            Ok(Next::Pass(Permit::with_session(claims, LiveSession::from_feed(proof))))
+            let identity = identify(held, claims, feed, None, around);
+            if route.require_session && identity.session.is_none() {
+                return ask_store(held, identity.claims, around);
+            }
+            let permit = Permit::with_session(route, identity, LiveSession::from_feed(proof))?;
+            note_use(&permit, around);
+            Ok(Next::Pass(permit))
         }
     }
 }
 
-fn note_use(claims: &VerifiedClaims, used: &mut HashSet<String>) {
-    if let Some(session) = claims.session_id()
-        && used.len() < MAX_USED
-        && !used.contains(session)
+/// As whom the request is served, as far as is known; `said` is what the sidecar has just answered.
+fn identify<H: Host>(
+    held: &Held,
+    claims: VerifiedClaims,
+    feed: &Follower,
+    said: Option<&CheckReply>,
+    around: &Surroundings<'_, H>,
+) -> Identity {
+    let said = said.and_then(|reply| reply.session.as_ref());
+    let session = match claims.revocation() {
+        Revocation::Check => claims.session_id().map(str::to_owned),
+        Revocation::Feed if held.route.policy.require_session => said
+            .or_else(|| feed.session_of_user(&claims, around.now))
+            .map(|session| session.session_id.to_string()),
+        Revocation::Feed | Revocation::None => None,
+    };
+    let scopes = feed.scopes(&claims, said);
+    Identity { claims, scopes, session }
+}
+
+fn note_use<H: Host>(permit: &Permit, around: &mut Surroundings<'_, H>) {
+    if let Some(session) = permit.identity().and_then(|identity| identity.session.as_ref())
+        && around.used.len() < MAX_USED
+        && !around.used.contains(session)
     {
-        used.insert(session.to_owned());
+        around.used.insert(session.clone());
     }
 }
 
 /// The feed cannot tell: the sidecar is asked, if this worker may hold one more request.
-fn ask_store<H: HostCrypto>(held: &Held, claims: VerifiedClaims, around: &Surroundings<'_, H>) -> Decision {
-    let age = feed_age(around);
-    let question = check_request(&claims)?;
-    match around.config.sidecar.as_ref().and_then(|sidecar| sidecar.check(&question)) {
-        Some(call) if !around.full => Ok(Next::AskStore(claims, call)),
-        Some(_) => Permit::after_failure(&held.route.policy, claims, DenyReason::Overloaded, age).map(Next::Pass),
-        None => Permit::after_failure(&held.route.policy, claims, DenyReason::StoreUnavailable, age).map(Next::Pass),
+fn ask_store<H: Host>(held: &Held, claims: VerifiedClaims, around: &Surroundings<'_, H>) -> Decision {
+    let question = question(credential_of(held, &claims)?, held, around);
+    match question {
+        Ok(question) if !around.full => Ok(Next::Ask(Some(claims), question)),
+        Ok(_) => after_failure(held, claims, DenyReason::Overloaded, around).map(Next::Pass),
+        Err(reason) => after_failure(held, claims, reason, around).map(Next::Pass),
     }
 }
 
-/// The sidecar knows its own tokens by a `jti` and sessions by a `sid` of its own making.
-fn check_request(claims: &VerifiedClaims) -> Result<CheckRequest, DenyReason> {
-    let token_id = claims.token_id().and_then(|id| id.parse().ok()).ok_or(DenyReason::TokenClaimUnusable)?;
-    let session_id = claims.session_id().map(str::parse).transpose().map_err(|_| DenyReason::TokenClaimUnusable)?;
-    Ok(CheckRequest { user_id: claims.subject().clone(), session_id, token_id })
-}
-
-/// What the store says of the session; a reply that says nothing is a failure.
-pub(super) fn judge_session<H: HostCrypto>(
+/// The store could not be asked.
+fn after_failure<H: Host>(
     held: &Held,
     claims: VerifiedClaims,
-    reply: &CallReply,
-    around: &mut Surroundings<'_, H>,
-    effects: &mut Vec<Effect>,
-) -> Decision {
-    // Its time may have run out while the request was held, and the feed may know more by now.
-    claims.check_time(around.now.wall)?;
-    let monotonic = around.now.monotonic;
-    if let Some(Verdict::Deny(reason)) = around.feed.as_deref().map(|feed| feed.judge(&claims, monotonic)) {
-        return Err(reason);
-    }
-    let route = &held.route.policy;
-    let permit = match reply.json::<CheckReply>() {
-        Some(CheckReply { verdict }) => {
-            effects.push(Effect::Count(Counter::Check(CallOutcome::Answered)));
-            let proof = LiveSession::from_verdict(verdict, route)?;
-            if let Some(feed) = around.feed.as_deref_mut() {
-                feed.note_live(&claims, monotonic);
-            }
-            Permit::with_session(claims, proof)
-        }
-        None => {
-            effects.push(Effect::Count(Counter::Check(CallOutcome::Failed)));
-            Permit::after_failure(route, claims, DenyReason::StoreUnavailable, feed_age(around))?
-        }
-    };
-    Ok(Next::Pass(permit))
+    reason: DenyReason,
+    around: &Surroundings<'_, H>,
+) -> Result<Permit, DenyReason> {
+    let Some(feed) = around.feed.as_deref() else { return Err(reason) };
+    let identity = identify(held, claims, feed, None, around);
+    Permit::after_failure(&held.route.policy, identity, reason, feed.age(around.now.monotonic))
 }
 
-fn feed_age<H: HostCrypto>(around: &Surroundings<'_, H>) -> Option<Duration> {
-    around.feed.as_deref().and_then(|feed| feed.age(around.now.monotonic))
+/// The question about a credential, as it is sent. Where the feed is not current, the block list that is
+/// known here may not be, either.
+fn question<H: Host>(
+    credential: CheckedCredential,
+    held: &Held,
+    around: &Surroundings<'_, H>,
+) -> Result<Vec<u8>, DenyReason> {
+    let visitor = held.visitor(around);
+    let is_current = around.feed.as_deref().is_some_and(|feed| feed.is_current(around.now.monotonic));
+    let address = if is_current { None } else { visitor.address() };
+    let user_agent = (!is_current && !visitor.user_agent.is_empty()).then(|| visitor.user_agent.to_owned());
+    serde_json::to_vec(&CheckRequest { credential, address, user_agent }).map_err(|_| DenyReason::StoreUnavailable)
+}
+
+/// The sidecar knows its own tokens by a `jti` and sessions by a `sid` of its own making; of others it is
+/// told all claims.
+fn credential_of(held: &Held, claims: &VerifiedClaims) -> Result<CheckedCredential, DenyReason> {
+    let unusable = DenyReason::TokenClaimUnusable;
+    if claims.revocation() == Revocation::Feed {
+        let claims = claims.all(held.text()).ok_or(unusable)?;
+        return Ok(CheckedCredential::Foreign { claims, require_session: held.route.policy.require_session });
+    }
+    let token_id = claims.token_id().and_then(|id| id.parse().ok()).ok_or(unusable)?;
+    let session_id = claims.session_id().map(str::parse).transpose().map_err(|_| unusable)?;
+    Ok(CheckedCredential::Own(OwnToken { user_id: claims.subject().clone(), session_id, token_id }))
+}
+
+/// What the sidecar says of the credential; an answer that says nothing is a failure.
+pub(super) fn judge_answer<H: Host>(
+    held: &Held,
+    claims: Option<VerifiedClaims>,
+    answer: &Answer,
+    around: &mut Surroundings<'_, H>,
+) -> Decision {
+    let claims = match claims {
+        Some(claims) => claims,
+        None => read_opaque(held, answer, around)?,
+    };
+    // Its time may have run out while the request was held, and the feed may know more by now.
+    claims.check_time(around.now.wall)?;
+    if let Some(reason) = known_against(held, &claims, around) {
+        return Err(reason);
+    }
+    let Some(reply) = &answer.reply else {
+        return after_failure(held, claims, DenyReason::StoreUnavailable, around).map(Next::Pass);
+    };
+    let route = &held.route.policy;
+    let proof = LiveSession::from_verdict(reply.verdict, route)?;
+    let wall = around.now.wall;
+    let Some(feed) = around.feed.as_deref_mut() else { return Err(DenyReason::StoreUnavailable) };
+    feed.note_live(held.text(), &claims, reply.session.as_ref(), &answer.asked, wall);
+    let Some(feed) = around.feed.as_deref() else { return Err(DenyReason::StoreUnavailable) };
+    let identity = identify(held, claims, feed, Some(reply), around);
+    let session = identity.session.as_deref().map(Fingerprint::of_session);
+    if let Some(reason) = session.and_then(|session| feed.against_session(session, around.now.monotonic)) {
+        return Err(reason);
+    }
+    if route.require_session && session.is_none() {
+        return Err(DenyReason::SessionMissing);
+    }
+    Permit::with_session(route, identity, proof).map(Next::Pass)
+}
+
+/// What the feed knows against a token by now.
+fn known_against<H: Host>(held: &Held, claims: &VerifiedClaims, around: &Surroundings<'_, H>) -> Option<DenyReason> {
+    let feed = around.feed.as_deref()?;
+    match feed.judge(held.text(), claims, around.now) {
+        Verdict::Deny(reason) => Some(reason),
+        Verdict::Ask | Verdict::Live(_) => None,
+    }
+}
+
+/// The claims of an opaque token that the sidecar was asked about.
+fn read_opaque<H: Host>(
+    held: &Held,
+    answer: &Answer,
+    around: &mut Surroundings<'_, H>,
+) -> Result<VerifiedClaims, DenyReason> {
+    let Some(reply) = &answer.reply else { return Err(DenyReason::StoreUnavailable) };
+    let Some(said) = &reply.claims else {
+        if let (DenyReason::TokenUnknown, Some(feed)) = (refused(reply, held), around.feed.as_deref_mut()) {
+            feed.note_unknown(held.text(), around.now.monotonic);
+        }
+        return Err(refused(reply, held));
+    };
+    let claims = around.config.issuers.accept(said)?;
+    around.cache.insert(&held.token, claims.clone(), around.now.wall);
+    Ok(claims)
+}
+
+/// Why the sidecar says nothing more of an opaque token.
+fn refused(reply: &CheckReply, held: &Held) -> DenyReason {
+    LiveSession::from_verdict(reply.verdict, &held.route.policy).err().unwrap_or(DenyReason::StoreUnavailable)
 }

@@ -1,0 +1,119 @@
+//! What the feed has said, without a word of how old that is.
+
+use session_gate_protocol::{
+    CheckedSession, DenyReason, EndedList, FeedChange, FeedEntry, Fingerprint, Scopes, UnixSeconds,
+};
+
+use super::{Fingerprints, expiring::Expiring, rules::Rules};
+use crate::{
+    host::Visitor,
+    token::{TokenText, VerifiedClaims},
+};
+
+/// Everything that is known from the feed. Nothing in it is forgotten before its time.
+#[derive(Debug, Default)]
+pub struct Knowledge {
+    ended: Fingerprints,
+    suspended: Expiring<()>,
+    scopes: Expiring<SessionScopes>,
+    rules: Rules,
+}
+
+/// What the tokens of a session permit.
+#[derive(Debug)]
+struct SessionScopes {
+    version: u64,
+    scopes: Option<Scopes>,
+}
+
+impl Knowledge {
+    /// Sessions and tokens have ended.
+    pub fn end(&mut self, ended: &EndedList, now: UnixSeconds) {
+        for (fingerprint, until) in &ended.0 {
+            self.suspended.remove(*fingerprint);
+            self.scopes.remove(*fingerprint);
+            self.ended.insert(*fingerprint, *until, now);
+        }
+    }
+
+    /// Something has changed.
+    pub fn apply(&mut self, entry: FeedEntry, now: UnixSeconds) {
+        let until = entry.until;
+        match entry.change {
+            FeedChange::KeysChanged => {}
+            FeedChange::RuleAdded { rule_id, rule, note: _ } => self.rules.add(rule_id, rule, until, now),
+            FeedChange::RuleRemoved { rule_id } => self.rules.remove(&rule_id),
+            FeedChange::SessionResumed { session_id } => {
+                self.suspended.remove(Fingerprint::of_session(session_id.as_str()));
+            }
+            FeedChange::SessionScopes { session_id, version, scopes } => {
+                self.note_scopes(Fingerprint::of_session(session_id.as_str()), (version, scopes), until, now);
+            }
+            FeedChange::SessionSuspended { session_id } => {
+                self.suspended.insert(Fingerprint::of_session(session_id.as_str()), (), until, now);
+            }
+            FeedChange::SessionEnded { .. } | FeedChange::TokenRevoked { .. } => {
+                self.end(&EndedList(entry.change.ended().map(|ended| (ended, until)).into_iter().collect()), now);
+            }
+        }
+    }
+
+    /// The sidecar has said how a session stands. What its tokens permit may have changed before the
+    /// feed began.
+    pub fn note_session(&mut self, session: &CheckedSession, now: UnixSeconds) {
+        if session.scopes.is_some() {
+            let name = Fingerprint::of_session(session.session_id.as_str());
+            self.note_scopes(name, (session.version, session.scopes.clone()), session.expires_at, now);
+        }
+    }
+
+    fn note_scopes(
+        &mut self,
+        session: Fingerprint,
+        (version, scopes): (u64, Option<Scopes>),
+        until: UnixSeconds,
+        now: UnixSeconds,
+    ) {
+        if self.scopes.get(session).is_none_or(|known| known.version <= version) {
+            self.scopes.insert(session, SessionScopes { version, scopes }, until, now);
+        }
+    }
+
+    /// Whether the client is on the block list.
+    pub fn blocks(&self, visitor: &Visitor<'_>, now: UnixSeconds) -> bool {
+        self.rules.blocks(visitor, now)
+    }
+
+    /// What is known against a token for good.
+    pub fn against(&self, token: TokenText<'_>, claims: &VerifiedClaims, now: UnixSeconds) -> Option<DenyReason> {
+        if claims.names().token.is_some_and(|token| self.ended.contains(token)) {
+            return Some(DenyReason::TokenRevoked);
+        }
+        if claims.names().session.is_some_and(|session| self.ended.contains(session)) {
+            return Some(DenyReason::SessionTerminated);
+        }
+        self.rules.against(claims, || claims.all(token), now)
+    }
+
+    /// Whether the session has ended.
+    pub fn has_ended(&self, session: Fingerprint) -> bool {
+        self.ended.contains(session)
+    }
+
+    /// Whether the session is suspended, as far as is known.
+    pub fn is_suspended(&self, session: Fingerprint) -> bool {
+        self.suspended.get(session).is_some()
+    }
+
+    /// What a token permits, where that is not what it says; `asked` is what the sidecar has just said of
+    /// its session.
+    pub fn scopes(&self, claims: &VerifiedClaims, asked: Option<&CheckedSession>) -> Option<Scopes> {
+        let known = claims.names().session.and_then(|session| self.scopes.get(session));
+        let of_session = match (known, asked) {
+            (Some(known), Some(asked)) if asked.version > known.version => asked.scopes.as_ref(),
+            (Some(known), _) => known.scopes.as_ref(),
+            (None, asked) => asked.and_then(|session| session.scopes.as_ref()),
+        };
+        of_session.map(|session| if claims.is_narrowed() { claims.scopes().common(session) } else { session.clone() })
+    }
+}

@@ -1,0 +1,47 @@
+//! What one VM keeps whatever becomes of its configurations: what is known from each sidecar.
+
+use std::{cell::RefCell, collections::HashMap, fmt, rc::Rc};
+
+use crate::{call::Sidecar, feed::Follower};
+
+/// What is known from a sidecar. Configurations that name the same one share it, also the old and the
+/// new one while the old one's requests go on.
+pub type SharedSource = Rc<RefCell<Source>>;
+
+/// What is known from one sidecar.
+pub struct Source {
+    /// From its feed.
+    pub feed: Follower,
+    /// Its keys, as they came.
+    pub keys: Vec<u8>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The keys may be secrets.
+        let Self { feed, keys: _ } = self;
+        f.debug_struct("Source").field("feed", feed).finish_non_exhaustive()
+    }
+}
+
+/// The sources of one VM, by the sidecar's name.
+#[derive(Debug, Default)]
+pub struct Vm(HashMap<String, SharedSource>);
+
+impl Vm {
+    /// What is known from a sidecar, to be believed for as long as its newest configuration says.
+    /// `worker` is the name of a follower that is new. What no configuration uses any more is forgotten
+    /// when another sidecar is named.
+    pub fn source(&mut self, sidecar: &Sidecar, worker: &str) -> SharedSource {
+        let name = sidecar.name();
+        if let Some(source) = self.0.get(&name) {
+            source.borrow_mut().feed.set_max_staleness(sidecar.max_staleness);
+            return Rc::clone(source);
+        }
+        self.0.retain(|_, source| Rc::strong_count(source) > 1);
+        let feed = Follower::new(worker.to_owned(), sidecar.max_staleness);
+        let source = Rc::new(RefCell::new(Source { feed, keys: Vec::new() }));
+        self.0.insert(name, Rc::clone(&source));
+        source
+    }
+}
