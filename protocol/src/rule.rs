@@ -1,7 +1,7 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{Fingerprint, Network, UnixSeconds, UserId, id::text_type};
 
@@ -75,6 +75,77 @@ impl Rule {
         let text = serde_json::to_string(self).unwrap_or_default();
         RuleId(Fingerprint::of_rule(&text).to_string())
     }
+
+    /// Whether it is on the block list: then it concerns a client or a user, whatever the token.
+    pub const fn is_block(&self) -> bool {
+        match self {
+            Self::Address { .. } | Self::User { .. } | Self::UserAgent { .. } => true,
+            Self::Tokens(_) => false,
+        }
+    }
+
+    /// Whether it refuses clients with that address.
+    pub fn blocks_address(&self, address: IpAddr) -> bool {
+        matches!(self, Self::Address { network } if network.contains(address))
+    }
+
+    /// Whether it refuses that user, by the name that whatever issuer gives it.
+    pub fn blocks_user(&self, sub: &str) -> bool {
+        matches!(self, Self::User { user_id } if user_id.as_str() == sub)
+    }
+
+    /// Whether it refuses clients with that `User-Agent`, given in [`Rule::user_agent_form`].
+    pub fn blocks_user_agent(&self, form: &str) -> bool {
+        matches!(self, Self::UserAgent { contains } if form.contains(contains))
+    }
+
+    /// The `User-Agent` as rules are compared with: in lower case.
+    pub fn user_agent_form(user_agent: &str) -> String {
+        user_agent.to_ascii_lowercase()
+    }
+
+    /// Whether it revokes tokens with these claims.
+    pub fn revokes(&self, claims: &Map<String, Value>) -> bool {
+        matches!(self, Self::Tokens(pattern) if pattern.matches(claims))
+    }
+}
+
+impl TokenPattern {
+    /// Whether everything that is given applies to a verified token with these claims. A token that says
+    /// nothing readable of when it was issued was issued before any moment.
+    pub fn matches(&self, claims: &Map<String, Value>) -> bool {
+        let Self { iss, jti, sid, sub, issued_before, claims: wanted } = self;
+        let says = |name: &str, text: &str| claims.get(name).and_then(Value::as_str) == Some(text);
+        let agrees = |name: &str, text: &Option<String>| text.as_deref().is_none_or(|text| says(name, text));
+        let has = |(name, value): (&String, &Value)| claims.get(name).is_some_and(|found| holds(found, value));
+        says("iss", iss)
+            && agrees("jti", jti)
+            && agrees("sid", sid)
+            && agrees("sub", sub)
+            && issued_before.is_none_or(|moment| was_issued_before(claims.get("iat"), moment))
+            && wanted.iter().all(has)
+    }
+}
+
+fn was_issued_before(iat: Option<&Value>, moment: UnixSeconds) -> bool {
+    match iat.and_then(Value::as_number) {
+        // A NumericDate may have a fraction (RFC 7519, section 2): no such moment needs all of a
+        // number's digits.
+        Some(iat) => {
+            iat.as_u64().map_or_else(|| iat.as_f64().is_none_or(|iat| iat < moment.0 as f64), |iat| iat < moment.0)
+        }
+        None => true,
+    }
+}
+
+/// Whether `found` is that value, or an array that has it.
+fn holds(found: &Value, value: &Value) -> bool {
+    let is_alike = |found: &Value| match (found, value) {
+        // 1 and 1.0 are one number in JSON.
+        (Value::Number(a), Value::Number(b)) => a == b || (a.is_f64() != b.is_f64() && a.as_f64() == b.as_f64()),
+        _ => found == value,
+    };
+    is_alike(found) || found.as_array().is_some_and(|items| items.iter().any(is_alike))
 }
 
 /// Body of `POST /v1/blocks`: exactly one of `address`, `user_id` and `user_agent`.
@@ -136,6 +207,8 @@ pub struct RuleData {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -150,5 +223,86 @@ mod tests {
         assert!(serde_json::from_str::<Rule>(r#"{"kind":"address","network":"here"}"#).is_err());
         // Stored: a change here makes every rule unknown to whoever wants to remove it.
         assert_eq!(read(text).id().as_str().len(), 16);
+    }
+
+    fn claims(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn a_pattern_matches_where_all_that_it_names_applies() {
+        let token = claims(json!({
+            "iss": "https://idp", "sub": "alice", "sid": "s1", "jti": "j1", "iat": 1_000,
+            "tenant": "acme", "groups": ["staff", "ops"], "level": 2, "beta": true,
+        }));
+        let matches = |mut pattern: Value| {
+            pattern["kind"] = json!("tokens");
+            pattern["iss"] = pattern.get("iss").cloned().unwrap_or(json!("https://idp"));
+            serde_json::from_value::<Rule>(pattern).unwrap().revokes(&token)
+        };
+        for pattern in [
+            json!({ "jti": "j1" }),
+            json!({ "sid": "s1", "sub": "alice" }),
+            json!({ "issued_before": 1_001 }),
+            json!({ "claims": { "tenant": "acme" } }),
+            json!({ "claims": { "groups": "ops", "level": 2, "beta": true } }),
+            json!({ "claims": { "level": 2.0 } }),
+            json!({ "sub": "alice", "issued_before": 2_000, "claims": { "tenant": "acme" } }),
+        ] {
+            assert!(matches(pattern.clone()), "{pattern}");
+        }
+        for pattern in [
+            json!({ "iss": "https://other", "jti": "j1" }),
+            json!({ "iss": "https://idp/", "jti": "j1" }),
+            json!({ "jti": "J1" }),
+            json!({ "jti": "j1", "sub": "bob" }),
+            json!({ "sid": "s2" }),
+            json!({ "issued_before": 1_000 }),
+            json!({ "sub": "alice", "issued_before": 999 }),
+            json!({ "claims": { "tenant": "acme", "groups": "root" } }),
+            json!({ "claims": { "level": "2" } }),
+            json!({ "claims": { "beta": false } }),
+            json!({ "claims": { "none": "x" } }),
+        ] {
+            assert!(!matches(pattern.clone()), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_does_not_say_when_it_was_issued_was_issued_before() {
+        let pattern: Rule =
+            serde_json::from_value(json!({ "kind": "tokens", "iss": "i", "issued_before": 1_000 })).unwrap();
+        for iat in [json!(null), json!("2020"), json!(999.9), json!(-5), json!([2_000]), json!(0)] {
+            assert!(pattern.revokes(&claims(json!({ "iss": "i", "iat": iat }))), "{iat}");
+        }
+        assert!(pattern.revokes(&claims(json!({ "iss": "i" }))));
+        for iat in [json!(1_000), json!(1_000.5), json!(1e30), json!(u64::MAX)] {
+            assert!(!pattern.revokes(&claims(json!({ "iss": "i", "iat": iat }))), "{iat}");
+        }
+    }
+
+    #[test]
+    fn a_block_concerns_what_it_names_and_nothing_else() {
+        let read = |value: Value| serde_json::from_value::<Rule>(value).unwrap();
+        let address = read(json!({ "kind": "address", "network": "192.0.2.0/24" }));
+        let user = read(json!({ "kind": "user", "user_id": "alice" }));
+        let agent = read(json!({ "kind": "user_agent", "contains": "badbot/1" }));
+        let tokens = read(json!({ "kind": "tokens", "iss": "i", "sub": "alice" }));
+        let inside = "::ffff:192.0.2.9".parse().unwrap();
+        let form = Rule::user_agent_form("Mozilla/5.0 (BadBot/1.2)");
+        assert!(address.blocks_address(inside) && !address.blocks_address("192.0.3.9".parse().unwrap()));
+        assert!(user.blocks_user("alice") && !user.blocks_user("alice2") && !user.blocks_user("Alice"));
+        assert!(agent.blocks_user_agent(&form) && !agent.blocks_user_agent("badbot/2"));
+        for rule in [&user, &agent, &tokens] {
+            assert!(!rule.blocks_address(inside));
+        }
+        for rule in [&address, &agent, &tokens] {
+            assert!(!rule.blocks_user("alice"));
+        }
+        for rule in [&address, &user, &tokens] {
+            assert!(!rule.blocks_user_agent(&form));
+        }
+        assert!(!tokens.is_block() && address.is_block() && user.is_block() && agent.is_block());
+        assert!(!user.revokes(&claims(json!({ "iss": "i", "sub": "alice" }))));
     }
 }
