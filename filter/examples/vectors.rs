@@ -11,7 +11,7 @@ mod crypto;
 mod host;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use crypto::EnvoyCrypto;
+use crypto::Envoy;
 use log::error;
 use proxy_wasm::{
     hostcalls,
@@ -86,7 +86,7 @@ fn agrees(group: &Group, case: &Case) -> bool {
     let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
     let (text, signature) = (decode(&case.text), decode(&case.signature));
     let (ours, hosts) = match VerifyingKey::from_jwk(&group.jwk, &[]) {
-        Ok(key) => (key.verify(&text, &signature, &NoHostCrypto), key.verify(&text, &signature, &EnvoyCrypto)),
+        Ok(key) => (key.verify(&text, &signature, &NoHostCrypto), key.verify(&text, &signature, &Envoy)),
         Err(_) => (false, false),
     };
     ours == hosts && case.good.is_none_or(|good| good == ours)

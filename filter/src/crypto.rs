@@ -27,10 +27,10 @@ struct VerifySignatureResult {
     result: bool,
 }
 
-/// Envoy as a verifier of signatures.
-pub(crate) struct EnvoyCrypto;
+/// Envoy, for what it is asked.
+pub(crate) struct Envoy;
 
-impl HostCrypto for EnvoyCrypto {
+impl HostCrypto for Envoy {
     fn verify(&self, job: &HostSignature<'_>) -> Option<bool> {
         let arguments = VerifySignatureArguments {
             hash_function: job.hash.to_owned(),

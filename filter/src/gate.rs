@@ -1,20 +1,28 @@
 //! Between a worker and its host: events in, effects carried out.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::{Rc, Weak},
+};
 
 use proxy_wasm::types::{Action, MapType};
 use session_gate_policy::{
     call::{Call, CallReply},
+    config::Config,
+    feed::Changes,
     request::{Effect, Event},
-    worker::{Errand, RequestId, Worker},
+    vm::Vm,
+    worker::{Errand, RequestEffects, RequestId, Worker},
 };
 
-use crate::{crypto::EnvoyCrypto, host};
+use crate::{crypto::Envoy, host};
 
 thread_local! {
-    /// The last keys that each sidecar gave to any configuration of this VM: a new one begins with
-    /// them.
-    static LAST_KEYS: RefCell<HashMap<String, Vec<u8>>> = RefCell::new(HashMap::new());
+    /// What this VM knows, whatever becomes of its configurations.
+    static VM: RefCell<Vm> = RefCell::default();
+    /// The workers of this VM: one for each configuration that some request still uses.
+    static WORKERS: RefCell<Vec<Weak<RefCell<Worker>>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A worker in the hands of its host.
@@ -26,14 +34,7 @@ pub(crate) struct Gate {
     root: u32,
     /// Calls under way, by the host's token: the SDK brings a reply to whichever context was active
     /// when the call was made, so it is told by its token alone.
-    calls: Rc<RefCell<HashMap<u32, Purpose>>>,
-}
-
-/// What a call was made for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Errand(Errand),
-    Request(RequestId),
+    calls: Rc<RefCell<HashMap<u32, Errand>>>,
 }
 
 /// What carrying out a request's effects has led to.
@@ -45,9 +46,14 @@ enum Outcome {
 }
 
 impl Gate {
-    pub(crate) fn new(root: u32, mut worker: Worker) -> Self {
-        LAST_KEYS.with_borrow(|keys| worker.adopt_keys(keys));
-        Self { worker: Rc::new(RefCell::new(worker)), root, calls: Rc::default() }
+    pub(crate) fn new(root: u32, config: Config) -> Self {
+        let worker = VM.with_borrow_mut(|vm| Worker::new(config, &host::random_name(), vm));
+        let worker = Rc::new(RefCell::new(worker));
+        WORKERS.with_borrow_mut(|workers| {
+            workers.retain(|worker| worker.strong_count() > 0);
+            workers.push(Rc::downgrade(&worker));
+        });
+        Self { worker, root, calls: Rc::default() }
     }
 
     /// A request's headers have come.
@@ -78,7 +84,7 @@ impl Gate {
     pub(crate) fn make_due_calls(&self) {
         let due = self.worker.borrow_mut().due(host::now());
         for (errand, call) in due {
-            if !self.dispatch(&call, Purpose::Errand(errand)) {
+            if !self.dispatch(&call, errand) {
                 self.on_errand(errand, &CallReply::failed());
             }
         }
@@ -86,51 +92,54 @@ impl Gate {
 
     /// A call has brought its reply, or has failed.
     pub(crate) fn on_reply(&self, token: u32, body_bytes: usize) {
-        let purpose = self.calls.borrow_mut().remove(&token);
-        if !host::act_for(self.root) {
-            return;
-        }
-        let reply = host::call_reply(body_bytes);
-        match purpose {
-            Some(Purpose::Errand(errand)) => {
-                self.on_errand(errand, &reply);
-                // Whoever follows the feed asks again at once.
-                self.make_due_calls();
-            }
-            Some(Purpose::Request(id)) if self.worker.borrow().knows(id) && host::act_for(id) => {
-                if matches!(self.step(id, Event::Check(reply)), Outcome::Forwarded) {
-                    host::resume_request();
-                }
-            }
-            // Of a request that is gone.
-            Some(Purpose::Request(_)) | None => {}
+        let errand = self.calls.borrow_mut().remove(&token);
+        if let Some(errand) = errand
+            && host::act_for(self.root)
+        {
+            self.on_errand(errand, &host::call_reply(body_bytes));
+            // Whoever follows the feed asks again at once.
+            self.make_due_calls();
         }
     }
 
     fn on_errand(&self, errand: Errand, reply: &CallReply) {
-        let outcome = self.worker.borrow_mut().on_errand(errand, reply, host::now(), &EnvoyCrypto);
+        let outcome = self.worker.borrow_mut().on_errand(errand, reply, host::now(), &Envoy);
         outcome.counters.into_iter().for_each(host::count);
-        if let Some((sidecar, body)) = self.worker.borrow().fetched_keys() {
-            LAST_KEYS.with_borrow_mut(|keys| keys.insert(sidecar, body.to_vec()));
+        self.act(outcome.requests);
+        if let Some(changes) = outcome.changes {
+            self.tell_others(&changes);
         }
-        for (id, effects) in outcome.requests {
+        host::act_for(self.root);
+    }
+
+    /// What this worker has taken in concerns the requests of all that share what is known.
+    fn tell_others(&self, changes: &Changes) {
+        let others = WORKERS.with_borrow(|workers| workers.iter().filter_map(Weak::upgrade).collect::<Vec<_>>());
+        for other in others {
+            if !Rc::ptr_eq(&other, &self.worker) && other.borrow().shares_source(&self.worker.borrow()) {
+                let requests = other.borrow_mut().on_changes(changes, host::now(), &Envoy);
+                self.act(requests);
+            }
+        }
+    }
+
+    /// Carries out effects on requests that are not the one at hand.
+    fn act(&self, requests: Vec<RequestEffects>) {
+        for (id, effects) in requests {
             if host::act_for(id) && matches!(self.carry_out(id, effects), Outcome::Forwarded) {
                 host::resume_request();
             }
         }
     }
 
-    fn dispatch(&self, call: &Call, purpose: Purpose) -> bool {
+    fn dispatch(&self, call: &Call, errand: Errand) -> bool {
         let token = if host::act_for(self.root) { host::dispatch(call) } else { None };
-        if let Purpose::Request(id) = purpose {
-            host::act_for(id);
-        }
-        self.calls.borrow_mut().extend(token.map(|token| (token, purpose)));
+        self.calls.borrow_mut().extend(token.map(|token| (token, errand)));
         token.is_some()
     }
 
     fn step(&self, id: RequestId, event: Event) -> Outcome {
-        let effects = self.worker.borrow_mut().on_request(id, event, host::now(), &EnvoyCrypto);
+        let effects = self.worker.borrow_mut().on_request(id, event, host::now(), &Envoy);
         self.carry_out(id, effects)
     }
 
@@ -138,9 +147,11 @@ impl Gate {
         let mut outcome = Outcome::Stopped;
         for effect in effects {
             match effect {
-                Effect::Call(call) => {
-                    if !self.dispatch(&call, Purpose::Request(id)) {
-                        return self.step(id, Event::Check(CallReply::failed()));
+                Effect::Call(flight, call) => {
+                    let sent = self.dispatch(&call, Errand::Check(flight));
+                    host::act_for(id);
+                    if !sent {
+                        return self.fail(id, Errand::Check(flight));
                     }
                 }
                 Effect::ChangeAnswer(changes) => host::change(MapType::HttpResponseHeaders, &changes),
@@ -155,5 +166,14 @@ impl Gate {
             }
         }
         outcome
+    }
+
+    /// The call that a request has just asked for cannot be made: nobody else waits for it yet.
+    fn fail(&self, id: RequestId, errand: Errand) -> Outcome {
+        let failed = self.worker.borrow_mut().on_errand(errand, &CallReply::failed(), host::now(), &Envoy);
+        failed.counters.into_iter().for_each(host::count);
+        let effects =
+            failed.requests.into_iter().filter(|(waiting, _)| *waiting == id).flat_map(|(_, effects)| effects);
+        self.carry_out(id, effects.collect())
     }
 }

@@ -28,8 +28,9 @@ use session_gate_protocol::UnixSeconds;
 
 /// The access log reads it as `%FILTER_STATE(wasm.session_gate:PLAIN)%`.
 const DESCRIPTION: &str = "session_gate";
-/// No reply of the sidecar's is longer: a key set of 64 keys has some 50 KiB.
-const MAX_REPLY_BYTES: usize = 256 * 1024;
+/// No reply of the sidecar's is longer: a page of the feed has some 192 KiB, and a single entry more at
+/// most.
+const MAX_REPLY_BYTES: usize = 1024 * 1024;
 
 thread_local! {
     /// Ids of the counters that were defined: a VM static, for a metric belongs to the VM.
@@ -170,6 +171,11 @@ pub(crate) fn count(counter: Counter) {
 
 pub(crate) fn describe(text: &str) {
     note("describe", hostcalls::set_property(vec![DESCRIPTION], Some(text.as_bytes())));
+}
+
+/// One of Envoy's attributes of the request; `None` where it has none such.
+pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
 /// A host function of Envoy's; `None` where this host has none of that name, or it fails.

@@ -6,6 +6,7 @@
 mod crypto;
 mod gate;
 mod host;
+mod peers;
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::{Action, ContextType, LogLevel},
 };
-use session_gate_policy::{config::Config, worker::Worker};
+use session_gate_policy::config::Config;
 
 /// How often a worker looks whether something is due: how soon a fetch of the keys begins, and a
 /// question to the feed that failed is asked again.
@@ -47,7 +48,7 @@ impl RootContext for Root {
         match Config::from_json(&host::plugin_configuration()) {
             Ok(config) => {
                 host::set_tick_period(TICK);
-                self.gate = Some(Gate::new(self.id, Worker::new(config, &host::random_name())));
+                self.gate = Some(Gate::new(self.id, config));
                 info!("session_gate: configuration accepted");
                 true
             }

@@ -1,6 +1,6 @@
 //! Questions to the sidecar about credentials: one for all requests that ask the same.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use crate::{feed::Asked, worker::RequestId};
 
@@ -40,10 +40,12 @@ impl fmt::Debug for Flights {
 
 impl Flights {
     /// Has a request wait for the answer to a question, in the form in which it is sent. One that was sent
-    /// under another epoch of the feed is none that could be shared.
-    pub fn board(&mut self, request: RequestId, question: &[u8], asked: Asked) -> Boarding {
+    /// under another epoch of the feed is none that could be shared, nor one that is older than `timeout`.
+    pub fn board(&mut self, request: RequestId, question: &[u8], asked: Asked, timeout: Duration) -> Boarding {
         let shared = self.by_question.get(question).and_then(|id| Some((*id, self.flights.get_mut(id)?)));
-        if let Some((id, flight)) = shared.filter(|(_, flight)| flight.asked.epoch == asked.epoch) {
+        let can_share =
+            |flight: &Flight| flight.asked.epoch == asked.epoch && asked.at.saturating_sub(flight.asked.at) <= timeout;
+        if let Some((id, flight)) = shared.filter(|(_, flight)| can_share(flight)) {
             flight.waiting.push(request);
             return Boarding::Joined(id);
         }
@@ -74,21 +76,25 @@ impl Flights {
 mod tests {
     use super::*;
 
+    const TIMEOUT: Duration = Duration::from_millis(250);
+
     #[test]
     fn requests_that_ask_the_same_share_one_question() {
         let mut flights = Flights::default();
         let now = Asked::default();
         let other_epoch = Asked { epoch: Some("e2".to_owned()), ..Asked::default() };
-        assert_eq!(flights.board(1, b"a", now.clone()), Boarding::Started(1));
-        assert_eq!(flights.board(2, b"a", now.clone()), Boarding::Joined(1));
-        assert_eq!(flights.board(3, b"b", now.clone()), Boarding::Started(2));
-        assert_eq!(flights.board(4, b"a", other_epoch.clone()), Boarding::Started(3));
-        assert_eq!(flights.board(5, b"a", other_epoch.clone()), Boarding::Joined(3));
+        assert_eq!(flights.board(1, b"a", now.clone(), TIMEOUT), Boarding::Started(1));
+        assert_eq!(flights.board(2, b"a", now.clone(), TIMEOUT), Boarding::Joined(1));
+        assert_eq!(flights.board(3, b"b", now.clone(), TIMEOUT), Boarding::Started(2));
+        assert_eq!(flights.board(4, b"a", other_epoch.clone(), TIMEOUT), Boarding::Started(3));
+        assert_eq!(flights.board(5, b"a", other_epoch.clone(), TIMEOUT), Boarding::Joined(3));
         flights.leave(1, 1);
         assert_eq!(flights.land(1), Some((now, vec![2])));
         assert_eq!(flights.land(1), None);
-        assert_eq!(flights.board(6, b"a", other_epoch.clone()), Boarding::Joined(3));
+        assert_eq!(flights.board(6, b"a", other_epoch.clone(), TIMEOUT), Boarding::Joined(3));
         assert_eq!(flights.land(3), Some((other_epoch, vec![4, 5, 6])));
+        let later = Asked { at: Duration::from_millis(251), ..Asked::default() };
+        assert_eq!(flights.board(7, b"b", later, TIMEOUT), Boarding::Started(4), "the other's time is over");
         assert_eq!(flights.by_question.len(), 1);
     }
 }

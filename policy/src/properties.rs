@@ -1,14 +1,18 @@
 //! What holds for every input, not only for those that somebody thought of.
 
+use std::rc::Rc;
+
 use crate::{
     call::CallReply,
     config::Config,
     credential,
+    feed::Asked,
     headers::{HeaderChange, Headers},
     jose::{self, NoHostCrypto},
     now::Now,
     path::Readings,
-    request::{Effect, Event},
+    request::{Answer, Effect, Event},
+    vm::Vm,
     worker::Worker,
 };
 use proptest::{collection::vec, prelude::*, test_runner::Config as Runs};
@@ -31,7 +35,7 @@ fn worker() -> Worker {
             {"name": "query", "match": {"path": {"prefix": "/q"}}, "token_query_parameter": "t", "cors": {"allow_origins": ["*"]}},
         ],
     });
-    Worker::new(Config::from_value(config).unwrap(), "worker")
+    Worker::new(Config::from_value(config).unwrap(), "worker", &mut Vm::default())
 }
 
 /// Paths made of what parsers stumble over.
@@ -140,7 +144,10 @@ proptest! {
             let event = match event {
                 0 => Event::Request(Headers::from_iter(headers.clone())),
                 1 => Event::Keys,
-                2 => Event::Check(CallReply { status: Some(200), body: body.clone() }),
+                2 => {
+                    let reply = CallReply { status: Some(200), body: body.clone() }.json();
+                    Event::Check(Rc::new(Answer { reply, asked: Asked::default() }))
+                }
                 _ => Event::Answer(Headers::from_iter(headers.clone())),
             };
             for effect in worker.on_request(1, event, now, &NoHostCrypto) {

@@ -141,7 +141,7 @@ pub enum Event {
     /// The sidecar's keys have come, or could not be had; either way nothing newer will come soon.
     Keys,
     /// The sidecar has answered about the credential.
-    Check(Answer),
+    Check(Rc<Answer>),
     /// The headers of its answer have come: the upstream's, ours, or Envoy's own.
     Answer(Headers),
 }
@@ -329,7 +329,8 @@ fn settle<H: Host>(
 fn ask<H: Host>(question: &[u8], around: &mut Surroundings<'_, H>, effects: &mut Vec<Effect>) -> FlightId {
     let epoch = around.feed.as_deref().and_then(|feed| feed.epoch().map(str::to_owned));
     let asked = Asked { at: around.now.monotonic, epoch };
-    match around.flights.board(around.id, question, asked) {
+    let timeout = around.config.sidecar.as_ref().map(|sidecar| sidecar.timeout).unwrap_or_default();
+    match around.flights.board(around.id, question, asked, timeout) {
         Boarding::Joined(flight) => {
             effects.push(Effect::Count(Counter::CheckShared));
             flight

@@ -1,6 +1,6 @@
 //! Keys, tokens and a worker for tests.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
@@ -11,11 +11,13 @@ use crate::{
     call::{Call, CallReply},
     config::Config,
     denial::Reply,
+    feed::Asked,
     headers::{HeaderChange, Headers},
     jose::NoHostCrypto,
     metric::Counter,
     now::Now,
-    request::{Effect, Event},
+    request::{Answer, Effect, Event},
+    vm::Vm,
     worker::{Errand, RequestId, Worker},
 };
 
@@ -90,14 +92,20 @@ pub(crate) fn bearer(token: &str) -> (&'static str, String) {
 }
 
 pub(crate) fn verdict(verdict: CheckVerdict) -> Event {
-    let body = serde_json::to_vec(&CheckReply { verdict }).unwrap();
-    Event::Check(CallReply { status: Some(200), body })
+    check_reply(Some(CheckReply::from(verdict)))
+}
+
+/// The sidecar's answer to a question of [`CLOCKS`].
+pub(crate) fn check_reply(reply: Option<CheckReply>) -> Event {
+    let asked = Asked { at: CLOCKS.monotonic, epoch: Some("e1".to_owned()) };
+    Event::Check(Rc::new(Answer { reply, asked }))
 }
 
 /// What a step has led to, sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) call: Option<Call>,
+    pub(crate) flight: Option<Errand>,
     pub(crate) forwarded: Option<Vec<HeaderChange>>,
     pub(crate) reply: Option<Reply>,
     pub(crate) answer: Option<Vec<HeaderChange>>,
@@ -111,7 +119,10 @@ impl From<Vec<Effect>> for Outcome {
         let mut outcome = Self::default();
         for effect in effects {
             match effect {
-                Effect::Call(call) => outcome.call = Some(call),
+                Effect::Call(flight, call) => {
+                    outcome.call = Some(call);
+                    outcome.flight = Some(Errand::Check(flight));
+                }
                 Effect::ChangeAnswer(changes) => outcome.answer = Some(changes),
                 Effect::Count(counter) => outcome.counted.push(counter),
                 Effect::Describe(text) => outcome.described.push(text),
@@ -144,12 +155,23 @@ pub(crate) fn worker_with(config: Value) -> Worker {
 
 /// A worker that knows nothing yet.
 pub(crate) fn new_worker(config: Value) -> Worker {
-    Worker::new(Config::from_value(config).unwrap(), "worker")
+    Worker::new(Config::from_value(config).unwrap(), "worker", &mut Vm::default())
 }
 
 /// The call for an errand, if it is due.
 pub(crate) fn due(worker: &mut Worker, errand: Errand, now: Now) -> Option<Call> {
     worker.due(now).into_iter().find(|(due, _)| *due == errand).map(|(_, call)| call)
+}
+
+/// The question to the feed, if it is due.
+pub(crate) fn feed_due(worker: &mut Worker, now: Now) -> Option<Call> {
+    let mut due = worker.due(now).into_iter();
+    due.find(|(due, _)| matches!(due, Errand::Feed(_))).map(|(_, call)| call)
+}
+
+/// Answers the feed's last question.
+pub(crate) fn give_feed(worker: &mut Worker, reply: &CallReply, now: Now) -> Vec<(RequestId, Outcome)> {
+    give(worker, worker.last_question(), reply, now)
 }
 
 pub(crate) fn at(wall: UnixSeconds) -> Now {

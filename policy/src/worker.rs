@@ -225,10 +225,10 @@ impl Worker {
         let is_late = believed.is_some_and(|believed| now.monotonic.saturating_sub(asked.at) > believed);
         let reply = reply.json::<CheckReply>().filter(|_| !is_late);
         let outcome = if reply.is_some() { CallOutcome::Answered } else { CallOutcome::Failed };
-        let answer = Answer { reply, asked };
+        let answer = Rc::new(Answer { reply, asked });
         let requests = waiting
             .into_iter()
-            .map(|id| (id, self.on_request(id, Event::Check(answer.clone()), now, host)))
+            .map(|id| (id, self.on_request(id, Event::Check(Rc::clone(&answer)), now, host)))
             .collect();
         ErrandOutcome { counters: vec![Counter::Check(outcome)], requests, changes: None }
     }
@@ -309,6 +309,14 @@ fn is_held(phase: &Phase) -> bool {
     match phase {
         Phase::AwaitKeys(_) | Phase::AwaitCheck(..) => true,
         Phase::Start | Phase::Settled(_) => false,
+    }
+}
+
+#[cfg(test)]
+impl Worker {
+    /// The feed's question that was asked last.
+    pub(crate) fn last_question(&self) -> Errand {
+        Errand::Feed(self.source.as_ref().unwrap().borrow().feed.last_question())
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
     }
 }
 
-pub(super) fn issuers(raw: Vec<RawIssuer>, problems: &mut Problems) -> Vec<Issuer> {
+pub(super) fn issuers(raw: Vec<RawIssuer>, has_sidecar: bool, problems: &mut Problems) -> Vec<Issuer> {
     let mut names = HashSet::new();
     let mut issuers = Vec::new();
     for (place, raw) in raw.into_iter().enumerate() {
@@ -58,13 +58,13 @@ pub(super) fn issuers(raw: Vec<RawIssuer>, problems: &mut Problems) -> Vec<Issue
         if !name.is_empty() && !names.insert(name.clone()) {
             problems.add(format!("{path}.issuer"), "must not be named twice");
         }
-        issuers.extend(issuer(raw, name, &path, problems));
+        issuers.extend(issuer(raw, name, has_sidecar, &path, problems));
     }
     issuers
 }
 
 /// `None` where there are no keys: that mistake is noted.
-fn issuer(raw: RawIssuer, name: String, path: &str, problems: &mut Problems) -> Option<Issuer> {
+fn issuer(raw: RawIssuer, name: String, has_sidecar: bool, path: &str, problems: &mut Problems) -> Option<Issuer> {
     let jwks_path = format!("{path}.jwks");
     let keys = match raw.jwks {
         Some(RawJwks::Sidecar) => Some(KeySource::Sidecar),
@@ -79,10 +79,15 @@ fn issuer(raw: RawIssuer, name: String, path: &str, problems: &mut Problems) -> 
     let is_sidecars = matches!(keys, Some(KeySource::Sidecar));
     let revocation = match raw.revocation {
         Some(RawRevocation::Check) => Revocation::Check,
+        Some(RawRevocation::Feed) => Revocation::Feed,
         Some(RawRevocation::None) => Revocation::None,
         None if is_sidecars => Revocation::Check,
+        None if has_sidecar => Revocation::Feed,
         None => Revocation::None,
     };
+    if raw.opaque_tokens && revocation != Revocation::Check {
+        problems.add(format!("{path}.opaque_tokens"), "must be false unless revocation is \"check\"");
+    }
     // The sidecar's clock and Envoy's are the same operator's; a token's end is exact there.
     let default_leeway = if is_sidecars { Duration::ZERO } else { 30 * SECOND };
     let leeway =
@@ -98,6 +103,7 @@ fn issuer(raw: RawIssuer, name: String, path: &str, problems: &mut Problems) -> 
         leeway,
         scope_claim: raw.scope_claim.unwrap_or_else(|| "scope".to_owned()),
         revocation,
+        opaque: raw.opaque_tokens,
     })
 }
 

@@ -83,9 +83,9 @@ impl Config {
 fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     let sidecar = raw.sidecar.map(|raw| issuers::sidecar(raw, problems));
     let names_no_issuer = raw.issuers.is_empty();
-    let issuers = issuers::issuers(raw.issuers, problems);
+    let issuers = issuers::issuers(raw.issuers, sidecar.is_some(), problems);
     let needs_sidecar = |issuer: &crate::token::Issuer| {
-        matches!(issuer.keys, KeySource::Sidecar) || issuer.revocation == Revocation::Check
+        matches!(issuer.keys, KeySource::Sidecar) || issuer.revocation != Revocation::None
     };
     if sidecar.is_none() && issuers.iter().any(needs_sidecar) {
         problems.add("sidecar", "is required: an issuer's keys come from it, or its tokens are checked there");

@@ -83,9 +83,12 @@ pub struct RawIssuer {
     pub leeway: Option<String>,
     /// The claim with the scopes. Default: `scope`.
     pub scope_claim: Option<String>,
-    /// Whether the sidecar is asked about its tokens. Default: `check` where the keys come from the
-    /// sidecar, else `none`.
+    /// What takes its tokens back. Default: `check` where the keys come from the sidecar, else `feed`
+    /// where there is a sidecar, else `none`.
     pub revocation: Option<RawRevocation>,
+    /// Whether its opaque tokens are accepted, too: only with `revocation: check`. Each costs one call per
+    /// worker.
+    pub opaque_tokens: bool,
 }
 
 /// Where an issuer's keys come from.
@@ -99,14 +102,16 @@ pub enum RawJwks {
     Sidecar,
 }
 
-/// Whether the sidecar is asked about an issuer's tokens.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// What takes an issuer's tokens back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RawRevocation {
-    /// It is, for each request.
+    /// The sidecar minted them: they end with their session and by `POST /v1/tokens/revoke`.
     Check,
-    /// It is not: such tokens are good until they expire.
+    /// Another issuer did: they are revoked by `POST /v1/revocations`.
+    Feed,
+    /// Nothing: they are good until they expire, whatever happens.
     None,
 }
 

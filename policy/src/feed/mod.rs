@@ -32,8 +32,8 @@ pub use self::{
 };
 use crate::{
     call::{Call, CallReply, Sidecar},
-    now::Now,
     host::Visitor,
+    now::Now,
     token::{Revocation, TokenText, VerifiedClaims},
 };
 
@@ -213,6 +213,11 @@ impl Follower {
         RETRY.saturating_add(RETRY.saturating_mul(share) / 256)
     }
 
+    #[cfg(test)]
+    pub(crate) fn last_question(&self) -> QuestionId {
+        self.questions
+    }
+
     // How old it is.
 
     /// How old the last proof is; `None`: nothing was ever proven.
@@ -235,6 +240,11 @@ impl Follower {
     /// Whether the client is on the block list.
     pub fn blocks(&self, visitor: &Visitor<'_>, now: UnixSeconds) -> bool {
         self.knowledge.blocks(visitor, now)
+    }
+
+    /// Whether the token's user is on the block list.
+    pub fn blocks_user(&self, claims: &VerifiedClaims, now: UnixSeconds) -> bool {
+        self.knowledge.blocks_user(claims, now)
     }
 
     /// What is known against a token for good: it holds, however old the knowledge is.
@@ -355,5 +365,7 @@ impl Changes {
     }
 }
 
+#[cfg(test)]
+mod kind_tests;
 #[cfg(test)]
 mod tests;

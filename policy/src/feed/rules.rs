@@ -118,7 +118,7 @@ impl Rules {
     /// Whether the client is on the block list.
     pub fn blocks(&self, visitor: &Visitor<'_>, now: UnixSeconds) -> bool {
         let has_agent = || {
-            let agent = visitor.user_agent.to_ascii_lowercase();
+            let agent = Rule::user_agent_form(visitor.user_agent);
             self.user_agents.iter().any(|(part, until)| now < *until && agent.contains(part))
         };
         (!self.networks.is_empty() && visitor.address().is_some_and(|address| self.has_address(address, now)))
@@ -133,6 +133,11 @@ impl Rules {
         })
     }
 
+    /// Whether the token's user is on the block list.
+    pub fn blocks_user(&self, token: &VerifiedClaims, now: UnixSeconds) -> bool {
+        self.users.get(&token.names().user).is_some_and(|until| now < *until)
+    }
+
     /// What there is against a verified token. `claims_of` reads all of its claims, which takes a while.
     pub fn against(
         &self,
@@ -140,7 +145,7 @@ impl Rules {
         claims_of: impl FnOnce() -> Option<Map<String, Value>>,
         now: UnixSeconds,
     ) -> Option<DenyReason> {
-        if self.users.get(&token.names().user).is_some_and(|until| now < *until) {
+        if self.blocks_user(token, now) {
             return Some(DenyReason::Blocked);
         }
         let seen = Cleared { generation: self.generation };
@@ -174,9 +179,9 @@ impl Rules {
 /// What a pattern is found by: the rarest thing that it names.
 fn name_of(pattern: &TokenPattern) -> Option<Fingerprint> {
     let named = [("jti", &pattern.jti), ("sid", &pattern.sid), ("sub", &pattern.sub)];
-    named.into_iter().find_map(|(claim, value)| {
-        value.as_ref().map(|value| Fingerprint::of_claim(&pattern.iss, claim, value))
-    })
+    named
+        .into_iter()
+        .find_map(|(claim, value)| value.as_ref().map(|value| Fingerprint::of_claim(&pattern.iss, claim, value)))
 }
 
 #[cfg(test)]

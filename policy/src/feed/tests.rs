@@ -11,13 +11,14 @@ use crate::{
     now::Now,
     request::Event,
     testing::{
-        CLOCKS, NOW, Outcome, SESSION, bearer, config, due, give, request, token, token_with, verdict, worker_with,
+        CLOCKS, NOW, Outcome, SESSION, bearer, check_reply, config, due, feed_due, give_feed, request, token,
+        token_with, verdict, worker_with,
     },
     worker::{Errand, Worker},
 };
 
 /// An entry about [`SESSION`] or token `t1`.
-fn entry(number: u64, change: Value) -> Value {
+pub(super) fn entry(number: u64, change: Value) -> Value {
     json!({"at": format!("1-{number}"), "until": NOW.0 + 3600, "change": change})
 }
 
@@ -25,41 +26,45 @@ fn ended() -> Value {
     json!({"kind": "session_ended", "session_id": SESSION})
 }
 
-fn reply(epoch: &str, entries: &[Value], age_ms: u64, more: bool) -> CallReply {
+pub(super) fn reply(epoch: &str, entries: &[Value], age_ms: u64, more: bool) -> CallReply {
     let cursor = format!("1-{}", entries.len());
     // The feed began well before the tokens of these tests were issued.
     let epoch = json!({"id": epoch, "since": NOW.0 - 100});
-    let body = json!({"epoch": epoch, "cursor": cursor, "age_ms": age_ms, "more": more, "entries": entries});
+    let body =
+        json!({"epoch": epoch, "cursor": cursor, "age_ms": age_ms, "more": more, "entries": entries, "ended": ""});
     CallReply { status: Some(200), body: body.to_string().into_bytes() }
 }
 
-fn later(millis: u64) -> Now {
+pub(super) fn later(millis: u64) -> Now {
     Now { monotonic: CLOCKS.monotonic + Duration::from_millis(millis), ..CLOCKS }
 }
 
 /// Has the worker ask at `asked` and be answered at the same moment.
-fn answer(worker: &mut Worker, reply: &CallReply, asked: Now) -> Vec<(u32, Outcome)> {
-    due(worker, Errand::Feed, asked).expect("a question is due");
-    give(worker, Errand::Feed, reply, asked)
+pub(super) fn answer(worker: &mut Worker, reply: &CallReply, asked: Now) -> Vec<(u32, Outcome)> {
+    feed_due(worker, asked).expect("a question is due");
+    give_feed(worker, reply, asked)
 }
 
 fn following(entries: &[Value]) -> Worker {
-    let mut worker = worker_with(config());
+    following_with(config(), entries)
+}
+
+pub(super) fn following_with(document: Value, entries: &[Value]) -> Worker {
+    let mut worker = worker_with(document);
     // The worker of the tests has asked already.
-    give(&mut worker, Errand::Feed, &CallReply::failed(), Now { monotonic: Duration::ZERO, ..CLOCKS });
-    answer(&mut worker, &reply("e1", entries, 0, false), CLOCKS);
+    give_feed(&mut worker, &reply("e1", entries, 0, false), CLOCKS);
     worker
 }
 
-fn send(worker: &mut Worker, path: &str, token: &str, now: Now) -> Outcome {
+pub(super) fn send(worker: &mut Worker, path: &str, token: &str, now: Now) -> Outcome {
     let (name, value) = bearer(token);
     let event = Event::Request(request("GET", path, &[(name, &value)]));
     worker.forget(1);
     worker.on_request(1, event, now, &NoHostCrypto).into()
 }
 
-fn asks(worker: &mut Worker, token: &str, now: Now) -> bool {
-    send(worker, "/", token, now).call.is_some()
+pub(super) fn asks(worker: &mut Worker, token: &str, now: Now) -> bool {
+    send(worker, "/", token, now).is_held()
 }
 
 #[test]
@@ -100,8 +105,8 @@ fn knowledge_is_believed_for_max_staleness_from_when_it_was_asked_for() {
     assert!(!asks(&mut worker, &token(), later(1000)));
     assert!(asks(&mut worker, &token(), later(1001)));
     // A question that took long proves no more than what was known when it was sent.
-    due(&mut worker, Errand::Feed, later(2000)).unwrap();
-    give(&mut worker, Errand::Feed, &reply("e1", &[], 0, false), later(2900));
+    feed_due(&mut worker, later(2000)).unwrap();
+    give_feed(&mut worker, &reply("e1", &[], 0, false), later(2900));
     assert!(!asks(&mut worker, &token(), later(3000)));
     assert!(asks(&mut worker, &token(), later(3001)));
     // Nor more than what the sidecar itself knew.
@@ -119,7 +124,7 @@ fn what_is_known_against_a_token_holds_however_old_it_is() {
 #[test]
 fn nothing_is_proven_before_the_end_of_the_feed_was_reached() {
     let mut worker = worker_with(config());
-    give(&mut worker, Errand::Feed, &reply("e1", &[entry(1, ended())], 0, true), CLOCKS);
+    give_feed(&mut worker, &reply("e1", &[entry(1, ended())], 0, true), CLOCKS);
     let another = token_with(|claims| claims["sid"] = json!("K9gGyX.CwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"));
     assert!(asks(&mut worker, &another, CLOCKS));
     assert_eq!(send(&mut worker, "/", &token(), CLOCKS).code().as_deref(), Some("session_terminated"));
@@ -136,9 +141,9 @@ fn tokens_from_before_the_feed_began_are_asked_about() {
 #[test]
 fn a_store_that_has_lost_its_data_leaves_what_is_known_and_is_read_anew() {
     let mut worker = following(&[entry(1, ended())]);
-    let question = due(&mut worker, Errand::Feed, later(100)).unwrap();
+    let question = feed_due(&mut worker, later(100)).unwrap();
     assert!(question.headers.iter().any(|(_, value)| value.contains("after=1-1&epoch=e1")), "asks from where it is");
-    give(&mut worker, Errand::Feed, &reply("e2", &[], 0, true), later(100));
+    give_feed(&mut worker, &reply("e2", &[], 0, true), later(100));
     let another = token_with(|claims| claims["sid"] = json!("K9gGyX.CwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"));
     assert!(asks(&mut worker, &another, later(100)), "the new epoch is not known to its end");
     assert_eq!(send(&mut worker, "/", &token(), later(100)).code().as_deref(), Some("session_terminated"));
@@ -155,12 +160,14 @@ fn replies_that_say_nothing_prove_nothing() {
         CallReply { status: Some(200), body: b"{}".to_vec() },
     ] {
         let mut worker = following(&[]);
-        due(&mut worker, Errand::Feed, later(900)).unwrap();
-        let outcome = worker.on_errand(Errand::Feed, &rubbish, later(900), &NoHostCrypto);
+        feed_due(&mut worker, later(900)).unwrap();
+        let outcome = worker.on_errand(worker.last_question(), &rubbish, later(900), &NoHostCrypto);
         assert_eq!(outcome.counters, [Counter::Feed(CallOutcome::Failed)]);
         assert!(asks(&mut worker, &token(), later(1001)));
-        assert!(due(&mut worker, Errand::Feed, later(900)).is_none(), "not at once");
-        assert!(due(&mut worker, Errand::Feed, later(950)).is_some());
+        assert!(feed_due(&mut worker, later(900)).is_some(), "another replica may answer at once");
+        worker.on_errand(worker.last_question(), &rubbish, later(900), &NoHostCrypto);
+        assert!(feed_due(&mut worker, later(949)).is_none(), "not at once again");
+        assert!(feed_due(&mut worker, later(1000)).is_some());
     }
 }
 
@@ -169,14 +176,14 @@ fn last_known_serves_for_as_long_as_it_says_and_no_longer() {
     let mut document = config();
     document["routes"] = json!([{"name": "all", "failure_mode": {"last_known": "30s"}}]);
     let mut worker = worker_with(document);
-    give(&mut worker, Errand::Feed, &reply("e1", &[entry(1, ended())], 0, false), CLOCKS);
+    give_feed(&mut worker, &reply("e1", &[entry(1, ended())], 0, false), CLOCKS);
     let another = token_with(|claims| claims["sid"] = json!("K9gGyX.CwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"));
     let mut after_failure = |token: &str, now: Now| -> Outcome {
         let first = send(&mut worker, "/", token, now);
         if first.reply.is_some() {
             return first;
         }
-        worker.on_request(1, Event::Check(CallReply::failed()), now, &NoHostCrypto).into()
+        worker.on_request(1, check_reply(None), now, &NoHostCrypto).into()
     };
     assert_eq!(after_failure(&another, later(30_000)).described, ["decision=allow reason=last_known rule=all"]);
     assert_eq!(after_failure(&another, later(30_001)).code().as_deref(), Some("store_unavailable"));
@@ -246,6 +253,6 @@ fn changed_keys_are_fetched_at_once() {
     let mut worker = following(&[]);
     // This takes the feed's question along.
     assert!(due(&mut worker, Errand::Keys, CLOCKS).is_none());
-    give(&mut worker, Errand::Feed, &reply("e1", &[entry(1, json!({"kind": "keys_changed"}))], 0, false), later(1));
+    give_feed(&mut worker, &reply("e1", &[entry(1, json!({"kind": "keys_changed"}))], 0, false), later(1));
     assert!(due(&mut worker, Errand::Keys, later(1)).is_some());
 }

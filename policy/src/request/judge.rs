@@ -120,6 +120,9 @@ fn judge_claims<H: Host>(held: &Held, claims: VerifiedClaims, around: &mut Surro
     let route = &held.route.policy;
     claims.check_time(around.now.wall)?;
     permit::check_session(route, &claims)?;
+    if around.feed.as_deref().is_some_and(|feed| feed.blocks_user(&claims, around.now.wall)) {
+        return Err(DenyReason::Blocked);
+    }
     if let Some(permit) = Permit::without_session(route, &claims) {
         return permit.map(Next::Pass);
     }
@@ -150,9 +153,9 @@ fn identify<H: Host>(
     let said = said.and_then(|reply| reply.session.as_ref());
     let session = match claims.revocation() {
         Revocation::Check => claims.session_id().map(str::to_owned),
-        Revocation::Feed if held.route.policy.require_session => said
-            .or_else(|| feed.session_of_user(&claims, around.now))
-            .map(|session| session.session_id.to_string()),
+        Revocation::Feed if held.route.policy.require_session => {
+            said.or_else(|| feed.session_of_user(&claims, around.now)).map(|session| session.session_id.to_string())
+        }
         Revocation::Feed | Revocation::None => None,
     };
     let scopes = feed.scopes(&claims, said);

@@ -46,7 +46,8 @@ fn a_good_token_of_a_live_session_passes_with_its_identity() {
     assert_eq!(asked.cluster, "sidecar");
     assert!(asked.headers.contains(&("authorization", "Bearer filter-credential".to_owned())));
     let question: serde_json::Value = serde_json::from_slice(&asked.body.unwrap()).unwrap();
-    assert_eq!(question, json!({"user_id": "alice", "session_id": SESSION, "token_id": "t1"}));
+    let credential = json!({"kind": "own", "user_id": "alice", "session_id": SESSION, "token_id": "t1"});
+    assert_eq!(question, json!({"credential": credential}));
 
     let passed = step(&mut worker, 1, verdict(CheckVerdict::Live));
     let changes = passed.forwarded.unwrap();
@@ -156,7 +157,8 @@ fn a_token_that_expires_while_its_request_is_held_is_refused() {
 #[test]
 fn scopes_and_sessions_that_a_route_asks_for() {
     let mut worker = worker_with(config());
-    let refused = call(&mut worker, "POST", "/orders/1", &token());
+    assert!(call(&mut worker, "POST", "/orders/1", &token()).is_held(), "its session may permit more");
+    let refused = step(&mut worker, 1, verdict(CheckVerdict::Live));
     assert_eq!(refused.code().as_deref(), Some("scope_insufficient"));
     worker.forget(1);
     let without_session = token_with(|c| _ = c.as_object_mut().unwrap().remove("sid"));
@@ -195,9 +197,9 @@ fn a_cookie_passes_the_csrf_check_only_from_our_own_pages() {
         outcome
     };
     assert_eq!(send(&mut worker, ("sec-fetch-site", "cross-site")).code().as_deref(), Some("csrf_refused"));
-    assert!(send(&mut worker, ("sec-fetch-site", "same-origin")).call.is_some());
+    assert!(send(&mut worker, ("sec-fetch-site", "same-origin")).is_held());
     // An Authorization header no page of another site can set.
-    assert!(call(&mut worker, "POST", "/", &token()).call.is_some());
+    assert!(call(&mut worker, "POST", "/", &token()).is_held());
 }
 
 #[test]
@@ -225,13 +227,13 @@ fn a_store_that_says_nothing_ends_in_the_routes_failure_mode() {
     ];
     for reply in rubbish {
         let mut worker = worker_with(config());
-        call(&mut worker, "GET", "/", &token());
-        let refused = step(&mut worker, 1, Event::Check(reply.clone()));
+        let flight = call(&mut worker, "GET", "/", &token()).flight.unwrap();
+        let (_, refused) = give(&mut worker, flight, &reply, CLOCKS).pop().unwrap();
         assert_eq!(refused.code().as_deref(), Some("store_unavailable"), "{reply:?}");
         assert_eq!(refused.reply.unwrap().status, 503);
         worker.forget(1);
-        call(&mut worker, "GET", "/open", &token());
-        let passed = step(&mut worker, 1, Event::Check(reply));
+        let flight = call(&mut worker, "GET", "/open", &token()).flight.unwrap();
+        let (_, passed) = give(&mut worker, flight, &reply, CLOCKS).pop().unwrap();
         assert_eq!(passed.described, ["decision=allow reason=failure_mode rule=open"]);
     }
 }
@@ -331,12 +333,14 @@ fn an_issuer_without_a_fitting_key_does_not_block_the_others() {
 
 #[test]
 fn a_new_configuration_begins_with_the_keys_of_the_one_before() {
-    let mut worker = new_worker(config());
-    let before = worker_with(config());
-    let (sidecar, body) = before.fetched_keys().unwrap();
-    worker.adopt_keys(&HashMap::from([("another/sidecar".to_owned(), body.to_vec())]));
-    assert!(worker.fetched_keys().is_none());
-    worker.adopt_keys(&HashMap::from([(sidecar, body.to_vec())]));
+    let mut vm = Vm::default();
+    let mut before = Worker::new(Config::from_value(config()).unwrap(), "worker", &mut vm);
+    give_keys(&mut before, &json!({"keys": [jwk(1, "k1")]}), NOW);
+    let mut elsewhere = config();
+    elsewhere["sidecar"]["cluster"] = json!("another");
+    let mut worker = Worker::new(Config::from_value(elsewhere).unwrap(), "worker", &mut vm);
+    assert!(call(&mut worker, "GET", "/", &token()).is_held(), "another sidecar's keys are others");
+    let mut worker = Worker::new(Config::from_value(config()).unwrap(), "worker", &mut vm);
     assert_eq!(code(&mut worker, &token()), "forwarded");
     assert!(due(&mut worker, Errand::Keys, at(NOW)).is_some(), "and fetches them anew");
 }
@@ -375,7 +379,7 @@ fn no_more_requests_wait_than_the_limit_and_those_that_leave_make_room() {
     let refused = send(&mut worker, 2);
     assert_eq!(refused.code().as_deref(), Some("overloaded"));
     worker.forget(1);
-    assert!(send(&mut worker, 3).call.is_some());
+    assert!(send(&mut worker, 3).is_held());
 }
 
 #[test]

@@ -1,0 +1,18 @@
+//! Where requests come from, as Envoy has found it out.
+
+use std::net::{IpAddr, SocketAddr};
+
+use session_gate_policy::{host::Peers, worker::RequestId};
+
+use crate::{crypto::Envoy, host};
+
+impl Peers for Envoy {
+    /// Envoy's downstream remote address: with `use_remote_address` and trusted hops that of the client
+    /// before them, never what a header alone says.
+    fn address(&self, request: RequestId) -> Option<IpAddr> {
+        let text = host::act_for(request).then(|| host::property(&["source", "address"])).flatten()?;
+        let text = String::from_utf8(text).ok()?;
+        let address = text.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| text.parse::<IpAddr>());
+        address.ok()
+    }
+}
