@@ -6,7 +6,7 @@
 //! it. The few that report a refusal are logged.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     time::{Duration, Instant},
@@ -21,7 +21,7 @@ use session_gate_policy::{
     call::{Call, CallReply},
     denial::Reply,
     headers::{HeaderChange, Headers},
-    metric::Counter,
+    metric::{Counter, VM_MEMORY},
     now::Now,
 };
 use session_gate_protocol::UnixSeconds;
@@ -167,6 +167,33 @@ pub(crate) fn count(counter: Counter) {
     if let Some(id) = id {
         note("count", hostcalls::increment_metric(id, 1));
     }
+}
+
+/// Shows how large this VM is, if none was larger so far.
+pub(crate) fn record_memory() {
+    thread_local! {
+        static RECORDED: Cell<u64> = const { Cell::new(0) };
+    }
+    let bytes = memory_bytes();
+    if bytes == RECORDED.replace(bytes) {
+        return;
+    }
+    let Ok(id) = hostcalls::define_metric(MetricType::Gauge, VM_MEMORY) else { return };
+    if hostcalls::get_metric(id).is_ok_and(|largest| largest < bytes) {
+        note("record memory", hostcalls::record_metric(id, bytes));
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn memory_bytes() -> u64 {
+    const PAGE_BYTES: u64 = 64 * 1024;
+    core::arch::wasm32::memory_size::<0>() as u64 * PAGE_BYTES
+}
+
+/// Built natively for its documentation only.
+#[cfg(not(target_arch = "wasm32"))]
+fn memory_bytes() -> u64 {
+    0
 }
 
 pub(crate) fn describe(text: &str) {

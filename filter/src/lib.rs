@@ -65,6 +65,7 @@ impl RootContext for Root {
         if let Some(gate) = &self.gate {
             gate.make_due_calls();
         }
+        host::record_memory();
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
