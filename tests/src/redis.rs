@@ -72,6 +72,19 @@ impl Redis {
         self.process.take().context("Redis was killed")?.kill().await
     }
 
+    /// Has it lose all its data.
+    ///
+    /// # Errors
+    /// Where it does not say that it has.
+    pub async fn flush(&self) -> Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        stream.write_all(b"FLUSHALL\r\n").await?;
+        let mut answer = [0; 3];
+        stream.read_exact(&mut answer).await?;
+        ensure!(&answer == b"+OK", "Redis has not lost its data");
+        Ok(())
+    }
+
     /// Freezes it: connections stay open and nothing is answered.
     ///
     /// # Errors

@@ -1,9 +1,13 @@
 //! A wasm plugin that traps on demand: with it the tests show that they would see a trap of the
 //! filter.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use wasmparser::{Parser, Payload, TypeRef};
+
+use crate::tools;
 
 /// The smallest plugin that Envoy takes. It traps on a request with more than 20 headers, pseudo
 /// headers included, and lets all others pass.
@@ -31,4 +35,53 @@ pub fn write_plugin(dir: &Path) -> Result<PathBuf> {
     let path = dir.join("trap.wasm");
     std::fs::write(&path, wat::parse_str(PLUGIN)?)?;
     Ok(path)
+}
+
+/// Writes a copy of the filter into `dir` that traps when a request has trailers: all else is the same,
+/// so that a test sees what the filter itself is like after a trap.
+///
+/// # Errors
+/// Where there is no filter, or it has no such callback.
+pub fn write_trapping_filter(dir: &Path) -> Result<PathBuf> {
+    let mut module = std::fs::read(tools::filter()?)?;
+    let body = body_of_export(&module, "proxy_on_request_trailers")?;
+    let code = module.get_mut(body).context("the function's code lies in the module")?;
+    let (end, rest) = code.split_last_mut().context("a function has code")?;
+    rest.fill(NOP);
+    *rest.first_mut().context("it does something")? = UNREACHABLE;
+    *end = END;
+    let path = dir.join("trapping_filter.wasm");
+    std::fs::write(&path, module)?;
+    Ok(path)
+}
+
+const UNREACHABLE: u8 = 0x00;
+const NOP: u8 = 0x01;
+const END: u8 = 0x0b;
+
+/// Where the code of an exported function stands, without its local variables.
+fn body_of_export(module: &[u8], name: &str) -> Result<Range<usize>> {
+    let (mut imported, mut exported, mut bodies) = (0, None, Vec::new());
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    imported += u32::from(matches!(import?.ty, TypeRef::Func(_)));
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export?;
+                    exported = exported.or((export.name == name).then_some(export.index));
+                }
+            }
+            Payload::CodeSectionEntry(body) => {
+                let start = body.get_operators_reader()?.original_position();
+                bodies.push(start..body.range().end);
+            }
+            _ => {}
+        }
+    }
+    let function = exported.and_then(|index| index.checked_sub(imported)).context("no such export")?;
+    bodies.into_iter().nth(usize::try_from(function)?).context("no such function")
 }

@@ -13,13 +13,13 @@ use tokio::net::TcpStream;
 use crate::login_story::expect;
 
 /// How often the worker has asked the sidecar about a token.
-async fn asked(stack: &Stack) -> Result<u64> {
+pub(crate) async fn asked(stack: &Stack) -> Result<u64> {
     let counters = stack.envoy.admin().stats("wasmcustom.session_gate.check").await?;
     Ok(counters.values().sum())
 }
 
 /// A session that the worker serves without asking: issued after the feed began, and the feed is current.
-async fn served_alone(stack: &Stack) -> Result<Login> {
+pub(crate) async fn served_alone(stack: &Stack) -> Result<Login> {
     until("a session that is served without asking", async || {
         let login = stack.login("alice", &["read"]).await?;
         let before = asked(stack).await?;
@@ -30,7 +30,7 @@ async fn served_alone(stack: &Stack) -> Result<Login> {
     .await
 }
 
-async fn end(stack: &Stack, session_id: &str) -> Result<()> {
+pub(crate) async fn end(stack: &Stack, session_id: &str) -> Result<()> {
     let path = format!("/v1/sessions/{session_id}?wait=applied");
     let reply = stack.ask_sidecar(Call::new(Method::DELETE, &path)).await?;
     ensure!(reply.json()? == json!({"applied": true, "pending": []}), "{}", reply.text());

@@ -12,6 +12,8 @@ mod path_corpus;
 mod reconfigure;
 mod redis_trouble;
 mod sidecar_trouble;
+mod survival;
+mod taken_back;
 mod trap;
 mod trusted_headers;
 mod workers;
