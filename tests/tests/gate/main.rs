@@ -12,6 +12,7 @@ mod path_corpus;
 mod reconfigure;
 mod redis_trouble;
 mod sidecar_trouble;
+mod streams;
 mod trap;
 mod trusted_headers;
 mod workers;
