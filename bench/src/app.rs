@@ -11,13 +11,21 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use session_gate_tests::{Call, Http, Reply};
 
-/// A token, as a journal names it.
-pub type CredentialId = usize;
+/// What a measurement has in mind for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is ended, or one of its tokens is revoked.
+    Ends,
+    /// It stays: its requests are to be served throughout.
+    Stays,
+}
 
 /// A token to send requests with.
 pub struct Credential {
-    /// Its number in the journal.
-    pub id: CredentialId,
+    /// A number that no other token has.
+    pub id: usize,
+    /// What becomes of its session.
+    pub fate: Fate,
     /// The token.
     pub token: String,
     /// Its session.
@@ -26,10 +34,19 @@ pub struct Credential {
     pub user: String,
 }
 
+impl Credential {
+    /// A token with the next number.
+    pub(crate) fn new(fate: Fate, token: String, session_id: String, user: &str) -> Arc<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { id, fate, token, session_id, user: user.to_owned() })
+    }
+}
+
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, token: _, session_id: _, user } = self;
-        f.debug_struct("Credential").field("id", id).field("user", user).finish_non_exhaustive()
+        let Self { id, fate, token: _, session_id: _, user } = self;
+        f.debug_struct("Credential").field("id", id).field("fate", fate).field("user", user).finish_non_exhaustive()
     }
 }
 
@@ -68,11 +85,11 @@ impl App {
     ///
     /// # Errors
     /// Where the sidecar refuses.
-    pub async fn login(&self, user: &str) -> Result<Arc<Credential>> {
+    pub async fn login(&self, user: &str, fate: Fate) -> Result<Arc<Credential>> {
         let reply = self.ask(Call::post("/v1/login").json(&json!({"user_id": user, "scopes": ["read"]}))).await?;
         let token = reply.field("/token/token").with_context(|| reply.text())?;
         let session_id = reply.field("/session/session_id").with_context(|| reply.text())?;
-        Ok(credential(token, session_id, user))
+        Ok(Credential::new(fate, token, session_id, user))
     }
 
     /// Mints another token of the same session.
@@ -83,7 +100,7 @@ impl App {
         let body = json!({"session_id": credential.session_id, "scopes": ["read"]});
         let reply = self.ask(Call::post("/v1/tokens").json(&body)).await?;
         let token = reply.field("/token").with_context(|| reply.text())?;
-        Ok(self::credential(token, credential.session_id.clone(), &credential.user))
+        Ok(Credential::new(credential.fate, token, credential.session_id.clone(), &credential.user))
     }
 
     /// Takes back. Answers, where `wait` says to wait for that, whether it was applied everywhere.
@@ -127,10 +144,4 @@ impl App {
         ensure!((200..300).contains(&reply.status), "the sidecar answers {}: {}", reply.status, reply.text());
         Ok(reply)
     }
-}
-
-fn credential(token: String, session_id: String, user: &str) -> Arc<Credential> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    Arc::new(Credential { id, token, session_id, user: user.to_owned() })
 }

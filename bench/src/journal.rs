@@ -3,13 +3,13 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::HeaderMap;
 use tokio::time::Instant;
 
-use crate::app::CredentialId;
+use crate::app::Credential;
 
 /// The request header with a request's number.
 pub const NUMBER: &str = "x-measure";
@@ -21,10 +21,10 @@ const CAPACITY: usize = 1 << 20;
 pub type Moment = Duration;
 
 /// A request that was answered, or wasn't.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sample {
-    /// Whose it was.
-    pub credential: CredentialId,
+    /// What it carried.
+    pub credential: Arc<Credential>,
     /// Its path.
     pub path: &'static str,
     /// The worker of all Envoys' that it was sent to.

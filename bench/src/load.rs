@@ -1,7 +1,6 @@
 //! A steady, open-loop load: the next request is sent when it is due, whether or not earlier ones were
 //! answered.
 
-use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -33,6 +32,18 @@ pub struct Aim {
 }
 
 impl Aim {
+    /// One of the background's, each in turn.
+    pub fn at_place(&self, n: usize) -> Option<Arc<Credential>> {
+        self.background.get(n % self.background.len().max(1)).cloned()
+    }
+
+    /// Puts another token into the place of one of the background's.
+    pub fn replace(&mut self, before: &Credential, after: Arc<Credential>) {
+        if let Some(place) = self.background.iter_mut().find(|credential| credential.id == before.id) {
+            *place = after;
+        }
+    }
+
     /// What a worker's next request carries: `round` counts those of each worker.
     fn at(&self, round: usize, worker: usize) -> Option<(&Arc<Credential>, &'static str)> {
         let is_aimed = !self.target.is_empty() && !(round + worker).is_multiple_of(BACKGROUND_EVERY);
@@ -103,7 +114,7 @@ async fn shoot(line: Line, journal: Arc<Journal>, credential: Arc<Credential>, p
     let answer = timeout(PATIENCE, exchange(line, &credential, path, number)).await;
     let (status, retry_after) = answer.ok().and_then(Result::ok).unwrap_or((0, false));
     let (arrived, replied) = (journal.arrival(number), journal.now());
-    journal.note(Sample { credential: credential.id, path, worker, sent, arrived, replied, status, retry_after });
+    journal.note(Sample { credential, path, worker, sent, arrived, replied, status, retry_after });
 }
 
 async fn exchange(mut line: Line, credential: &Credential, path: &str, number: usize) -> Result<(u16, bool)> {
@@ -116,13 +127,4 @@ async fn exchange(mut line: Line, credential: &Credential, path: &str, number: u
     let retry_after = response.headers().contains_key(RETRY_AFTER);
     response.into_body().collect().await.context("the answer breaks off")?;
     Ok((status, retry_after))
-}
-
-/// How many were answered with each status; 0 stands for no answer.
-pub fn by_status(samples: &[Sample]) -> HashMap<u16, usize> {
-    let mut counts = HashMap::new();
-    for sample in samples {
-        *counts.entry(sample.status).or_default() += 1;
-    }
-    counts
 }
