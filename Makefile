@@ -70,7 +70,7 @@ check: build ## Formatting, lints, docs, dependency rules, configurations, gener
 	@scripts/check-generated.sh
 
 measure-revocation: wasm ## Measure how fast a revocation is known, under load: target/measure/revocation.json
-	$(call say,building the sidecar and the measurement, optimised)
+	$(call say,building the sidecar and the measurement)
 	@cargo build --locked --release -p store-sidecar -p session-gate-bench --bins
 	@exec $(with_tools) envoy redis -- target/release/measure-revocation --output target/measure/revocation.json
 

@@ -41,6 +41,13 @@ pub struct Sample {
     pub retry_after: bool,
 }
 
+impl Sample {
+    /// Whether the gate knew something against the token: 403 is for what is suspended.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.status, 401 | 403)
+    }
+}
+
 /// The journal of a run.
 pub struct Journal {
     start: Instant,

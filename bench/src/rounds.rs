@@ -96,7 +96,7 @@ async fn revoke(fleet: &Fleet, load: &Load, how: How, subject: &Subject, wait: b
     let applied = app.take_back(how, &subject.named, wait).await?;
     let replied = journal.now();
     load.aim().target = subject.all();
-    fleet.until_every_worker("to refuse", from, |sample| is_of(sample) && sample.status == 401).await?;
+    fleet.until_every_worker("to refuse", from, |sample| is_of(sample) && sample.is_refused()).await?;
     sleep(SETTLE).await;
     ensure!(journal.now() > replied, "the clock goes on");
     Ok(Revocation { how, credentials, called, replied, applied })
@@ -136,7 +136,7 @@ impl ByCredential {
     /// the last worker knew lies before.
     pub fn refused_everywhere(&self, revocation: &Revocation) -> Duration {
         let mut first: BTreeMap<usize, Moment> = BTreeMap::new();
-        for sample in self.of_revoked(revocation).filter(|sample| sample.status == 401) {
+        for sample in self.of_revoked(revocation).filter(|sample| sample.is_refused()) {
             let at = first.entry(sample.worker).or_insert(sample.replied);
             *at = sample.replied.min(*at);
         }
