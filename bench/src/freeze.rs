@@ -15,7 +15,7 @@ use crate::load::Load;
 use crate::stats::millis;
 
 /// When sessions are ended through the other replica, after the first is frozen: while workers still trust
-/// what they know, and later.
+/// what they know, and later. The last call waits for a receipt.
 const ENDED_AT: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_millis(900), Duration::from_secs(4)];
 /// Sessions that are ended before: one is known everywhere by then, of one it may not.
@@ -31,7 +31,7 @@ pub const BACK_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Serialize)]
 pub struct Freeze {
     /// For how long the sidecar was frozen.
-    pub seconds: f64,
+    pub frozen_ms: f64,
     /// Sessions that were ended through the other replica meanwhile, and right before.
     pub ended: usize,
     /// Admissions of what had been ended, later than they may come.
@@ -55,8 +55,19 @@ struct Ended {
     credential: usize,
     /// When its end was acknowledged.
     acknowledged: Moment,
-    /// Whether every worker had applied it then.
-    applied: bool,
+    /// What the acknowledgement said.
+    reach: Reach,
+}
+
+/// Who knew of an end when it was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// All workers.
+    Known,
+    /// Those who did not had stopped trusting what they knew: the failure mode decides.
+    Settled,
+    /// Nobody in particular.
+    Told,
 }
 
 /// When what happened.
@@ -95,15 +106,17 @@ pub async fn run(fleet: &Fleet, load: &Load, duration: Duration) -> Result<Freez
     let mut ended = Vec::new();
     let applied = fleet.app.take_back(How::DeleteSession, known, true).await?;
     ensure!(applied == Some(true), "an end is applied everywhere before the freeze");
-    ended.push(Ended { credential: known.id, acknowledged: journal.now(), applied: true });
+    ended.push(Ended { credential: known.id, acknowledged: journal.now(), reach: Reach::Known });
     fleet.app.take_back(How::DeleteSession, just_before, false).await?;
-    ended.push(Ended { credential: just_before.id, acknowledged: journal.now(), applied: false });
+    ended.push(Ended { credential: just_before.id, acknowledged: journal.now(), reach: Reach::Told });
     fleet.stack.sidecar.pause()?;
     let frozen = journal.now();
-    for (at, credential) in ENDED_AT.into_iter().zip(meanwhile) {
+    for (n, (at, credential)) in ENDED_AT.into_iter().zip(meanwhile).enumerate() {
         sleep_until(journal.instant(frozen + at)).await;
-        other.take_back(How::DeleteSession, credential, false).await?;
-        ended.push(Ended { credential: credential.id, acknowledged: journal.now(), applied: false });
+        let is_last = n + 1 == ENDED_AT.len();
+        let applied = other.take_back(How::DeleteSession, credential, is_last).await?;
+        let reach = if applied == Some(true) { Reach::Settled } else { Reach::Told };
+        ended.push(Ended { credential: credential.id, acknowledged: journal.now(), reach });
     }
     sleep_until(journal.instant(frozen + duration)).await;
     let thawed = journal.now();
@@ -162,7 +175,7 @@ fn judge(samples: &[Sample], ended: &[Ended], times: &Times) -> Freeze {
     let last_bad = of_live.iter().filter(|sample| sample.status != 200).map(|sample| sample.replied).max();
     let back = last_bad.unwrap_or_default().saturating_sub(times.thawed);
     Freeze {
-        seconds: (times.thawed - times.frozen).as_secs_f64(),
+        frozen_ms: millis(times.thawed - times.frozen),
         ended: ended.len(),
         wrong_admissions: ended.iter().map(wrong).sum(),
         last_admission_ms: ended.iter().map(late).max().map_or(0.0, millis),
@@ -177,14 +190,12 @@ fn judge(samples: &[Sample], ended: &[Ended], times: &Times) -> Freeze {
 impl Ended {
     /// Until when it may be admitted.
     fn admitted_until(&self, path: &str, times: &Times) -> Moment {
-        if self.applied {
-            return self.acknowledged;
-        }
-        match path {
+        match (self.reach, path) {
+            (Reach::Known, _) | (Reach::Settled, STRICT) => self.acknowledged,
             // Whoever asks for that goes by what is known until the sidecar is heard of again.
-            LENIENT => times.thawed + BACK_WITHIN,
-            LAST_KNOWN => self.acknowledged + LAST_KNOWN_FOR,
-            _ => self.acknowledged + MAX_STALENESS,
+            (_, LENIENT) => times.thawed + BACK_WITHIN,
+            (_, LAST_KNOWN) => self.acknowledged + LAST_KNOWN_FOR,
+            (_, _) => self.acknowledged + MAX_STALENESS,
         }
     }
 }
@@ -230,21 +241,21 @@ mod tests {
 
     #[test]
     fn an_admission_is_wrong_once_no_worker_may_trust_what_it_knew() {
-        for (path, at_ms, applied, wrong) in [
-            (STRICT, 12_000, false, 0),
-            (STRICT, 12_001, false, 1),
-            (STRICT, 11_001, true, 1),
-            (LAST_KNOWN, 16_000, false, 0),
-            (LAST_KNOWN, 16_001, false, 1),
-            (LENIENT, 20_500, false, 0),
-            (LENIENT, 21_001, false, 1),
-            (LENIENT, 11_001, true, 1),
+        for (path, at_ms, reach, wrong) in [
+            (STRICT, 12_000, Reach::Told, 0),
+            (STRICT, 12_001, Reach::Told, 1),
+            (STRICT, 11_001, Reach::Settled, 1),
+            (LAST_KNOWN, 16_000, Reach::Settled, 0),
+            (LAST_KNOWN, 16_001, Reach::Told, 1),
+            (LENIENT, 20_500, Reach::Settled, 0),
+            (LENIENT, 21_001, Reach::Told, 1),
+            (LENIENT, 11_001, Reach::Known, 1),
         ] {
             let sample = sample(Fate::Ends, path, at_ms, 200);
             let credential = sample.credential.id;
-            let ended = Ended { credential, acknowledged: Duration::from_secs(11), applied };
+            let ended = Ended { credential, acknowledged: Duration::from_secs(11), reach };
             let freeze = judge(&[sample], &[ended], &TIMES);
-            assert_eq!(freeze.wrong_admissions, wrong, "{path} {at_ms} {applied}");
+            assert_eq!(freeze.wrong_admissions, wrong, "{path} {at_ms} {reach:?}");
         }
     }
 

@@ -320,8 +320,8 @@ impl fmt::Display for Report {
         )?;
         write!(
             f,
-            "frozen for {} s: {} wrong admissions, the last {} ms after the end; answers as configured: {}; back in {} ms",
-            freeze.seconds,
+            "frozen for {} ms: {} wrong admissions, the last {} ms after the end; answers as configured: {}; back in {} ms",
+            freeze.frozen_ms,
             freeze.wrong_admissions,
             freeze.last_admission_ms,
             freeze.answers_as_configured,

@@ -19,7 +19,7 @@ async fn asked(stack: &Stack) -> Result<u64> {
 }
 
 /// A session that the worker serves without asking: issued after the feed began, and the feed is current.
-async fn served_alone(stack: &Stack) -> Result<Login> {
+pub(crate) async fn served_alone(stack: &Stack) -> Result<Login> {
     until("a session that is served without asking", async || {
         let login = stack.login("alice", &["read"]).await?;
         let before = asked(stack).await?;

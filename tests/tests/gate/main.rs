@@ -5,6 +5,7 @@ mod browsers;
 mod envoy_replies;
 mod feed;
 mod forged_tokens;
+mod freeze;
 mod in_flight;
 mod login_story;
 mod odd_headers;
