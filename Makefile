@@ -22,10 +22,10 @@ with_tools := scripts/with-tools.sh
 redis_if_asked := $(if $(filter redis,$(STORE)),redis)
 say = @printf '%s\n' "==> $(1)" >&2
 
-.PHONY: help tools build wasm run demo test check clean
+.PHONY: help tools build wasm run demo test check measure-revocation clean
 
 help: ## What there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: STORE=memory|redis (run, demo), ENVOY_VERSION=1.38.3 (run, demo, test)"
 
 tools: ## Install what is missing, and say what was chosen
@@ -68,6 +68,11 @@ check: build ## Formatting, lints, docs, dependency rules, configurations, gener
 	@$(with_tools) envoy -- scripts/check-config.sh
 	$(call say,generated files)
 	@scripts/check-generated.sh
+
+measure-revocation: wasm ## Measure how fast a revocation is known, under load: target/measure/revocation.json
+	$(call say,building the sidecar and the measurement)
+	@cargo build --locked --release -p store-sidecar -p session-gate-bench --bins
+	@exec $(with_tools) envoy redis -- target/release/measure-revocation --output target/measure/revocation.json
 
 clean: ## Remove what was built (.tools/ stays)
 	@cargo clean

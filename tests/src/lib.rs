@@ -15,6 +15,7 @@ pub mod raw_upstream;
 pub mod redis;
 pub mod sidecar;
 pub mod stack;
+pub mod streams;
 pub mod tools;
 pub mod trap;
 pub mod upstream;

@@ -17,10 +17,13 @@ use crate::ports::free_port;
 use crate::process::Process;
 use crate::tools;
 
+const KEY_FILE: &str = "signing-key.pem";
+
 /// The real sidecar; it is killed when this is dropped.
 #[derive(Debug)]
 pub struct Sidecar {
     dir: PathBuf,
+    key_file: PathBuf,
     environment: Vec<(String, String)>,
     address: SocketAddr,
     process: Option<Process>,
@@ -33,11 +36,24 @@ impl Sidecar {
     /// # Errors
     /// Where it refuses to start, with what it said.
     pub async fn start(environment: Vec<(String, String)>, dir: &Path) -> Result<Self> {
+        Self::start_somewhere(environment, dir, &dir.join(KEY_FILE)).await
+    }
+
+    /// Starts another one with the same key and the same variables, so that both are replicas where they
+    /// name a store that can be shared.
+    ///
+    /// # Errors
+    /// Where it refuses to start, with what it said.
+    pub async fn start_replica(&self, dir: &Path) -> Result<Self> {
+        Self::start_somewhere(self.environment.clone(), dir, &self.key_file).await
+    }
+
+    async fn start_somewhere(environment: Vec<(String, String)>, dir: &Path, key_file: &Path) -> Result<Self> {
         // Another process may take the port first: then another port.
         const TRIES: usize = 5;
         let mut last = None;
         for _ in 0..TRIES {
-            match Self::start_on(free_port()?, environment.clone(), dir).await {
+            match Self::start_at(free_port()?, environment.clone(), dir, key_file).await {
                 Ok(sidecar) => return Ok(sidecar),
                 Err(error) if format!("{error:#}").contains("in use") => last = Some(error),
                 Err(error) => return Err(error),
@@ -51,8 +67,13 @@ impl Sidecar {
     /// # Errors
     /// Where it refuses to start, with what it said.
     pub async fn start_on(port: u16, environment: Vec<(String, String)>, dir: &Path) -> Result<Self> {
+        Self::start_at(port, environment, dir, &dir.join(KEY_FILE)).await
+    }
+
+    async fn start_at(port: u16, environment: Vec<(String, String)>, dir: &Path, key_file: &Path) -> Result<Self> {
+        let (dir, key_file) = (dir.to_owned(), key_file.to_owned());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut sidecar = Self { dir: dir.to_owned(), environment, address, process: None };
+        let mut sidecar = Self { dir, key_file, environment, address, process: None };
         sidecar.restart().await?;
         Ok(sidecar)
     }
@@ -70,7 +91,7 @@ impl Sidecar {
             .arg("--listen")
             .arg(self.address.to_string())
             .arg("--generate-key")
-            .arg(self.key_file())
+            .arg(&self.key_file)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("store-sidecar", command, &self.dir)?);
         self.wait_until_ready().await
@@ -99,8 +120,8 @@ impl Sidecar {
     }
 
     /// The file with its signing key.
-    pub fn key_file(&self) -> PathBuf {
-        self.dir.join("signing-key.pem")
+    pub fn key_file(&self) -> &Path {
+        &self.key_file
     }
 
     /// What it has logged.

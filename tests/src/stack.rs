@@ -38,6 +38,7 @@ pub struct Builder {
     store: Store,
     concurrency: u32,
     module: Option<PathBuf>,
+    upstream: Option<Upstream>,
     environment: Vec<(String, String)>,
     edits: Vec<Edit>,
 }
@@ -58,6 +59,12 @@ impl Builder {
     /// Another plugin in place of the filter.
     pub fn module(mut self, module: PathBuf) -> Self {
         self.module = Some(module);
+        self
+    }
+
+    /// A backend of the test's own.
+    pub fn upstream(mut self, upstream: Upstream) -> Self {
+        self.upstream = Some(upstream);
         self
     }
 
@@ -115,7 +122,10 @@ impl Builder {
         environment.extend(self.environment);
         let mut sidecar = Sidecar::start(environment, dir.path()).await?;
         prepare(&mut sidecar).await?;
-        let upstream = Upstream::start().await?;
+        let upstream = match self.upstream {
+            Some(upstream) => upstream,
+            None => Upstream::start().await?,
+        };
         let mut config = Config::example()?;
         config.use_free_ports()?;
         config.set_cluster_port("app", upstream.address().port())?;
@@ -125,7 +135,7 @@ impl Builder {
             edit(&mut config)?;
         }
         let envoy = Envoy::start(&config, self.concurrency, dir.path()).await?;
-        Ok(Stack { envoy, sidecar, redis, upstream, dir })
+        Ok(Stack { envoy, sidecar, redis, upstream, config, concurrency: self.concurrency, dir })
     }
 }
 
@@ -146,6 +156,8 @@ pub struct Stack {
     pub redis: Option<Redis>,
     /// The backend that it protects.
     pub upstream: Upstream,
+    config: Config,
+    concurrency: u32,
     dir: TempDir,
 }
 
@@ -163,7 +175,45 @@ pub struct Login {
 impl Stack {
     /// Starts with memory store, one worker and the example's configuration, unless told otherwise.
     pub fn builder() -> Builder {
-        Builder { store: Store::Memory, concurrency: 1, module: None, environment: Vec::new(), edits: Vec::new() }
+        Builder {
+            store: Store::Memory,
+            concurrency: 1,
+            module: None,
+            upstream: None,
+            environment: Vec::new(),
+            edits: Vec::new(),
+        }
+    }
+
+    /// Starts another Envoy like the first, with the same sidecar and upstream.
+    ///
+    /// # Errors
+    /// Where it does not start, with what it said.
+    pub async fn another_envoy(&self) -> Result<Envoy> {
+        self.another_envoy_with(|_| Ok(())).await
+    }
+
+    /// The same, with its configuration changed.
+    ///
+    /// # Errors
+    /// Where it does not start, with what it said.
+    pub async fn another_envoy_with(&self, edit: impl FnOnce(&mut Config) -> Result<()>) -> Result<Envoy> {
+        let mut config = self.config.clone();
+        edit(&mut config)?;
+        Envoy::start(&config, self.concurrency, &self.folder("envoy")?).await
+    }
+
+    /// Starts another sidecar like the first: on the same Redis, where the stack has one.
+    ///
+    /// # Errors
+    /// Where it does not start, with what it said.
+    pub async fn another_sidecar(&self) -> Result<Sidecar> {
+        self.sidecar.start_replica(&self.folder("sidecar")?).await
+    }
+
+    /// A new folder within the stack's own.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        Ok(tempfile::Builder::new().prefix(name).tempdir_in(&self.dir)?.keep())
     }
 
     /// Where the gate listens.

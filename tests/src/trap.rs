@@ -83,5 +83,6 @@ fn body_of_export(module: &[u8], name: &str) -> Result<Range<usize>> {
         }
     }
     let function = exported.and_then(|index| index.checked_sub(imported)).context("no such export")?;
-    bodies.into_iter().nth(usize::try_from(function)?).context("no such function")
+    let body = bodies.into_iter().nth(usize::try_from(function)?).context("no such function")?;
+    Ok(usize::try_from(body.start)?..usize::try_from(body.end)?)
 }

@@ -1,5 +1,6 @@
 //! The protected backend of the tests: answers what it was asked, over HTTP/1.1 and HTTP/2.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,26 +8,31 @@ use anyhow::{Result, ensure};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Json, Response};
 use http_body_util::{BodyExt as _, channel::Channel};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
 use crate::poll::until;
+use crate::streams::{self, Word};
 
 /// A request header with which a test asks for a reply header: `name: value`.
 pub const REPLY_HEADER: &str = "x-test-reply-header";
 /// A request header with which a test asks for a status.
 pub const REPLY_STATUS: &str = "x-test-reply-status";
-/// A request header with which a test asks for a reply that begins at once, goes on until
-/// [`Upstream::release`], and ends with `released`.
+/// A request header with which a test asks for a download that begins at once, goes on until
+/// [`Upstream::release`], and ends with `released`. For streams of messages see [`crate::streams`].
 pub const STREAM: &str = "x-test-stream";
 
 /// A request header with which a test asks that the reply waits for [`Upstream::release`].
 pub const HOLD: &str = "x-test-hold";
+
+/// What a slow stream may be behind by.
+const UNREAD_WORDS: usize = 64;
 
 /// The running backend; it ends when this is dropped.
 #[derive(Debug)]
@@ -36,12 +42,17 @@ pub struct Upstream {
     server: JoinHandle<()>,
 }
 
-#[derive(Debug)]
+type Observer = Box<dyn Fn(&Parts) + Send + Sync>;
+
 struct Shared {
+    /// Is told of each request instead of its being kept.
+    observer: Option<Observer>,
     /// What was asked, in its order.
     seen: Mutex<Vec<Value>>,
     /// How often held requests were released.
     released: watch::Sender<u64>,
+    /// What open streams are to do.
+    words: broadcast::Sender<Word>,
 }
 
 impl Upstream {
@@ -50,10 +61,28 @@ impl Upstream {
     /// # Errors
     /// Where no port can be had.
     pub async fn start() -> Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// The same, for very many requests: it keeps none of them and answers nothing but 200. `observer`
+    /// is told of each, as soon as its headers are there.
+    ///
+    /// # Errors
+    /// Where no port can be had.
+    pub async fn start_observed(observer: impl Fn(&Parts) + Send + Sync + 'static) -> Result<Self> {
+        Self::start_with(Some(Box::new(observer))).await
+    }
+
+    async fn start_with(observer: Option<Observer>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { seen: Mutex::new(Vec::new()), released: watch::Sender::new(0) });
-        let app = Router::new().fallback(echo).with_state(Arc::clone(&shared));
+        let shared = Arc::new(Shared {
+            observer,
+            seen: Mutex::default(),
+            released: watch::Sender::new(0),
+            words: broadcast::Sender::new(UNREAD_WORDS),
+        });
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 eprintln!("the upstream has ended: {error}");
@@ -84,9 +113,20 @@ impl Upstream {
         .await
     }
 
-    /// Lets all requests go that are held now.
+    /// Lets all requests go that are held now, and ends all open streams in good order.
     pub fn release(&self) {
         self.shared.released.send_modify(|count| *count += 1);
+        self.tell(Word::Release);
+    }
+
+    /// Sends `message` over all open [streams].
+    pub fn say(&self, message: &str) {
+        self.tell(Word::Say(message.to_owned()));
+    }
+
+    /// Fails only where no stream is open.
+    fn tell(&self, word: Word) {
+        self.shared.words.send(word).ok();
     }
 }
 
@@ -96,15 +136,41 @@ impl Drop for Upstream {
     }
 }
 
-async fn echo(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn note(&self, seen: Value) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (mut head, body) = request.into_parts();
+    if let Some(observe) = &shared.observer {
+        observe(&head);
+    }
+    // Before its body is read to the end, which a stream may not have.
+    if let Some(response) = streams::answer(&mut head, shared.words.subscribe()).await {
+        if shared.observer.is_none() {
+            shared.note(describe(&head, &Bytes::new()));
+        }
+        return response;
+    }
+    if shared.observer.is_some() { Response::default() } else { echo(&shared, &head, body).await }
+}
+
+async fn echo(shared: &Shared, head: &Parts, body: Body) -> Response {
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let seen = describe(&head, &body);
+    let seen = describe(head, &body);
     let mut released = shared.released.subscribe();
     released.mark_unchanged();
-    shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen.clone());
+    shared.note(seen.clone());
     if head.headers.contains_key(STREAM) {
-        return stream(released);
+        return download(released);
     }
     if head.headers.contains_key(HOLD) {
         // Fails only where the test is over.
@@ -122,8 +188,8 @@ async fn echo(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     response
 }
 
-/// As server-sent events or a download would: a beginning, and an end some time later.
-fn stream(mut released: watch::Receiver<u64>) -> Response {
+/// As a download would: a beginning, and an end some time later.
+fn download(mut released: watch::Receiver<u64>) -> Response {
     let (mut sender, body) = Channel::<Bytes>::new(1);
     tokio::spawn(async move {
         sender.send_data(Bytes::from_static(b"begun\n")).await.ok();
@@ -141,7 +207,7 @@ fn reply_header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
 }
 
 /// What a request was, as JSON. Header values that are no text are shown with replacement characters.
-pub fn describe(head: &axum::http::request::Parts, body: &Bytes) -> Value {
+pub fn describe(head: &Parts, body: &Bytes) -> Value {
     let path = head.uri.path_and_query().map_or_else(|| head.uri.path(), |path| path.as_str());
     let headers: Vec<[String; 2]> = head
         .headers

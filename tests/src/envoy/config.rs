@@ -20,6 +20,8 @@ pub struct Config {
     root: Value,
     /// The filter's own configuration, which is a text within `root`.
     filter: Value,
+    /// Whether the filter is there.
+    is_gated: bool,
 }
 
 impl Config {
@@ -31,7 +33,7 @@ impl Config {
         let path = tools::envoy_yaml();
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let root = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
-        let mut config = Self { root, filter: Value::Null };
+        let mut config = Self { root, filter: Value::Null, is_gated: true };
         let filter = at(config.wasm()?, FILTER)?.as_str().context("the filter's configuration is a text")?.to_owned();
         config.filter = serde_json::from_str(&filter)?;
         Ok(config)
@@ -63,6 +65,42 @@ impl Config {
     pub fn set_cluster_port(&mut self, name: &str, port: u16) -> Result<()> {
         let endpoint = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
         *at(self.cluster(name)?, endpoint)? = json!(port);
+        Ok(())
+    }
+
+    /// Has a cluster spoken to by whichever protocol the client came with: gRPC needs HTTP/2, and a
+    /// WebSocket HTTP/1.1.
+    ///
+    /// # Errors
+    /// Where there is no such cluster.
+    pub fn speak_as_the_client_does(&mut self, cluster: &str) -> Result<()> {
+        let options = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}},
+        }});
+        let cluster = self.cluster(cluster)?.as_object_mut().context("a cluster is an object")?;
+        cluster.insert("typed_extension_protocol_options".to_owned(), options);
+        Ok(())
+    }
+
+    /// Takes the filter out: what is left is a bare Envoy.
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn remove_gate(&mut self) -> Result<()> {
+        let filters = at(self.manager()?, "/http_filters")?.as_array_mut().context("filters are a list")?;
+        filters.retain(|filter| filter.get("name") != Some(&json!("session-gate")));
+        self.is_gated = false;
+        Ok(())
+    }
+
+    /// Sets for how long Envoy waits for the whole of an upstream's answer; `0s`: for ever, as streams
+    /// want it.
+    ///
+    /// # Errors
+    /// Where the example has changed its shape.
+    pub fn set_route_timeout(&mut self, timeout: &str) -> Result<()> {
+        *at(self.manager()?, "/route_config/virtual_hosts/0/routes/0/route/timeout")? = json!(timeout);
         Ok(())
     }
 
@@ -166,7 +204,9 @@ impl Config {
 
     fn with_filter(&self) -> Result<Self> {
         let mut config = self.clone();
-        *at(config.wasm()?, FILTER)? = json!(self.filter.to_string());
+        if self.is_gated {
+            *at(config.wasm()?, FILTER)? = json!(self.filter.to_string());
+        }
         Ok(config)
     }
 }

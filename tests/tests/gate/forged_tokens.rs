@@ -34,7 +34,7 @@ async fn start() -> Result<(Stack, Parts, EcKey)> {
     let stack = Stack::builder().start().await?;
     let login = stack.login("alice", &["read"]).await?;
     let good = Parts::of(&login.token)?;
-    let key = EcKey::read(&stack.sidecar.key_file())?;
+    let key = EcKey::read(stack.sidecar.key_file())?;
     // The control: whatever is refused below is refused for what is wrong with it.
     let resigned = key.token(&good.header, &good.claims)?;
     let reply = stack.send(Call::get("/orders/control").bearer(&resigned)).await?;

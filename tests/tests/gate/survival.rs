@@ -102,7 +102,8 @@ async fn a_store_that_has_lost_everything_brings_nothing_back() -> Result<()> {
     let alone = alone.field("/token").context("a token of no session")?;
     expect_soon(&stack, &alone, 200, None).await?;
     end(&stack, &ended.session_id).await?;
-    let revoke = Call::post("/v1/tokens/revoke?wait=applied").header("content-type", "application/x-www-form-urlencoded");
+    let revoke =
+        Call::post("/v1/tokens/revoke?wait=applied").header("content-type", "application/x-www-form-urlencoded");
     expect(&stack.ask_sidecar(revoke.body(format!("token={alone}"))).await?, 200, None)?;
     stack.redis.as_ref().context("a Redis")?.flush().await?;
     // Whoever knew goes on to refuse; the store has forgotten the session that was kept.
@@ -153,10 +154,7 @@ async fn a_new_configuration_begins_with_what_the_old_one_knew() -> Result<()> {
     let login = async |user: &str| -> Result<(String, String)> {
         let body = json!({"user_id": user});
         let reply = Call::post("/v1/login").json(&body).send(sidecar.address(), Http::V1).await?;
-        Ok((
-            reply.field("/token/token").context("a token")?,
-            reply.field("/session/session_id").context("a session")?,
-        ))
+        Ok((reply.field("/token/token").context("a token")?, reply.field("/session/session_id").context("a session")?))
     };
     let (kept, _) = login("alice").await?;
     let (ended, session) = login("bob").await?;

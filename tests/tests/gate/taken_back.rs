@@ -4,8 +4,9 @@
 use anyhow::{Context as _, Result, ensure};
 use hyper::Method;
 use serde_json::{Value, json};
-use session_gate_tests::forge::{EcKey, Signer as _};
+use session_gate_tests::forge::{EcKey, Parts, Signer as _};
 use session_gate_tests::poll::until;
+use session_gate_tests::stack::Login;
 use session_gate_tests::upstream::header_values;
 use session_gate_tests::{Call, Http, Reply, Stack, Store};
 use tokio::task::JoinSet;
@@ -44,9 +45,9 @@ async fn start(store: Store, idp: &EcKey) -> Result<Stack> {
     builder.start().await
 }
 
-/// A token of the identity provider, issued just now.
-fn foreign(idp: &EcKey, subject: &str, jti: &str, tenant: &str) -> Result<String> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+/// A token of the identity provider, issued when that of the sidecar's was.
+fn foreign(idp: &EcKey, own: &Login, subject: &str, jti: &str, tenant: &str) -> Result<String> {
+    let now = Parts::of(&own.token)?.claims.get("iat").and_then(Value::as_u64).context("iat")?;
     let claims = json!({
         "iss": "https://idp", "aud": "app", "sub": subject, "jti": jti, "tenant": tenant, "iat": now, "exp": now + 600,
     });
@@ -58,9 +59,10 @@ async fn tokens_of_another_issuer_are_revoked_by_what_they_say_and_asked_about_n
     for store in Store::ALL {
         let idp = EcKey::generate()?;
         let mut stack = start(store, &idp).await?;
-        served_alone(&stack).await?;
+        let own = served_alone(&stack).await?;
         let tokens = [("bob", "f1", "acme"), ("bob", "f2", "acme"), ("eve", "f3", "acme"), ("kim", "f4", "other")];
-        let tokens: Vec<String> = tokens.into_iter().map(|(s, j, t)| foreign(&idp, s, j, t)).collect::<Result<_>>()?;
+        let tokens: Vec<String> =
+            tokens.into_iter().map(|(s, j, t)| foreign(&idp, &own, s, j, t)).collect::<Result<_>>()?;
         let statuses = async |stack: &Stack| -> Result<Vec<u16>> {
             let mut statuses = Vec::new();
             for token in &tokens {
@@ -79,7 +81,8 @@ async fn tokens_of_another_issuer_are_revoked_by_what_they_say_and_asked_about_n
         assert_eq!(statuses(&stack).await?, [401, 200, 200, 200]);
         tell(&stack, Method::POST, "/v1/revocations", Some(revoke(json!({"sub": "bob"})))).await?;
         assert_eq!(statuses(&stack).await?, [401, 401, 200, 200]);
-        let rule = tell(&stack, Method::POST, "/v1/revocations", Some(revoke(json!({"claims": {"tenant": "acme"}})))).await?;
+        let rule =
+            tell(&stack, Method::POST, "/v1/revocations", Some(revoke(json!({"claims": {"tenant": "acme"}})))).await?;
         assert_eq!(statuses(&stack).await?, [401, 401, 401, 200]);
         expect(&get(&stack, "/orders", tokens.last().context("a token")?).await?, 200, None)?;
         let path = format!("/v1/revocations/{}", rule.field("/rule_id").context("an id")?);
@@ -96,7 +99,7 @@ async fn clients_and_users_on_the_block_list_are_refused_everywhere() -> Result<
     let idp = EcKey::generate()?;
     let mut stack = start(Store::Redis, &idp).await?;
     let alice = served_alone(&stack).await?;
-    let foreign_alice = foreign(&idp, "alice", "f1", "acme")?;
+    let foreign_alice = foreign(&idp, &alice, "alice", "f1", "acme")?;
     let block = async |what: Value| tell(&stack, Method::POST, "/v1/blocks", Some(what)).await;
     let unblock = async |reply: Reply| {
         let path = format!("/v1/blocks/{}", reply.field("/rule_id").context("an id")?);
@@ -182,8 +185,8 @@ async fn another_issuers_user_needs_a_session_where_the_route_says_so() -> Resul
     for store in Store::ALL {
         let idp = EcKey::generate()?;
         let mut stack = start(store, &idp).await?;
-        served_alone(&stack).await?;
-        let token = foreign(&idp, "carol", "f1", "acme")?;
+        let own = served_alone(&stack).await?;
+        let token = foreign(&idp, &own, "carol", "f1", "acme")?;
         expect(&get(&stack, "/orders", &token).await?, 200, None)?;
         expect(&get(&stack, "/session", &token).await?, 401, Some("session_unknown"))?;
         let session = stack.login("carol", &[]).await?.session_id;

@@ -1,0 +1,88 @@
+//! `make measure-revocation`: how fast a revocation is known everywhere, and what happens while a sidecar
+//! is frozen.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use session_gate_bench::journal::Journal;
+use session_gate_bench::measure::{self, Plan};
+use session_gate_bench::report::Report;
+use session_gate_tests::upstream::Upstream;
+use tokio::runtime::Builder;
+
+/// Measures how fast a revocation is known to two Envoys of four workers each, under load.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Where the figures go.
+    #[arg(long, default_value = "target/measure/revocation.json")]
+    output: PathBuf,
+    /// Requests a second, over all workers.
+    #[arg(long, default_value_t = 1000)]
+    rps: u32,
+    /// Sessions that the load goes to, beside what is revoked.
+    #[arg(long, default_value_t = 220)]
+    sessions: usize,
+    /// Revocations.
+    #[arg(long, default_value_t = 320)]
+    revocations: usize,
+    /// Revocations with ?wait=applied.
+    #[arg(long, default_value_t = 100)]
+    waited: usize,
+    /// Sessions with open streams, four each, that are ended.
+    #[arg(long, default_value_t = 40)]
+    streaming_sessions: usize,
+    /// For how many seconds the sidecar is frozen.
+    #[arg(long, default_value_t = 10)]
+    freeze_seconds: u64,
+    /// For how many seconds bare Envoys get the load, before and after.
+    #[arg(long, default_value_t = 5)]
+    bare_seconds: u64,
+}
+
+fn main() -> ExitCode {
+    match measure(&Args::parse()) {
+        Ok(report) => {
+            println!("{report}");
+            let mistakes = report.mistakes();
+            for mistake in &mistakes {
+                println!("WRONG: {mistake}");
+            }
+            if mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("measure-revocation: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(args: &Args) -> Result<Report> {
+    let plan = Plan {
+        rps: args.rps,
+        sessions: args.sessions,
+        revocations: args.revocations,
+        waited: args.waited,
+        streaming_sessions: args.streaming_sessions,
+        freeze: Duration::from_secs(args.freeze_seconds),
+        bare: Duration::from_secs(args.bare_seconds),
+    };
+    // The upstream has a thread of its own, so that what it receives does not wait for what is sent.
+    let upstreams = Builder::new_multi_thread().worker_threads(1).thread_name("upstream").enable_all().build()?;
+    let everything_else = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let report = everything_else.block_on(async {
+        let journal = Arc::new(Journal::begin());
+        let observed = Arc::clone(&journal);
+        let upstream = Upstream::start_observed(move |request| observed.arrived(&request.headers));
+        let upstream = upstreams.spawn(upstream).await.context("the upstream's thread")??;
+        measure::run(plan, upstream, journal).await
+    })?;
+    let folder = args.output.parent().context("a file is in a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let json = format!("{:#}\n", serde_json::to_value(&report)?);
+    std::fs::write(&args.output, json).with_context(|| args.output.display().to_string())?;
+    Ok(report)
+}

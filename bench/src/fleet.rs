@@ -1,0 +1,193 @@
+//! What is measured: Redis, one sidecar, two Envoys of four workers each, and the load on them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use session_gate_tests::envoy::Envoy;
+use session_gate_tests::poll::until;
+use session_gate_tests::upstream::Upstream;
+use session_gate_tests::{Call, Stack, Store};
+use tokio::time::sleep;
+
+use crate::app::{App, Credential, Fate};
+use crate::journal::{Journal, Sample};
+use crate::lines::{self, Line};
+use crate::load::{Aim, Load};
+
+/// Workers of each Envoy.
+pub const WORKERS: usize = 4;
+/// Envoys.
+pub const ENVOYS: usize = 2;
+
+/// A path whose failure mode is `deny`.
+pub const STRICT: &str = "/strict";
+/// A path whose failure mode is `last_known`, for [`LAST_KNOWN_FOR`].
+pub const LAST_KNOWN: &str = "/last-known";
+/// A path whose failure mode is `allow`.
+pub const LENIENT: &str = "/lenient";
+/// For how long.
+pub const LAST_KNOWN_FOR: Duration = Duration::from_secs(5);
+/// The filter's default: for how long a worker trusts what it knows.
+pub const MAX_STALENESS: Duration = Duration::from_secs(1);
+
+/// The deployment, and what is sent to it.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The first Envoy, and all else.
+    pub stack: Stack,
+    /// The other Envoy.
+    pub second: Envoy,
+    /// An application of its sidecar.
+    pub app: App,
+    /// What happened to each request.
+    pub journal: Arc<Journal>,
+    /// Connections to each worker.
+    lines: Vec<Vec<Line>>,
+    rps: u32,
+}
+
+impl Fleet {
+    /// Starts all of it. The upstream tells the journal what arrives.
+    ///
+    /// # Errors
+    /// Where a part does not start, with what it said.
+    pub async fn start(upstream: Upstream, journal: Arc<Journal>, rps: u32) -> Result<Self> {
+        let stack = Stack::builder()
+            .store(Store::Redis)
+            .concurrency(u32::try_from(WORKERS)?)
+            .upstream(upstream)
+            .envoy(|config| {
+                config.speak_as_the_client_does("app")?;
+                config.set_route_timeout("0s")?;
+                // Nobody reads it.
+                config.manager()?.as_object_mut().context("a manager is an object")?.remove("access_log");
+                Ok(())
+            })
+            .routes(json!([
+                {"name": "lenient", "match": {"path": {"prefix": LENIENT}}, "failure_mode": "allow"},
+                {
+                    "name": "last-known",
+                    "match": {"path": {"prefix": LAST_KNOWN}},
+                    "failure_mode": {"last_known": format!("{}s", LAST_KNOWN_FOR.as_secs())},
+                },
+                {"name": "strict", "match": {"path": {"prefix": STRICT}}},
+            ]))
+            .start()
+            .await?;
+        let second = stack.another_envoy().await?;
+        let app = App::new(stack.sidecar.address());
+        let lines = lines::open(&[&stack.envoy, &second], WORKERS).await?;
+        Ok(Self { stack, second, app, journal, lines, rps })
+    }
+
+    /// Sends the load through the gate.
+    ///
+    /// # Errors
+    /// Never, while there are workers.
+    pub fn load(&self, aim: Aim) -> Result<Load> {
+        Load::start(self.lines.clone(), Arc::clone(&self.journal), self.rps, aim)
+    }
+
+    /// Both Envoys.
+    pub fn envoys(&self) -> [&Envoy; ENVOYS] {
+        [&self.stack.envoy, &self.second]
+    }
+
+    /// Waits until no worker need ask about a token that was issued now: tokens from within five seconds
+    /// of the feed's beginning are asked about. Answers how many calls that took: they show that such
+    /// calls are counted.
+    ///
+    /// # Errors
+    /// Where workers go on asking.
+    pub async fn warm_up(&self) -> Result<u64> {
+        until("workers to decide alone", async || {
+            let before = self.app.checks().await?;
+            let credential = self.app.login("early", Fate::Stays).await?;
+            self.ask_every_worker(&credential).await?;
+            let calls = self.app.checks().await? - before;
+            ensure!(calls == 0, "{calls} calls");
+            Ok(())
+        })
+        .await?;
+        self.app.checks().await
+    }
+
+    /// Sends a request to each worker.
+    async fn ask_every_worker(&self, credential: &Arc<Credential>) -> Result<()> {
+        let from = self.journal.len();
+        let aim = Aim { paths: vec![STRICT], background: vec![Arc::clone(credential)], target: Vec::new() };
+        let _load = self.load(aim)?;
+        self.until_every_worker("to answer", from, |sample| sample.credential.id == credential.id).await
+    }
+
+    /// Waits until every worker has answered a request of that kind, among those that were over since.
+    ///
+    /// # Errors
+    /// Where one does not in time.
+    pub async fn until_every_worker(&self, what: &str, from: usize, is_it: impl Fn(&Sample) -> bool) -> Result<()> {
+        until(&format!("every worker {what}"), async || {
+            let mut workers: Vec<usize> =
+                self.journal.since(from).iter().filter(|sample| is_it(sample)).map(|sample| sample.worker).collect();
+            workers.sort_unstable();
+            workers.dedup();
+            ensure!(workers.len() == self.lines.len(), "only {workers:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sends the load for that long to Envoys without the filter. Answers what became of it.
+    ///
+    /// # Errors
+    /// Where they do not start.
+    pub async fn bare(&self, aim: Aim, duration: Duration) -> Result<Vec<Sample>> {
+        let without_gate = |config: &mut session_gate_tests::envoy::Config| config.remove_gate();
+        let (one, other) =
+            (self.stack.another_envoy_with(without_gate).await?, self.stack.another_envoy_with(without_gate).await?);
+        let lines = lines::open(&[&one, &other], WORKERS).await?;
+        let from = self.journal.len();
+        let load = Load::start(lines, Arc::clone(&self.journal), self.rps, aim)?;
+        sleep(duration).await;
+        drop(load);
+        // What is under way still is answered, or isn't: a sample either way.
+        sleep(Duration::from_millis(200)).await;
+        Ok(self.journal.since(from))
+    }
+
+    /// Envoy's version.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub async fn envoy_version(&self) -> Result<String> {
+        let info = self.stack.envoy.admin().get("/server_info").await?.json()?;
+        let version = info.pointer("/version").and_then(Value::as_str).context("no version")?;
+        Ok(version.split('/').nth(1).unwrap_or(version).to_owned())
+    }
+
+    /// What the gates say how often they have asked about a token.
+    ///
+    /// # Errors
+    /// Where they do not say.
+    pub async fn checks_of_gates(&self) -> Result<u64> {
+        let mut checks = 0;
+        for envoy in self.envoys() {
+            checks += envoy.admin().stats("wasmcustom.session_gate.check").await?.values().sum::<u64>();
+        }
+        Ok(checks)
+    }
+
+    /// Fails if a VM has crashed, or anything has ended.
+    ///
+    /// # Errors
+    /// With what it wrote.
+    pub async fn ensure_sound(&mut self) -> Result<()> {
+        self.stack.sidecar.ensure_running()?;
+        self.stack.envoy.ensure_no_crash().await?;
+        self.second.ensure_no_crash().await?;
+        let ready = self.stack.ask_sidecar(Call::get("/readyz")).await?;
+        ensure!(ready.status == 200, "the sidecar is not ready: {}", ready.text());
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! Measurements of a whole deployment under load: a real Redis, real sidecars, real Envoys, and an
+//! upstream in the measuring process, so that one clock serves for all.
+
+pub mod app;
+pub mod fleet;
+pub mod freeze;
+pub mod journal;
+pub mod lines;
+pub mod load;
+pub mod measure;
+pub mod report;
+pub mod rounds;
+pub mod stats;
+pub mod streams;
