@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use session_gate_tests::envoy::Envoy;
 use session_gate_tests::poll::until;
 use session_gate_tests::upstream::Upstream;
-use session_gate_tests::{Call, Stack, Store};
+use session_gate_tests::{Call, Http, Stack, Store};
 use tokio::time::sleep;
 
 use crate::app::{App, Credential, Fate};
-use crate::journal::{Journal, Sample};
+use crate::journal::{Journal, Moment, Sample};
 use crate::lines::{self, Line};
 use crate::load::{Aim, Load};
 
@@ -136,6 +136,16 @@ impl Fleet {
             Ok(())
         })
         .await
+    }
+
+    /// Waits until the upstream has read all that has reached it: it takes one after the other. Answers when
+    /// that was.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn upstream_has_read(&self) -> Result<Moment> {
+        Call::get("/").send(self.stack.upstream.address(), Http::V1).await?;
+        Ok(self.journal.now())
     }
 
     /// Sends the load for that long to Envoys without the filter. Answers what became of it.

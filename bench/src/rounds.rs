@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use tokio::time::sleep;
 
 use crate::app::{App, Credential, Fate, How};
@@ -29,6 +29,8 @@ pub struct Revocation {
     pub called: Moment,
     /// When it was answered.
     pub replied: Moment,
+    /// When the upstream had read all that had reached it when the call was answered.
+    pub received: Moment,
     /// Whether it was applied everywhere then; `None`: that was not asked for.
     pub applied: Option<bool>,
 }
@@ -96,10 +98,10 @@ async fn revoke(fleet: &Fleet, load: &Load, how: How, subject: &Subject, wait: b
     let applied = app.take_back(how, &subject.named, wait).await?;
     let replied = journal.now();
     load.aim().target = subject.all();
+    let received = fleet.upstream_has_read().await?;
     fleet.until_every_worker("to refuse", from, |sample| is_of(sample) && sample.is_refused()).await?;
     sleep(SETTLE).await;
-    ensure!(journal.now() > replied, "the clock goes on");
-    Ok(Revocation { how, credentials, called, replied, applied })
+    Ok(Revocation { how, credentials, called, replied, received, applied })
 }
 
 /// Requests by the token that they carried.
@@ -121,9 +123,14 @@ impl ByCredential {
         revocation.credentials.iter().filter_map(|credential| self.0.get(credential)).flatten()
     }
 
-    /// The requests that were admitted after the reply.
+    /// The requests that were admitted after the reply: those that were sent after it, or came later than
+    /// what had reached the upstream by then.
     pub fn admitted_after(&self, revocation: &Revocation) -> usize {
-        self.of_revoked(revocation).filter(|sample| sample.arrived > Some(revocation.replied)).count()
+        let is_late = |sample: &&Sample| {
+            let after = if sample.sent > revocation.replied { revocation.replied } else { revocation.received };
+            sample.arrived > Some(after)
+        };
+        self.of_revoked(revocation).filter(is_late).count()
     }
 
     /// From the reply until the last admission anywhere; zero where none came after.
@@ -157,5 +164,61 @@ impl ByCredential {
             gaps.extend(moments.iter().zip(moments.iter().skip(1)).map(|(one, next)| *next - *one));
         }
         gaps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Moment {
+        Moment::from_millis(ms)
+    }
+
+    fn sample(credential: &Arc<Credential>, worker: usize, sent: u64, arrived: Option<u64>) -> Sample {
+        let credential = Arc::clone(credential);
+        let (arrived, status) = (arrived.map(ms), if arrived.is_some() { 200 } else { 401 });
+        let replied = arrived.unwrap_or(ms(sent)) + ms(1);
+        Sample { credential, path: "/", worker, sent: ms(sent), arrived, replied, status, retry_after: false }
+    }
+
+    fn at_100(credential: &Credential) -> Revocation {
+        Revocation {
+            how: How::DeleteSession,
+            credentials: vec![credential.id],
+            called: ms(90),
+            replied: ms(100),
+            received: ms(103),
+            applied: None,
+        }
+    }
+
+    #[test]
+    fn what_lay_unread_at_the_upstream_was_not_admitted_after_the_reply() {
+        let revoked = Credential::new(Fate::Ends, String::new(), String::new(), "somebody");
+        let other = Credential::new(Fate::Stays, String::new(), String::new(), "somebody else");
+        for (sent, arrived, late) in [(99, 100, 0), (99, 103, 0), (99, 104, 1), (101, 102, 1)] {
+            let samples = [sample(&revoked, 0, sent, Some(arrived)), sample(&other, 0, 110, Some(111))];
+            let found = ByCredential::of(&samples).admitted_after(&at_100(&revoked));
+            assert_eq!(found, late, "sent at {sent}, arrived at {arrived}");
+        }
+    }
+
+    #[test]
+    fn the_slowest_worker_counts() {
+        let revoked = Credential::new(Fate::Ends, String::new(), String::new(), "somebody");
+        let samples = [
+            sample(&revoked, 0, 95, Some(98)),
+            sample(&revoked, 0, 105, None),
+            sample(&revoked, 1, 105, Some(107)),
+            sample(&revoked, 1, 115, None),
+            sample(&revoked, 0, 117, None),
+        ];
+        let (samples, revocation) = (ByCredential::of(&samples), at_100(&revoked));
+        assert_eq!(samples.last_admission(&revocation), ms(7));
+        assert_eq!(samples.refused_everywhere(&revocation), ms(16));
+        assert_eq!(samples.gaps(&revocation), [ms(10), ms(12), ms(10)]);
+        let admitted_before = [sample(&revoked, 0, 95, Some(98)), sample(&revoked, 0, 105, None)];
+        assert_eq!(ByCredential::of(&admitted_before).last_admission(&revocation), ms(0));
     }
 }
