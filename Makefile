@@ -22,7 +22,7 @@ with_tools := scripts/with-tools.sh
 redis_if_asked := $(if $(filter redis,$(STORE)),redis)
 say = @printf '%s\n' "==> $(1)" >&2
 
-.PHONY: help tools build wasm run demo test check measure-revocation clean
+.PHONY: help tools build wasm run demo test check measure-revocation measure-memory clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,11 @@ measure-revocation: wasm ## Measure how fast a revocation is known, under load: 
 	$(call say,building the sidecar and the measurement)
 	@cargo build --locked --release -p store-sidecar -p session-gate-bench --bins
 	@exec $(with_tools) envoy redis -- target/release/measure-revocation --output target/measure/revocation.json
+
+measure-memory: wasm ## Measure how large a worker's VM grows: target/measure/memory.json
+	$(call say,building the measurement)
+	@cargo build --locked --release -p session-gate-bench --bins
+	@exec $(with_tools) envoy -- target/release/measure-memory --output target/measure/memory.json
 
 clean: ## Remove what was built (.tools/ stays)
 	@cargo clean

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use session_gate_tests::envoy::Envoy;
 use session_gate_tests::poll::until;
 use session_gate_tests::upstream::Upstream;
@@ -164,16 +164,6 @@ impl Fleet {
         // What is under way still is answered, or isn't: a sample either way.
         sleep(Duration::from_millis(200)).await;
         Ok(self.journal.since(from))
-    }
-
-    /// Envoy's version.
-    ///
-    /// # Errors
-    /// Where it does not say.
-    pub async fn envoy_version(&self) -> Result<String> {
-        let info = self.stack.envoy.admin().get("/server_info").await?.json()?;
-        let version = info.pointer("/version").and_then(Value::as_str).context("no version")?;
-        Ok(version.split('/').nth(1).unwrap_or(version).to_owned())
     }
 
     /// What the gates say how often they have asked about a token.

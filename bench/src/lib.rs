@@ -2,12 +2,14 @@
 //! upstream in the measuring process, so that one clock serves for all.
 
 pub mod app;
+pub mod crowd;
 pub mod fleet;
 pub mod freeze;
 pub mod journal;
 pub mod lines;
 pub mod load;
 pub mod measure;
+pub mod memory;
 pub mod report;
 pub mod rounds;
 pub mod stats;

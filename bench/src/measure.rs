@@ -76,7 +76,7 @@ pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Resul
     let Main { plain, waited, streams, check_callouts, check_callouts_of_gates, samples } = main;
     let by_credential = ByCredential::of(&samples);
     let setting = Setting {
-        envoy: fleet.envoy_version().await?,
+        envoy: fleet.stack.envoy.admin().version().await?,
         store: "redis",
         workers: ENVOYS * WORKERS,
         sessions: plan.sessions,

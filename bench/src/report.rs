@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::app::{Fate, How};
@@ -12,6 +14,17 @@ use crate::journal::Sample;
 use crate::rounds::{ByCredential, Revocation};
 use crate::stats::Spread;
 use crate::streams::Streams;
+
+/// Writes figures into a file, whose folder is made if need be.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_json(file: &Path, figures: &impl Serialize) -> Result<()> {
+    let folder = file.parent().context("a file is in a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let json = format!("{:#}\n", serde_json::to_value(figures)?);
+    std::fs::write(file, json).with_context(|| file.display().to_string())
+}
 
 /// What is wanted, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use session_gate_bench::journal::Journal;
 use session_gate_bench::measure::{self, Plan};
-use session_gate_bench::report::Report;
+use session_gate_bench::report::{Report, write_json};
 use session_gate_tests::upstream::Upstream;
 use tokio::runtime::Builder;
 
@@ -80,9 +80,6 @@ fn measure(args: &Args) -> Result<Report> {
         let upstream = upstreams.spawn(upstream).await.context("the upstream's thread")??;
         measure::run(plan, upstream, journal).await
     })?;
-    let folder = args.output.parent().context("a file is in a folder")?;
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let json = format!("{:#}\n", serde_json::to_value(&report)?);
-    std::fs::write(&args.output, json).with_context(|| args.output.display().to_string())?;
+    write_json(&args.output, &report)?;
     Ok(report)
 }

@@ -33,6 +33,16 @@ impl Admin {
         Call::get(path).send(self.address, Http::V1).await
     }
 
+    /// Envoy's version.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub async fn version(&self) -> Result<String> {
+        let info = self.get("/server_info").await?.json()?;
+        let version = info.pointer("/version").and_then(Value::as_str).context("no version")?;
+        Ok(version.split('/').nth(1).unwrap_or(version).to_owned())
+    }
+
     /// Where the gate's listener got its port.
     ///
     /// # Errors
