@@ -4,15 +4,15 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
 };
 use tokio::time::Instant;
 
 use crate::{
     metrics::Metrics,
     store::{
-        CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store, StoreError,
-        Termination, Update, UserTermination,
+        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store,
+        StoreError, Termination, Update, UserTermination,
     },
 };
 
@@ -81,8 +81,22 @@ impl Store for MeteredStore {
         self.metered("revoke_token", self.store.revoke_token(user, token, expires_at)).await
     }
 
-    async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError> {
-        self.metered("check", self.store.check(request)).await
+    async fn check(&self, token: &OwnToken) -> Result<Checked, StoreError> {
+        self.metered("check", self.store.check(token)).await
+    }
+
+    async fn put_opaque(
+        &self,
+        tag: &SlotTag,
+        hash: &str,
+        claims: &Claims,
+        expires_at: UnixSeconds,
+    ) -> Result<(), StoreError> {
+        self.metered("put_opaque", self.store.put_opaque(tag, hash, claims, expires_at)).await
+    }
+
+    async fn opaque(&self, tag: &SlotTag, hash: &str) -> Result<Option<Claims>, StoreError> {
+        self.metered("opaque", self.store.opaque(tag, hash)).await
     }
 
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {

@@ -1,16 +1,28 @@
 //! What this replica knows of the feed: all entries that are of use, in memory. Pure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
-use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, UnixSeconds};
+use session_gate_protocol::{
+    EndedList, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, Fingerprint, RuleId, SessionId,
+    TokenId, UnixSeconds,
+};
 use tokio::time::Instant;
 
+use super::facts::Facts;
 use crate::store::{FeedPage, FeedPosition};
 
 /// How often entries are dropped that are of no use any more, by the store's clock: seldom, since all
 /// entries are looked at.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
+
+/// For how long the last word on a rule is told that is no more: whoever asks again later than that may
+/// keep the rule, and so must begin at the start.
+const REMOVED_FOR: Duration = Duration::from_hours(24);
+
+/// Characters of JSON that one record of what has ended takes up: 16 bytes in base64.
+const ENDED_CHARS: usize = 22;
 
 /// The feed as it was at one moment.
 #[derive(Debug)]
@@ -18,7 +30,15 @@ pub(super) struct Known {
     pub(super) epoch: FeedEpoch,
     /// Up to where the feed is known.
     pub(super) cursor: FeedCursor,
-    entries: VecDeque<FeedEntry>,
+    /// What has ended for good, in the feed's order: nearly all there is, so it is kept small.
+    ended: VecDeque<Ended>,
+    /// All else; of each subject its last word alone.
+    others: BTreeMap<FeedCursor, Other>,
+    last_words: HashMap<Subject, FeedCursor>,
+    /// What follows from the entries.
+    facts: Facts,
+    /// What followed from the entries of the epoch before, until they are all told again.
+    remembered: Facts,
     /// When the reading began that last went up to the end: all that was in the feed by then is here.
     proven: Instant,
     /// The store's time.
@@ -26,11 +46,80 @@ pub(super) struct Known {
     pruned: UnixSeconds,
 }
 
+#[derive(Clone, Debug)]
+struct Ended {
+    at: FeedCursor,
+    until: UnixSeconds,
+    fingerprint: Fingerprint,
+    name: Name,
+}
+
+#[derive(Clone, Debug)]
+enum Name {
+    Session(SessionId),
+    Token(TokenId),
+}
+
+#[derive(Debug)]
+struct Other {
+    entry: FeedEntry,
+    /// Its length as JSON.
+    chars: usize,
+}
+
+/// What a change is about: a later one on the same takes the place of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    Keys,
+    Rule(RuleId),
+    Scopes(SessionId),
+    /// Whether the session is served.
+    Service(SessionId),
+}
+
+impl Subject {
+    fn of(change: &FeedChange) -> Option<Self> {
+        match change {
+            FeedChange::KeysChanged => Some(Self::Keys),
+            FeedChange::RuleAdded { rule_id, .. } | FeedChange::RuleRemoved { rule_id } => {
+                Some(Self::Rule(rule_id.clone()))
+            }
+            FeedChange::SessionScopes { session_id, .. } => Some(Self::Scopes(session_id.clone())),
+            FeedChange::SessionSuspended { session_id, .. } | FeedChange::SessionResumed { session_id, .. } => {
+                Some(Self::Service(session_id.clone()))
+            }
+            FeedChange::SessionEnded { .. } | FeedChange::TokenRevoked { .. } => None,
+        }
+    }
+}
+
+/// An entry, wherever it is kept.
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    Ended(&'a Ended),
+    Other(&'a Other),
+}
+
+// === impl Known ===
+
 impl Known {
     /// The feed as read from its start up to its end, by a reading that began at `sent`.
     pub(super) fn new(page: FeedPage, sent: Instant) -> Self {
         let FeedPage { epoch, last: _, cursor, now, entries } = page;
-        Self { epoch, cursor, entries: entries.into(), proven: sent, now, pruned: now }
+        let mut known = Self {
+            epoch,
+            cursor,
+            ended: VecDeque::new(),
+            others: BTreeMap::new(),
+            last_words: HashMap::new(),
+            facts: Facts::default(),
+            remembered: Facts::default(),
+            proven: sent,
+            now,
+            pruned: now,
+        };
+        entries.into_iter().for_each(|entry| known.note(entry));
+        known
     }
 
     /// The place that it knows.
@@ -46,22 +135,118 @@ impl Known {
         }
         self.cursor = self.cursor.max(page.cursor);
         self.now = page.now;
-        self.entries.extend(page.entries);
+        page.entries.into_iter().for_each(|entry| self.note(entry));
         if self.now.since(self.pruned) >= PRUNE_EVERY {
-            self.pruned = self.now;
-            self.entries.retain(|entry| page.now < entry.until);
+            self.prune();
         }
         is_new
     }
 
+    fn note(&mut self, entry: FeedEntry) {
+        let FeedEntry { at, until, change } = entry;
+        let (fingerprint, name) = match (change.ended(), change) {
+            (Some(fingerprint), FeedChange::SessionEnded { session_id }) => (fingerprint, Name::Session(session_id)),
+            (Some(fingerprint), FeedChange::TokenRevoked { token_id }) => (fingerprint, Name::Token(token_id)),
+            (_, change) => return self.note_other(FeedEntry { at, until, change }),
+        };
+        self.facts.note_ended(fingerprint, until);
+        self.ended.push_back(Ended { at, until, fingerprint, name });
+    }
+
+    fn note_other(&mut self, entry: FeedEntry) {
+        if let FeedChange::SessionScopes { session_id, version, .. } = &entry.change
+            && self.facts.scopes(session_id).is_some_and(|known| known.version > *version)
+        {
+            return;
+        }
+        if let FeedChange::RuleRemoved { rule_id } = &entry.change {
+            self.remembered.rules.remove(rule_id);
+        }
+        self.facts.note(&entry.change, entry.until);
+        if let Some(subject) = Subject::of(&entry.change)
+            && let Some(before) = self.last_words.insert(subject, entry.at)
+        {
+            self.others.remove(&before);
+        }
+        let chars = serde_json::to_vec(&entry).map_or(0, |json| json.len());
+        self.others.insert(entry.at, Other { entry, chars });
+    }
+
+    fn prune(&mut self) {
+        let now = self.now;
+        self.pruned = now;
+        self.ended.retain(|ended| now < ended.until);
+        self.others.retain(|_, other| other.is_kept(now));
+        let others = &self.others;
+        self.last_words.retain(|_, at| others.contains_key(at));
+        self.facts.prune(now);
+        self.remembered.prune(now);
+    }
+
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.ended.len().saturating_add(self.others.len())
     }
 
     /// How long ago this was all there was.
     pub(super) fn age(&self) -> Duration {
         self.proven.elapsed()
+    }
+
+    /// The store's time, at the last reading.
+    pub(super) fn now(&self) -> UnixSeconds {
+        self.now
+    }
+
+    /// What is known, from the feed as it is and from what was remembered of an earlier one.
+    pub(super) fn facts(&self) -> [&Facts; 2] {
+        [&self.facts, &self.remembered]
+    }
+
+    /// Takes over what was known of the epoch before.
+    pub(super) fn remember(&mut self, mut facts: Facts) {
+        facts.absorb(std::mem::take(&mut self.remembered));
+        self.remembered = facts;
+    }
+
+    /// Forgets what was remembered of the epoch before: it has all been told again.
+    pub(super) fn forget(&mut self) {
+        self.remembered = Facts::default();
+    }
+
+    /// Gives away what followed from it.
+    pub(super) fn take_facts(&mut self) -> Facts {
+        let mut facts = std::mem::take(&mut self.facts);
+        facts.absorb(std::mem::take(&mut self.remembered));
+        facts
+    }
+
+    /// Its entries that are of use in another epoch.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = FeedEntry> {
+        let now = self.now;
+        let others = self.others.into_values().map(|other| other.entry).filter(|entry| match entry.change {
+            FeedChange::RuleAdded { .. } | FeedChange::SessionSuspended { .. } | FeedChange::SessionScopes { .. } => {
+                true
+            }
+            // What was taken back may have been done anew since.
+            _ => false,
+        });
+        let ended = self.ended.into_iter().map(Ended::into_entry);
+        others.chain(ended).filter(move |entry| now < entry.until)
+    }
+
+    /// Whether what an entry of another epoch says is known here, or something newer.
+    pub(super) fn supersedes(&self, entry: &FeedEntry) -> bool {
+        if let Some(ended) = entry.change.ended() {
+            return self.facts.has_ended(&ended, self.now);
+        }
+        if let FeedChange::SessionScopes { session_id, version, .. } = &entry.change {
+            return self.facts.scopes(session_id).is_some_and(|known| *version <= known.version);
+        }
+        let word = Subject::of(&entry.change).and_then(|subject| self.last_words.get(&subject));
+        let Some(word) = word.and_then(|at| self.others.get(at)) else { return false };
+        let lasts = matches!(word.entry.change, FeedChange::RuleAdded { .. }) && entry.until <= word.entry.until;
+        lasts || entry.at <= word.entry.at
     }
 
     /// Where in the current epoch that worker stands.
@@ -74,10 +259,23 @@ impl Known {
         query.epoch.as_deref() != Some(&self.epoch.id) || query.after < self.cursor
     }
 
-    /// The reply to a worker: what it does not know, `limit` entries at most.
-    pub(super) fn reply(&self, query: &FeedQuery, limit: usize) -> FeedReply {
+    /// The reply to a worker: what it does not know, in about `chars` characters of JSON at most.
+    pub(super) fn reply(&self, query: &FeedQuery, chars: usize) -> FeedReply {
         let after = self.applied(query);
-        let (entries, cursor) = self.after(after, limit);
+        let (mut entries, mut ended) = (Vec::new(), Vec::new());
+        let (mut room, mut taken, mut cursor) = (chars, after, self.cursor);
+        for item in self.items(after).filter(|item| item.is_needed(self.now)) {
+            if room < item.chars() && taken > after {
+                cursor = taken;
+                break;
+            }
+            room = room.saturating_sub(item.chars());
+            taken = item.at();
+            match item {
+                Item::Ended(one) => ended.push((one.fingerprint, one.until)),
+                Item::Other(other) => entries.push(other.entry.clone()),
+            }
+        }
         FeedReply {
             epoch: self.epoch.clone(),
             // Another replica may have told it more: that it keeps.
@@ -85,18 +283,93 @@ impl Known {
             age_ms: millis(self.age()),
             more: cursor < self.cursor,
             entries,
+            ended: EndedList(ended),
         }
     }
 
     /// At most `limit` entries after that place, and the place up to which they go.
     pub(super) fn after(&self, after: FeedCursor, limit: usize) -> (Vec<FeedEntry>, FeedCursor) {
-        let start = self.entries.partition_point(|entry| entry.at <= after);
-        let page = self.entries.range(start..).take(limit);
-        let cursor = match page.clone().next_back() {
-            Some(entry) if start.saturating_add(limit) < self.entries.len() => entry.at,
-            _ => self.cursor,
+        let mut items = self.items(after).filter(|item| self.now < item.until());
+        let entries: Vec<FeedEntry> = items.by_ref().take(limit).map(Item::entry).collect();
+        let cursor = entries.last().filter(|_| items.next().is_some()).map_or(self.cursor, |entry| entry.at);
+        (entries, cursor)
+    }
+
+    /// All that is kept after that place, in the feed's order.
+    fn items(&self, after: FeedCursor) -> impl Iterator<Item = Item<'_>> {
+        let start = self.ended.partition_point(|ended| ended.at <= after);
+        let mut ended = self.ended.range(start..).peekable();
+        let mut others =
+            self.others.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, other)| other).peekable();
+        std::iter::from_fn(move || match (ended.peek(), others.peek()) {
+            (Some(one), Some(other)) if other.entry.at < one.at => others.next().map(Item::Other),
+            (None, Some(_)) => others.next().map(Item::Other),
+            _ => ended.next().map(Item::Ended),
+        })
+    }
+}
+
+// === impl Ended, Other, Item ===
+
+impl Ended {
+    fn into_entry(self) -> FeedEntry {
+        let Self { at, until, fingerprint: _, name } = self;
+        let change = match name {
+            Name::Session(session_id) => FeedChange::SessionEnded { session_id },
+            Name::Token(token_id) => FeedChange::TokenRevoked { token_id },
         };
-        (page.filter(|entry| self.now < entry.until).cloned().collect(), cursor)
+        FeedEntry { at, until, change }
+    }
+}
+
+impl Other {
+    fn is_rule(&self) -> bool {
+        matches!(self.entry.change, FeedChange::RuleAdded { .. } | FeedChange::RuleRemoved { .. })
+    }
+
+    fn is_kept(&self, now: UnixSeconds) -> bool {
+        let told_for = || now < UnixSeconds(self.entry.at.millis / 1_000).after(REMOVED_FOR);
+        match self.entry.change {
+            FeedChange::RuleAdded { .. } => now < self.entry.until || told_for(),
+            FeedChange::RuleRemoved { .. } => told_for(),
+            _ => now < self.entry.until,
+        }
+    }
+}
+
+impl Item<'_> {
+    fn at(self) -> FeedCursor {
+        match self {
+            Self::Ended(ended) => ended.at,
+            Self::Other(other) => other.entry.at,
+        }
+    }
+
+    fn until(self) -> UnixSeconds {
+        match self {
+            Self::Ended(ended) => ended.until,
+            Self::Other(other) => other.entry.until,
+        }
+    }
+
+    /// Whether a worker needs it. The last word on a rule it needs even if the rule is over by then: it may
+    /// know an earlier one, of a longer life.
+    fn is_needed(self, now: UnixSeconds) -> bool {
+        now < self.until() || matches!(self, Self::Other(other) if other.is_rule())
+    }
+
+    fn chars(self) -> usize {
+        match self {
+            Self::Ended(_) => ENDED_CHARS,
+            Self::Other(other) => other.chars.saturating_add(1),
+        }
+    }
+
+    fn entry(self) -> FeedEntry {
+        match self {
+            Self::Ended(ended) => ended.clone().into_entry(),
+            Self::Other(other) => other.entry.clone(),
+        }
     }
 }
 

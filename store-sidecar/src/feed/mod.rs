@@ -5,9 +5,13 @@
 //! reply was written. Only a reading that went up to the end of the feed counts, from the moment at
 //! which it was sent.
 
+mod again;
+mod facts;
 mod followers;
+mod judge;
 mod known;
 mod receipt;
+mod rules;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -28,13 +32,15 @@ use tokio::{
 };
 
 use self::{followers::Registry, known::Known};
+pub use self::{judge::RulePage, rules::Client};
 use crate::{
-    metrics::{Metrics, PollOutcome},
+    metrics::{FeedState, Metrics, PollOutcome},
     store::{FeedPosition, NewFeedEntry, Store, StoreError, StoreErrorKind},
 };
 
-/// Entries in one reply at most: some 600 KB of JSON.
-pub const MAX_REPLY_ENTRIES: usize = 5_000;
+/// Characters of JSON in one reply, or little more: nearly 9,000 records of what has ended. A worker reads
+/// it while its requests wait, and refuses what is larger than a megabyte.
+pub const MAX_REPLY_CHARS: usize = 192 * 1024;
 
 /// Entries that are appended in one step, during which Redis does nothing else.
 const MAX_APPENDED: usize = 1_000;
@@ -123,7 +129,7 @@ impl Feed {
     /// `Unavailable` where the feed has never been read up to its end.
     pub async fn poll(&self, query: &FeedQuery) -> Result<FeedReply, StoreError> {
         let (outcome, reply) = match self.answer(query).await {
-            Ok(reply) if reply.entries.is_empty() => (PollOutcome::Empty, Ok(reply)),
+            Ok(reply) if reply.entries.is_empty() && reply.ended.is_empty() => (PollOutcome::Empty, Ok(reply)),
             Ok(reply) => (PollOutcome::News, Ok(reply)),
             Err(error) => (PollOutcome::Unavailable, Err(error)),
         };
@@ -161,7 +167,7 @@ impl Feed {
                 // What is too old to be trusted may be told to anybody.
                 Some(known) if is_introduced || known.age() >= trust => {
                     if closing || deadline <= now || known.has_news(query) {
-                        return Ok(known.reply(query, MAX_REPLY_ENTRIES));
+                        return Ok(known.reply(query, MAX_REPLY_CHARS));
                     }
                     true
                 }
@@ -199,9 +205,13 @@ impl Feed {
 
     /// Sets the gauges.
     pub fn measure(&self) {
-        let (entries, age) = self.shared.known().as_ref().map(|known| (known.len(), known.age())).unzip();
         let workers = self.shared.registry().list("", Instant::now(), true).len();
-        self.shared.metrics.feed_state(entries, age, workers);
+        let state = self.shared.known().as_ref().map(|known| {
+            let [facts, remembered] = known.facts();
+            let rules = facts.rules.len().max(remembered.rules.len());
+            FeedState { entries: known.len(), rules, age: known.age() }
+        });
+        self.shared.metrics.feed_state(state, workers);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Shared, known::Known};
+use super::{Shared, again::Again, known::Known};
 use crate::{
     logging::chain,
     store::{FeedPage, FeedPosition, Followers, StoreError},
@@ -36,6 +36,10 @@ const RECORD_URGENT: Duration = Duration::from_millis(10);
 struct Tail {
     /// A new epoch, as far as it has been read. It takes the place of the old one once it is complete.
     next: Option<Known>,
+    /// The epoch before, which the store has just lost.
+    lost: Option<Known>,
+    /// What the store has lost and is being told again.
+    again: Option<Again>,
     record: Option<Record>,
     failing: bool,
 }
@@ -92,7 +96,27 @@ impl Tail {
         if is_new {
             shared.news.send_replace(());
         }
-        Ok(is_last)
+        Ok(is_last && !self.tell_again(shared, sent).await)
+    }
+
+    /// Tells a piece of what the store has lost, where there is any. Answers whether there is more.
+    async fn tell_again(&mut self, shared: &Shared, sent: Instant) -> bool {
+        if let Some(before) = self.lost.take() {
+            // Nobody waits for a lock meanwhile.
+            self.again = Some(Again::after_loss(before, self.again.take(), &shared.replica));
+        }
+        let Some(again) = self.again.as_mut().filter(|_| self.next.is_none()) else { return false };
+        if !again.is_read(sent) {
+            return again.step(shared).await;
+        }
+        if again.is_whole()
+            && let Some(known) = &mut *shared.known.write().unwrap_or_else(PoisonError::into_inner)
+        {
+            known.forget();
+        }
+        self.again = None;
+        tracing::info!("what was known before the loss is in the change feed again");
+        false
     }
 
     /// Adds a page to what is known. Answers whether there is something new to answer with.
@@ -112,10 +136,12 @@ impl Tail {
         if !is_last {
             return false;
         }
-        if let Some(before) = &*known {
+        let before = std::mem::replace(&mut *known, self.next.take());
+        if let (Some(mut before), Some(known)) = (before, &mut *known) {
             tracing::warn!(was = %before.epoch.id, "the change feed has begun a new epoch: the store has lost data");
+            known.remember(before.take_facts());
+            self.lost = Some(before);
         }
-        *known = self.next.take();
         true
     }
 

@@ -7,7 +7,9 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use session_gate_protocol::{ETag, FieldProblem, Misfit, Problem, ProblemCode, SessionId, TokenForm, UserId, collect};
+use session_gate_protocol::{
+    ETag, FieldProblem, Misfit, Problem, ProblemCode, RuleId, SessionId, TokenForm, UserId, collect,
+};
 
 use super::{
     MAX_BODY_BYTES,
@@ -31,6 +33,9 @@ pub(super) trait Query: DeserializeOwned {
     /// The parameters that are numbers.
     const NUMBERS: &[&str];
 }
+
+/// The rule's id in the path.
+pub(super) struct RulePath(pub RuleId);
 
 /// The session id in the path.
 pub(super) struct SessionPath(pub SessionId);
@@ -165,6 +170,15 @@ async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> ApiResult<String>
         .await
         .map_err(|_| invalid("the path is not percent-encoded UTF-8"))?;
     Ok(text)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RulePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let id = path(parts, state).await?.parse::<RuleId>();
+        id.map(Self).map_err(|error| wrong_field("rule_id", error.to_string()))
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for SessionPath {

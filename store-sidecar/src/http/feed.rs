@@ -62,7 +62,7 @@ impl Query for RevocationsQuery {
 #[utoipa::path(
     get, path = "/v1/feed", tag = "filter", operation_id = "feed", params(FeedQuery),
     responses(
-        (status = 200, description = "What the worker does not know, in pages of at most 5,000 entries", body = FeedReply),
+        (status = 200, description = "What the worker does not know, in pages of about 192 KiB", body = FeedReply),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))

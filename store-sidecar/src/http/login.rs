@@ -45,11 +45,11 @@ pub(super) async fn logout(
     Ok(([NO_STORE], Json(wait.with_receipt(&api, told).await)).into_response())
 }
 
-/// Whether a verified token may still be used. Asked by the filter.
+/// Whether a credential may be used. Asked by the filter.
 #[utoipa::path(
     post, path = "/v1/check", tag = "filter", operation_id = "check", request_body = CheckRequest,
     responses(
-        (status = 200, description = "What the store says", body = CheckReply),
+        (status = 200, description = "What is known of it and its session", body = CheckReply),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))

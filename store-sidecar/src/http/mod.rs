@@ -9,6 +9,7 @@ mod observe;
 mod openapi;
 mod receipt;
 mod reply;
+mod rules;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy};
 
@@ -83,7 +84,10 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
         .merge(filter("/v1/keys", get(meta::keys)))
         .merge(filter("/v1/feed", get(feed::feed)))
         .merge(filter("/v1/activity", post(feed::activity)))
-        .merge(app("/v1/revocations", get(feed::revocations)))
+        .merge(app("/v1/revocations", get(feed::revocations).post(rules::revoke)))
+        .merge(app("/v1/revocations/{rule_id}", delete(rules::unrevoke)))
+        .merge(app("/v1/blocks", get(rules::list).post(rules::block)))
+        .merge(app("/v1/blocks/{rule_id}", delete(rules::unblock)))
         .merge(roles(&[Role::App, Role::Monitor], "/v1/workers", get(feed::workers)));
     if api.metrics {
         router = router.merge(roles(&[Role::Monitor], "/metrics", get(meta::metrics)));

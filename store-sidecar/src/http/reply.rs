@@ -59,7 +59,7 @@ fn of_store(error: &StoreError) -> ProblemCode {
     tracing::warn!(error = %chain(error), "the store failed");
     match error.kind() {
         StoreErrorKind::Timeout | StoreErrorKind::Unavailable => ProblemCode::StoreUnavailable,
-        StoreErrorKind::Conflict | StoreErrorKind::Corrupt => ProblemCode::Internal,
+        StoreErrorKind::Conflict | StoreErrorKind::Corrupt | StoreErrorKind::Full => ProblemCode::Internal,
     }
 }
 

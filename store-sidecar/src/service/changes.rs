@@ -1,10 +1,10 @@
-//! What everybody must be told: sessions that end, are suspended or served again, and tokens that are
-//! revoked.
+//! What everybody must be told: sessions that end, are suspended or served again, or permit something
+//! else, and tokens that are revoked.
 //!
 //! **The feed first, then the state, then the answer.** On a Cluster the feed and a session are in two
 //! slots, so these are two steps, and the process may die in between: then workers refuse what the
-//! store would still serve, and a repeated call mends it. Only what is served again goes the other way
-//! round. A call that fails because nobody could be told has ended its session all the same: whoever
+//! store would still serve, and a repeated call mends it. Only what is served again, and
+//! what a session permits, go the other way round: that of the store at that moment is what is told. A call that fails because nobody could be told has ended its session all the same: whoever
 //! asks the store is refused, and the caller must call again.
 
 use session_gate_protocol::{
@@ -29,6 +29,15 @@ pub struct Told<T> {
     pub done: T,
     /// The place in the feed.
     pub at: Option<FeedCursor>,
+}
+
+/// What of a session everybody must be told.
+#[derive(Clone, Copy, Debug)]
+struct Telling {
+    /// Whether it is served.
+    status: bool,
+    /// What its tokens permit.
+    scopes: bool,
 }
 
 impl<T> Told<T> {
@@ -92,7 +101,8 @@ impl Service {
         Err(StoreError::new(StoreErrorKind::Conflict, source).into())
     }
 
-    /// Changes a session, and tells everybody where that concerns whether it is served.
+    /// Changes a session, and tells everybody where that concerns whether it is served, or what its
+    /// tokens permit.
     pub(super) async fn change_session(
         &self,
         id: &SessionId,
@@ -100,26 +110,39 @@ impl Service {
         expected: Option<ETag>,
     ) -> Result<Told<Update>, ServiceError> {
         let update = async || self.tools.store.update_session(id, patch, expected).await;
-        match patch.status {
-            Some(SessionStatus::Suspended | SessionStatus::Terminated) => {}
-            Some(SessionStatus::Active) => {
-                let update = update().await?;
-                let at = match &update {
-                    Update::Applied(session) => Some(self.tell_status(session).await?),
-                    _ => None,
-                };
-                return Ok(Told { done: update, at });
+        let scopes = patch.scopes.is_some();
+        let status = match patch.status {
+            Some(SessionStatus::Suspended | SessionStatus::Terminated) => {
+                return self.take_back(id, patch, expected).await;
             }
-            Some(SessionStatus::Expired | SessionStatus::Pending2fa) | None => {
-                return Ok(Told { done: update().await?, at: None });
+            Some(SessionStatus::Active) => true,
+            Some(SessionStatus::Expired | SessionStatus::Pending2fa) | None => false,
+        };
+        let update = update().await?;
+        let at = match &update {
+            Update::Applied(session) if status || scopes => {
+                Some(self.tell_state(session, Telling { status, scopes }).await?)
             }
-        }
+            _ => None,
+        };
+        Ok(Told { done: update, at })
+    }
+
+    /// Changes a session so that it is served no more.
+    async fn take_back(
+        &self,
+        id: &SessionId,
+        patch: &SessionPatch,
+        expected: Option<ETag>,
+    ) -> Result<Told<Update>, ServiceError> {
+        let update = async || self.tools.store.update_session(id, patch, expected).await;
+        let telling = Telling { status: true, scopes: patch.scopes.is_some() };
         let session = self.session(id).await?;
         let allowed = patch.status.is_none_or(|next| session.status.check_transition(next).is_ok());
         if !allowed || expected.is_some_and(|expected| expected.0 != session.version) {
             // The store refuses it. A session that has ended is told of again, for the sake of a call that
             // was cut off after it had ended it.
-            let at = if session.status.is_final() { Some(self.tell_status(&session).await?) } else { None };
+            let at = if session.status.is_final() { Some(self.tell_state(&session, telling).await?) } else { None };
             return Ok(Told { done: update().await?, at });
         }
         // An end can't be taken back, and the store may still refuse it: until it has not, the session is
@@ -130,24 +153,24 @@ impl Service {
             Ok(Update::Applied(session)) => session.clone(),
             _ => self.session(id).await?,
         };
-        let at = Some(self.tell_status(&now).await?);
+        let at = Some(self.tell_state(&now, telling).await?);
         Ok(Told { done: update?, at })
     }
 
-    /// Tells everybody whether this session is served, and goes on until that is what the store says.
-    /// So whoever changes a status last has the last word in the feed, too: it looks at the store after
-    /// it has spoken.
-    async fn tell_status(&self, session: &SessionData) -> Result<FeedCursor, ServiceError> {
-        let mut change = status_change(session);
+    /// Tells everybody of this session, and goes on until that is what the store says. So whoever changes
+    /// it last has the last word in the feed, too: it looks at the store after it has spoken.
+    async fn tell_state(&self, session: &SessionData, telling: Telling) -> Result<FeedCursor, ServiceError> {
+        let mut changes = telling.of(session);
         for _ in 0..MAX_ATTEMPTS {
-            let at = self.tell(vec![entry(session, change.clone())]).await?;
+            let entries = changes.iter().map(|change| entry(session, change.clone()));
+            let at = self.tell(entries.collect()).await?;
             let now = self.tools.store.session(&session.session_id).await?;
-            match now.as_ref().map(status_change) {
-                Some(now) if now != change => change = now,
+            match now.as_ref().map(|now| telling.of(now)) {
+                Some(now) if now != changes => changes = now,
                 _ => return Ok(at),
             }
         }
-        Err(StoreError::new(StoreErrorKind::Conflict, "others change the session's status all the time").into())
+        Err(StoreError::new(StoreErrorKind::Conflict, "others change the session all the time").into())
     }
 
     /// Tells everybody that a token of that user is revoked, and puts it on the blacklist.
@@ -176,8 +199,21 @@ impl Service {
         Ok(())
     }
 
-    async fn tell(&self, entries: Vec<NewFeedEntry>) -> Result<FeedCursor, ServiceError> {
+    pub(super) async fn tell(&self, entries: Vec<NewFeedEntry>) -> Result<FeedCursor, ServiceError> {
         Ok(self.tools.feed.append(&entries).await?)
+    }
+}
+
+impl Telling {
+    /// What is to be told of a session that is like that.
+    fn of(self, session: &SessionData) -> Vec<FeedChange> {
+        let scopes = || FeedChange::SessionScopes {
+            session_id: session.session_id.clone(),
+            version: session.version,
+            scopes: session.scopes.clone(),
+        };
+        let status = self.status.then(|| status_change(session));
+        status.into_iter().chain(self.scopes.then(scopes)).collect()
     }
 }
 

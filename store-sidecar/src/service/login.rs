@@ -27,7 +27,7 @@ impl Service {
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
         let session = self.tools.store.create_session(new).await?;
         self.tools.metrics.session_created();
-        match self.mint(token, session.user_id.clone(), Some(&session)) {
+        match self.mint(token, session.user_id.clone(), Some(&session)).await {
             Ok(token) => {
                 self.tools.metrics.logged_in();
                 Ok(LoginReply { session, token })
@@ -67,10 +67,9 @@ impl Service {
     }
 
     async fn logout_by_token(&self, token: &str, all: bool) -> Result<Told<u64>, ServiceError> {
-        let verified = self
-            .verify(token)
-            .ok_or_else(|| ServiceError::Invalid(vec![invalid("token", "is not a token of this service")]))?;
-        let claims = verified.claims();
+        let claims = self.presented(token).await?;
+        let claims =
+            claims.ok_or_else(|| ServiceError::Invalid(vec![invalid("token", "is not a token of this service")]))?;
         let told = match &claims.sid {
             _ if all => {
                 let told = self.terminate_user_sessions(&claims.sub, EndReason::Logout).await?;
@@ -83,7 +82,7 @@ impl Service {
             },
             None => Told { done: 0, at: None },
         };
-        let revoked = self.revoke_verified(&verified).await?;
+        let revoked = self.revoke_presented(&claims).await?;
         Ok(Told { at: told.at.max(revoked), ..told })
     }
 }
@@ -105,6 +104,7 @@ fn draft(new: &CreateSession) -> SessionData {
         expires_at: SOME_TIME,
         idle_timeout: new.idle_timeout.map(|idle| idle.as_secs()),
         status: if session.pending_2fa { SessionStatus::Pending2fa } else { SessionStatus::Active },
+        scopes: session.scopes,
         metadata: session.metadata,
         version: 1,
     }

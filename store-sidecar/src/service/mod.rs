@@ -1,14 +1,17 @@
 //! What the service does, without a word of HTTP: sessions, tokens, login, logout, check.
 
 mod changes;
+mod check;
 mod error;
 mod login;
+mod presented;
+mod rules;
 mod sessions;
 mod tokens;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use session_gate_protocol::{CheckReply, CheckRequest, FieldProblem, UnixSeconds};
+use session_gate_protocol::{FieldProblem, UnixSeconds};
 
 pub use self::{changes::Told, error::ServiceError};
 use crate::{
@@ -79,16 +82,6 @@ impl Service {
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.tools.metrics
-    }
-
-    /// What the store says of a verified token and its session.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn check(&self, request: &CheckRequest) -> Result<CheckReply, ServiceError> {
-        let verdict = self.tools.store.check(request).await?;
-        self.tools.metrics.checked(verdict);
-        Ok(CheckReply { verdict })
     }
 
     /// How the store is.

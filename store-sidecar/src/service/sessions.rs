@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use session_gate_protocol::{
-    ETag, FieldProblem, NewSession, SessionData, SessionId, SessionList, SessionPatch, SessionStatus, UserId,
+    ETag, FieldProblem, NewSession, Scopes, SessionData, SessionId, SessionList, SessionPatch, SessionStatus, UserId,
 };
 
 use super::{Service, ServiceError, Told, duration, invalid};
@@ -14,6 +14,9 @@ use crate::{
 /// Longest `user_agent`, `device_type` and `location`, in bytes. Clients choose their user agent, so a
 /// login must not fail on an odd one; this is past any that browsers send.
 const MAX_TEXT_BYTES: usize = 2048;
+
+/// Longest scopes of a session, in bytes of a token's `scope`: every token of it must hold them.
+const MAX_SCOPES_BYTES: usize = 2048;
 
 /// Sessions whose activity one call may note.
 const MAX_ACTIVE_SESSIONS: usize = 1_000;
@@ -38,6 +41,7 @@ impl Service {
             [&session.user_agent, &session.device_type, &session.location],
             &mut problems,
         );
+        check_scopes(session.scopes.as_ref(), &mut problems);
         if !self.session.store.metadata_fits(&session.metadata) {
             problems.push(metadata_too_large(self.session.store.max_metadata_bytes));
         }
@@ -72,6 +76,7 @@ impl Service {
             [&text(&patch.user_agent), &text(&patch.device_type), &text(&patch.location)],
             &mut problems,
         );
+        check_scopes(patch.scopes.as_ref().and_then(Option::as_ref), &mut problems);
         ServiceError::unless_empty(problems)?;
         let Told { done, at } = self.change_session(id, patch, expected).await?;
         match done {
@@ -125,6 +130,12 @@ fn check_texts(ip_address: Option<&str>, texts: [&Option<String>; 3], problems: 
         if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
             problems.push(invalid(field, format!("must be at most {MAX_TEXT_BYTES} bytes long")));
         }
+    }
+}
+
+fn check_scopes(scopes: Option<&Scopes>, problems: &mut Vec<FieldProblem>) {
+    if scopes.is_some_and(|scopes| scopes.to_string().len() > MAX_SCOPES_BYTES) {
+        problems.push(invalid("scopes", format!("must be at most {MAX_SCOPES_BYTES} bytes, with a blank between two")));
     }
 }
 

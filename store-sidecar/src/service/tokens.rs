@@ -1,12 +1,12 @@
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use session_gate_protocol::{
-    Audience, CheckRequest, CheckVerdict, Claims, FeedCursor, FieldProblem, Introspection, MAX_LEEWAY, NewToken,
-    SessionData, SessionStatus, TokenData, TokenId, TokenType, UnixSeconds, UserId,
+    Audience, Claims, FieldProblem, Network, NewToken, OpaqueToken, Scopes, SessionData, SessionStatus, TokenData,
+    TokenId, TokenType, UnixSeconds, UserId,
 };
 
-use super::{Service, ServiceError, Told, duration, invalid};
-use crate::{keys::VerifiedClaims, rng::random_bytes};
+use super::{Service, ServiceError, duration, invalid};
+use crate::rng::random_bytes;
 
 /// Largest token, in bytes: a browser drops a cookie of more than 4096, and its name and attributes
 /// count too.
@@ -30,7 +30,7 @@ impl Service {
                 return Err(ServiceError::Invalid(problems));
             };
             ServiceError::unless_empty(problems)?;
-            return self.mint(new, user, None);
+            return self.mint(new, user, None).await;
         };
         ServiceError::unless_empty(problems)?;
         let session = self.session(id).await?;
@@ -40,11 +40,11 @@ impl Service {
         if !session.status.may_mint() {
             return Err(ServiceError::StateConflict(format!("the session is {}", session.status.as_str())));
         }
-        self.mint(new, session.user_id.clone(), Some(&session))
+        self.mint(new, session.user_id.clone(), Some(&session)).await
     }
 
     /// Mints a token whose fields have been judged.
-    pub(super) fn mint(
+    pub(super) async fn mint(
         &self,
         new: NewToken,
         user: UserId,
@@ -56,19 +56,26 @@ impl Service {
             return Err(ServiceError::StateConflict("the session is expired".to_owned()));
         }
         self.check_size(&claims)?;
-        let token = self.keys().mint(&claims)?;
-        self.tools.metrics.token_issued();
+        let token = if new.opaque { self.keep(&claims).await? } else { self.keys().mint(&claims)? };
+        self.tools.metrics.token_issued(new.opaque);
         Ok(TokenData {
             token,
             token_type: TokenType::Bearer,
             token_id: claims.jti,
             user_id: claims.sub,
             session_id: claims.sid,
-            scopes: new.scopes,
+            scopes: permitted(&new, session)?,
             issued_at: claims.iat,
             expires_at: claims.exp,
             metadata: claims.metadata,
         })
+    }
+
+    /// Stores the claims, and answers the opaque token that stands for them.
+    async fn keep(&self, claims: &Claims) -> Result<String, ServiceError> {
+        let token = OpaqueToken::new(&claims.sub, &random_bytes(&*self.tools.random)?);
+        self.tools.store.put_opaque(token.tag(), &token.hash(), claims, claims.exp).await?;
+        Ok(token.expose().to_owned())
     }
 
     /// The claims that such a token has now.
@@ -80,6 +87,8 @@ impl Service {
     ) -> Result<Claims, ServiceError> {
         let now = self.now();
         let lifetime = new.duration.map_or(self.tokens.duration, Duration::from_secs);
+        let scopes = permitted(new, session)?;
+        let narrowed = session.and_then(|session| session.scopes.as_ref()).is_some_and(|all| *all != scopes);
         let session_end = session.map_or(UnixSeconds(u64::MAX), |session| session.expires_at);
         Ok(Claims {
             iss: self.tokens.issuer.clone(),
@@ -90,11 +99,14 @@ impl Service {
             iat: now,
             jti: TokenId::new(&random_bytes(&*self.tools.random)?),
             sid: session.map(|session| session.session_id.clone()),
-            scope: new.scopes.to_string(),
+            scope: scopes.to_string(),
             auth_time: session.map(|session| session.created_at),
             amr: new.amr.clone(),
             idle: session.and_then(|session| session.idle_timeout),
             pending_2fa: session.is_some_and(|session| session.status == SessionStatus::Pending2fa),
+            narrowed,
+            ip_hash: session.and_then(ip_hash),
+            ua_hash: session.and_then(ua_hash),
             metadata: new.metadata.clone(),
         })
     }
@@ -129,74 +141,29 @@ impl Service {
         }
         problems
     }
-
-    /// Whether a token may be used now, and what it says (RFC 7662). Counts as a use of its session.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn introspect(&self, token: &str) -> Result<Introspection, ServiceError> {
-        let verified = self.verify(token).filter(|verified| verified.in_force(self.now(), Duration::ZERO));
-        let Some(verified) = verified else {
-            self.tools.metrics.introspected(None);
-            return Ok(Introspection::default());
-        };
-        let verdict = self.tools.store.check(&check_of(verified.claims())).await?;
-        self.tools.metrics.introspected(Some(verdict));
-        Ok(match verdict {
-            CheckVerdict::Live => introspection(verified.claims().clone()),
-            CheckVerdict::SessionExpired
-            | CheckVerdict::SessionPending2fa
-            | CheckVerdict::SessionSuspended
-            | CheckVerdict::SessionTerminated
-            | CheckVerdict::SessionUnknown
-            | CheckVerdict::TokenRevoked => Introspection::default(),
-        })
-    }
-
-    /// Revokes a token (RFC 7009). One that is none of ours, or that no verifier accepts any more, is
-    /// as good as revoked.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn revoke(&self, token: &str) -> Result<Told<()>, ServiceError> {
-        let at = match self.verify(token) {
-            Some(verified) => self.revoke_verified(&verified).await?,
-            None => None,
-        };
-        Ok(Told { done: (), at })
-    }
-
-    pub(super) async fn revoke_verified(&self, verified: &VerifiedClaims) -> Result<Option<FeedCursor>, ServiceError> {
-        let claims = verified.claims();
-        let until = claims.exp.after(MAX_LEEWAY);
-        if until <= self.now() {
-            return Ok(None);
-        }
-        self.revoke_token(&claims.sub, &claims.jti, until).await.map(Some)
-    }
-
-    /// The claims of a token of ours, expired or not.
-    pub(super) fn verify(&self, token: &str) -> Option<VerifiedClaims> {
-        self.keys().verify(token, &self.tokens.issuer, &self.tokens.audience).ok()
-    }
 }
 
-fn check_of(claims: &Claims) -> CheckRequest {
-    CheckRequest { user_id: claims.sub.clone(), session_id: claims.sid.clone(), token_id: claims.jti.clone() }
+/// What such a token permits: what it asks for, which may not be more than its session permits; or what
+/// that permits, if it asks for nothing.
+fn permitted(new: &NewToken, session: Option<&SessionData>) -> Result<Scopes, ServiceError> {
+    let Some(all) = session.and_then(|session| session.scopes.as_ref()) else { return Ok(new.scopes.clone()) };
+    if new.scopes.is_empty() {
+        return Ok(all.clone());
+    }
+    if new.scopes.iter().all(|scope| all.contains(scope)) {
+        return Ok(new.scopes.clone());
+    }
+    let allowed = if all.is_empty() { "none".to_owned() } else { all.to_string() };
+    Err(ServiceError::Invalid(vec![invalid("scopes", format!("is more than the session permits; allowed: {allowed}"))]))
 }
 
-fn introspection(claims: Claims) -> Introspection {
-    Introspection {
-        active: true,
-        scope: Some(claims.scope).filter(|scope| !scope.is_empty()),
-        token_type: Some(TokenType::Bearer),
-        exp: Some(claims.exp),
-        iat: Some(claims.iat),
-        nbf: Some(claims.nbf),
-        sub: Some(claims.sub),
-        aud: Some(claims.aud),
-        iss: Some(claims.iss),
-        jti: Some(claims.jti),
-        sid: claims.sid,
-    }
+/// The range of addresses that the session began in.
+fn ip_hash(session: &SessionData) -> Option<String> {
+    let address = session.ip_address.as_deref()?.parse::<IpAddr>().ok()?;
+    Some(Claims::bound_to(&session.session_id, "ip", &Network::around(address).to_string()))
+}
+
+/// The user agent that the session began with.
+fn ua_hash(session: &SessionData) -> Option<String> {
+    Some(Claims::bound_to(&session.session_id, "ua", session.user_agent.as_deref()?))
 }

@@ -13,12 +13,12 @@ use std::{
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
 };
 
 use super::{
-    CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store, StoreError,
-    StoreErrorKind, Termination, Update, UserTermination, memory::MemoryStore,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store,
+    StoreError, StoreErrorKind, Termination, Update, UserTermination, memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -141,8 +141,14 @@ impl Store for Faulty {
     async fn revoke_token(&self, user: &UserId, token: &TokenId, until: UnixSeconds) -> Result<(), StoreError> {
         self.ask("revoke_token", |store| store.revoke_token(user, token, until)).await
     }
-    async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError> {
-        self.ask("check", |store| store.check(request)).await
+    async fn check(&self, token: &OwnToken) -> Result<Checked, StoreError> {
+        self.ask("check", |store| store.check(token)).await
+    }
+    async fn put_opaque(&self, tag: &SlotTag, hash: &str, says: &Claims, end: UnixSeconds) -> Result<(), StoreError> {
+        self.ask("put_opaque", |store| store.put_opaque(tag, hash, says, end)).await
+    }
+    async fn opaque(&self, tag: &SlotTag, hash: &str) -> Result<Option<Claims>, StoreError> {
+        self.ask("opaque", |store| store.opaque(tag, hash)).await
     }
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
         self.ask("touch", |store| store.touch(sessions)).await

@@ -3,20 +3,64 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use session_gate_protocol::{FeedChange, FeedCursor, FeedEntry, FeedEpoch, SessionData, UnixSeconds};
+use session_gate_protocol::{FeedChange, FeedCursor, FeedEntry, FeedEpoch, RuleId, SessionData, UnixSeconds};
 
 use super::{StoreError, StoreErrorKind};
 use crate::rng::{Random, random_bytes};
 
+/// Until when a rule lasts that lasts until it is removed: the end of the year 9999, which every reader
+/// of JSON can count to.
+pub const UNLIMITED: UnixSeconds = UnixSeconds(253_402_300_799);
+
+/// Rules that last longer than the feed's entries, at most. Every reader that begins gets all of them in
+/// one step.
+pub const MAX_STANDING_RULES: usize = 10_000;
+
 /// What is to be told through the feed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewFeedEntry {
-    /// When the last token that it could concern has expired, as far as the caller knows. The store
-    /// keeps no entry for longer than the longest token life, see
+    /// When the last token that it could concern has expired, as far as the caller knows; of a rule its
+    /// end. The store keeps no entry but a rule's for longer than the longest token life, see
     /// [`StoreSettings::feed_horizon`](super::StoreSettings::feed_horizon).
     pub until: UnixSeconds,
     /// What has changed.
     pub change: FeedChange,
+}
+
+/// What an entry says of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RuleWord<'a> {
+    /// It holds.
+    Add(&'a RuleId),
+    /// It is no more.
+    Remove(&'a RuleId),
+}
+
+impl NewFeedEntry {
+    /// What it says of a rule.
+    pub(super) fn rule(&self) -> Option<RuleWord<'_>> {
+        match &self.change {
+            FeedChange::RuleAdded { rule_id, .. } => Some(RuleWord::Add(rule_id)),
+            FeedChange::RuleRemoved { rule_id } => Some(RuleWord::Remove(rule_id)),
+            _ => None,
+        }
+    }
+
+    /// Until when it is of use, where no entry but a rule's is for longer than until `latest`. A removal
+    /// is of use for as long as the rule is in the log before it.
+    pub(super) fn end(&self, latest: UnixSeconds) -> UnixSeconds {
+        match self.rule() {
+            Some(RuleWord::Add(_)) => self.until.min(UNLIMITED),
+            Some(RuleWord::Remove(_)) => UNLIMITED,
+            None => self.until.min(latest),
+        }
+    }
+}
+
+/// Whether readers need that entry. The last word on a rule they need even if the rule is over by then:
+/// without it an earlier one, of a longer life, would count.
+pub(super) fn is_of_use(entry: &FeedEntry, now: UnixSeconds) -> bool {
+    matches!(entry.change, FeedChange::RuleAdded { .. } | FeedChange::RuleRemoved { .. }) || now < entry.until
 }
 
 /// A place in a certain life of the feed.
@@ -29,7 +73,7 @@ pub struct FeedPosition {
 }
 
 /// A part of the feed, as it was at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FeedPage {
     /// The feed's epoch. Where it is another than the one asked for, the page begins at the start.
     pub epoch: FeedEpoch,

@@ -19,13 +19,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, FeedCursor, InvalidTransition, NewSession, SessionData, SessionId, SessionPatch,
-    SessionStatus, SlotTag, TokenId, UnixSeconds, UserId,
+    CheckVerdict, CheckedSession, Claims, ETag, FeedCursor, InvalidTransition, NewSession, OwnToken, SessionData,
+    SessionId, SessionPatch, SessionStatus, SlotTag, TokenId, UnixSeconds, UserId,
 };
 use thiserror::Error;
 
 pub use self::{
-    feed::{FeedPage, FeedPosition, Follower, Followers, NewFeedEntry, PublishedFollowers, UserTermination},
+    feed::{
+        FeedPage, FeedPosition, Follower, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, UNLIMITED,
+        UserTermination,
+    },
     settings::{MAX_LIFETIME, StoreSettings},
 };
 
@@ -66,7 +69,7 @@ impl CreateSession {
     /// The session that this makes at `now`.
     fn created_at(self, now: UnixSeconds) -> SessionData {
         let status = self.status();
-        let NewSession { user_id, ip_address, user_agent, device_type, location, metadata, .. } = self.session;
+        let NewSession { user_id, ip_address, user_agent, device_type, location, metadata, scopes, .. } = self.session;
         SessionData {
             session_id: self.id,
             user_id,
@@ -79,6 +82,7 @@ impl CreateSession {
             expires_at: now.after(self.duration.min(MAX_LIFETIME)),
             idle_timeout: self.idle_timeout.map(|idle| idle.min(MAX_LIFETIME).as_secs()),
             status,
+            scopes,
             metadata,
             version: 1,
         }
@@ -122,6 +126,35 @@ pub enum Termination {
     AlreadyEnded,
     /// There is no such session.
     NotFound,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// What is known of the token and its session.
+    pub verdict: CheckVerdict,
+    /// The session, where it may be used: active, or waiting for its second factor.
+    pub session: Option<CheckedSession>,
+}
+
+impl Checked {
+    /// What a check of that session finds, where no token is in question.
+    pub fn of(session: &SessionData) -> Self {
+        let checked = || CheckedSession {
+            session_id: session.session_id.clone(),
+            expires_at: session.expires_at,
+            idle_timeout: session.idle_timeout,
+            scopes: session.scopes.clone(),
+            version: session.version,
+        };
+        Self { verdict: session.status.verdict(), session: session.status.may_mint().then(checked) }
+    }
+}
+
+impl From<CheckVerdict> for Checked {
+    fn from(verdict: CheckVerdict) -> Self {
+        Self { verdict, session: None }
+    }
 }
 
 /// How the store is, for `/readyz` and the gauges of `/metrics`.
@@ -187,18 +220,36 @@ pub trait Store: Send + Sync + 'static {
     /// Whether a verified token may still be used: the blacklist first, then its session, in one
     /// step. Notes the session's activity, but writes only where the stored one is older than the
     /// store's resolution.
-    async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError>;
+    async fn check(&self, token: &OwnToken) -> Result<Checked, StoreError>;
+
+    /// Stores what an opaque token of a user with that tag says, under the token's hash, until that
+    /// moment.
+    async fn put_opaque(
+        &self,
+        tag: &SlotTag,
+        hash: &str,
+        claims: &Claims,
+        expires_at: UnixSeconds,
+    ) -> Result<(), StoreError>;
+
+    /// What an opaque token says, until it has expired.
+    async fn opaque(&self, tag: &SlotTag, hash: &str) -> Result<Option<Claims>, StoreError>;
 
     /// Notes that those of these sessions which may be used were used just now, where their stored
     /// activity is older than the store's resolution. One step per session.
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError>;
 
     /// Puts entries at the end of the change feed, in their order, and answers where the last one
-    /// stands. Drops what has been in the feed for longer than the longest token life.
+    /// stands. Drops what has been in the feed for longer than the longest token life, but for rules
+    /// that are to last longer: these stand until their end, or until they are removed.
+    ///
+    /// # Errors
+    /// `Full` where more than [`MAX_STANDING_RULES`] would stand; then nothing is appended.
     async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError>;
 
     /// Reads at most `limit` entries of the feed after the place that the caller knows; from the start
-    /// where it knows none, or knows another epoch. An entry that is of no use any more is left out.
+    /// where it knows none, or knows another epoch. An entry that is of no use any more is left out, but
+    /// for the last word on a rule. From the start the rules that stand come first, beyond `limit`.
     ///
     /// The feed of a store that has lost data begins a new epoch with this call: where there is no
     /// epoch, and where the place that the caller knows in the current one is not there although
@@ -236,6 +287,8 @@ pub enum StoreErrorKind {
     Conflict,
     /// What is stored cannot be read.
     Corrupt,
+    /// There is no room for more of it, until something is removed.
+    Full,
     /// No answer in time: the step may have been done or not.
     Timeout,
     /// The store cannot be reached.
@@ -248,6 +301,7 @@ impl StoreErrorKind {
         match self {
             Self::Conflict => "conflict",
             Self::Corrupt => "corrupt",
+            Self::Full => "full",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
         }

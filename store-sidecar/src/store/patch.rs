@@ -21,7 +21,7 @@ pub(super) fn patched(
     if expected.is_some_and(|expected| expected.0 != current.version) {
         return Err(Box::new(Update::VersionMismatch { current: ETag(current.version) }));
     }
-    let SessionPatch { ip_address, user_agent, device_type, location, metadata, status } = patch;
+    let SessionPatch { ip_address, user_agent, device_type, location, scopes, metadata, status } = patch;
     let mut next = current;
     if let Some(status) = *status {
         next.status.check_transition(status).map_err(|refused| Box::new(Update::InvalidTransition(refused)))?;
@@ -31,6 +31,7 @@ pub(super) fn patched(
     replace(&mut next.user_agent, user_agent);
     replace(&mut next.device_type, device_type);
     replace(&mut next.location, location);
+    replace(&mut next.scopes, scopes);
     match metadata {
         None => {}
         Some(None) => next.metadata.clear(),
@@ -49,7 +50,7 @@ pub(super) fn terminated(session: SessionData) -> SessionData {
     SessionData { status: SessionStatus::Terminated, version: session.version.saturating_add(1), ..session }
 }
 
-fn replace(field: &mut Option<String>, patch: &Option<Option<String>>) {
+fn replace<T: Clone>(field: &mut Option<T>, patch: &Option<Option<T>>) {
     if let Some(value) = patch {
         field.clone_from(value);
     }

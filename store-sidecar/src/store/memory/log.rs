@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, UnixSeconds};
+use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, RuleId, UnixSeconds};
 
-use crate::store::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
+use crate::store::feed::{RuleWord, is_of_use};
+use crate::store::{FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Log {
     epoch: Option<FeedEpoch>,
     /// The place of the newest entry there ever was.
@@ -15,10 +16,12 @@ pub(super) struct Log {
     /// Everything before this place has been dropped.
     trimmed: FeedCursor,
     entries: VecDeque<FeedEntry>,
+    /// The rules that last longer than entries are kept.
+    standing: BTreeMap<RuleId, FeedEntry>,
     followers: BTreeMap<String, Published>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Published {
     /// When, in milliseconds.
     at: u64,
@@ -56,6 +59,19 @@ impl Log {
         self.last
     }
 
+    /// Whether all rules among `entries` that are to last beyond `latest` can stand.
+    pub(super) fn has_room(&mut self, entries: &[NewFeedEntry], now: UnixSeconds, latest: UnixSeconds) -> bool {
+        let new = entries.iter().filter(|entry| match entry.rule() {
+            Some(RuleWord::Add(id)) => entry.until > latest && !self.standing.contains_key(id),
+            _ => false,
+        });
+        let new = new.count();
+        if new > 0 {
+            self.standing.retain(|_, rule| now < rule.until);
+        }
+        new == 0 || self.standing.len().saturating_add(new) <= MAX_STANDING_RULES
+    }
+
     /// Adds an entry, at the time `millis`.
     pub(super) fn append(&mut self, new: &NewFeedEntry, millis: u64, horizon: Duration) {
         self.last = if millis > self.last.millis {
@@ -63,8 +79,18 @@ impl Log {
         } else {
             FeedCursor { number: self.last.number.saturating_add(1), ..self.last }
         };
-        let until = new.until.min(UnixSeconds(millis / 1_000).after(horizon));
-        self.entries.push_back(FeedEntry { at: self.last, until, change: new.change.clone() });
+        let latest = UnixSeconds(millis / 1_000).after(horizon);
+        let entry = FeedEntry { at: self.last, until: new.end(latest), change: new.change.clone() };
+        match new.rule() {
+            Some(RuleWord::Add(id)) if entry.until > latest => {
+                self.standing.insert(id.clone(), entry.clone());
+            }
+            Some(RuleWord::Add(id) | RuleWord::Remove(id)) => {
+                self.standing.remove(id);
+            }
+            None => {}
+        }
+        self.entries.push_back(entry);
     }
 
     /// Whether the caller knows a place of this epoch that should be there and is not.
@@ -86,7 +112,14 @@ impl Log {
             Some(entry) if start.saturating_add(limit) < self.entries.len() => entry.at,
             _ => self.last,
         };
-        let entries = page.filter(|entry| now < entry.until).cloned().collect();
+        let mut entries = Vec::new();
+        if after == FeedCursor::START {
+            let first = self.entries.front().map(|entry| entry.at);
+            let is_gone = |rule: &&FeedEntry| first.is_none_or(|first| rule.at < first);
+            entries.extend(self.standing.values().filter(is_gone).filter(|rule| now < rule.until).cloned());
+            entries.sort_by_key(|rule| rule.at);
+        }
+        entries.extend(page.filter(|entry| is_of_use(entry, now)).cloned());
         Some(FeedPage { epoch, last: self.last, cursor, now, entries })
     }
 

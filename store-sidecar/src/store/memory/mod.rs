@@ -9,20 +9,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+    CheckVerdict, Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId,
+    UnixSeconds, UserId,
 };
 
 use self::log::Log;
-use self::state::{Revocation, State};
+use self::state::{Opaque, Revocation, State};
 use super::feed::epoch_id;
 use super::{
-    CreateSession, FeedPage, FeedPosition, Followers, Health, MAX_LIFETIME, NewFeedEntry, PublishedFollowers, Store,
-    StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, MAX_LIFETIME, NewFeedEntry, PublishedFollowers,
+    Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
 };
 use crate::clock::Clock;
 use crate::rng::Random;
 
-/// Sessions and blacklist entries that the store holds at most, tombstones included: some 2 GB with
+/// Sessions, opaque tokens and blacklist entries that the store holds at most, tombstones included: some 2 GB with
 /// small metadata. A store that is full refuses what is new; it never forgets a revocation to make
 /// room.
 const MAX_ENTRIES: usize = 1_000_000;
@@ -216,19 +217,41 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError> {
+    async fn check(&self, token: &OwnToken) -> Result<Checked, StoreError> {
+        let OwnToken { user_id, session_id, token_id } = token;
         let mut state = self.lock();
         let now = self.clock.now();
-        let entry = Revocation { user: request.user_id.clone(), token: request.token_id.clone() };
+        let entry = Revocation { user: user_id.clone(), token: token_id.clone() };
         if state.revoked_until(&entry).is_some_and(|until| now < until) {
-            return Ok(CheckVerdict::TokenRevoked);
+            return Ok(CheckVerdict::TokenRevoked.into());
         }
-        let Some(id) = &request.session_id else { return Ok(CheckVerdict::Live) };
-        let Some(session) = state.session(id, now).filter(|session| session.user_id == request.user_id) else {
-            return Ok(CheckVerdict::SessionUnknown);
+        let Some(id) = session_id else { return Ok(CheckVerdict::Live.into()) };
+        let Some(session) = state.session(id, now).filter(|session| session.user_id == *user_id) else {
+            return Ok(CheckVerdict::SessionUnknown.into());
         };
         note_activity(&mut state, &session, now, &self.settings);
-        Ok(session.status.verdict())
+        Ok(Checked::of(&session))
+    }
+
+    async fn put_opaque(
+        &self,
+        tag: &SlotTag,
+        hash: &str,
+        claims: &Claims,
+        expires_at: UnixSeconds,
+    ) -> Result<(), StoreError> {
+        let (mut state, now) = self.write();
+        self.check_room(&state)?;
+        let until = expires_at.min(now.after(MAX_LIFETIME));
+        if now < until {
+            state.put_opaque(Opaque { tag: tag.clone(), hash: hash.to_owned() }, claims.clone(), until);
+        }
+        Ok(())
+    }
+
+    async fn opaque(&self, tag: &SlotTag, hash: &str) -> Result<Option<Claims>, StoreError> {
+        let state = self.lock();
+        Ok(state.opaque(&Opaque { tag: tag.clone(), hash: hash.to_owned() }, self.clock.now()))
     }
 
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
@@ -248,6 +271,10 @@ impl Store for MemoryStore {
         log.trim(UnixSeconds(millis / 1_000), horizon);
         if log.len().saturating_add(entries.len()) > self.max_entries {
             return Err(full());
+        }
+        let now = UnixSeconds(millis / 1_000);
+        if !log.has_room(entries, now, now.after(horizon)) {
+            return Err(StoreError::of_kind(StoreErrorKind::Full));
         }
         for entry in entries {
             log.append(entry, millis, horizon);
@@ -310,6 +337,13 @@ mod tests {
         store.create_session(CreateSession { id, session, duration, idle_timeout: None }).await
     }
 
+    fn claims() -> Claims {
+        let claims = serde_json::json!({
+            "iss": "i", "sub": "a", "aud": "b", "exp": 1_010, "nbf": 1_000, "iat": 1_000, "jti": "t",
+        });
+        serde_json::from_value(claims).unwrap()
+    }
+
     async fn revoke(store: &MemoryStore, number: u8) -> Result<(), StoreError> {
         store.revoke_token(&user(number), &TokenId::new(&[number; 16]), UnixSeconds(1_010)).await
     }
@@ -320,10 +354,12 @@ mod tests {
         for number in 0..100 {
             create(&store, number).await.unwrap();
             revoke(&store, number).await.unwrap();
+            let tag = SlotTag::of_user(&user(number));
+            store.put_opaque(&tag, &number.to_string(), &claims(), UnixSeconds(1_010)).await.unwrap();
         }
         store.terminate_user_sessions(&user(3), &[SessionId::new(&user(3), &[3; 32])]).await.unwrap();
         clock.advance(Duration::from_secs(10));
-        assert_eq!(store.cleanup().await, 100, "the blacklist");
+        assert_eq!(store.cleanup().await, 200, "the blacklist and the opaque tokens");
         assert_eq!(store.health().await.unwrap().active_sessions, Some(0));
         clock.advance(Duration::from_secs(100));
         assert_eq!(store.cleanup().await, 100, "the sessions");
@@ -350,7 +386,9 @@ mod tests {
         assert_eq!(create(&store, 2).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
         assert_eq!(revoke(&store, 2).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
         revoke(&store, 1).await.unwrap();
-        let request = CheckRequest { user_id: user(1), session_id: None, token_id: TokenId::new(&[1; 16]) };
-        assert_eq!(store.check(&request).await.unwrap(), CheckVerdict::TokenRevoked);
+        let token = OwnToken { user_id: user(1), session_id: None, token_id: TokenId::new(&[1; 16]) };
+        assert_eq!(store.check(&token).await.unwrap().verdict, CheckVerdict::TokenRevoked);
+        let refused = store.put_opaque(&SlotTag::of_user(&user(1)), "hash", &claims(), UnixSeconds(1_010)).await;
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Unavailable);
     }
 }

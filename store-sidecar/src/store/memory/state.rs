@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use session_gate_protocol::{SessionData, SessionId, TokenId, UnixSeconds, UserId};
+use session_gate_protocol::{Claims, SessionData, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -16,7 +16,9 @@ pub(super) struct State {
     live: u64,
     /// Until when a token is on the blacklist.
     revoked: HashMap<Revocation, UnixSeconds>,
-    /// What cleaning has to do when: exactly one step per session and per blacklist entry.
+    /// What opaque tokens say, and until when.
+    opaque: HashMap<Opaque, (Claims, UnixSeconds)>,
+    /// What cleaning has to do when: exactly one step per session, blacklist entry and opaque token.
     due: BTreeSet<(UnixSeconds, Step)>,
 }
 
@@ -37,6 +39,13 @@ pub(super) struct Revocation {
     pub(super) token: TokenId,
 }
 
+/// An opaque token, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Opaque {
+    pub(super) tag: SlotTag,
+    pub(super) hash: String,
+}
+
 /// What cleaning does once its time has come.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
@@ -44,13 +53,15 @@ enum Step {
     End(SessionId),
     /// The session ended long enough ago.
     Forget(SessionId),
+    /// The opaque token has expired.
+    ForgetOpaque(Opaque),
     /// The token has expired.
     Unlist(Revocation),
 }
 
 /// What one batch of cleaning did.
 pub(super) struct Cleaned {
-    /// Sessions and blacklist entries that are gone.
+    /// Sessions, opaque tokens and blacklist entries that are gone.
     pub(super) removed: u64,
     /// Whether nothing more is due.
     pub(super) done: bool,
@@ -64,13 +75,14 @@ impl State {
             by_user: HashMap::new(),
             live: 0,
             revoked: HashMap::new(),
+            opaque: HashMap::new(),
             due: BTreeSet::new(),
         }
     }
 
-    /// How many sessions and blacklist entries there are.
+    /// How many sessions, opaque tokens and blacklist entries there are.
     pub(super) fn entries(&self) -> usize {
-        self.sessions.len() + self.revoked.len()
+        self.sessions.len() + self.revoked.len() + self.opaque.len()
     }
 
     /// How many sessions have not ended, as far as cleaning has come.
@@ -141,6 +153,19 @@ impl State {
         self.due.insert((until, Step::Unlist(entry)));
     }
 
+    /// What an opaque token says that has not expired at `now`.
+    pub(super) fn opaque(&self, token: &Opaque, now: UnixSeconds) -> Option<Claims> {
+        self.opaque.get(token).filter(|(_, until)| now < *until).map(|(claims, _)| claims.clone())
+    }
+
+    /// Stores what an opaque token says.
+    pub(super) fn put_opaque(&mut self, token: Opaque, claims: Claims, until: UnixSeconds) {
+        if let Some((_, before)) = self.opaque.insert(token.clone(), (claims, until)) {
+            self.due.remove(&(before, Step::ForgetOpaque(token.clone())));
+        }
+        self.due.insert((until, Step::ForgetOpaque(token)));
+    }
+
     /// Does up to `max_steps` of what is due.
     pub(super) fn clean(&mut self, now: UnixSeconds, max_steps: usize) -> Cleaned {
         let mut removed = 0;
@@ -152,6 +177,7 @@ impl State {
                 None => return Cleaned { removed, done: true },
                 Some((_, Step::End(id))) => self.end(&id),
                 Some((_, Step::Forget(id))) => removed += u64::from(self.sessions.remove(&id).is_some()),
+                Some((_, Step::ForgetOpaque(token))) => removed += u64::from(self.opaque.remove(&token).is_some()),
                 Some((_, Step::Unlist(entry))) => removed += u64::from(self.revoked.remove(&entry).is_some()),
             }
         }
@@ -178,7 +204,8 @@ impl State {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let Self { retention: _, sessions, by_user, live, revoked, due } = self;
-        sessions.is_empty() && by_user.is_empty() && *live == 0 && revoked.is_empty() && due.is_empty()
+        let Self { retention: _, sessions, by_user, live, revoked, opaque, due } = self;
+        let is_empty = sessions.is_empty() && by_user.is_empty() && revoked.is_empty() && opaque.is_empty();
+        is_empty && *live == 0 && due.is_empty()
     }
 }

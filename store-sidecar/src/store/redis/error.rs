@@ -8,6 +8,9 @@ use crate::store::{StoreError, StoreErrorKind};
 /// The code of the scripts' own error: what is stored has a form that they do not know.
 const FORMAT_CODE: &str = "SGFORMAT";
 
+/// The same for what there is no room for.
+const FULL_CODE: &str = "SGFULL";
+
 pub(super) fn store_error(error: RedisError) -> StoreError {
     StoreError::new(kind(&error), error)
 }
@@ -21,6 +24,7 @@ fn kind(error: &RedisError) -> StoreErrorKind {
         // A key holds another type than ours. Before Redis 7 the code stands within the text of
         // the script's error.
         _ if is_code(error, FORMAT_CODE) || is_code(error, "WRONGTYPE") => StoreErrorKind::Corrupt,
+        _ if is_code(error, FULL_CODE) => StoreErrorKind::Full,
         // All else is Redis' state: loading, out of memory, a replica, no permission, no cluster.
         _ => StoreErrorKind::Unavailable,
     }

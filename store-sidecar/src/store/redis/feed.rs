@@ -5,22 +5,39 @@ use std::time::Duration;
 use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, UnixSeconds};
 
 use super::{RedisStore, keys, scripts, secs};
-use crate::store::feed::epoch_id;
-use crate::store::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers, StoreError, StoreErrorKind};
+use crate::store::feed::{RuleWord, epoch_id, is_of_use};
+use crate::store::{
+    FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, StoreError,
+    StoreErrorKind, UNLIMITED,
+};
 
 /// An entry of the stream as Redis answers it: its place, and its fields and values.
 type Stored = (String, Vec<(String, String)>);
 
+/// A rule that stands: its place, its end, and the change as JSON.
+type Standing = (String, String, String);
+
+const KEYS: [&str; 3] = [keys::FEED_EPOCH, keys::FEED_LOG, keys::FEED_RULES];
+
 impl RedisStore {
     pub(super) async fn append_to_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
-        let mut arguments = vec![epoch_id(&*self.random)?, secs(self.settings.feed_horizon)];
-        for NewFeedEntry { until, change } in entries {
-            arguments.push(until.0.to_string());
-            arguments.push(serde_json::to_string(change).map_err(corrupt)?);
+        let mut arguments = vec![
+            epoch_id(&*self.random)?,
+            secs(self.settings.feed_horizon),
+            MAX_STANDING_RULES.to_string(),
+            UNLIMITED.0.to_string(),
+        ];
+        for entry in entries {
+            arguments.push(entry.end(UnixSeconds(u64::MAX)).0.to_string());
+            arguments.push(serde_json::to_string(&entry.change).map_err(corrupt)?);
+            arguments.push(match entry.rule() {
+                Some(RuleWord::Add(id)) => format!("+{id}"),
+                Some(RuleWord::Remove(id)) => format!("-{id}"),
+                None => String::new(),
+            });
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let keys = [keys::FEED_EPOCH, keys::FEED_LOG];
-        let last: String = self.run(&scripts::FEED_APPEND, &keys, &arguments, self.deadline()).await?;
+        let last: String = self.run(&scripts::FEED_APPEND, &KEYS, &arguments, self.deadline()).await?;
         last.parse().map_err(corrupt)
     }
 
@@ -30,23 +47,21 @@ impl RedisStore {
         limit: usize,
     ) -> Result<FeedPage, StoreError> {
         let (epoch, after) = known.map_or(("", FeedCursor::START), |known| (known.epoch.as_str(), known.at));
-        let keys = [keys::FEED_EPOCH, keys::FEED_LOG];
         let fresh = epoch_id(&*self.random)?;
         let horizon = secs(self.settings.feed_horizon);
         let arguments = [&fresh, &horizon, epoch, &after.to_string(), &limit.to_string()];
-        let (now, id, since, last, stored): (u64, String, u64, String, Vec<Stored>) =
-            self.run(&scripts::FEED_READ, &keys, &arguments, self.deadline()).await?;
-        let last: FeedCursor = last.parse().map_err(corrupt)?;
+        let (now, id, since, last, stored, rules): (u64, String, u64, String, Vec<Stored>, Vec<Standing>) =
+            self.run(&scripts::FEED_READ, &KEYS, &arguments, self.deadline()).await?;
+        let (now, last): (_, FeedCursor) = (UnixSeconds(now), last.parse().map_err(corrupt)?);
         let full = stored.len() >= limit;
-        let entries = stored.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-        let cursor = entries.last().filter(|_| full).map_or(last, |entry| entry.at);
-        Ok(FeedPage {
-            epoch: FeedEpoch { id, since: UnixSeconds(since) },
-            last,
-            cursor,
-            now: UnixSeconds(now),
-            entries: entries.into_iter().filter(|entry| now < entry.until.0).collect(),
-        })
+        let logged = stored.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let cursor = logged.last().filter(|_| full).map_or(last, |entry| entry.at);
+        let mut entries = Vec::with_capacity(rules.len() + logged.len());
+        for (at, until, change) in rules {
+            entries.push(read_entry(&at, &until, &change)?);
+        }
+        entries.extend(logged.into_iter().filter(|entry| is_of_use(entry, now)));
+        Ok(FeedPage { epoch: FeedEpoch { id, since: UnixSeconds(since) }, last, cursor, now, entries })
     }
 
     pub(super) async fn write_followers(
@@ -91,10 +106,14 @@ fn entry((at, fields): Stored) -> Result<FeedEntry, StoreError> {
         let found = fields.iter().find(|(field, _)| field == name);
         found.map(|(_, value)| value.as_str()).ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))
     };
+    read_entry(&at, field("until")?, field("change")?)
+}
+
+fn read_entry(at: &str, until: &str, change: &str) -> Result<FeedEntry, StoreError> {
     Ok(FeedEntry {
         at: at.parse().map_err(corrupt)?,
-        until: UnixSeconds(field("until")?.parse().map_err(corrupt)?),
-        change: serde_json::from_str(field("change")?).map_err(corrupt)?,
+        until: UnixSeconds(until.parse().map_err(corrupt)?),
+        change: serde_json::from_str(change).map_err(corrupt)?,
     })
 }
 

@@ -43,11 +43,17 @@ pub(super) fn revoked(user: &UserId, token: &TokenId) -> String {
     format!("sg1:{{{}}}:revoked:{}", SlotTag::of_user(user), URL_SAFE_NO_PAD.encode(name))
 }
 
+/// The key of an opaque token of a user with that tag.
+pub(super) fn opaque(tag: &SlotTag, hash: &str) -> String {
+    format!("sg1:{{{tag}}}:opaque:{hash}")
+}
+
 /// The keys of the change feed, which belong to no user: one slot for all. No tag of a user has as few
 /// characters.
 pub(super) const FEED_EPOCH: &str = "sg1:{feed}:epoch";
 pub(super) const FEED_FOLLOWERS: &str = "sg1:{feed}:workers";
 pub(super) const FEED_LOG: &str = "sg1:{feed}:log";
+pub(super) const FEED_RULES: &str = "sg1:{feed}:rules";
 
 #[cfg(test)]
 mod tests {
@@ -65,6 +71,8 @@ mod tests {
         let token: TokenId = "token-1".parse().unwrap();
         assert_eq!(session(&id), "sg1:{K9gGyX}:sess:K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc");
         assert_eq!(index(&alice), "sg1:{K9gGyX}:user:K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA");
+        let opaque_token = opaque(&SlotTag::of_user(&alice), "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
+        assert_eq!(opaque_token, "sg1:{K9gGyX}:opaque:n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
         assert_eq!(revoked(&alice, &token), "sg1:{K9gGyX}:revoked:lzjWYdlzySwZii1DPWl6U5yhBc5kIk5D0E3QJvkBmLA");
     }
 

@@ -4,11 +4,13 @@
 //! replicas of the sidecar agree on it. A step costs its caller at most [`STEP_TIMEOUT`], whatever
 //! state Redis and the network are in.
 
+mod check;
 mod connector;
 mod error;
 mod feed;
 mod keys;
 mod link;
+mod opaque;
 mod options;
 mod record;
 mod report;
@@ -22,8 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{ErrorKind, FromRedisValue, ServerErrorKind};
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag,
-    TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
 };
 use thiserror::Error;
 use tokio::time::Instant;
@@ -35,8 +36,8 @@ use self::record::Fields;
 pub use self::report::{Eviction, Report};
 use self::scripts::Script;
 use super::{
-    CreateSession, FeedPage, FeedPosition, Followers, Health, MAX_LIFETIME, NewFeedEntry, PublishedFollowers, Store,
-    StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, MAX_LIFETIME, NewFeedEntry, PublishedFollowers,
+    Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
 };
 use crate::rng::Random;
 
@@ -200,20 +201,17 @@ impl Store for RedisStore {
         // Created at 0 for now: the script decides when.
         let session = new.created_at(UnixSeconds(0));
         let user = &session.user_id;
+        let scopes = session.scopes.as_ref().map(ToString::to_string);
+        let index = keys::index_name(user);
+        let (data, retention) = (record::data(&session)?, self.retention());
+        let mut arguments = vec![session.session_id.as_str(), user.as_str(), &index, session.status.as_str()];
+        arguments.extend([duration.as_str(), &idle, &data, &retention]);
+        arguments.extend(scopes.as_deref());
         let created_at: Option<u64> = self
             .run(
                 &scripts::CREATE,
                 &[&keys::session(&session.session_id), &keys::index(user)],
-                &[
-                    session.session_id.as_str(),
-                    user.as_str(),
-                    &keys::index_name(user),
-                    session.status.as_str(),
-                    &duration,
-                    &idle,
-                    &record::data(&session)?,
-                    &self.retention(),
-                ],
+                &arguments,
                 self.deadline(),
             )
             .await?;
@@ -242,21 +240,13 @@ impl Store for RedisStore {
                 Ok(next) => next,
                 Err(refused) => return Ok(*refused),
             };
-            let last_activity: Option<u64> = self
-                .run(
-                    &scripts::UPDATE,
-                    &[&keys::session(id)],
-                    &[
-                        &read_version,
-                        next.status.as_str(),
-                        &record::data(&next)?,
-                        id.as_str(),
-                        &keys::indexes(&id.tag()),
-                        &self.retention(),
-                    ],
-                    deadline,
-                )
-                .await?;
+            let (data, indexes, retention) = (record::data(&next)?, keys::indexes(&id.tag()), self.retention());
+            let scopes = next.scopes.as_ref().map(ToString::to_string);
+            let mut arguments = vec![read_version.as_str(), next.status.as_str(), &data, id.as_str()];
+            arguments.extend([indexes.as_str(), &retention]);
+            arguments.extend(scopes.as_deref());
+            let last_activity: Option<u64> =
+                self.run(&scripts::UPDATE, &[&keys::session(id)], &arguments, deadline).await?;
             // Activity may have been noted since, which is no change to a session.
             if let Some(last_activity) = last_activity.map(UnixSeconds) {
                 return Ok(Update::Applied(SessionData { last_activity, ..next }));
@@ -313,23 +303,22 @@ impl Store for RedisStore {
         .await
     }
 
-    async fn check(&self, request: &CheckRequest) -> Result<CheckVerdict, StoreError> {
-        let CheckRequest { user_id, session_id, token_id } = request;
-        let entry = keys::revoked(user_id, token_id);
-        // A session whose id has another tag was made for another user, and may live in another slot.
-        let own = session_id.as_ref().filter(|id| id.tag() == SlotTag::of_user(user_id)).map(keys::session);
-        let keys: Vec<&str> = [Some(entry.as_str()), own.as_deref()].into_iter().flatten().collect();
-        let resolution = secs(self.settings.activity_resolution);
-        let reply: String = self.run(&scripts::CHECK, &keys, &[user_id.as_str(), &resolution], self.deadline()).await?;
-        match (reply.as_str(), session_id) {
-            ("revoked", _) => Ok(CheckVerdict::TokenRevoked),
-            ("none", None) => Ok(CheckVerdict::Live),
-            ("none" | "unknown", Some(_)) => Ok(CheckVerdict::SessionUnknown),
-            (status, Some(_)) if own.is_some() => SessionStatus::from_name(status)
-                .map(SessionStatus::verdict)
-                .ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt)),
-            _ => Err(StoreError::of_kind(StoreErrorKind::Corrupt)),
-        }
+    async fn check(&self, token: &OwnToken) -> Result<Checked, StoreError> {
+        self.check_token(token).await
+    }
+
+    async fn put_opaque(
+        &self,
+        tag: &SlotTag,
+        hash: &str,
+        claims: &Claims,
+        expires_at: UnixSeconds,
+    ) -> Result<(), StoreError> {
+        self.write_opaque(tag, hash, claims, expires_at).await
+    }
+
+    async fn opaque(&self, tag: &SlotTag, hash: &str) -> Result<Option<Claims>, StoreError> {
+        self.read_opaque(tag, hash).await
     }
 
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use session_gate_protocol::{Metadata, SessionData, SessionId, SessionStatus, UnixSeconds, UserId};
+use session_gate_protocol::{
+    CheckedSession, Metadata, Scopes, SessionData, SessionId, SessionStatus, UnixSeconds, UserId,
+};
 use thiserror::Error;
 
 use super::parsed;
@@ -89,9 +91,27 @@ fn parse(id: SessionId, fields: &Fields) -> Result<SessionData, Unreadable> {
         expires_at: UnixSeconds(number("expires_at")?),
         idle_timeout: fields.contains_key("idle_timeout").then(|| number("idle_timeout")).transpose()?,
         status: SessionStatus::from_name(field("status")?).ok_or(Unreadable("status"))?,
+        scopes: fields.get("scopes").map(|text| scopes(text)).transpose()?,
         metadata,
         version: number("version")?,
     })
+}
+
+/// The field `scopes`. A record of an earlier version has none.
+fn scopes(text: &str) -> Result<Scopes, Unreadable> {
+    Scopes::parse_list(text).map_err(|_| Unreadable("scopes"))
+}
+
+/// What a check tells of the session, of what its script replies after the status: version, end, idle
+/// timeout, scopes.
+pub(super) fn checked(id: SessionId, mut reply: Vec<redis::Value>) -> Result<CheckedSession, StoreError> {
+    let corrupt = || StoreError::of_kind(StoreErrorKind::Corrupt);
+    let mut next = || reply.pop().ok_or_else(corrupt);
+    let (scopes, idle_timeout): (Option<String>, Option<u64>) = (parsed(next()?)?, parsed(next()?)?);
+    let (expires_at, version): (u64, u64) = (parsed(next()?)?, parsed(next()?)?);
+    let scopes = scopes.map(|text| self::scopes(&text)).transpose();
+    let scopes = scopes.map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
+    Ok(CheckedSession { session_id: id, expires_at: UnixSeconds(expires_at), idle_timeout, scopes, version })
 }
 
 #[cfg(test)]
@@ -110,6 +130,7 @@ mod tests {
             ("last_activity", "1040"),
             ("expires_at", "2000"),
             ("idle_timeout", "300"),
+            ("scopes", "read write"),
             ("data", r#"{"ip_address":"192.0.2.1","metadata":{"a":[],"b":{},"n":12345678901234567890}}"#),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -127,6 +148,16 @@ mod tests {
         assert_eq!((read.version, read.status, read.idle_timeout), (3, SessionStatus::Active, Some(300)));
         assert_eq!(read.ip_address.as_deref(), Some("192.0.2.1"));
         assert_eq!(data(&read).unwrap(), fields["data"]);
+        assert_eq!(read.scopes.unwrap().to_string(), fields["scopes"]);
+    }
+
+    #[test]
+    fn a_record_without_scopes_has_none_and_one_with_an_empty_set_permits_nothing() {
+        let mut fields = stored();
+        fields.insert("scopes".to_owned(), String::new());
+        assert_eq!(session(id(), &fields, UnixSeconds(1100)).unwrap().unwrap().scopes, Some(Scopes::default()));
+        fields.remove("scopes");
+        assert_eq!(session(id(), &fields, UnixSeconds(1100)).unwrap().unwrap().scopes, None);
     }
 
     #[test]
@@ -137,7 +168,9 @@ mod tests {
 
     #[test]
     fn a_form_that_is_not_known_is_refused_and_not_guessed() {
-        for (name, value) in [("format", "2"), ("status", "live"), ("version", "-1"), ("data", "{"), ("user_id", "")] {
+        for (name, value) in
+            [("format", "2"), ("status", "live"), ("version", "-1"), ("data", "{"), ("user_id", ""), ("scopes", "a  b")]
+        {
             let mut fields = stored();
             fields.insert(name.to_owned(), value.to_owned());
             let error = session(id(), &fields, UnixSeconds(1100)).unwrap_err();

@@ -7,23 +7,27 @@
 -- KEYS[2]  its session; absent: it has none that could be its user's
 -- ARGV[1]  user id
 -- ARGV[2]  how old the last activity may grow before it is written again, in seconds
--- Reply    revoked, none (no session), unknown, or the session's status
+-- Reply    revoked, none (no session), unknown, or the session's status; of a session that may be used
+--          also its version, its end, its idle timeout (nil: none) and its scopes (nil: none)
 local t = now()
 local last = redis.call('GET', KEYS[1])
 -- An entry that cannot be read counts: in doubt the token is revoked.
 if last and (tonumber(last) or math.huge) > t then
-  return 'revoked'
+  return {'revoked'}
 end
 if not KEYS[2] then
-  return 'none'
+  return {'none'}
 end
 local s, failure = load(KEYS[2])
 if failure then
   return failure
 end
 if not s or s.user_id ~= ARGV[1] then
-  return 'unknown'
+  return {'unknown'}
 end
 local status = status_at(s, t)
 note_activity(KEYS[2], s, status, t, tonumber(ARGV[2]))
-return status
+if status ~= 'active' and status ~= 'pending_2fa' then
+  return {status}
+end
+return {status, s.version, s.expires_at, s.idle_timeout or false, s.scopes or false}

@@ -11,6 +11,7 @@
 -- ARGV[6]  seconds that it may be idle; empty: for ever
 -- ARGV[7]  the rest, as JSON
 -- ARGV[8]  seconds that it stays known afterwards
+-- ARGV[9]  its scopes, blank between two; absent: none
 -- Reply    the time; nil where the id exists already
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return false
@@ -21,6 +22,9 @@ redis.call('HSET', KEYS[1], 'format', '1', 'user_id', ARGV[2], 'index', ARGV[3],
   'version', 1, 'created_at', t, 'last_activity', t, 'expires_at', expires_at, 'data', ARGV[7])
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], 'idle_timeout', ARGV[6])
+end
+if ARGV[9] then
+  redis.call('HSET', KEYS[1], 'scopes', ARGV[9])
 end
 redis.call('EXPIREAT', KEYS[1], expires_at + tonumber(ARGV[8]))
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])

@@ -15,36 +15,51 @@ local function before(a, b)
   return tonumber(a_number) < tonumber(b_number)
 end
 
--- Begins the feed anew. What is in the log stays of use.
-local function begin(epoch, log, id, t)
-  local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
+-- A rule that stands: its place, its end, and the change as JSON.
+local function standing(value)
+  return string.match(value, '^(%d+%-%d+) (%d+) (.*)$')
+end
+
+-- Begins the feed anew. What is in the log, and the rules that stand, stay of use.
+local function begin(keys, id, t)
+  local newest = redis.call('XREVRANGE', keys.log, '+', '-', 'COUNT', 1)
   local last = newest[1] and newest[1][1] or '0-0'
-  redis.call('HSET', epoch, 'format', '1', 'id', id, 'since', t, 'last', last)
+  local trimmed = redis.call('HGET', keys.epoch, 'trimmed') or '0-0'
+  for _, value in ipairs(redis.call('HVALS', keys.rules)) do
+    local place = standing(value)
+    if place and before(last, place) then
+      -- The log has been dropped on purpose up to this rule, which the feed now ends with.
+      last = place
+      local millis, number = string.match(place, '^(%d+)-(%d+)$')
+      trimmed = string.format('%s-%.0f', millis, tonumber(number) + 1)
+    end
+  end
+  redis.call('HSET', keys.epoch, 'format', '1', 'id', id, 'since', t, 'last', last, 'trimmed', trimmed)
 end
 
 -- The feed as it stands, which has begun; nil and an error reply where it was stored in a form that
 -- this script does not know.
-local function load_feed(epoch, log, id, horizon, t)
-  if redis.call('EXISTS', epoch) == 0 then
-    begin(epoch, log, id, t)
-    redis.call('HSET', epoch, 'trimmed', '0-0', 'horizon', horizon)
+local function load_feed(keys, id, horizon, t)
+  if redis.call('EXISTS', keys.epoch) == 0 then
+    begin(keys, id, t)
+    redis.call('HSET', keys.epoch, 'horizon', horizon)
   end
-  local f = redis.call('HMGET', epoch, 'format', 'id', 'since', 'last', 'trimmed', 'horizon')
+  local f = redis.call('HMGET', keys.epoch, 'format', 'id', 'since', 'last', 'trimmed', 'horizon')
   if f[1] ~= '1' or not (f[2] and f[3] and f[4] and f[5] and f[6]) then
     return nil, redis.error_reply('SGFORMAT the feed cannot be read')
   end
   local feed = { id = f[2], since = f[3], last = f[4], trimmed = f[5], horizon = tonumber(f[6]) }
   if feed.horizon < horizon then
     feed.horizon = horizon
-    redis.call('HSET', epoch, 'horizon', horizon)
+    redis.call('HSET', keys.epoch, 'horizon', horizon)
   end
   return feed
 end
 
--- Lets both keys live for twice the horizon from now on: as long as anybody reads or writes the feed,
--- and for as long afterwards as an entry could matter. Together, so that none outlives the other.
-local function keep_feed(epoch, log, feed)
-  redis.call('EXPIRE', epoch, 2 * feed.horizon)
-  redis.call('EXPIRE', log, 2 * feed.horizon)
+-- Lets epoch and log live for twice the horizon from now on: as long as anybody reads or writes the feed,
+-- and for as long afterwards as an entry could matter. Together, so that none outlives the other. The
+-- rules that stand have an end of their own.
+local function keep_feed(keys, feed)
+  redis.call('EXPIRE', keys.epoch, 2 * feed.horizon)
+  redis.call('EXPIRE', keys.log, 2 * feed.horizon)
 end
-

@@ -4,14 +4,17 @@
 --
 -- KEYS[1]  the feed's epoch
 -- KEYS[2]  the feed's log
+-- KEYS[3]  the rules that stand
 -- ARGV[1]  id of the epoch that begins if need be
 -- ARGV[2]  the longest life of an entry, in seconds
 -- ARGV[3]  id of the epoch that the reader knows; empty: none
 -- ARGV[4]  the place that it knows in that epoch
--- ARGV[5]  how many entries at most
--- Reply    the time, the epoch's id and beginning, the end of the feed, and the entries
+-- ARGV[5]  how many entries of the log at most
+-- Reply    the time, the epoch's id and beginning, the end of the feed, the entries, and before them,
+--          for who reads from the start, the rules that are in the log no more: place, end and change
+local keys = { epoch = KEYS[1], log = KEYS[2], rules = KEYS[3] }
 local t = now()
-local feed, failure = load_feed(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), t)
+local feed, failure = load_feed(keys, ARGV[1], tonumber(ARGV[2]), t)
 if failure then
   return failure
 end
@@ -20,22 +23,41 @@ if ARGV[3] == feed.id then
   after = ARGV[4]
   local lost = before(feed.last, after)
   if not lost and after ~= '0-0' and not before(after, feed.trimmed) then
-    lost = #redis.call('XRANGE', KEYS[2], after, after) == 0
+    lost = #redis.call('XRANGE', keys.log, after, after) == 0
   end
   if lost then
-    begin(KEYS[1], KEYS[2], ARGV[1], t)
-    feed, failure = load_feed(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), t)
+    begin(keys, ARGV[1], t)
+    feed, failure = load_feed(keys, ARGV[1], tonumber(ARGV[2]), t)
     if failure then
       return failure
     end
     after = '0-0'
   end
 end
-if redis.call('TTL', KEYS[1]) < 1.5 * feed.horizon then
-  keep_feed(KEYS[1], KEYS[2], feed)
+if redis.call('TTL', keys.epoch) < 1.5 * feed.horizon then
+  keep_feed(keys, feed)
 end
 local entries = {}
 if after ~= feed.last then
-  entries = redis.call('XRANGE', KEYS[2], '(' .. after, '+', 'COUNT', ARGV[5])
+  entries = redis.call('XRANGE', keys.log, '(' .. after, '+', 'COUNT', ARGV[5])
 end
-return {t, feed.id, feed.since, feed.last, entries}
+local rules = {}
+if after == '0-0' then
+  local first = entries[1] and entries[1][1]
+  local stored = redis.call('HGETALL', keys.rules)
+  for i = 1, #stored, 2 do
+    local place, till, change = standing(stored[i + 1])
+    if not place then
+      return redis.error_reply('SGFORMAT a rule that stands cannot be read')
+    end
+    if tonumber(till) <= t then
+      redis.call('HDEL', keys.rules, stored[i])
+    elseif not first or before(place, first) then
+      rules[#rules + 1] = {place, till, change}
+    end
+  end
+  table.sort(rules, function(a, b)
+    return before(a[1], b[1])
+  end)
+end
+return {t, feed.id, feed.since, feed.last, entries, rules}

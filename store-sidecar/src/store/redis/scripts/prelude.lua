@@ -15,7 +15,7 @@ end
 -- where it was stored in a form that this script does not know.
 local function load(key)
   local f = redis.call('HMGET', key,
-    'format', 'user_id', 'index', 'status', 'version', 'expires_at', 'last_activity', 'idle_timeout')
+    'format', 'user_id', 'index', 'status', 'version', 'expires_at', 'last_activity', 'idle_timeout', 'scopes')
   if not f[1] then
     return nil
   end
@@ -23,6 +23,7 @@ local function load(key)
     user_id = f[2], index = f[3], status = f[4],
     version = f[5] and tonumber(f[5]), expires_at = f[6] and tonumber(f[6]),
     last_activity = f[7] and tonumber(f[7]), idle_timeout = f[8] and tonumber(f[8]),
+    scopes = f[9],
   }
   if f[1] ~= '1' or not (s.user_id and s.index and s.status and s.version and s.expires_at and s.last_activity) then
     return nil, redis.error_reply('SGFORMAT a stored session cannot be read')

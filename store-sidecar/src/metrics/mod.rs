@@ -1,10 +1,12 @@
 //! Every metric of the sidecar, by name: what is counted and where is for the callers. Labels are
 //! `&'static str`, so their values come from closed sets: never a user, a session, a path or a key.
 
+mod labels;
+
 use std::{fmt, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::text::encode,
     metrics::{
         counter::Counter,
         family::Family,
@@ -15,6 +17,10 @@ use prometheus_client::{
 };
 use session_gate_protocol::{CheckVerdict, FeedChange};
 
+pub use self::labels::{EndReason, PollOutcome, ReceiptOutcome};
+use self::labels::{
+    HttpLabels, KindLabel, OpLabel, OutcomeLabel, ReasonLabel, RouteLabels, StoreLabels, VerdictLabel, kind,
+};
 use crate::store::{Health, StoreErrorKind};
 
 /// The media type of [`Metrics::render`].
@@ -24,123 +30,15 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 type GaugeF64 = Gauge<f64, std::sync::atomic::AtomicU64>;
 type NewHistogram = fn() -> Histogram;
 
-/// Why a session ended, as far as the sidecar ended it. Expiry happens in the store and is not
-/// counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// `DELETE /v1/sessions/{id}`.
-    Deleted,
-    /// A logout.
-    Logout,
-    /// A change of its status to `terminated`.
-    Patched,
-    /// All sessions of a user were ended.
-    UserDeleted,
-}
-
-impl EndReason {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Logout => "logout",
-            Self::Patched => "patched",
-            Self::UserDeleted => "user_deleted",
-        }
-    }
-}
-
-/// What became of a worker's poll of the feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PollOutcome {
-    /// There was nothing that it did not know.
-    Empty,
-    /// It was told something.
-    News,
-    /// The feed has not been read yet.
-    Unavailable,
-}
-
-impl PollOutcome {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::News => "news",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
-/// What became of a wait for all workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReceiptOutcome {
-    /// All knew in the end.
-    Applied,
-    /// Some did not, or nobody can say.
-    Pending,
-}
-
-impl ReceiptOutcome {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Pending => "pending",
-        }
-    }
-}
-
-const fn kind(change: &FeedChange) -> &'static str {
-    match change {
-        FeedChange::KeysChanged => "keys_changed",
-        FeedChange::SessionEnded { .. } => "session_ended",
-        FeedChange::SessionResumed { .. } => "session_resumed",
-        FeedChange::SessionSuspended { .. } => "session_suspended",
-        FeedChange::TokenRevoked { .. } => "token_revoked",
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VerdictLabel {
-    verdict: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StoreLabels {
-    op: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OpLabel {
-    op: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HttpLabels {
-    // One of the router's own patterns.
-    route: String,
-    method: &'static str,
-    status: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabels {
-    route: String,
-    method: &'static str,
+/// How the change feed is, as a sidecar knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedState {
+    /// Entries that are kept.
+    pub entries: usize,
+    /// Rules in force.
+    pub rules: usize,
+    /// How long ago this was all there was.
+    pub age: Duration,
 }
 
 /// The metrics of one service. Not global, so that each test has its own.
@@ -153,11 +51,14 @@ pub struct Metrics {
     feed_entries: GaugeF64,
     feed_polls: Family<OutcomeLabel, Counter>,
     feed_receipt_wait: Family<OutcomeLabel, Histogram, NewHistogram>,
+    feed_retold: Counter,
+    feed_rules: GaugeF64,
     feed_workers: Gauge,
     http_duration: Family<RouteLabels, Histogram, NewHistogram>,
     http_requests: Family<HttpLabels, Counter>,
     logins: Counter,
     logouts: Counter,
+    opaque_tokens_issued: Counter,
     session_duration: Histogram,
     sessions_created: Counter,
     sessions_terminated: Family<ReasonLabel, Counter>,
@@ -191,11 +92,14 @@ impl Default for Metrics {
             feed_entries: GaugeF64::default(),
             feed_polls: Family::default(),
             feed_receipt_wait: Family::new_with_constructor(request_histogram),
+            feed_retold: Counter::default(),
+            feed_rules: GaugeF64::default(),
             feed_workers: Gauge::default(),
             http_duration: Family::new_with_constructor(request_histogram),
             http_requests: Family::default(),
             logins: Counter::default(),
             logouts: Counter::default(),
+            opaque_tokens_issued: Counter::default(),
             session_duration: session_histogram(),
             sessions_created: Counter::default(),
             sessions_terminated: Family::default(),
@@ -229,6 +133,11 @@ impl Metrics {
         r.register("http_requests", "Requests answered, by route, method and status", self.http_requests.clone());
         r.register("logins", "Logins", self.logins.clone());
         r.register("logouts", "Logouts", self.logouts.clone());
+        r.register(
+            "opaque_tokens_issued",
+            "Tokens minted that only the sidecar can read",
+            self.opaque_tokens_issued.clone(),
+        );
         r.register("session_duration_seconds", "Age of sessions when they were ended", self.session_duration.clone());
         r.register("sessions_created", "Sessions created", self.sessions_created.clone());
         r.register(
@@ -260,6 +169,12 @@ impl Metrics {
             "Time that callers waited until all workers knew of a change, by outcome",
             self.feed_receipt_wait.clone(),
         );
+        r.register("feed_retold", "Changes told again after the store had lost them", self.feed_retold.clone());
+        r.register(
+            "feed_rules",
+            "Rules that requests are refused for: the block list, and revoked tokens of other issuers",
+            self.feed_rules.clone(),
+        );
         r.register("feed_workers", "Workers that follow the feed at this sidecar", self.feed_workers.clone());
     }
 
@@ -284,11 +199,18 @@ impl Metrics {
         self.feed_polls.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
     }
 
-    /// How the feed is. What is not known is `NaN`.
-    pub fn feed_state(&self, entries: Option<usize>, age: Option<Duration>, workers: usize) {
+    /// Changes were told again that the store had lost.
+    pub fn feed_retold(&self, count: usize) {
+        self.feed_retold.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// How the feed is, and how many workers follow it. What is not known is `NaN`.
+    pub fn feed_state(&self, state: Option<FeedState>, workers: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge shows 53 bits; nobody has more entries")]
-        self.feed_entries.set(entries.map_or(f64::NAN, |entries| entries as f64));
-        self.feed_age.set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
+        let count = |count: fn(&FeedState) -> usize| state.as_ref().map_or(f64::NAN, |state| count(state) as f64);
+        self.feed_entries.set(count(|state| state.entries));
+        self.feed_rules.set(count(|state| state.rules));
+        self.feed_age.set(state.as_ref().map_or(f64::NAN, |state| state.age.as_secs_f64()));
         self.feed_workers.set(i64::try_from(workers).unwrap_or(i64::MAX));
     }
 
@@ -330,8 +252,11 @@ impl Metrics {
     }
 
     /// A token was minted.
-    pub fn token_issued(&self) {
+    pub fn token_issued(&self, opaque: bool) {
         self.tokens_issued.inc();
+        if opaque {
+            self.opaque_tokens_issued.inc();
+        }
     }
 
     /// A token was put on the blacklist.

@@ -1,0 +1,145 @@
+//! Whether a credential may be used: what the store says of it, and what the feed says against it.
+//!
+//! What is asked here is what a worker cannot know, or not any more. So the answer must be newer than all
+//! that was told before the question came: the store is asked, and the feed is read once more. The feed
+//! also remembers what a store has lost.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use session_gate_protocol::{
+    CheckReply, CheckRequest, CheckVerdict, CheckedCredential, Claims, OpaqueToken, OwnToken, SessionData, SessionId,
+    SessionStatus, SlotTag, UserId,
+};
+use tokio::time::Instant;
+
+use super::{Service, ServiceError};
+use crate::{feed::Client, store::Checked};
+
+/// How long a check of a token of ours waits for the newest of the feed. The store has the last word on
+/// it, and on a Cluster the feed may be away while the user's node is not: so it does without in the end.
+const OWN_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a check of another issuer's token waits, of which only the feed tells: as long as a step of
+/// the store may take.
+const FOREIGN_PATIENCE: Duration = Duration::from_millis(250);
+
+impl Service {
+    /// Whether a credential may be used.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn check(&self, request: &CheckRequest) -> Result<CheckReply, ServiceError> {
+        let CheckRequest { credential, address, user_agent } = request;
+        let client = Client { user: None, address: *address, user_agent: user_agent.as_deref() };
+        let (checked, claims) = match credential {
+            CheckedCredential::Foreign { claims, require_session } => {
+                (self.check_foreign(claims, *require_session, client).await?, None)
+            }
+            CheckedCredential::Opaque { token } => match self.opaque_claims(token).await? {
+                Some(claims) => (self.check_own(&own(&claims), client).await?, Some(claims)),
+                None => (CheckVerdict::CredentialUnknown.into(), None),
+            },
+            CheckedCredential::Own(token) => (self.check_own(token, client).await?, None),
+        };
+        let Checked { verdict, session } = checked;
+        self.tools.metrics.checked(verdict);
+        Ok(CheckReply { verdict, claims, session })
+    }
+
+    /// Whether a token of ours may be used. Counts as a use of its session.
+    pub(super) async fn check_own(&self, token: &OwnToken, client: Client<'_>) -> Result<Checked, ServiceError> {
+        let feed = &self.tools.feed;
+        let caught_up = feed.try_catch_up(Instant::now(), OWN_PATIENCE);
+        let (mut checked, ()) = tokio::try_join!(self.tools.store.check(token), caught_up)?;
+        if feed.blocks(&Client { user: Some(token.user_id.as_str()), ..client })? {
+            return Ok(CheckVerdict::Blocked.into());
+        }
+        if feed.is_revoked(&token.token_id)? {
+            return Ok(CheckVerdict::TokenRevoked.into());
+        }
+        if let Some(session) = &mut checked.session {
+            if feed.has_ended(&session.session_id)? {
+                return Ok(CheckVerdict::SessionTerminated.into());
+            }
+            feed.correct(session)?;
+        }
+        Ok(checked)
+    }
+
+    async fn check_foreign(
+        &self,
+        claims: &Map<String, Value>,
+        require_session: bool,
+        client: Client<'_>,
+    ) -> Result<Checked, ServiceError> {
+        let feed = &self.tools.feed;
+        feed.catch_up(Instant::now(), FOREIGN_PATIENCE).await?;
+        let user = claims.get("sub").and_then(Value::as_str);
+        if feed.blocks(&Client { user, ..client })? {
+            return Ok(CheckVerdict::Blocked.into());
+        }
+        if feed.revokes(claims)? {
+            return Ok(CheckVerdict::TokenRevoked.into());
+        }
+        if !require_session {
+            return Ok(CheckVerdict::Live.into());
+        }
+        match user.map(str::parse) {
+            Some(Ok(user)) => self.check_session_of(&user, claims.get("sid").and_then(Value::as_str)).await,
+            // Nobody of that name can have a session.
+            _ => Ok(CheckVerdict::SessionUnknown.into()),
+        }
+    }
+
+    /// The session that another issuer's token stands for: the one that its `sid` names, if that can be
+    /// one of its user's; else the user's newest that is active.
+    async fn check_session_of(&self, user: &UserId, sid: Option<&str>) -> Result<Checked, ServiceError> {
+        let store = &self.tools.store;
+        let named = sid.and_then(|sid| sid.parse::<SessionId>().ok()).filter(|id| id.tag() == SlotTag::of_user(user));
+        let session = match named {
+            Some(id) => store.session(&id).await?.filter(|session| session.user_id == *user),
+            None => self.newest_active(user).await?,
+        };
+        let Some(session) = session else { return Ok(CheckVerdict::SessionUnknown.into()) };
+        let mut checked = Checked::of(&session);
+        if let Some(checked) = &mut checked.session {
+            if self.tools.feed.has_ended(&session.session_id)? {
+                return Ok(CheckVerdict::SessionTerminated.into());
+            }
+            self.tools.feed.correct(checked)?;
+            self.note_use(&session).await;
+        }
+        Ok(checked)
+    }
+
+    async fn newest_active(&self, user: &UserId) -> Result<Option<SessionData>, ServiceError> {
+        for session in self.tools.store.user_sessions(user).await? {
+            if session.status == SessionStatus::Active && !self.tools.feed.has_ended(&session.session_id)? {
+                return Ok(Some(session));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes a use of the session where the noted one is old. What was asked is right all the same where
+    /// that fails.
+    async fn note_use(&self, session: &SessionData) {
+        let resolution = self.session.store.resolution_for(session.idle_timeout);
+        if self.now().since(session.last_activity).as_secs() > resolution {
+            drop(self.tools.store.touch(std::slice::from_ref(&session.session_id)).await);
+        }
+    }
+
+    /// What an opaque token of ours says, while it has not expired.
+    pub(super) async fn opaque_claims(&self, token: &str) -> Result<Option<Claims>, ServiceError> {
+        let Ok(token) = OpaqueToken::parse(token) else { return Ok(None) };
+        let claims = self.tools.store.opaque(token.tag(), &token.hash()).await?;
+        Ok(claims.filter(|claims| self.now() < claims.exp))
+    }
+}
+
+/// What a token of ours says of itself.
+pub(super) fn own(claims: &Claims) -> OwnToken {
+    OwnToken { user_id: claims.sub.clone(), session_id: claims.sid.clone(), token_id: claims.jti.clone() }
+}

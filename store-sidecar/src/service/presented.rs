@@ -1,0 +1,102 @@
+//! Tokens of ours that are presented: introspection and revocation.
+
+use std::time::Duration;
+
+use session_gate_protocol::{
+    CheckVerdict, Claims, FeedCursor, Introspection, MAX_LEEWAY, OpaqueToken, Scopes, TokenType,
+};
+
+use super::{Service, ServiceError, Told, check::own};
+use crate::{feed::Client, keys::VerifiedClaims, store::Checked};
+
+impl Service {
+    /// Whether a token may be used now, and what it says (RFC 7662). Counts as a use of its session.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn introspect(&self, token: &str) -> Result<Introspection, ServiceError> {
+        let claims = if OpaqueToken::looks_like_one(token) {
+            self.opaque_claims(token).await?
+        } else {
+            let verified = self.verify(token).filter(|verified| verified.in_force(self.now(), Duration::ZERO));
+            verified.map(|verified| verified.claims().clone())
+        };
+        let Some(claims) = claims else {
+            self.tools.metrics.introspected(None);
+            return Ok(Introspection::default());
+        };
+        let Checked { verdict, session } = self.check_own(&own(&claims), Client::default()).await?;
+        self.tools.metrics.introspected(Some(verdict));
+        Ok(match verdict {
+            CheckVerdict::Live => introspection(claims, session.and_then(|session| session.scopes)),
+            CheckVerdict::Blocked
+            | CheckVerdict::CredentialUnknown
+            | CheckVerdict::SessionExpired
+            | CheckVerdict::SessionPending2fa
+            | CheckVerdict::SessionSuspended
+            | CheckVerdict::SessionTerminated
+            | CheckVerdict::SessionUnknown
+            | CheckVerdict::TokenRevoked => Introspection::default(),
+        })
+    }
+
+    /// Revokes a token (RFC 7009). One that is none of ours, or that no verifier accepts any more, is
+    /// as good as revoked.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn revoke(&self, token: &str) -> Result<Told<()>, ServiceError> {
+        let at = match self.presented(token).await? {
+            Some(claims) => self.revoke_presented(&claims).await?,
+            None => None,
+        };
+        Ok(Told { done: (), at })
+    }
+
+    pub(super) async fn revoke_presented(&self, claims: &Claims) -> Result<Option<FeedCursor>, ServiceError> {
+        let until = claims.exp.after(MAX_LEEWAY);
+        if until <= self.now() {
+            return Ok(None);
+        }
+        self.revoke_token(&claims.sub, &claims.jti, until).await.map(Some)
+    }
+
+    /// What a token of ours says: a JWT, expired or not, or an opaque one that has not expired.
+    pub(super) async fn presented(&self, token: &str) -> Result<Option<Claims>, ServiceError> {
+        if OpaqueToken::looks_like_one(token) {
+            return self.opaque_claims(token).await;
+        }
+        Ok(self.verify(token).map(|verified| verified.claims().clone()))
+    }
+
+    /// The claims of a JWT of ours, expired or not.
+    fn verify(&self, token: &str) -> Option<VerifiedClaims> {
+        self.keys().verify(token, &self.tokens.issuer, &self.tokens.audience).ok()
+    }
+}
+
+/// What the token says, and permits by now.
+fn introspection(claims: Claims, of_session: Option<Scopes>) -> Introspection {
+    let scope = match of_session {
+        Some(all) if claims.narrowed => {
+            // What the token names is a list that we wrote; one that is none names nothing.
+            let own = Scopes::parse_list(&claims.scope).unwrap_or_default();
+            own.iter().filter(|scope| all.contains(scope)).cloned().collect::<Scopes>().to_string()
+        }
+        Some(all) => all.to_string(),
+        None => claims.scope,
+    };
+    Introspection {
+        active: true,
+        scope: Some(scope).filter(|scope| !scope.is_empty()),
+        token_type: Some(TokenType::Bearer),
+        exp: Some(claims.exp),
+        iat: Some(claims.iat),
+        nbf: Some(claims.nbf),
+        sub: Some(claims.sub),
+        aud: Some(claims.aud),
+        iss: Some(claims.iss),
+        jti: Some(claims.jti),
+        sid: claims.sid,
+    }
+}
