@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering as AtomicOrdering},
 };
 
-use session_gate_protocol::{FeedChange, TokenId, UnixSeconds};
+use session_gate_protocol::{FeedChange, Fingerprint, TokenId, UnixSeconds};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::*;
@@ -126,15 +126,15 @@ async fn a_worker_with_a_new_name_at_each_poll_costs_no_memory_without_end() {
 #[derive(Default)]
 struct World {
     workers: Vec<Mutex<Worker>>,
-    /// The places of the changes of which somebody was told that all know.
-    promised: Mutex<BTreeSet<FeedCursor>>,
+    /// What was revoked, of which somebody was told that all know.
+    promised: Mutex<BTreeSet<Fingerprint>>,
     pending: AtomicU64,
     trusted: AtomicU64,
 }
 
 #[derive(Default)]
 struct Worker {
-    knows: BTreeSet<FeedCursor>,
+    knows: BTreeSet<Fingerprint>,
     trusts_until: Option<Instant>,
 }
 
@@ -210,7 +210,7 @@ async fn work(world: Arc<World>, number: usize, feeds: Vec<Arc<Feed>>, seed: u64
         known = Some(FeedPosition { epoch: reply.epoch.id.clone(), at: reply.cursor });
         {
             let mut worker = world.workers[number].lock().unwrap();
-            worker.knows.extend(reply.entries.iter().map(|entry| entry.at));
+            worker.knows.extend(reply.ended.0.iter().map(|(ended, _)| *ended));
             let until = (sent + trust).checked_sub(Duration::from_millis(reply.age_ms)).unwrap();
             if !reply.more {
                 worker.trusts_until = worker.trusts_until.max(Some(until));
@@ -230,7 +230,7 @@ async fn revoke(world: Arc<World>, feeds: Vec<Arc<Feed>>, seed: u64) {
         waits.spawn(async move {
             let at = feed.append(&[revoked(number)]).await.unwrap();
             if feed.receipt(at).await.applied {
-                world.promised.lock().unwrap().insert(at);
+                world.promised.lock().unwrap().insert(Fingerprint::of_token(&format!("t{number}")));
             } else {
                 world.pending.fetch_add(1, AtomicOrdering::Relaxed);
             }

@@ -42,6 +42,9 @@ fn claims() -> Claims {
         amr: Vec::new(),
         idle: None,
         pending_2fa: false,
+        narrowed: false,
+        ip_hash: None,
+        ua_hash: None,
         metadata: Metadata::new(),
     }
 }

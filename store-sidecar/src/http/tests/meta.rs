@@ -39,7 +39,7 @@ async fn a_store_that_is_away_is_said_to_be_on_every_path_that_needs_it() {
             gate.post("/v1/login", json!({"user_id": "a"})).await,
             gate.post("/v1/logout", json!({"session_id": id})).await,
             gate.post("/v1/logout", json!({"token": token})).await,
-            gate.post("/v1/check", json!({"user_id": "a", "token_id": "t"})).await,
+            gate.check(&json!({"user_id": "a", "token_id": "t"})).await,
             gate.post("/v1/activity", json!({"sessions": [id]})).await,
             gate.get("/v1/feed?worker=w&max_staleness_ms=1000").await,
             gate.get("/v1/revocations").await,
@@ -156,7 +156,7 @@ async fn what_happens_is_counted() {
     gate.clock.advance(Duration::from_secs(90));
     gate.is_active(&token).await;
     gate.is_active("nonsense").await;
-    gate.post("/v1/check", json!({"user_id": "a", "token_id": "t"})).await;
+    gate.check(&json!({"user_id": "a", "token_id": "t"})).await;
     gate.post("/v1/logout", json!({"token": token})).await;
     gate.delete(&path).await;
     gate.delete(&other).await;

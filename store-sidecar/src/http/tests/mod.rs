@@ -18,7 +18,8 @@ use axum::{
 use secrecy::SecretString;
 use serde_json::Value;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, ETag, FeedCursor, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+    CheckRequest, CheckVerdict, Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag,
+    TokenId, UnixSeconds, UserId,
 };
 use tower::ServiceExt as _;
 
@@ -33,8 +34,8 @@ use crate::{
     rng::testing::SeededRandom,
     service::Tools,
     store::{
-        CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store, StoreError,
-        StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
+        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store,
+        StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -206,6 +207,13 @@ impl Gate {
         (format!("/v1/sessions/{id}"), json["token"]["token"].as_str().unwrap().to_owned())
     }
 
+    /// Asks of a verified token of ours.
+    async fn check(&self, token: &Value) -> Answer {
+        let mut credential = token.clone();
+        credential["kind"] = Value::from("own");
+        self.post("/v1/check", serde_json::json!({ "credential": credential })).await
+    }
+
     async fn is_active(&self, token: &str) -> bool {
         self.form("/v1/tokens/introspect", format!("token={token}")).await.json()["active"] == true
     }
@@ -217,6 +225,10 @@ fn faulty(idle_timeout: Option<Duration>) -> (Gate, Arc<Faults>) {
     let given = Arc::clone(&faults);
     let store: MakeStore = Box::new(move |store| Arc::new(Faulty::new(store, given)));
     (Gate::with(Setup { store: Some(store), idle_timeout, ..Setup::default() }), faults)
+}
+
+fn verdict(answer: &Answer) -> String {
+    answer.json()["verdict"].as_str().unwrap_or_else(|| panic!("{}", answer.text)).to_owned()
 }
 
 fn problem(status: u16, code: &str, fields: &[&str]) -> (u16, String, Vec<String>) {
@@ -255,7 +267,13 @@ impl Store for BrokenStore {
     async fn revoke_token(&self, _: &UserId, _: &TokenId, _: UnixSeconds) -> Result<(), StoreError> {
         self.fail()
     }
-    async fn check(&self, _: &CheckRequest) -> Result<CheckVerdict, StoreError> {
+    async fn check(&self, _: &OwnToken) -> Result<Checked, StoreError> {
+        self.fail()
+    }
+    async fn put_opaque(&self, _: &SlotTag, _: &str, _: &Claims, _: UnixSeconds) -> Result<(), StoreError> {
+        self.fail()
+    }
+    async fn opaque(&self, _: &SlotTag, _: &str) -> Result<Option<Claims>, StoreError> {
         self.fail()
     }
     async fn touch(&self, _: &[SessionId]) -> Result<(), StoreError> {

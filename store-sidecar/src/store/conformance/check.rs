@@ -1,7 +1,9 @@
 //! Promises on the question that filters ask.
 
 use serde_json::json;
-use session_gate_protocol::{CheckRequest, CheckVerdict, SessionStatus};
+use session_gate_protocol::{
+    CheckVerdict, CheckedSession, Claims, OwnToken, Scopes, SessionData, SessionStatus, SlotTag, UnixSeconds,
+};
 
 use super::{
     Harness, SETTINGS, Store, check, check_token, create, get, id, idle_after, now, patch, plain, secs, token, update,
@@ -137,8 +139,8 @@ pub async fn activity_is_no_change<H: Harness>() {
     let alice = user("alice");
     let session = create(harness.store(), plain(&alice, 1)).await;
     harness.pass(secs(300)).await;
-    let request = CheckRequest { user_id: alice.clone(), session_id: None, token_id: token("token") };
-    harness.store().check(&request).await.unwrap();
+    let asked = OwnToken { user_id: alice.clone(), session_id: None, token_id: token("token") };
+    harness.store().check(&asked).await.unwrap();
     let read = get(harness.store(), &session.session_id).await;
     assert_eq!(read.last_activity, read.created_at);
     check(harness.store(), &alice, &session.session_id).await;
@@ -187,4 +189,74 @@ pub async fn touching_changes_no_session_that_may_not_be_used<H: Harness>() {
     for (id, before) in ids.iter().zip(before) {
         assert_eq!(get(store, id).await, before);
     }
+}
+
+/// A worker needs to know no more of it.
+pub async fn a_session_that_may_be_used_comes_with_its_verdict<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (store, alice) = (harness.store(), user("alice"));
+    let mut pending = idle_after(&alice, 1, 400);
+    pending.session.pending_2fa = true;
+    pending.session.scopes = Some(Scopes::parse_list("read").unwrap());
+    let pending = create(store, pending).await;
+    let plain = create(store, plain(&alice, 2)).await;
+    let ask = async |session: &SessionData| {
+        let session_id = Some(session.session_id.clone());
+        store.check(&OwnToken { user_id: alice.clone(), session_id, token_id: token("t") }).await.unwrap()
+    };
+    for session in [&pending, &plain] {
+        let expected = CheckedSession {
+            session_id: session.session_id.clone(),
+            expires_at: session.expires_at,
+            idle_timeout: session.idle_timeout,
+            scopes: session.scopes.clone(),
+            version: 1,
+        };
+        let checked = ask(session).await;
+        assert_eq!((checked.verdict, checked.session), (session.status.verdict(), Some(expected)));
+    }
+    for status in ["suspended", "terminated"] {
+        update(store, &plain.session_id, json!({ "status": status })).await;
+        assert_eq!(ask(&plain).await.session, None);
+    }
+    let other = OwnToken { user_id: user("bob"), session_id: Some(pending.session_id), token_id: token("t") };
+    assert_eq!(store.check(&other).await.unwrap().session, None);
+}
+
+fn claims(jti: &str) -> Claims {
+    let claims = json!({
+        "iss": "i", "sub": "alice", "aud": "b", "exp": 1, "nbf": 1, "iat": 1, "jti": jti, "scope": "read",
+        "metadata": { "n": 18_446_744_073_709_551_615_u64, "a": [], "o": {} },
+    });
+    serde_json::from_value(claims).unwrap()
+}
+
+/// And comes back as it went in.
+pub async fn an_opaque_token_is_known_until_it_has_expired<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (store, tag) = (harness.store(), SlotTag::of_user(&user("alice")));
+    assert_eq!(store.opaque(&tag, "hash").await.unwrap(), None);
+    let now = now(store).await;
+    store.put_opaque(&tag, "hash", &claims("t"), now.after(secs(400))).await.unwrap();
+    store.put_opaque(&tag, "past", &claims("t"), now).await.unwrap();
+    assert_eq!(store.opaque(&tag, "hash").await.unwrap(), Some(claims("t")));
+    assert_eq!(store.opaque(&tag, "past").await.unwrap(), None);
+    harness.pass(secs(380)).await;
+    assert_eq!(store.opaque(&tag, "hash").await.unwrap(), Some(claims("t")));
+    harness.pass(secs(20)).await;
+    assert_eq!(store.opaque(&tag, "hash").await.unwrap(), None);
+}
+
+/// Two users' tokens are two.
+pub async fn an_opaque_token_is_found_by_its_tag_and_hash_alone<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (store, end) = (harness.store(), UnixSeconds(u64::MAX));
+    let [alice, bob] = ["alice", "bob"].map(|name| SlotTag::of_user(&user(name)));
+    store.put_opaque(&alice, "hash", &claims("t1"), end).await.unwrap();
+    store.put_opaque(&bob, "hash", &claims("t2"), end).await.unwrap();
+    store.put_opaque(&bob, "other", &claims("t3"), end).await.unwrap();
+    for (tag, hash, jti) in [(&alice, "hash", "t1"), (&bob, "hash", "t2"), (&bob, "other", "t3")] {
+        assert_eq!(store.opaque(tag, hash).await.unwrap(), Some(claims(jti)));
+    }
+    assert_eq!(store.opaque(&alice, "other").await.unwrap(), None);
 }

@@ -18,6 +18,7 @@ pub mod check;
 pub mod ending;
 pub mod feed;
 pub mod patching;
+pub mod rules;
 pub mod storing;
 
 use std::future::Future;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, Metadata, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
+    CheckVerdict, Metadata, OwnToken, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
 };
 
 use super::{CreateSession, Store, StoreSettings, Update};
@@ -93,6 +94,7 @@ macro_rules! store_conformance {
                 a_patch_that_terminates_ends_the_session,
                 an_ended_session_is_not_changed,
                 oversized_metadata_changes_nothing,
+                scopes_are_set_shown_checked_and_removed,
             ]
             ending: [
                 a_terminated_session_is_dead_at_once,
@@ -122,6 +124,9 @@ macro_rules! store_conformance {
                 activity_is_no_change,
                 what_is_touched_is_in_use,
                 touching_changes_no_session_that_may_not_be_used,
+                a_session_that_may_be_used_comes_with_its_verdict,
+                an_opaque_token_is_known_until_it_has_expired,
+                an_opaque_token_is_found_by_its_tag_and_hash_alone,
             ]
             feed: [
                 entries_come_back_in_their_order,
@@ -133,6 +138,14 @@ macro_rules! store_conformance {
                 an_entry_that_is_of_no_more_use_is_left_out,
                 no_entry_outlives_the_longest_token,
                 followers_are_known_for_as_long_as_they_were_published,
+            ]
+            rules: [
+                a_rule_outlives_everything_else_in_the_feed,
+                a_rule_that_does_not_last_goes_with_its_time,
+                a_removed_rule_does_not_come_back,
+                a_rule_that_is_told_again_has_its_new_end,
+                rules_come_in_their_order_before_the_log,
+                the_rules_that_stand_are_bounded,
             ]
         }
     };
@@ -211,14 +224,14 @@ async fn update(store: &impl Store, id: &SessionId, value: Value) -> SessionData
 
 /// The verdict on a token of `user` and that session.
 async fn check(store: &impl Store, user: &UserId, session: &SessionId) -> CheckVerdict {
-    let request = CheckRequest { user_id: user.clone(), session_id: Some(session.clone()), token_id: token("token") };
-    store.check(&request).await.unwrap()
+    let token = OwnToken { user_id: user.clone(), session_id: Some(session.clone()), token_id: token("token") };
+    store.check(&token).await.unwrap().verdict
 }
 
 /// The verdict on a token without a session.
 async fn check_token(store: &impl Store, user: &UserId, token: &TokenId) -> CheckVerdict {
-    let request = CheckRequest { user_id: user.clone(), session_id: None, token_id: token.clone() };
-    store.check(&request).await.unwrap()
+    let token = OwnToken { user_id: user.clone(), session_id: None, token_id: token.clone() };
+    store.check(&token).await.unwrap().verdict
 }
 
 /// Ends all sessions of the user, whoever begins meanwhile.

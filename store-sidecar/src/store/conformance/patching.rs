@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use session_gate_protocol::{CheckVerdict, ETag, InvalidTransition, SessionData, SessionId, SessionStatus};
+use session_gate_protocol::{
+    CheckVerdict, ETag, InvalidTransition, OwnToken, Scopes, SessionData, SessionId, SessionStatus,
+};
 
-use super::{Harness, SETTINGS, Store, check, create, end_all, get, id, metadata, patch, plain, secs, update, user};
+use super::{
+    Harness, SETTINGS, Store, check, create, end_all, get, id, metadata, patch, plain, secs, token, update, user,
+};
 use crate::store::{Termination, Update};
 
 /// Some store with one session, and the session.
@@ -166,4 +170,34 @@ pub async fn oversized_metadata_changes_nothing<H: Harness>() {
     let refused = harness.store().update_session(&before.session_id, &change, None).await.unwrap();
     assert_eq!(refused, Update::MetadataTooLarge { max_bytes: SETTINGS.max_metadata_bytes });
     assert_eq!(get(harness.store(), &before.session_id).await, before);
+}
+
+/// Whatever else changes, and from the start.
+pub async fn scopes_are_set_shown_checked_and_removed<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (store, alice) = (harness.store(), user("alice"));
+    let mut new = plain(&alice, 1);
+    new.session.scopes = Some(Scopes::parse_list("write read").unwrap());
+    let id = create(store, new.clone()).await.session_id;
+    let scopes = async |expected: Option<&str>, version| {
+        let expected = expected.map(|text| Scopes::parse_list(text).unwrap());
+        let session = get(store, &id).await;
+        assert_eq!((&session.scopes, session.version), (&expected, version));
+        assert_eq!(store.user_sessions(&alice).await.unwrap()[0].scopes, expected);
+        let token = OwnToken { user_id: alice.clone(), session_id: Some(id.clone()), token_id: token("t") };
+        let checked = store.check(&token).await.unwrap().session.unwrap();
+        assert_eq!((checked.scopes, checked.version), (expected, version));
+    };
+    scopes(Some("read write"), 1).await;
+    update(store, &id, json!({ "location": "CH" })).await;
+    scopes(Some("read write"), 2).await;
+    update(store, &id, json!({ "scopes": ["read"] })).await;
+    scopes(Some("read"), 3).await;
+    update(store, &id, json!({ "scopes": [] })).await;
+    scopes(Some(""), 4).await;
+    update(store, &id, json!({ "scopes": null })).await;
+    scopes(None, 5).await;
+    update(store, &id, json!({ "scopes": ["a"], "status": "suspended" })).await;
+    let session = get(store, &id).await;
+    assert_eq!((session.status, session.scopes.unwrap().to_string()), (SessionStatus::Suspended, "a".to_owned()));
 }
