@@ -121,7 +121,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => "This method does not exist here",
             Self::NotFound => "There is no such resource",
             Self::PayloadTooLarge => "The body is larger than allowed",
-            Self::StateConflict => "The session's status does not allow this",
+            Self::StateConflict => "The current state does not allow this",
             Self::StoreUnavailable => "The store cannot be reached",
             Self::UnsupportedMediaType => "The body's media type is not supported",
             Self::VersionMismatch => "The session has changed meanwhile",

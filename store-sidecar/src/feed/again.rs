@@ -2,6 +2,9 @@
 //! knows it too. Several replicas do that at once, each beginning elsewhere and leaving out what it has
 //! meanwhile read of the others.
 
+#[cfg(test)]
+mod tests;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 

@@ -1,5 +1,8 @@
 //! What this replica knows of the feed: all entries that are of use, in memory. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;

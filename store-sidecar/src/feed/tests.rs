@@ -33,18 +33,18 @@ impl Clock for Wall {
     }
 }
 
-fn memory_store() -> Arc<MemoryStore> {
+pub(super) fn memory_store() -> Arc<MemoryStore> {
     let random = Arc::new(SeededRandom::default());
     Arc::new(MemoryStore::new(Arc::new(Wall(Instant::now())), StoreSettings::default(), random))
 }
 
-fn replica(store: &Arc<MemoryStore>, name: &str) -> (Arc<Feed>, Arc<Faults>) {
+pub(super) fn replica(store: &Arc<MemoryStore>, name: &str) -> (Arc<Feed>, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let faulty = Arc::new(Faulty::new(Arc::clone(store), Arc::clone(&faults)));
     (Arc::new(Feed::start(faulty, Arc::default(), name.to_owned())), faults)
 }
 
-fn query(worker: &str, known: Option<&FeedPosition>, wait: Duration) -> FeedQuery {
+pub(super) fn query(worker: &str, known: Option<&FeedPosition>, wait: Duration) -> FeedQuery {
     FeedQuery {
         worker: worker.to_owned(),
         epoch: known.map(|known| known.epoch.clone()),

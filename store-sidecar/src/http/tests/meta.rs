@@ -40,6 +40,18 @@ async fn a_store_that_is_away_is_said_to_be_on_every_path_that_needs_it() {
             gate.post("/v1/logout", json!({"session_id": id})).await,
             gate.post("/v1/logout", json!({"token": token})).await,
             gate.check(&json!({"user_id": "a", "token_id": "t"})).await,
+            gate.post("/v1/check", json!({"credential": {"kind": "opaque", "token": opaque()}})).await,
+            gate.post("/v1/check", json!({"credential": {"kind": "foreign", "claims": {}, "require_session": false}}))
+                .await,
+            gate.post("/v1/tokens", json!({"user_id": "a", "opaque": true})).await,
+            gate.form("/v1/tokens/introspect", format!("token={}", opaque())).await,
+            gate.form("/v1/tokens/revoke", format!("token={}", opaque())).await,
+            gate.post("/v1/logout", json!({"token": opaque()})).await,
+            gate.post("/v1/blocks", json!({"user_id": "a"})).await,
+            gate.get("/v1/blocks").await,
+            gate.delete("/v1/blocks/AAAAAAAAAAAAAAAA").await,
+            gate.post("/v1/revocations", json!({"iss": "i", "jti": "t", "duration": 1})).await,
+            gate.delete("/v1/revocations/AAAAAAAAAAAAAAAA").await,
             gate.post("/v1/activity", json!({"sessions": [id]})).await,
             gate.get("/v1/feed?worker=w&max_staleness_ms=1000").await,
             gate.get("/v1/revocations").await,
@@ -63,6 +75,10 @@ async fn a_store_that_is_out_of_order_is_our_own_failure() {
         assert_eq!(answer.problem(), problem(500, "internal", &[]));
         assert!(!answer.text.contains("what only the log may know"));
     }
+}
+
+fn opaque() -> String {
+    session_gate_protocol::OpaqueToken::new(&"a".parse().unwrap(), &[7; 32]).expose().to_owned()
 }
 
 fn claims() -> session_gate_protocol::Claims {

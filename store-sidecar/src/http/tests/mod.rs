@@ -1,10 +1,14 @@
 mod changes;
+mod check;
 mod feed;
 mod golden;
 mod login;
 mod meta;
+mod opaque;
 mod receipts;
 mod roles;
+mod rules;
+mod scopes;
 mod sessions;
 mod tokens;
 

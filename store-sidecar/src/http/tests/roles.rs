@@ -24,7 +24,7 @@ async fn status(gate: &Gate, method: &str, path: &str, authorization: Option<&st
 }
 
 /// Every route with the roles that may use it, and admin may.
-const GUARDED: [(&str, &str, &[&str]); 19] = [
+const GUARDED: [(&str, &str, &[&str]); 24] = [
     ("POST", "/v1/sessions", &[APP]),
     ("GET", "/v1/sessions/x", &[APP]),
     ("PATCH", "/v1/sessions/x", &[APP]),
@@ -42,6 +42,11 @@ const GUARDED: [(&str, &str, &[&str]); 19] = [
     ("GET", "/v1/feed", &[FILTER]),
     ("POST", "/v1/activity", &[FILTER]),
     ("GET", "/v1/revocations", &[APP]),
+    ("POST", "/v1/revocations", &[APP]),
+    ("DELETE", "/v1/revocations/x", &[APP]),
+    ("GET", "/v1/blocks", &[APP]),
+    ("POST", "/v1/blocks", &[APP]),
+    ("DELETE", "/v1/blocks/x", &[APP]),
     ("GET", "/v1/workers", &[APP, MONITOR]),
     ("GET", "/metrics", &[MONITOR]),
 ];
@@ -72,7 +77,7 @@ async fn the_list_of_guarded_routes_is_complete() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             if operation.get("security").is_some() {
-                let path = path.replace("{session_id}", "x").replace("{user_id}", "x");
+                let path = path.replace("{session_id}", "x").replace("{user_id}", "x").replace("{rule_id}", "x");
                 described.push(format!("{} {path}", method.to_uppercase()));
             }
         }
@@ -86,7 +91,7 @@ async fn the_list_of_guarded_routes_is_complete() {
 #[tokio::test]
 async fn the_documentation_has_every_route_and_its_role() {
     let role_of = |method: &str, path: &str| {
-        let path = path.replace("{session_id}", "x").replace("{user_id}", "x");
+        let path = path.replace("{session_id}", "x").replace("{user_id}", "x").replace("{rule_id}", "x");
         let guarded = GUARDED.iter().find(|(m, p, _)| *m == method && *p == path);
         let names = guarded.map_or(&[][..], |(.., roles)| roles).iter().map(|name| name.split('-').next().unwrap());
         names.collect::<Vec<_>>().join(", ")

@@ -152,7 +152,8 @@ pub async fn rules_come_in_their_order_before_the_log<H: Harness>() {
 pub async fn the_rules_that_stand_are_bounded<H: Harness>() {
     let harness = H::start(SETTINGS).await;
     let store = harness.store();
-    let far = now(store).await.after(SETTINGS.feed_horizon + secs(10_000));
+    let now = now(store).await;
+    let far = now.after(SETTINGS.feed_horizon + secs(10_000));
     let all: Vec<NewFeedEntry> =
         (0..MAX_STANDING_RULES).map(|number| added(number, if number < 3 { far } else { UNLIMITED })).collect();
     for chunk in all.chunks(1_000) {
@@ -162,8 +163,7 @@ pub async fn the_rules_that_stand_are_bounded<H: Harness>() {
     let one_more = [removed(7), added(MAX_STANDING_RULES, UNLIMITED), added(MAX_STANDING_RULES + 1, UNLIMITED)];
     assert_eq!(store.append_feed(&one_more).await.unwrap_err().kind(), StoreErrorKind::Full);
     assert_eq!(read(store, None).await.last, before.last, "nothing of it");
-    let short = now(store).await.after(secs(100));
-    store.append_feed(&[added(7, UNLIMITED), added(MAX_STANDING_RULES + 2, short)]).await.unwrap();
+    store.append_feed(&[added(7, UNLIMITED), added(MAX_STANDING_RULES + 2, now.after(secs(100)))]).await.unwrap();
     store.append_feed(&[removed(7)]).await.unwrap();
     store.append_feed(&[added(MAX_STANDING_RULES, UNLIMITED)]).await.unwrap();
     harness.pass(SETTINGS.feed_horizon + secs(10_000)).await;

@@ -110,6 +110,23 @@ impl MemoryStore {
     }
 }
 
+/// The feed as it was at one moment.
+#[cfg(test)]
+pub(crate) struct Backup(Log);
+
+#[cfg(test)]
+impl MemoryStore {
+    pub(crate) fn back_up_feed(&self) -> Backup {
+        Backup(self.log.lock().unwrap().clone())
+    }
+
+    /// Loses what the feed has been told since; without a backup all of it.
+    pub(crate) fn restore_feed(&self, backup: Option<Backup>) {
+        let mut log = self.log.lock().unwrap();
+        *log = backup.map(|Backup(log)| log).unwrap_or_default();
+    }
+}
+
 fn full() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "the memory store is full")
 }

@@ -1,0 +1,150 @@
+use serde_json::json;
+use session_gate_protocol::{Rule, Scopes};
+
+use super::*;
+use crate::store::UNLIMITED;
+
+const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
+const LATER: UnixSeconds = UnixSeconds(1_790_003_600);
+
+fn at(number: u64) -> FeedCursor {
+    FeedCursor { millis: NOW.0 * 1_000 + number, number: 0 }
+}
+
+fn revoked(number: u64) -> FeedChange {
+    FeedChange::TokenRevoked { token_id: format!("t{number}").parse().unwrap() }
+}
+
+fn added() -> FeedChange {
+    let rule: Rule = serde_json::from_value(json!({ "kind": "user", "user_id": "a" })).unwrap();
+    FeedChange::RuleAdded { rule_id: rule.id(), rule, note: None }
+}
+
+fn removed() -> FeedChange {
+    let FeedChange::RuleAdded { rule_id, .. } = added() else { unreachable!() };
+    FeedChange::RuleRemoved { rule_id }
+}
+
+fn scopes(version: u64) -> FeedChange {
+    let session_id = SessionId::new(&"a".parse().unwrap(), &[1; 32]);
+    FeedChange::SessionScopes { session_id, version, scopes: Some(Scopes::default()) }
+}
+
+fn served(kind: &str) -> FeedChange {
+    let session_id = SessionId::new(&"a".parse().unwrap(), &[1; 32]);
+    serde_json::from_value(json!({ "kind": kind, "session_id": session_id })).unwrap()
+}
+
+fn entry(number: u64, until: UnixSeconds, change: FeedChange) -> FeedEntry {
+    FeedEntry { at: at(number), until, change }
+}
+
+fn page(entries: Vec<FeedEntry>, cursor: u64, now: UnixSeconds) -> FeedPage {
+    let epoch = FeedEpoch { id: "e".to_owned(), since: NOW };
+    FeedPage { epoch, last: at(cursor), cursor: at(cursor), now, entries }
+}
+
+fn known(entries: Vec<FeedEntry>) -> Known {
+    let cursor = entries.len() as u64 + 1_000_000;
+    Known::new(page(entries, cursor, NOW), Instant::now())
+}
+
+fn ask(after: FeedCursor) -> FeedQuery {
+    let epoch = Some("e".to_owned());
+    FeedQuery { worker: "w".to_owned(), epoch, after, wait_ms: 0, max_staleness_ms: 1_000 }
+}
+
+#[tokio::test]
+async fn pages_have_all_of_it_once_and_in_their_size() {
+    let mixed = |number| if number % 3 == 0 { scopes(number) } else { revoked(number) };
+    let known = known((1..=3_000).map(|number| entry(number, LATER, mixed(number))).collect());
+    let (mut after, mut ended, mut others, mut pages) = (FeedCursor::START, 0, 0, 0);
+    loop {
+        let reply = known.reply(&ask(after), 5_000);
+        assert!(serde_json::to_string(&reply).unwrap().len() < 5_500);
+        (ended, others, pages) = (ended + reply.ended.0.len(), others + reply.entries.len(), pages + 1);
+        assert!(reply.cursor > after);
+        after = reply.cursor;
+        if !reply.more {
+            break;
+        }
+    }
+    // Of one session's scopes the last word alone.
+    assert_eq!((ended, others, after), (2_000, 1, known.cursor));
+    assert!((8..=10).contains(&pages), "{pages}");
+    let small = known.reply(&ask(FeedCursor::START), 1);
+    assert_eq!((small.ended.0.len() + small.entries.len(), small.more), (1, true), "it goes on, however small");
+}
+
+#[tokio::test]
+async fn the_list_has_what_ended_by_name() {
+    let known = known(vec![entry(1, LATER, revoked(1)), entry(2, LATER, scopes(4)), entry(3, LATER, revoked(3))]);
+    let (entries, cursor) = known.after(FeedCursor::START, 2);
+    assert_eq!(entries.into_iter().map(|entry| entry.change).collect::<Vec<_>>(), [revoked(1), scopes(4)]);
+    assert_eq!(cursor, at(2));
+    let (entries, cursor) = known.after(cursor, 2);
+    assert_eq!((entries, cursor), (vec![entry(3, LATER, revoked(3))], known.cursor));
+}
+
+#[tokio::test]
+async fn of_a_rule_the_last_word_is_told_even_if_it_is_over() {
+    let soon = UnixSeconds(NOW.0 + 5);
+    let mut known = known(vec![entry(1, UNLIMITED, added()), entry(2, soon, added())]);
+    let told = |known: &Known| known.reply(&ask(FeedCursor::START), 10_000).entries;
+    assert_eq!(told(&known), [entry(2, soon, added())]);
+    known.extend(page(Vec::new(), 2_000_000, UnixSeconds(NOW.0 + 20)), Instant::now());
+    assert_eq!(told(&known), [entry(2, soon, added())], "who knows the first one must hear of it");
+    assert_eq!(known.after(FeedCursor::START, 9).0, [], "but it is in force no more");
+    known
+        .extend(page(vec![entry(2_000_001, UNLIMITED, removed())], 2_000_001, UnixSeconds(NOW.0 + 40)), Instant::now());
+    assert_eq!(told(&known), [entry(2_000_001, UNLIMITED, removed())]);
+    let much_later = NOW.after(REMOVED_FOR + Duration::from_secs(2_100));
+    known.extend(page(Vec::new(), 2_000_001, much_later), Instant::now());
+    assert_eq!((told(&known), known.last_words.len()), (Vec::new(), 0));
+}
+
+#[tokio::test]
+async fn what_is_newer_in_the_new_epoch_is_not_overruled() {
+    let here = known(vec![
+        entry(10, LATER, revoked(1)),
+        entry(11, LATER, scopes(7)),
+        entry(12, LATER, served("session_resumed")),
+        entry(13, UNLIMITED, removed()),
+    ]);
+    for (old, superseded) in [
+        (entry(1, LATER, revoked(1)), true),
+        (entry(1, LATER, revoked(2)), false),
+        (entry(99, LATER, scopes(7)), true),
+        (entry(1, LATER, scopes(8)), false),
+        (entry(5, LATER, served("session_suspended")), true),
+        (entry(20, LATER, served("session_suspended")), false),
+        (entry(5, UNLIMITED, added()), true),
+        (entry(20, UNLIMITED, added()), false),
+    ] {
+        assert_eq!(here.supersedes(&old), superseded, "{old:?}");
+    }
+    let here = known(vec![entry(10, LATER, added())]);
+    assert!(here.supersedes(&entry(20, LATER, added())), "it is there for as long");
+    assert!(!here.supersedes(&entry(20, UNLIMITED, added())), "but not for longer");
+    assert!(here.supersedes(&entry(5, UNLIMITED, added())), "unless its end is newer");
+}
+
+/// Half a million sessions and tokens: what a page costs.
+#[tokio::test]
+async fn a_large_snapshot_is_answered_page_by_page_without_a_walk() {
+    let known = known((1..=500_000).map(|number| entry(number, LATER, revoked(number))).collect());
+    let start = Instant::now();
+    let (mut after, mut pages, mut ended) = (FeedCursor::START, 0, 0);
+    loop {
+        let reply = known.reply(&ask(after), crate::feed::MAX_REPLY_CHARS);
+        pages += 1;
+        ended += reply.ended.0.len();
+        let _ = serde_json::to_vec(&reply).unwrap();
+        after = reply.cursor;
+        if !reply.more {
+            break;
+        }
+    }
+    println!("{ended} in {pages} pages took {:?}", start.elapsed());
+    assert_eq!(ended, 500_000);
+}
