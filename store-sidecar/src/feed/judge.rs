@@ -30,7 +30,8 @@ impl Feed {
     pub async fn catch_up(&self, since: Instant, patience: Duration) -> Result<(), StoreError> {
         let mut proven = self.shared.proven.subscribe();
         self.shared.wake.notify_one();
-        let read = proven.wait_for(|proven| proven.is_some_and(|proven| proven >= since));
+        // One that was sent at that very moment may have been sent before.
+        let read = proven.wait_for(|proven| proven.is_some_and(|proven| proven > since));
         match timeout_at(since + patience, read).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(StoreError::new(StoreErrorKind::Unavailable, "the feed could not be read in time")),

@@ -9,8 +9,10 @@
 
 mod changes;
 mod harness;
+mod losses;
 mod outages;
 mod setups;
+mod standing;
 mod stored;
 mod topologies;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
-use session_gate_protocol::{CheckVerdict, SessionData, UnixSeconds};
+use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME};
 use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination};
 
@@ -66,6 +66,43 @@ async fn a_session_is_stored_in_the_form_that_is_documented() {
     assert_eq!(members, [(session.session_id.to_string(), session.expires_at.0)]);
     let until: String = redis::cmd("GET").arg(REVOKED).query_async(&mut connection).await.unwrap();
     assert_eq!(until, end);
+}
+
+/// Golden, too.
+#[tokio::test]
+async fn scopes_and_opaque_tokens_are_stored_in_the_form_that_is_documented() {
+    let redis = Redis::start(USUAL).await;
+    let mut connection = redis.connection().await;
+    let mut new = new_session("alice", 7);
+    new.session.scopes = Some(Scopes::parse_list("write read").unwrap());
+    let session = redis.store.create_session(new).await.unwrap();
+    let scopes: Option<String> =
+        redis::cmd("HGET").arg(SESSION).arg("scopes").query_async(&mut connection).await.unwrap();
+    assert_eq!(scopes.as_deref(), Some("read write"));
+    let none = serde_json::from_value(json!({ "scopes": null })).unwrap();
+    redis.store.update_session(&session.session_id, &none, None).await.unwrap();
+    let scopes: Option<String> =
+        redis::cmd("HGET").arg(SESSION).arg("scopes").query_async(&mut connection).await.unwrap();
+    assert_eq!(scopes, None);
+
+    let claims = serde_json::from_value(json!({
+        "iss": "i", "sub": "alice", "aud": "a", "exp": 9, "nbf": 1, "iat": 1, "jti": "t", "scope": "read",
+    }));
+    let claims: Claims = claims.unwrap();
+    redis.store.put_opaque(&session.session_id.tag(), "HASH", &claims, session.expires_at).await.unwrap();
+    let key = "sg1:{K9gGyX}:opaque:HASH";
+    let stored: BTreeMap<String, String> = redis::cmd("HGETALL").arg(key).query_async(&mut connection).await.unwrap();
+    let end = session.expires_at.0.to_string();
+    let json = r#"{"iss":"i","sub":"alice","aud":"a","exp":9,"nbf":1,"iat":1,"jti":"t","scope":"read"}"#;
+    let expected = [("claims", json), ("expires_at", end.as_str()), ("format", "1")];
+    assert_eq!(stored, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    assert!(expires_at(&mut connection, key).await.abs_diff(session.expires_at.0) <= 1);
+    for (field, value) in [("format", "2"), ("claims", "{")] {
+        redis.store.put_opaque(&session.session_id.tag(), "HASH", &claims, session.expires_at).await.unwrap();
+        redis::cmd("HSET").arg(key).arg(field).arg(value).exec_async(&mut connection).await.unwrap();
+        let error = redis.store.opaque(&session.session_id.tag(), "HASH").await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{field}");
+    }
 }
 
 #[tokio::test]

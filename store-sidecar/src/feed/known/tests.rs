@@ -15,14 +15,17 @@ fn revoked(number: u64) -> FeedChange {
     FeedChange::TokenRevoked { token_id: format!("t{number}").parse().unwrap() }
 }
 
+fn rule() -> Rule {
+    serde_json::from_value(json!({ "kind": "user", "user_id": "a" })).unwrap()
+}
+
 fn added() -> FeedChange {
-    let rule: Rule = serde_json::from_value(json!({ "kind": "user", "user_id": "a" })).unwrap();
+    let rule = rule();
     FeedChange::RuleAdded { rule_id: rule.id(), rule, note: None }
 }
 
 fn removed() -> FeedChange {
-    let FeedChange::RuleAdded { rule_id, .. } = added() else { unreachable!() };
-    FeedChange::RuleRemoved { rule_id }
+    FeedChange::RuleRemoved { rule_id: rule().id() }
 }
 
 fn scopes(version: u64) -> FeedChange {

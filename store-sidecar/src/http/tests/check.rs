@@ -159,7 +159,7 @@ async fn a_question_is_read_strictly() {
     let gate = Gate::new();
     for (body, field) in [
         (json!({}), "credential"),
-        (json!({"credential": {"kind": "own", "user_id": "bob"}}), "credential"),
+        (json!({"credential": {"kind": "own", "user_id": "bob"}}), "credential.token_id"),
         (json!({"credential": {"kind": "other"}}), "credential.kind"),
         (json!({"credential": {"kind": "foreign", "claims": [], "require_session": true}}), "credential"),
         (json!({"credential": {"kind": "opaque", "token": "t"}, "address": "here"}), "address"),

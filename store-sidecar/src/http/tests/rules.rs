@@ -81,7 +81,7 @@ async fn the_block_list_is_shown_in_pages_and_without_what_is_over() {
         "expires_at": START.0 + 600, "note": "n",
     });
     assert_eq!(made[0], expected);
-    assert!(gate.get("/metrics").await.text.contains("session_gate_feed_rules 7.0\n"));
+    assert!(gate.get("/metrics").await.text.contains("session_gate_feed_rules 6.0\n"));
 }
 
 #[tokio::test(start_paused = true)]
