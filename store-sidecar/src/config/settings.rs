@@ -87,7 +87,7 @@ pub const SETTINGS: &[Setting] = &[
         "app-credentials",
         SecretList,
         "none",
-        "Bearer credentials of applications: sessions, tokens, login, logout, policy. At least 32 characters each",
+        "Bearer credentials of applications: sessions, tokens, login, logout, rules, policy. At least 32 characters each",
     ),
     setting(
         "credentials.app_file",

@@ -8,14 +8,19 @@ mod tests;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
-use session_gate_protocol::{FeedChange, FeedEntry};
 use tokio::time::Instant;
 
-use super::{MAX_APPENDED, Shared, known::Known};
+use super::{
+    MAX_APPENDED, Shared,
+    known::{Kept, Known},
+};
 use crate::{
     logging::chain,
     store::{NewFeedEntry, StoreErrorKind},
 };
+
+/// Entries that are looked at before others get their turn.
+const MAX_LOOKED_AT: usize = 20_000;
 
 /// After an attempt that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -24,7 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Again {
     /// All of it: what has been told may be lost once more before it is read.
-    entries: Vec<FeedEntry>,
+    entries: Vec<Kept>,
     /// How many have been told.
     told: usize,
     /// When the last of them had been told.
@@ -38,7 +43,7 @@ impl Again {
     /// What the epoch before had, and what was still to be told then.
     pub(super) fn after_loss(before: Known, earlier: Option<Self>, replica: &str) -> Self {
         let mut entries = earlier.map(|earlier| earlier.entries).unwrap_or_default();
-        entries.extend(before.into_entries());
+        entries.extend(before.into_kept());
         let mut hasher = DefaultHasher::new();
         replica.hash(&mut hasher);
         if let Some(start) = usize::try_from(hasher.finish() >> 1).unwrap_or_default().checked_rem(entries.len()) {
@@ -57,10 +62,11 @@ impl Again {
         if let Some(known) = &*shared.known() {
             while let Some(entry) = self.entries.get(next)
                 && piece.len() < MAX_APPENDED
+                && next < self.told.saturating_add(MAX_LOOKED_AT)
             {
-                let is_left = self.leaves_rules && matches!(entry.change, FeedChange::RuleAdded { .. });
-                if !is_left && known.now() < entry.until && !known.supersedes(entry) {
-                    piece.push(NewFeedEntry { until: entry.until, change: entry.change.clone() });
+                let is_left = self.leaves_rules && entry.adds_rule();
+                if !is_left && known.now() < entry.until() && !known.supersedes(entry) {
+                    piece.push(NewFeedEntry { until: entry.until(), change: entry.change() });
                 }
                 next = next.saturating_add(1);
             }

@@ -1,5 +1,6 @@
 //! What this replica knows of the feed: all entries that are of use, in memory. Pure.
 
+mod kept;
 #[cfg(test)]
 mod tests;
 
@@ -8,24 +9,18 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use session_gate_protocol::{
-    EndedList, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, Fingerprint, RuleId, SessionId,
-    TokenId, UnixSeconds,
+    EndedList, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, UnixSeconds,
 };
 use tokio::time::Instant;
 
+pub(super) use self::kept::Kept;
+use self::kept::{Ended, Item, Name, Other, Subject};
 use super::facts::Facts;
 use crate::store::{FeedPage, FeedPosition};
 
 /// How often entries are dropped that are of no use any more, by the store's clock: seldom, since all
 /// entries are looked at.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
-
-/// For how long the last word on a rule is told that is no more: whoever asks again later than that may
-/// keep the rule, and so must begin at the start.
-const REMOVED_FOR: Duration = Duration::from_hours(24);
-
-/// Characters of JSON that one record of what has ended takes up: 16 bytes in base64.
-const ENDED_CHARS: usize = 22;
 
 /// The feed as it was at one moment.
 #[derive(Debug)]
@@ -47,60 +42,6 @@ pub(super) struct Known {
     /// The store's time.
     now: UnixSeconds,
     pruned: UnixSeconds,
-}
-
-#[derive(Clone, Debug)]
-struct Ended {
-    at: FeedCursor,
-    until: UnixSeconds,
-    fingerprint: Fingerprint,
-    name: Name,
-}
-
-#[derive(Clone, Debug)]
-enum Name {
-    Session(SessionId),
-    Token(TokenId),
-}
-
-#[derive(Debug)]
-struct Other {
-    entry: FeedEntry,
-    /// Its length as JSON.
-    chars: usize,
-}
-
-/// What a change is about: a later one on the same takes the place of an earlier one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Subject {
-    Keys,
-    Rule(RuleId),
-    Scopes(SessionId),
-    /// Whether the session is served.
-    Service(SessionId),
-}
-
-impl Subject {
-    fn of(change: &FeedChange) -> Option<Self> {
-        match change {
-            FeedChange::KeysChanged => Some(Self::Keys),
-            FeedChange::RuleAdded { rule_id, .. } | FeedChange::RuleRemoved { rule_id } => {
-                Some(Self::Rule(rule_id.clone()))
-            }
-            FeedChange::SessionScopes { session_id, .. } => Some(Self::Scopes(session_id.clone())),
-            FeedChange::SessionSuspended { session_id, .. } | FeedChange::SessionResumed { session_id, .. } => {
-                Some(Self::Service(session_id.clone()))
-            }
-            FeedChange::SessionEnded { .. } | FeedChange::TokenRevoked { .. } => None,
-        }
-    }
-}
-
-/// An entry, wherever it is kept.
-#[derive(Clone, Copy)]
-enum Item<'a> {
-    Ended(&'a Ended),
-    Other(&'a Other),
 }
 
 // === impl Known ===
@@ -171,8 +112,7 @@ impl Known {
         {
             self.others.remove(&before);
         }
-        let chars = serde_json::to_vec(&entry).map_or(0, |json| json.len());
-        self.others.insert(entry.at, Other { entry, chars });
+        self.others.insert(entry.at, Other::new(entry));
     }
 
     fn prune(&mut self) {
@@ -225,24 +165,18 @@ impl Known {
     }
 
     /// Its entries that are of use in another epoch.
-    pub(super) fn into_entries(self) -> impl Iterator<Item = FeedEntry> {
+    pub(super) fn into_kept(self) -> impl Iterator<Item = Kept> {
         let now = self.now;
-        let others = self.others.into_values().map(|other| other.entry).filter(|entry| match entry.change {
-            FeedChange::RuleAdded { .. } | FeedChange::SessionSuspended { .. } | FeedChange::SessionScopes { .. } => {
-                true
-            }
-            // What was taken back may have been done anew since.
-            _ => false,
-        });
-        let ended = self.ended.into_iter().map(Ended::into_entry);
-        others.chain(ended).filter(move |entry| now < entry.until)
+        let others = self.others.into_values().filter(Other::is_worth_telling_again).map(Kept::from);
+        self.ended.into_iter().map(Kept::Ended).chain(others).filter(move |kept| now < kept.until())
     }
 
     /// Whether what an entry of another epoch says is known here, or something newer.
-    pub(super) fn supersedes(&self, entry: &FeedEntry) -> bool {
-        if let Some(ended) = entry.change.ended() {
-            return self.facts.has_ended(&ended, self.now);
-        }
+    pub(super) fn supersedes(&self, kept: &Kept) -> bool {
+        let entry = match kept {
+            Kept::Ended(ended) => return self.facts.has_ended(&ended.fingerprint, self.now),
+            Kept::Other(entry) => entry,
+        };
         if let FeedChange::SessionScopes { session_id, version, .. } = &entry.change {
             return self.facts.scopes(session_id).is_some_and(|known| *version <= known.version);
         }
@@ -309,70 +243,6 @@ impl Known {
             (None, Some(_)) => others.next().map(Item::Other),
             _ => ended.next().map(Item::Ended),
         })
-    }
-}
-
-// === impl Ended, Other, Item ===
-
-impl Ended {
-    fn into_entry(self) -> FeedEntry {
-        let Self { at, until, fingerprint: _, name } = self;
-        let change = match name {
-            Name::Session(session_id) => FeedChange::SessionEnded { session_id },
-            Name::Token(token_id) => FeedChange::TokenRevoked { token_id },
-        };
-        FeedEntry { at, until, change }
-    }
-}
-
-impl Other {
-    fn is_rule(&self) -> bool {
-        matches!(self.entry.change, FeedChange::RuleAdded { .. } | FeedChange::RuleRemoved { .. })
-    }
-
-    fn is_kept(&self, now: UnixSeconds) -> bool {
-        let told_for = || now < UnixSeconds(self.entry.at.millis / 1_000).after(REMOVED_FOR);
-        match self.entry.change {
-            FeedChange::RuleAdded { .. } => now < self.entry.until || told_for(),
-            FeedChange::RuleRemoved { .. } => told_for(),
-            _ => now < self.entry.until,
-        }
-    }
-}
-
-impl Item<'_> {
-    fn at(self) -> FeedCursor {
-        match self {
-            Self::Ended(ended) => ended.at,
-            Self::Other(other) => other.entry.at,
-        }
-    }
-
-    fn until(self) -> UnixSeconds {
-        match self {
-            Self::Ended(ended) => ended.until,
-            Self::Other(other) => other.entry.until,
-        }
-    }
-
-    /// Whether a worker needs it. The last word on a rule it needs even if the rule is over by then: it may
-    /// know an earlier one, of a longer life.
-    fn is_needed(self, now: UnixSeconds) -> bool {
-        now < self.until() || matches!(self, Self::Other(other) if other.is_rule())
-    }
-
-    fn chars(self) -> usize {
-        match self {
-            Self::Ended(_) => ENDED_CHARS,
-            Self::Other(other) => other.chars.saturating_add(1),
-        }
-    }
-
-    fn entry(self) -> FeedEntry {
-        match self {
-            Self::Ended(ended) => ended.clone().into_entry(),
-            Self::Other(other) => other.entry.clone(),
-        }
     }
 }
 

@@ -58,10 +58,13 @@ fn example<T: serde::de::DeserializeOwned>(name: &str) {
 
 #[test]
 fn the_examples_in_the_documentation_are_good() {
-    use session_gate_protocol::{LoginRequest, LogoutRequest, NewToken};
+    use session_gate_protocol::{LoginRequest, LogoutRequest, NewBlock, NewRevocation, NewToken};
     example::<LoginRequest>("LoginRequest");
     example::<SessionPatch>("SessionPatch");
+    example::<SessionPatch>("SessionPatch scopes");
     example::<LogoutRequest>("LogoutRequest");
+    example::<NewBlock>("NewBlock");
+    example::<NewRevocation>("NewRevocation");
     example::<NewToken>("NewToken");
     example::<CheckRequest>("CheckRequest");
 }
