@@ -211,6 +211,8 @@ pub struct Setting {
     pub workers: usize,
     /// Sessions that the load goes to, beside what is revoked.
     pub sessions: usize,
+    /// Calls of the application's that the sidecar answered with 503, and that were made again.
+    pub put_off: usize,
     /// What this machine has.
     pub cores: usize,
 }
