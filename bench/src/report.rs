@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::app::{Fate, How};
 use crate::freeze::Freeze;
 use crate::journal::Sample;
-use crate::rounds::{ByCredential, Revocation};
+use crate::rounds::{ByCredential, Late, Revocation};
 use crate::stats::Spread;
 use crate::streams::Streams;
 
@@ -62,6 +62,8 @@ pub struct Waited {
     waited: usize,
     /// Admissions after the reply.
     admitted_after_wait_applied: usize,
+    /// Each of them.
+    late_admissions: Vec<Late>,
     /// Replies that did not say `applied`.
     not_applied: usize,
     /// How long the calls took.
@@ -71,9 +73,11 @@ pub struct Waited {
 impl Waited {
     /// What these requests say of these revocations.
     pub fn of(revocations: &[Revocation], samples: &ByCredential) -> Self {
+        let late_admissions: Vec<Late> = revocations.iter().flat_map(|it| samples.admitted_after(it)).collect();
         Self {
             waited: revocations.len(),
-            admitted_after_wait_applied: revocations.iter().map(|it| samples.admitted_after(it)).sum(),
+            admitted_after_wait_applied: late_admissions.len(),
+            late_admissions,
             not_applied: revocations.iter().filter(|it| it.applied != Some(true)).count(),
             wait_applied: Spread::of(revocations.iter().map(|it| it.replied - it.called)),
         }
