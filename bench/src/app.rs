@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, bail};
 use hyper::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
+use session_gate_tests::poll::{Final, until};
 use session_gate_tests::{Call, Http, Reply};
 
 /// What a measurement has in mind for a session.
@@ -73,12 +74,14 @@ impl How {
 #[derive(Debug)]
 pub struct App {
     sidecar: SocketAddr,
+    /// Calls that had to be made again.
+    put_off: AtomicUsize,
 }
 
 impl App {
     /// An application of that sidecar.
     pub fn new(sidecar: SocketAddr) -> Self {
-        Self { sidecar }
+        Self { sidecar, put_off: AtomicUsize::new(0) }
     }
 
     /// Logs a user in.
@@ -127,6 +130,11 @@ impl App {
         Ok(Some(applied.and_then(Value::as_bool).context("no receipt")?))
     }
 
+    /// How often the sidecar has answered 503, and was asked again.
+    pub fn put_off(&self) -> usize {
+        self.put_off.load(Ordering::Relaxed)
+    }
+
     /// How many calls of `/v1/check` the sidecar has answered.
     ///
     /// # Errors
@@ -139,9 +147,19 @@ impl App {
         lines.map(|line| line.rsplit(' ').next().context("a value")?.parse::<u64>().context("a count")).sum()
     }
 
+    /// Asks until the sidecar says something: 503 means that a store which is busy has not answered it in
+    /// time.
     async fn ask(&self, call: Call) -> Result<Reply> {
-        let reply = call.send(self.sidecar, Http::V1).await?;
-        ensure!((200..300).contains(&reply.status), "the sidecar answers {}: {}", reply.status, reply.text());
-        Ok(reply)
+        until("the sidecar's store to answer", async || {
+            let reply = call.send(self.sidecar, Http::V1).await?;
+            if reply.status == 503 {
+                self.put_off.fetch_add(1, Ordering::Relaxed);
+                bail!("503");
+            }
+            let is_good = (200..300).contains(&reply.status);
+            let refused = || anyhow!("the sidecar answers {}: {}", reply.status, reply.text());
+            if is_good { Ok(reply) } else { Err(Final(refused()).into()) }
+        })
+        .await
     }
 }

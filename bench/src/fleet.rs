@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use session_gate_tests::envoy::Envoy;
 use session_gate_tests::poll::until;
+use session_gate_tests::redis::Fsync;
 use session_gate_tests::upstream::Upstream;
 use session_gate_tests::{Call, Http, Stack, Store};
 use tokio::time::sleep;
@@ -56,6 +57,7 @@ impl Fleet {
     pub async fn start(upstream: Upstream, journal: Arc<Journal>, rps: u32) -> Result<Self> {
         let stack = Stack::builder()
             .store(Store::Redis)
+            .fsync(Fsync::EverySecond)
             .concurrency(u32::try_from(WORKERS)?)
             .upstream(upstream)
             .envoy(|config| {

@@ -80,6 +80,7 @@ pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Resul
         store: "redis",
         workers: ENVOYS * WORKERS,
         sessions: plan.sessions,
+        put_off: fleet.app.put_off(),
         cores: std::thread::available_parallelism()?.get(),
     };
     Ok(Report::new(

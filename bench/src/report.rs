@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::app::{Fate, How};
 use crate::freeze::Freeze;
 use crate::journal::Sample;
-use crate::rounds::{ByCredential, Revocation};
+use crate::rounds::{ByCredential, Late, Revocation};
 use crate::stats::Spread;
 use crate::streams::Streams;
 
@@ -75,6 +75,8 @@ pub struct Waited {
     waited: usize,
     /// Admissions after the reply.
     admitted_after_wait_applied: usize,
+    /// Each of them.
+    late_admissions: Vec<Late>,
     /// Replies that did not say `applied`.
     not_applied: usize,
     /// How long the calls took.
@@ -84,9 +86,11 @@ pub struct Waited {
 impl Waited {
     /// What these requests say of these revocations.
     pub fn of(revocations: &[Revocation], samples: &ByCredential) -> Self {
+        let late_admissions: Vec<Late> = revocations.iter().flat_map(|it| samples.admitted_after(it)).collect();
         Self {
             waited: revocations.len(),
-            admitted_after_wait_applied: revocations.iter().map(|it| samples.admitted_after(it)).sum(),
+            admitted_after_wait_applied: late_admissions.len(),
+            late_admissions,
             not_applied: revocations.iter().filter(|it| it.applied != Some(true)).count(),
             wait_applied: Spread::of(revocations.iter().map(|it| it.replied - it.called)),
         }
@@ -224,6 +228,8 @@ pub struct Setting {
     pub workers: usize,
     /// Sessions that the load goes to, beside what is revoked.
     pub sessions: usize,
+    /// Calls of the application's that the sidecar answered with 503, and that were made again.
+    pub put_off: usize,
     /// What this machine has.
     pub cores: usize,
 }

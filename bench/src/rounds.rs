@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::app::{App, Credential, Fate, How};
 use crate::fleet::Fleet;
 use crate::journal::{Moment, Sample};
 use crate::load::Load;
+use crate::stats::millis;
 
 /// For how long what was revoked is still tried after every worker has refused it.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -33,6 +35,20 @@ pub struct Revocation {
     pub received: Moment,
     /// Whether it was applied everywhere then; `None`: that was not asked for.
     pub applied: Option<bool>,
+}
+
+/// An admission that may not be; times are from the reply on, or before it.
+#[derive(Debug, Serialize)]
+pub struct Late {
+    how: How,
+    worker: usize,
+    sent_ms: f64,
+    received_ms: f64,
+    arrived_ms: f64,
+}
+
+fn millis_from(zero: Moment, moment: Moment) -> f64 {
+    millis(moment.saturating_sub(zero)) - millis(zero.saturating_sub(moment))
 }
 
 /// What is going to be revoked.
@@ -125,12 +141,20 @@ impl ByCredential {
 
     /// The requests that were admitted after the reply: those that were sent after it, or came later than
     /// what had reached the upstream by then.
-    pub fn admitted_after(&self, revocation: &Revocation) -> usize {
-        let is_late = |sample: &&Sample| {
-            let after = if sample.sent > revocation.replied { revocation.replied } else { revocation.received };
-            sample.arrived > Some(after)
+    pub fn admitted_after(&self, revocation: &Revocation) -> Vec<Late> {
+        let late = |sample: &Sample| {
+            let Revocation { how, replied, received, .. } = *revocation;
+            let arrived = sample.arrived?;
+            let is_late = arrived > if sample.sent > replied { replied } else { received };
+            is_late.then(|| Late {
+                how,
+                worker: sample.worker,
+                sent_ms: millis_from(replied, sample.sent),
+                received_ms: millis_from(replied, received),
+                arrived_ms: millis_from(replied, arrived),
+            })
         };
-        self.of_revoked(revocation).filter(is_late).count()
+        self.of_revoked(revocation).filter_map(late).collect()
     }
 
     /// From the reply until the last admission anywhere; zero where none came after.
@@ -200,7 +224,7 @@ mod tests {
         for (sent, arrived, late) in [(99, 100, 0), (99, 103, 0), (99, 104, 1), (101, 102, 1)] {
             let samples = [sample(&revoked, 0, sent, Some(arrived)), sample(&other, 0, 110, Some(111))];
             let found = ByCredential::of(&samples).admitted_after(&at_100(&revoked));
-            assert_eq!(found, late, "sent at {sent}, arrived at {arrived}");
+            assert_eq!(found.len(), late, "sent at {sent}, arrived at {arrived}");
         }
     }
 

@@ -13,11 +13,21 @@ use crate::ports::free_port;
 use crate::process::Process;
 use crate::tools;
 
+/// When what was written reaches the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before it is answered, so that a kill loses nothing.
+    Always,
+    /// Once a second, as Redis does it by default.
+    EverySecond,
+}
+
 /// A running server, which keeps its data in a folder; it is killed when this is dropped.
 #[derive(Debug)]
 pub struct Redis {
     dir: PathBuf,
     port: u16,
+    fsync: Fsync,
     process: Option<Process>,
 }
 
@@ -26,8 +36,8 @@ impl Redis {
     ///
     /// # Errors
     /// Where it does not start.
-    pub async fn start(dir: &Path) -> Result<Self> {
-        let mut redis = Self { dir: dir.to_owned(), port: free_port()?, process: None };
+    pub async fn start(dir: &Path, fsync: Fsync) -> Result<Self> {
+        let mut redis = Self { dir: dir.to_owned(), port: free_port()?, fsync, process: None };
         redis.restart().await?;
         Ok(redis)
     }
@@ -38,11 +48,14 @@ impl Redis {
     /// Where it does not start.
     pub async fn restart(&mut self) -> Result<()> {
         let port = self.port;
+        let fsync = match self.fsync {
+            Fsync::Always => "always",
+            Fsync::EverySecond => "everysec",
+        };
         let mut command = Command::new(tools::redis_server()?);
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"])
-            // Every write reaches the file before it is answered, so that a kill loses nothing.
-            .args(["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+            .args(["--save", "", "--appendonly", "yes", "--appendfsync", fsync])
             .arg("--dir")
             .arg(&self.dir);
         let process = self.process.insert(Process::start("redis", command, &self.dir)?);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::client::{Call, Http, Reply};
 use crate::envoy::{Config, Envoy};
 use crate::poll::until;
-use crate::redis::Redis;
+use crate::redis::{Fsync, Redis};
 use crate::sidecar::Sidecar;
 use crate::tools;
 use crate::upstream::Upstream;
@@ -36,6 +36,7 @@ type Edit = Box<dyn FnOnce(&mut Config) -> Result<()> + Send>;
 #[must_use]
 pub struct Builder {
     store: Store,
+    fsync: Fsync,
     concurrency: u32,
     module: Option<PathBuf>,
     upstream: Option<Upstream>,
@@ -47,6 +48,12 @@ impl Builder {
     /// What the sidecar keeps its sessions in. Default: its own memory.
     pub fn store(mut self, store: Store) -> Self {
         self.store = store;
+        self
+    }
+
+    /// When what Redis has written reaches the disk. Default: before it is answered.
+    pub fn fsync(mut self, fsync: Fsync) -> Self {
+        self.fsync = fsync;
         self
     }
 
@@ -114,7 +121,7 @@ impl Builder {
         let (redis, mut environment) = match self.store {
             Store::Memory => (None, Vec::new()),
             Store::Redis => {
-                let redis = Redis::start(dir.path()).await?;
+                let redis = Redis::start(dir.path(), self.fsync).await?;
                 let url = redis.url();
                 (Some(redis), vec![("REDIS_URL".to_owned(), url)])
             }
@@ -177,6 +184,7 @@ impl Stack {
     pub fn builder() -> Builder {
         Builder {
             store: Store::Memory,
+            fsync: Fsync::Always,
             concurrency: 1,
             module: None,
             upstream: None,

@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Json, Response};
+use axum::serve::ListenerExt as _;
 use http_body_util::{BodyExt as _, channel::Channel};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -83,6 +84,10 @@ impl Upstream {
             words: broadcast::Sender::new(UNREAD_WORDS),
         });
         let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        // An answer over HTTP/2 is written in two parts: the second is not to wait for the first's receipt.
+        let listener = listener.tap_io(|stream| {
+            stream.set_nodelay(true).ok();
+        });
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 eprintln!("the upstream has ended: {error}");

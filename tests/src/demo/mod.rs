@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 pub use self::story::{curl_lines, play};
 use crate::envoy::{Config, Envoy};
-use crate::redis::Redis;
+use crate::redis::{Fsync, Redis};
 use crate::sidecar::Sidecar;
 use crate::stack::Store;
 use crate::tools;
@@ -49,7 +49,7 @@ impl Demo {
             Store::Memory => (None, Vec::new()),
             Store::Redis => {
                 eprintln!("starting Redis");
-                let redis = Redis::start(dir).await?;
+                let redis = Redis::start(dir, Fsync::Always).await?;
                 let url = redis.url();
                 (Some(redis), vec![("REDIS_URL".to_owned(), url)])
             }
