@@ -249,7 +249,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads at most `limit` entries of the feed after the place that the caller knows; from the start
     /// where it knows none, or knows another epoch. An entry that is of no use any more is left out, but
-    /// for the last word on a rule. From the start the rules that stand come first, beyond `limit`.
+    /// for the last word on a rule. The rules come first that stand and are in the log no more.
     ///
     /// The feed of a store that has lost data begins a new epoch with this call: where there is no
     /// epoch, and where the place that the caller knows in the current one is not there although

@@ -23,7 +23,7 @@ end
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local ttl = redis.call('PTTL', key)
   -- Rules may stand until they are removed; the test of what is stored says when.
-  if ttl < 0 and key ~= 'sg1:{feed}:rules' then
+  if ttl < 0 and key ~= 'sg1:{feed}:rules' and key ~= 'sg1:{feed}:standing' then
     return redis.error_reply('ERR a key never expires: ' .. key)
   end
   local kind = redis.call('TYPE', key).ok
@@ -32,12 +32,6 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     for i = 1, #records, 2 do
       local written, rest = string.match(records[i + 1], '^(%d+)( .*)$')
       redis.call('HSET', key, records[i], string.format('%.0f', tonumber(written) - by * 1000) .. rest)
-    end
-  elseif key == 'sg1:{feed}:rules' then
-    local rules = redis.call('HGETALL', key)
-    for i = 1, #rules, 2 do
-      local place, till, change = string.match(rules[i + 1], '^(%S+) (%d+) (.*)$')
-      redis.call('HSET', key, rules[i], place .. ' ' .. earlier(till) .. ' ' .. change)
     end
   elseif kind == 'hash' then
     for _, field in ipairs({'created_at', 'last_activity', 'expires_at', 'since'}) do
@@ -51,7 +45,8 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     redis.call('DEL', key)
     for _, entry in ipairs(entries) do
       local f = entry[2]
-      redis.call('XADD', key, entry[1], f[1], earlier(f[2]), f[3], f[4])
+      f[2] = earlier(f[2])
+      redis.call('XADD', key, entry[1], unpack(f))
     end
   elseif kind == 'zset' then
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do

@@ -13,7 +13,7 @@ use store_sidecar::store::{NewFeedEntry, Store as _, UNLIMITED};
 
 use crate::harness::{Redis, USUAL, connect_patiently, poll_until};
 
-const KEYS: [&str; 3] = ["sg1:{feed}:epoch", "sg1:{feed}:log", "sg1:{feed}:rules"];
+const KEYS: [&str; 4] = ["sg1:{feed}:epoch", "sg1:{feed}:log", "sg1:{feed}:rules", "sg1:{feed}:standing"];
 
 async fn sidecar(redis: &Redis, name: &str) -> (Arc<RedisStore>, Feed) {
     let store = Arc::new(connect_patiently(&redis.server.url(), USUAL).await);

@@ -60,8 +60,8 @@ async fn a_password_is_used_and_never_shown() {
 
 /// The rules that docs/store.md recommends.
 const RULES: &str = "resetkeys ~sg1:* resetchannels -@all +ping +info +config|get +eval +evalsha +time +get +set \
-    +del +exists +expire +expireat +pexpire +persist +ttl +hset +hdel +hget +hmget +hgetall +hexists +hlen +hvals \
-    +zadd +zrem +zrange +zremrangebyscore +xadd +xrange +xrevrange +xtrim";
+    +del +exists +expire +expireat +pexpire +persist +ttl +hset +hdel +hget +hmget +hgetall +hexists +hlen \
+    +zadd +zrem +zrange +zremrangebyscore +xadd +xdel +xrange +xrevrange +xtrim";
 
 #[tokio::test]
 async fn the_documented_rights_are_enough() {

@@ -14,6 +14,7 @@ use crate::harness::{Redis, USUAL};
 const EPOCH: &str = "sg1:{feed}:epoch";
 const LOG: &str = "sg1:{feed}:log";
 const RULES: &str = "sg1:{feed}:rules";
+const STANDING: &str = "sg1:{feed}:standing";
 
 async fn command<T: redis::FromRedisValue>(connection: &mut MultiplexedConnection, words: &[&str]) -> T {
     let (name, arguments) = words.split_first().unwrap();
@@ -49,18 +50,20 @@ async fn rules_are_stored_in_the_form_that_is_documented() {
     let redis = Redis::start(USUAL).await;
     let mut connection = redis.connection().await;
     let at = redis.store.append_feed(&[added("alice", UNLIMITED)]).await.unwrap();
+    let id = rule("alice").id().to_string();
     let stored: BTreeMap<String, String> = command(&mut connection, &["HGETALL", RULES]).await;
+    assert_eq!(stored, BTreeMap::from([(id.clone(), at.to_string())]));
     let change =
-        r#"{"kind":"rule_added","rule_id":"PwhuIFz1vtmBqR4M","rule":{"kind":"user","user_id":"alice"},"note":"n"}"#;
-    let id = rule("alice").id();
-    let change = change.replace("PwhuIFz1vtmBqR4M", id.as_str());
-    assert_eq!(stored, BTreeMap::from([(id.to_string(), format!("{at} 253402300799 {change}"))]));
+        format!(r#"{{"kind":"rule_added","rule_id":"{id}","rule":{{"kind":"user","user_id":"alice"}},"note":"n"}}"#);
+    let standing: Vec<(String, Vec<String>)> = command(&mut connection, &["XRANGE", STANDING, "-", "+"]).await;
+    let expected = ["until", "253402300799", "change", change.as_str(), "rule", &id].map(str::to_owned).to_vec();
+    assert_eq!(standing, [(at.to_string(), expected)]);
     let log: Vec<(String, Vec<String>)> = command(&mut connection, &["XRANGE", LOG, "-", "+"]).await;
     let expected = ["until", "253402300799", "change", change.as_str()].map(str::to_owned).to_vec();
     assert_eq!(log, [(at.to_string(), expected)]);
     redis.store.append_feed(&[removed("alice")]).await.unwrap();
-    let left: bool = command(&mut connection, &["EXISTS", RULES]).await;
-    assert!(!left);
+    let left: u64 = command(&mut connection, &["EXISTS", RULES, STANDING]).await;
+    assert_eq!(left, 0);
 }
 
 #[tokio::test]
@@ -70,7 +73,9 @@ async fn the_rules_live_as_long_as_the_latest_of_them() {
     let now = redis.store.read_feed(None, 1).await.unwrap().now;
     let mut ttl = async |entry: NewFeedEntry| {
         redis.store.append_feed(&[entry]).await.unwrap();
-        command::<i64>(&mut connection, &["TTL", RULES]).await
+        let ttl: i64 = command(&mut connection, &["TTL", STANDING]).await;
+        assert_eq!(ttl, command::<i64>(&mut connection, &["TTL", RULES]).await);
+        ttl
     };
     let after = |secs| now.after(Duration::from_secs(secs));
     let near = |ttl: i64, secs: i64| (secs - 5..=secs).contains(&ttl);
@@ -97,9 +102,9 @@ async fn a_rule_survives_the_feed() {
     let first = redis.store.read_feed(None, 10).await.unwrap();
     redis.pass(USUAL.feed_horizon * 2).await;
     let keys: Vec<String> = command(&mut connection, &["KEYS", "*"]).await;
-    assert_eq!(keys, [RULES]);
+    assert_eq!(keys.len(), 2, "{keys:?}");
     assert_eq!(users(&redis).await, ["b", "a"]);
-    let page = redis.store.read_feed(None, 1).await.unwrap();
+    let page = redis.store.read_feed(None, 10).await.unwrap();
     assert_ne!(page.epoch.id, first.epoch.id);
     assert_eq!((page.last, page.is_last()), (first.last, true));
     let known = FeedPosition { epoch: page.epoch.id.clone(), at: page.cursor };
@@ -133,8 +138,11 @@ async fn a_rule_that_cannot_be_read_is_an_error_and_not_left_out() {
     let mut connection = redis.connection().await;
     redis.store.append_feed(&[added("a", UNLIMITED)]).await.unwrap();
     command::<i64>(&mut connection, &["XTRIM", LOG, "MAXLEN", "0"]).await;
-    for value in ["nonsense", "5-0 253402300799 {", "5-0 253402300799 {\"kind\":\"other\"}"] {
-        command::<i64>(&mut connection, &["HSET", RULES, "id", value]).await;
+    for (field, value) in [("until", "soon"), ("change", "{"), ("change", "{\"kind\":\"other\"}")] {
+        let fields = if field == "until" { [value, "{}"] } else { ["253402300799", value] };
+        command::<i64>(&mut connection, &["DEL", STANDING]).await;
+        let entry = ["XADD", STANDING, "5-0", "until", fields[0], "change", fields[1], "rule", "id"];
+        command::<String>(&mut connection, &entry).await;
         let error = redis.store.read_feed(None, 10).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{value}");
     }

@@ -1,6 +1,7 @@
 //! The change feed of the memory store, and who follows it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, RuleId, UnixSeconds};
@@ -16,8 +17,10 @@ pub(super) struct Log {
     /// Everything before this place has been dropped.
     trimmed: FeedCursor,
     entries: VecDeque<FeedEntry>,
-    /// The rules that last longer than entries are kept.
-    standing: BTreeMap<RuleId, FeedEntry>,
+    /// The rules that last longer than entries are kept, at their places.
+    standing: BTreeMap<FeedCursor, FeedEntry>,
+    /// The place of each of them.
+    rules: HashMap<RuleId, FeedCursor>,
     followers: BTreeMap<String, Published>,
 }
 
@@ -62,12 +65,14 @@ impl Log {
     /// Whether all rules among `entries` that are to last beyond `latest` can stand.
     pub(super) fn has_room(&mut self, entries: &[NewFeedEntry], now: UnixSeconds, latest: UnixSeconds) -> bool {
         let new = entries.iter().filter(|entry| match entry.rule() {
-            Some(RuleWord::Add(id)) => entry.until > latest && !self.standing.contains_key(id),
+            Some(RuleWord::Add(id)) => entry.until > latest && !self.rules.contains_key(id),
             _ => false,
         });
         let new = new.count();
         if new > 0 {
             self.standing.retain(|_, rule| now < rule.until);
+            let standing = &self.standing;
+            self.rules.retain(|_, at| standing.contains_key(at));
         }
         new == 0 || self.standing.len().saturating_add(new) <= MAX_STANDING_RULES
     }
@@ -81,14 +86,16 @@ impl Log {
         };
         let latest = UnixSeconds(millis / 1_000).after(horizon);
         let entry = FeedEntry { at: self.last, until: new.end(latest), change: new.change.clone() };
-        match new.rule() {
-            Some(RuleWord::Add(id)) if entry.until > latest => {
-                self.standing.insert(id.clone(), entry.clone());
-            }
-            Some(RuleWord::Add(id) | RuleWord::Remove(id)) => {
-                self.standing.remove(id);
-            }
-            None => {}
+        if let Some(RuleWord::Add(id) | RuleWord::Remove(id)) = new.rule()
+            && let Some(earlier) = self.rules.remove(id)
+        {
+            self.standing.remove(&earlier);
+        }
+        if let Some(RuleWord::Add(id)) = new.rule()
+            && entry.until > latest
+        {
+            self.rules.insert(id.clone(), entry.at);
+            self.standing.insert(entry.at, entry.clone());
         }
         self.entries.push_back(entry);
     }
@@ -106,20 +113,15 @@ impl Log {
     pub(super) fn page(&self, known: Option<&FeedPosition>, limit: usize, now: UnixSeconds) -> Option<FeedPage> {
         let epoch = self.epoch.clone()?;
         let after = known.filter(|known| known.epoch == epoch.id).map_or(FeedCursor::START, |known| known.at);
+        // The rules first that are in the log no more.
+        let first = self.entries.front().map(|entry| entry.at);
+        let rules = self.standing.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, rule)| rule);
+        let rules = rules.take_while(|rule| first.is_none_or(|first| rule.at < first));
         let start = self.entries.partition_point(|entry| entry.at <= after);
-        let page = self.entries.range(start..).take(limit);
-        let cursor = match page.clone().next_back() {
-            Some(entry) if start.saturating_add(limit) < self.entries.len() => entry.at,
-            _ => self.last,
-        };
-        let mut entries = Vec::new();
-        if after == FeedCursor::START {
-            let first = self.entries.front().map(|entry| entry.at);
-            let is_gone = |rule: &&FeedEntry| first.is_none_or(|first| rule.at < first);
-            entries.extend(self.standing.values().filter(is_gone).filter(|rule| now < rule.until).cloned());
-            entries.sort_by_key(|rule| rule.at);
-        }
-        entries.extend(page.filter(|entry| is_of_use(entry, now)).cloned());
+        let mut rest = rules.chain(self.entries.range(start..));
+        let page: Vec<&FeedEntry> = rest.by_ref().take(limit).collect();
+        let cursor = page.last().filter(|_| rest.next().is_some()).map_or(self.last, |entry| entry.at);
+        let entries = page.into_iter().filter(|entry| is_of_use(entry, now)).cloned().collect();
         Some(FeedPage { epoch, last: self.last, cursor, now, entries })
     }
 

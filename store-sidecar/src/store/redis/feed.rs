@@ -14,10 +14,7 @@ use crate::store::{
 /// An entry of the stream as Redis answers it: its place, and its fields and values.
 type Stored = (String, Vec<(String, String)>);
 
-/// A rule that stands: its place, its end, and the change as JSON.
-type Standing = (String, String, String);
-
-const KEYS: [&str; 3] = [keys::FEED_EPOCH, keys::FEED_LOG, keys::FEED_RULES];
+const KEYS: [&str; 4] = [keys::FEED_EPOCH, keys::FEED_LOG, keys::FEED_RULES, keys::FEED_STANDING];
 
 impl RedisStore {
     pub(super) async fn append_to_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
@@ -50,18 +47,17 @@ impl RedisStore {
         let fresh = epoch_id(&*self.random)?;
         let horizon = secs(self.settings.feed_horizon);
         let arguments = [&fresh, &horizon, epoch, &after.to_string(), &limit.to_string()];
-        let (now, id, since, last, stored, rules): (u64, String, u64, String, Vec<Stored>, Vec<Standing>) =
+        let (now, id, since, last, cursor, stored): (u64, String, u64, String, String, Vec<Stored>) =
             self.run(&scripts::FEED_READ, &KEYS, &arguments, self.deadline()).await?;
-        let (now, last): (_, FeedCursor) = (UnixSeconds(now), last.parse().map_err(corrupt)?);
-        let full = stored.len() >= limit;
-        let logged = stored.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-        let cursor = logged.last().filter(|_| full).map_or(last, |entry| entry.at);
-        let mut entries = Vec::with_capacity(rules.len() + logged.len());
-        for (at, until, change) in rules {
-            entries.push(read_entry(&at, &until, &change)?);
-        }
-        entries.extend(logged.into_iter().filter(|entry| is_of_use(entry, now)));
-        Ok(FeedPage { epoch: FeedEpoch { id, since: UnixSeconds(since) }, last, cursor, now, entries })
+        let now = UnixSeconds(now);
+        let entries = stored.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        Ok(FeedPage {
+            epoch: FeedEpoch { id, since: UnixSeconds(since) },
+            last: last.parse().map_err(corrupt)?,
+            cursor: cursor.parse().map_err(corrupt)?,
+            now,
+            entries: entries.into_iter().filter(|entry| is_of_use(entry, now)).collect(),
+        })
     }
 
     pub(super) async fn write_followers(
@@ -106,14 +102,10 @@ fn entry((at, fields): Stored) -> Result<FeedEntry, StoreError> {
         let found = fields.iter().find(|(field, _)| field == name);
         found.map(|(_, value)| value.as_str()).ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))
     };
-    read_entry(&at, field("until")?, field("change")?)
-}
-
-fn read_entry(at: &str, until: &str, change: &str) -> Result<FeedEntry, StoreError> {
     Ok(FeedEntry {
         at: at.parse().map_err(corrupt)?,
-        until: UnixSeconds(until.parse().map_err(corrupt)?),
-        change: serde_json::from_str(change).map_err(corrupt)?,
+        until: UnixSeconds(field("until")?.parse().map_err(corrupt)?),
+        change: serde_json::from_str(field("change")?).map_err(corrupt)?,
     })
 }
 

@@ -54,6 +54,7 @@ pub(super) const FEED_EPOCH: &str = "sg1:{feed}:epoch";
 pub(super) const FEED_FOLLOWERS: &str = "sg1:{feed}:workers";
 pub(super) const FEED_LOG: &str = "sg1:{feed}:log";
 pub(super) const FEED_RULES: &str = "sg1:{feed}:rules";
+pub(super) const FEED_STANDING: &str = "sg1:{feed}:standing";
 
 #[cfg(test)]
 mod tests {

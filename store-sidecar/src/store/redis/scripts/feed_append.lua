@@ -5,7 +5,8 @@
 --
 -- KEYS[1]  the feed's epoch
 -- KEYS[2]  the feed's log
--- KEYS[3]  the rules that stand
+-- KEYS[3]  of each rule that stands its place, by its id
+-- KEYS[4]  the rules that stand, at their places
 -- ARGV[1]  id of the epoch that begins if there is none
 -- ARGV[2]  the longest life of an entry, in seconds
 -- ARGV[3]  how many rules may stand
@@ -13,7 +14,7 @@
 -- ARGV[5…] of each entry: until when it is of use; the change as JSON; and the id of the rule that it
 --          adds, after a plus, or removes, after a minus, or nothing
 -- Reply    the place of the last one; an error where too many rules would stand
-local keys = { epoch = KEYS[1], log = KEYS[2], rules = KEYS[3] }
+local keys = { epoch = KEYS[1], log = KEYS[2], rules = KEYS[3], standing = KEYS[4] }
 local t = now()
 local feed, failure = load_feed(keys, ARGV[1], tonumber(ARGV[2]), t)
 if failure then
@@ -35,11 +36,10 @@ for i = 5, #ARGV, 3 do
   end
 end
 if new > 0 and redis.call('HLEN', keys.rules) + new > tonumber(ARGV[3]) then
-  local rules = redis.call('HGETALL', keys.rules)
-  for i = 1, #rules, 2 do
-    local _, till = standing(rules[i + 1])
-    if till and tonumber(till) <= t then
-      redis.call('HDEL', keys.rules, rules[i])
+  for _, entry in ipairs(redis.call('XRANGE', keys.standing, '-', '+')) do
+    local f = entry[2]
+    if tonumber(f[2]) <= t then
+      remove_standing(keys, f[6], entry[1])
     end
   end
   if redis.call('HLEN', keys.rules) + new > tonumber(ARGV[3]) then
@@ -48,27 +48,33 @@ if new > 0 and redis.call('HLEN', keys.rules) + new > tonumber(ARGV[3]) then
 end
 
 -- Lets the rules live as long as the latest of them.
-local function keep_rules(till, were_there)
-  local ttl = redis.call('TTL', keys.rules)
-  if till >= unlimited then
-    redis.call('PERSIST', keys.rules)
-  elseif not were_there or (ttl >= 0 and t + ttl < till) then
-    redis.call('EXPIREAT', keys.rules, string.format('%.0f', till))
+local function keep_standing(till, were_there)
+  local ttl = redis.call('TTL', keys.standing)
+  for _, key in ipairs({keys.rules, keys.standing}) do
+    if till >= unlimited then
+      redis.call('PERSIST', key)
+    elseif not were_there or (ttl >= 0 and t + ttl < till) then
+      redis.call('EXPIREAT', key, string.format('%.0f', till))
+    end
   end
 end
 
 for i = 5, #ARGV, 3 do
   local till, change, rule = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  if rule == '' then
+  local id = rule ~= '' and string.sub(rule, 2)
+  if not id then
     till = string.format('%.0f', math.min(tonumber(till), latest))
   end
   feed.last = redis.call('XADD', keys.log, '*', 'until', till, 'change', change)
+  local earlier = id and redis.call('HGET', keys.rules, id)
+  local were_there = redis.call('EXISTS', keys.standing) == 1
+  if earlier then
+    remove_standing(keys, id, earlier)
+  end
   if stands(i) then
-    local were_there = redis.call('EXISTS', keys.rules) == 1
-    redis.call('HSET', keys.rules, stands(i), feed.last .. ' ' .. till .. ' ' .. change)
-    keep_rules(tonumber(till), were_there)
-  elseif rule ~= '' then
-    redis.call('HDEL', keys.rules, string.sub(rule, 2))
+    redis.call('XADD', keys.standing, feed.last, 'until', till, 'change', change, 'rule', id)
+    redis.call('HSET', keys.rules, id, feed.last)
+    keep_standing(tonumber(till), were_there)
   end
 end
 local oldest = string.format('%.0f-0', (t - feed.horizon) * 1000)

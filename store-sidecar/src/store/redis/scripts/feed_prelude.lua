@@ -15,24 +15,35 @@ local function before(a, b)
   return tonumber(a_number) < tonumber(b_number)
 end
 
--- A rule that stands: its place, its end, and the change as JSON.
-local function standing(value)
-  return string.match(value, '^(%d+%-%d+) (%d+) (.*)$')
+-- The first or the last place in a stream, or nil.
+local function first_place(stream)
+  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)
+  return first[1] and first[1][1]
+end
+local function last_place(stream)
+  local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)
+  return last[1] and last[1][1]
+end
+
+-- Takes a rule away that stands: its id, and the place at which it stands.
+local function remove_standing(keys, id, place)
+  redis.call('XDEL', keys.standing, place)
+  redis.call('HDEL', keys.rules, id)
+  if redis.call('HLEN', keys.rules) == 0 then
+    redis.call('DEL', keys.standing)
+  end
 end
 
 -- Begins the feed anew. What is in the log, and the rules that stand, stay of use.
 local function begin(keys, id, t)
-  local newest = redis.call('XREVRANGE', keys.log, '+', '-', 'COUNT', 1)
-  local last = newest[1] and newest[1][1] or '0-0'
+  local last = last_place(keys.log) or '0-0'
   local trimmed = redis.call('HGET', keys.epoch, 'trimmed') or '0-0'
-  for _, value in ipairs(redis.call('HVALS', keys.rules)) do
-    local place = standing(value)
-    if place and before(last, place) then
-      -- The log has been dropped on purpose up to this rule, which the feed now ends with.
-      last = place
-      local millis, number = string.match(place, '^(%d+)-(%d+)$')
-      trimmed = string.format('%s-%.0f', millis, tonumber(number) + 1)
-    end
+  local rule = last_place(keys.standing)
+  if rule and before(last, rule) then
+    -- The log has been dropped up to this rule, which the feed now ends with.
+    last = rule
+    local millis, number = string.match(rule, '^(%d+)-(%d+)$')
+    trimmed = string.format('%s-%.0f', millis, tonumber(number) + 1)
   end
   redis.call('HSET', keys.epoch, 'format', '1', 'id', id, 'since', t, 'last', last, 'trimmed', trimmed)
 end

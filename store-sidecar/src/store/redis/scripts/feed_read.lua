@@ -4,15 +4,16 @@
 --
 -- KEYS[1]  the feed's epoch
 -- KEYS[2]  the feed's log
--- KEYS[3]  the rules that stand
+-- KEYS[3]  of each rule that stands its place, by its id
+-- KEYS[4]  the rules that stand, at their places
 -- ARGV[1]  id of the epoch that begins if need be
 -- ARGV[2]  the longest life of an entry, in seconds
 -- ARGV[3]  id of the epoch that the reader knows; empty: none
 -- ARGV[4]  the place that it knows in that epoch
--- ARGV[5]  how many entries of the log at most
--- Reply    the time, the epoch's id and beginning, the end of the feed, the entries, and before them,
---          for who reads from the start, the rules that are in the log no more: place, end and change
-local keys = { epoch = KEYS[1], log = KEYS[2], rules = KEYS[3] }
+-- ARGV[5]  how many entries at most
+-- Reply    the time, the epoch's id and beginning, the end of the feed, the place up to which this goes,
+--          and the entries: first the rules that are in the log no more
+local keys = { epoch = KEYS[1], log = KEYS[2], rules = KEYS[3], standing = KEYS[4] }
 local t = now()
 local feed, failure = load_feed(keys, ARGV[1], tonumber(ARGV[2]), t)
 if failure then
@@ -24,6 +25,7 @@ if ARGV[3] == feed.id then
   local lost = before(feed.last, after)
   if not lost and after ~= '0-0' and not before(after, feed.trimmed) then
     lost = #redis.call('XRANGE', keys.log, after, after) == 0
+      and #redis.call('XRANGE', keys.standing, after, after) == 0
   end
   if lost then
     begin(keys, ARGV[1], t)
@@ -38,26 +40,38 @@ if redis.call('TTL', keys.epoch) < 1.5 * feed.horizon then
   keep_feed(keys, feed)
 end
 local entries = {}
-if after ~= feed.last then
-  entries = redis.call('XRANGE', keys.log, '(' .. after, '+', 'COUNT', ARGV[5])
+if after == feed.last then
+  return {t, feed.id, feed.since, feed.last, after, entries}
 end
-local rules = {}
-if after == '0-0' then
-  local first = entries[1] and entries[1][1]
-  local stored = redis.call('HGETALL', keys.rules)
-  for i = 1, #stored, 2 do
-    local place, till, change = standing(stored[i + 1])
-    if not place then
+local room = tonumber(ARGV[5])
+local cursor = feed.last
+-- Who knows a place that the log still has knows all before it.
+if after == '0-0' or before(after, feed.trimmed) then
+  local first = first_place(keys.log)
+  local rules = redis.call('XRANGE', keys.standing, '(' .. after, first and '(' .. first or '+', 'COUNT', room)
+  for _, rule in ipairs(rules) do
+    local f = rule[2]
+    if f[1] ~= 'until' or not tonumber(f[2]) then
       return redis.error_reply('SGFORMAT a rule that stands cannot be read')
     end
-    if tonumber(till) <= t then
-      redis.call('HDEL', keys.rules, stored[i])
-    elseif not first or before(place, first) then
-      rules[#rules + 1] = {place, till, change}
+    if tonumber(f[2]) > t then
+      entries[#entries + 1] = rule
+    else
+      remove_standing(keys, f[6], rule[1])
     end
   end
-  table.sort(rules, function(a, b)
-    return before(a[1], b[1])
-  end)
+  room = room - #rules
+  if room == 0 then
+    cursor = rules[#rules][1]
+  end
 end
-return {t, feed.id, feed.since, feed.last, entries, rules}
+if room > 0 then
+  local logged = redis.call('XRANGE', keys.log, '(' .. after, '+', 'COUNT', room)
+  for _, entry in ipairs(logged) do
+    entries[#entries + 1] = entry
+  end
+  if #logged == room then
+    cursor = logged[#logged][1]
+  end
+end
+return {t, feed.id, feed.since, feed.last, cursor, entries}
