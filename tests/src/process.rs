@@ -4,8 +4,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -61,6 +62,27 @@ impl Process {
     /// Where the group is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         killpg(self.group, signal).with_context(|| format!("cannot send {signal} to {}", self.name))
+    }
+
+    /// Freezes the program and all that it has started, and returns when it stands still: the signal
+    /// alone leaves its threads running until one of them has had its turn.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)?;
+        match waitpid(self.group, Some(WaitPidFlag::WUNTRACED)) {
+            Ok(WaitStatus::Stopped(..)) => Ok(()),
+            other => bail!("{} does not stop: {other:?}", self.name),
+        }
+    }
+
+    /// Lets it go on after [`Process::pause`].
+    ///
+    /// # Errors
+    /// Where the group is gone.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
     }
 
     /// Asks the program alone to end, and waits until it has.

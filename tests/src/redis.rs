@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -103,7 +102,7 @@ impl Redis {
     /// # Errors
     /// Where it was killed.
     pub fn pause(&self) -> Result<()> {
-        self.process.as_ref().context("Redis was killed")?.signal(Signal::SIGSTOP)
+        self.process.as_ref().context("Redis was killed")?.pause()
     }
 
     /// Lets it go on after [`Redis::pause`].
@@ -111,6 +110,6 @@ impl Redis {
     /// # Errors
     /// Where it was killed.
     pub fn resume(&self) -> Result<()> {
-        self.process.as_ref().context("Redis was killed")?.signal(Signal::SIGCONT)
+        self.process.as_ref().context("Redis was killed")?.resume()
     }
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use axum::Router;
-use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -150,7 +149,7 @@ impl Sidecar {
     /// # Errors
     /// Where it was killed.
     pub fn pause(&self) -> Result<()> {
-        self.process.as_ref().context("the sidecar was killed")?.signal(Signal::SIGSTOP)
+        self.process.as_ref().context("the sidecar was killed")?.pause()
     }
 
     /// Lets it go on after [`Sidecar::pause`].
@@ -158,7 +157,7 @@ impl Sidecar {
     /// # Errors
     /// Where it was killed.
     pub fn resume(&self) -> Result<()> {
-        self.process.as_ref().context("the sidecar was killed")?.signal(Signal::SIGCONT)
+        self.process.as_ref().context("the sidecar was killed")?.resume()
     }
 
     /// Asks it to stop, waits until it has, and says whether it ended well.

@@ -1,6 +1,7 @@
 //! `make measure-revocation`: how fast a revocation is known everywhere, and what happens while a sidecar
 //! is frozen.
 
+use std::future::pending;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,14 +71,17 @@ fn measure(args: &Args) -> Result<Report> {
         freeze: Duration::from_secs(args.freeze_seconds),
         bare: Duration::from_secs(args.bare_seconds),
     };
-    // The upstream has a thread of its own, so that what it receives does not wait for what is sent.
-    let upstreams = Builder::new_multi_thread().worker_threads(1).thread_name("upstream").enable_all().build()?;
+    // The upstream has a thread of its own, so that what it receives does not wait for what is sent, and
+    // a runtime that takes what has come first first.
+    let upstreams = Builder::new_current_thread().enable_all().build()?;
+    let on_upstreams = upstreams.handle().clone();
+    std::thread::Builder::new().name("upstream".to_owned()).spawn(move || upstreams.block_on(pending::<()>()))?;
     let everything_else = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let report = everything_else.block_on(async {
         let journal = Arc::new(Journal::begin());
         let observed = Arc::clone(&journal);
         let upstream = Upstream::start_observed(move |request| observed.arrived(&request.headers));
-        let upstream = upstreams.spawn(upstream).await.context("the upstream's thread")??;
+        let upstream = on_upstreams.spawn(upstream).await.context("the upstream's thread")??;
         measure::run(plan, upstream, journal).await
     })?;
     write_json(&args.output, &report)?;
