@@ -12,7 +12,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use session_gate_protocol::{
-    CheckReply, CheckRequest, CheckVerdict, CheckedCredential, EndedList, FeedCursor, FeedEpoch, FeedQuery, FeedReply, Fingerprint, UnixSeconds,
+    CheckReply, CheckRequest, CheckVerdict, CheckedCredential, EndedList, FeedCursor, FeedEpoch, FeedQuery, FeedReply,
+    Fingerprint, UnixSeconds,
 };
 use session_gate_tests::forge::{EcKey, Signer as _, base64url};
 use tokio::time::sleep;

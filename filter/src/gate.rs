@@ -29,12 +29,19 @@ thread_local! {
 #[derive(Clone)]
 pub(crate) struct Gate {
     worker: Rc<RefCell<Worker>>,
-    /// The root context. Every call is its own, so that each brings a reply or a time-out, also where
-    /// the request has gone meanwhile: the SDK forgets a call only then.
+    /// The root context. To Envoy every call is its own, so that each brings a reply or a time-out, also
+    /// where the request has gone meanwhile: the SDK forgets a call only then.
     root: u32,
-    /// Calls under way, by the host's token: the SDK brings a reply to whichever context was active
-    /// when the call was made, so it is told by its token alone.
-    calls: Rc<RefCell<HashMap<u32, Errand>>>,
+    /// Calls under way, by the host's token.
+    calls: Rc<RefCell<HashMap<u32, UnderWay>>>,
+}
+
+/// A call under way. The SDK brings its reply to the context that was active when it was made, and to
+/// nobody once that is gone. So the worker's own calls are made while the root context is active.
+struct UnderWay {
+    errand: Errand,
+    /// In whose context it was made; none: the root's.
+    made_by: Option<RequestId>,
 }
 
 /// What carrying out a request's effects has led to.
@@ -75,16 +82,17 @@ impl Gate {
         host::change(MapType::HttpRequestTrailers, &changes);
     }
 
-    /// The request is over. The reply to its call, if one is under way, will find it gone.
+    /// The request is over, and no reply to a call made in its context will come.
     pub(crate) fn forget(&self, id: RequestId) {
+        self.calls.borrow_mut().retain(|_, call| call.made_by != Some(id));
         self.worker.borrow_mut().forget(id);
     }
 
-    /// Makes the calls that are due.
+    /// Makes the calls that are due. For the root context alone.
     pub(crate) fn make_due_calls(&self) {
         let due = self.worker.borrow_mut().due(host::now());
         for (errand, call) in due {
-            if !self.dispatch(&call, errand) {
+            if !self.dispatch(&call, errand, None) {
                 self.on_errand(errand, &CallReply::failed());
             }
         }
@@ -92,13 +100,15 @@ impl Gate {
 
     /// A call has brought its reply, or has failed.
     pub(crate) fn on_reply(&self, token: u32, body_bytes: usize) {
-        let errand = self.calls.borrow_mut().remove(&token);
-        if let Some(errand) = errand
+        let call = self.calls.borrow_mut().remove(&token);
+        if let Some(UnderWay { errand, made_by }) = call
             && host::act_for(self.root)
         {
             self.on_errand(errand, &host::call_reply(body_bytes));
-            // Whoever follows the feed asks again at once.
-            self.make_due_calls();
+            if made_by.is_none() {
+                // Whoever follows the feed asks again at once.
+                self.make_due_calls();
+            }
         }
     }
 
@@ -132,9 +142,9 @@ impl Gate {
         }
     }
 
-    fn dispatch(&self, call: &Call, errand: Errand) -> bool {
+    fn dispatch(&self, call: &Call, errand: Errand, made_by: Option<RequestId>) -> bool {
         let token = if host::act_for(self.root) { host::dispatch(call) } else { None };
-        self.calls.borrow_mut().extend(token.map(|token| (token, errand)));
+        self.calls.borrow_mut().extend(token.map(|token| (token, UnderWay { errand, made_by })));
         token.is_some()
     }
 
@@ -148,7 +158,7 @@ impl Gate {
         for effect in effects {
             match effect {
                 Effect::Call(flight, call) => {
-                    let sent = self.dispatch(&call, Errand::Check(flight));
+                    let sent = self.dispatch(&call, Errand::Check(flight), Some(id));
                     host::act_for(id);
                     if !sent {
                         return self.fail(id, Errand::Check(flight));

@@ -19,7 +19,20 @@ pub struct Flights {
 struct Flight {
     question: Vec<u8>,
     asked: Asked,
+    /// On whose behalf it was sent: its answer is lost with that request.
+    sent_for: Sender,
     waiting: Vec<RequestId>,
+}
+
+/// On whose behalf a question was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    /// A request's.
+    Request(RequestId),
+    /// That of a request that has gone: it must be sent again.
+    Gone,
+    /// The worker's own.
+    Worker,
 }
 
 /// What became of a wish to ask.
@@ -51,7 +64,10 @@ impl Flights {
         }
         self.last += 1;
         self.by_question.insert(question.to_vec(), self.last);
-        self.flights.insert(self.last, Flight { question: question.to_vec(), asked, waiting: vec![request] });
+        self.flights.insert(
+            self.last,
+            Flight { question: question.to_vec(), asked, sent_for: Sender::Request(request), waiting: vec![request] },
+        );
         Boarding::Started(self.last)
     }
 
@@ -64,11 +80,30 @@ impl Flights {
         Some((flight.asked, flight.waiting))
     }
 
-    /// The request waits no more. The question goes on: its answer will find nobody.
+    /// The request waits no more. If the question was sent on its behalf, the others need it sent again.
     pub fn leave(&mut self, id: FlightId, request: RequestId) {
-        if let Some(flight) = self.flights.get_mut(&id) {
-            flight.waiting.retain(|waiting| *waiting != request);
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.waiting.retain(|waiting| *waiting != request);
+        if flight.sent_for == Sender::Request(request) {
+            flight.sent_for = Sender::Gone;
+            if flight.waiting.is_empty() {
+                self.land(id);
+            }
         }
+    }
+
+    /// Questions that the worker must send itself: whoever sent them has gone, and others wait.
+    pub fn orphans(&mut self, asked: &Asked) -> Vec<(FlightId, Vec<u8>)> {
+        let mut orphans = Vec::new();
+        for (id, flight) in &mut self.flights {
+            if flight.sent_for == Sender::Gone {
+                flight.sent_for = Sender::Worker;
+                flight.asked = asked.clone();
+                orphans.push((*id, flight.question.clone()));
+            }
+        }
+        orphans.sort_unstable();
+        orphans
     }
 }
 
@@ -88,13 +123,20 @@ mod tests {
         assert_eq!(flights.board(3, b"b", now.clone(), TIMEOUT), Boarding::Started(2));
         assert_eq!(flights.board(4, b"a", other_epoch.clone(), TIMEOUT), Boarding::Started(3));
         assert_eq!(flights.board(5, b"a", other_epoch.clone(), TIMEOUT), Boarding::Joined(3));
+        flights.leave(2, 3);
+        assert_eq!(flights.land(2), None, "nobody waits for it any more");
+        assert!(flights.orphans(&now).is_empty());
         flights.leave(1, 1);
-        assert_eq!(flights.land(1), Some((now, vec![2])));
+        let again = Asked { at: Duration::from_millis(50), ..Asked::default() };
+        assert_eq!(flights.orphans(&again), [(1, b"a".to_vec())], "its sender has gone, the second waits");
+        assert!(flights.orphans(&again).is_empty(), "once is enough");
+        assert_eq!(flights.land(1), Some((again, vec![2])));
         assert_eq!(flights.land(1), None);
         assert_eq!(flights.board(6, b"a", other_epoch.clone(), TIMEOUT), Boarding::Joined(3));
         assert_eq!(flights.land(3), Some((other_epoch, vec![4, 5, 6])));
         let later = Asked { at: Duration::from_millis(251), ..Asked::default() };
-        assert_eq!(flights.board(7, b"b", later, TIMEOUT), Boarding::Started(4), "the other's time is over");
+        assert_eq!(flights.board(7, b"b", now.clone(), TIMEOUT), Boarding::Started(4));
+        assert_eq!(flights.board(8, b"b", later, TIMEOUT), Boarding::Started(5), "the other's time is over");
         assert_eq!(flights.by_question.len(), 1);
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     cache::TokenCache,
     call::{Call, CallReply},
     config::Config,
-    feed::{Changes, QuestionId},
+    feed::{Asked, Changes, QuestionId},
     flights::{FlightId, Flights},
     headers::{HeaderChange, Headers},
     host::Host,
@@ -176,7 +176,7 @@ impl Worker {
         self.requests.contains_key(&id)
     }
 
-    /// The request is over.
+    /// The request is over. The reply to a call that was made for it need not be brought any more.
     pub fn forget(&mut self, id: RequestId) {
         if let Some(phase) = self.requests.remove(&id) {
             self.held -= usize::from(is_held(&phase));
@@ -187,12 +187,16 @@ impl Worker {
         }
     }
 
-    /// The calls that are due at this moment.
+    /// The calls that are due at this moment. They are the worker's own: the host must see to it that
+    /// their replies reach it whatever requests come and go.
     pub fn due(&mut self, now: Now) -> Vec<(Errand, Call)> {
         let Some(sidecar) = &self.config.sidecar else { return Vec::new() };
         let mut calls = Vec::new();
         let feed = self.source.as_ref().and_then(|source| source.borrow_mut().feed.next_call(sidecar, now.monotonic));
         calls.extend(feed.map(|(question, call)| (Errand::Feed(question), call)));
+        let epoch = self.source.as_ref().and_then(|source| source.borrow().feed.epoch().map(str::to_owned));
+        let orphans = self.flights.orphans(&Asked { at: now.monotonic, epoch });
+        calls.extend(orphans.into_iter().map(|(flight, question)| (Errand::Check(flight), sidecar.check(question))));
         if self.config.issuers.need_sidecar_keys() && !self.keys.in_flight && now.wall >= self.keys.due {
             self.keys.in_flight = true;
             calls.push((Errand::Keys, sidecar.keys()));
