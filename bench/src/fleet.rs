@@ -168,16 +168,16 @@ impl Fleet {
         Ok(self.journal.since(from))
     }
 
-    /// What the gates say how often they have asked about a token.
+    /// The sum of the filter's counters that begin like that, over both Envoys.
     ///
     /// # Errors
     /// Where they do not say.
-    pub async fn checks_of_gates(&self) -> Result<u64> {
-        let mut checks = 0;
+    pub async fn counted(&self, name: &str) -> Result<u64> {
+        let mut count = 0;
         for envoy in self.envoys() {
-            checks += envoy.admin().stats("wasmcustom.session_gate.check").await?.values().sum::<u64>();
+            count += envoy.admin().stats(&format!("wasmcustom.session_gate.{name}")).await?.values().sum::<u64>();
         }
-        Ok(checks)
+        Ok(count)
     }
 
     /// Fails if a VM has crashed, or anything has ended.

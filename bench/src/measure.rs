@@ -43,8 +43,7 @@ struct Main {
     plain: Vec<Revocation>,
     waited: Vec<Revocation>,
     streams: Streams,
-    check_callouts: u64,
-    check_callouts_of_gates: u64,
+    callouts: Callouts,
     samples: Vec<Sample>,
 }
 
@@ -55,7 +54,7 @@ struct Main {
 pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Result<Report> {
     let mut fleet = Fleet::start(upstream, journal, plan.rps).await?;
     eprintln!("warming up: workers ask about tokens of the feed's first seconds");
-    let check_callouts_in_warm_up = fleet.warm_up().await?;
+    let in_warm_up = fleet.warm_up().await?;
     let mut everybody = Vec::new();
     for n in 0..plan.sessions {
         everybody.push(fleet.app.login(&format!("user-{n}"), Fate::Stays).await?);
@@ -65,7 +64,7 @@ pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Resul
     eprintln!("bare Envoys, before");
     let before = LoadFigures::of(&fleet.bare(aim(), plan.bare).await?);
     let load = fleet.load(aim())?;
-    let main = measure(&fleet, &load, &plan).await?;
+    let main = measure(&fleet, &load, &plan, in_warm_up).await?;
     eprintln!("the sidecar is frozen for {:?}", plan.freeze);
     let freeze = freeze::run(&fleet, &load, plan.freeze).await?;
     drop(load);
@@ -73,7 +72,7 @@ pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Resul
     eprintln!("bare Envoys, after");
     let after = LoadFigures::of(&fleet.bare(aim(), plan.bare).await?);
 
-    let Main { plain, waited, streams, check_callouts, check_callouts_of_gates, samples } = main;
+    let Main { plain, waited, streams, callouts, samples } = main;
     let by_credential = ByCredential::of(&samples);
     let setting = Setting {
         envoy: fleet.stack.envoy.admin().version().await?,
@@ -86,16 +85,16 @@ pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Resul
     Ok(Report::new(
         (Plain::of(&plain, &by_credential), Waited::of(&waited, &by_credential)),
         streams,
-        Callouts { check_callouts, check_callouts_of_gates, check_callouts_in_warm_up },
+        callouts,
         (MainLoad::of(&samples), Bare::of(before, after, plan.rps)),
         freeze,
         setting,
     ))
 }
 
-async fn measure(fleet: &Fleet, load: &Load, plan: &Plan) -> Result<Main> {
+async fn measure(fleet: &Fleet, load: &Load, plan: &Plan, in_warm_up: u64) -> Result<Main> {
     let from = fleet.journal.len();
-    let (checks, checks_of_gates) = (fleet.app.checks().await?, fleet.checks_of_gates().await?);
+    let before = Callouts::so_far(fleet, in_warm_up).await?;
     let measured = async {
         eprintln!("{} revocations", plan.revocations);
         let plain = rounds::run(fleet, load, plan.revocations, false).await?;
@@ -115,8 +114,7 @@ async fn measure(fleet: &Fleet, load: &Load, plan: &Plan) -> Result<Main> {
         plain,
         waited,
         streams,
-        check_callouts: fleet.app.checks().await? - checks,
-        check_callouts_of_gates: fleet.checks_of_gates().await? - checks_of_gates,
+        callouts: Callouts::so_far(fleet, in_warm_up).await?.since(&before),
         samples: fleet.journal.since(from),
     })
 }
