@@ -112,6 +112,9 @@ pub enum FeedChange {
     SessionResumed {
         /// Which.
         session_id: SessionId,
+        /// The session's version: of two that are told of one session in an epoch the greater counts,
+        /// of two alike the later.
+        version: u64,
     },
     /// What the session's tokens permit has changed.
     SessionScopes {
@@ -126,6 +129,8 @@ pub enum FeedChange {
     SessionSuspended {
         /// Which.
         session_id: SessionId,
+        /// The session's version, as in `session_resumed`.
+        version: u64,
     },
     /// A token of the sidecar's own is on the blacklist.
     TokenRevoked {

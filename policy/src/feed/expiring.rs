@@ -35,6 +35,10 @@ impl<V> Expiring<V> {
         self.entries.insert(key, (value, until));
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.values_mut().map(|(value, _)| value)
+    }
+
     pub(super) fn remove(&mut self, key: Fingerprint) {
         self.entries.remove(&key);
     }

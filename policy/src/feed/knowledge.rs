@@ -14,9 +14,16 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Knowledge {
     ended: Fingerprints,
-    suspended: Expiring<()>,
+    statuses: Expiring<Status>,
     scopes: Expiring<SessionScopes>,
     rules: Rules,
+}
+
+/// What was told last of whether a session is suspended.
+#[derive(Debug)]
+struct Status {
+    version: u64,
+    is_suspended: bool,
 }
 
 /// What the tokens of a session permit.
@@ -30,32 +37,42 @@ impl Knowledge {
     /// Sessions and tokens have ended.
     pub fn end(&mut self, ended: &EndedList, now: UnixSeconds) {
         for (fingerprint, until) in &ended.0 {
-            self.suspended.remove(*fingerprint);
+            self.statuses.remove(*fingerprint);
             self.scopes.remove(*fingerprint);
             self.ended.insert(*fingerprint, *until, now);
         }
     }
 
-    /// Something has changed.
-    pub fn apply(&mut self, entry: FeedEntry, now: UnixSeconds) {
+    /// A new epoch has begun: a store that was set back may count versions anew.
+    pub fn forget_versions(&mut self) {
+        self.statuses.values_mut().for_each(|status| status.version = 0);
+        self.scopes.values_mut().for_each(|scopes| scopes.version = 0);
+    }
+
+    /// Something has changed. Answers whether it counts: what was overtaken before it was told does not.
+    pub fn apply(&mut self, entry: FeedEntry, now: UnixSeconds) -> bool {
         let until = entry.until;
         match entry.change {
             FeedChange::KeysChanged => {}
             FeedChange::RuleAdded { rule_id, rule, note: _ } => self.rules.add(rule_id, rule, until, now),
             FeedChange::RuleRemoved { rule_id } => self.rules.remove(&rule_id),
-            FeedChange::SessionResumed { session_id } => {
-                self.suspended.remove(Fingerprint::of_session(session_id.as_str()));
+            FeedChange::SessionResumed { session_id, version } => {
+                let status = Status { version, is_suspended: false };
+                return self.note_status(Fingerprint::of_session(session_id.as_str()), status, until, now);
             }
             FeedChange::SessionScopes { session_id, version, scopes } => {
-                self.note_scopes(Fingerprint::of_session(session_id.as_str()), (version, scopes), until, now);
+                let scopes = SessionScopes { version, scopes };
+                return self.note_scopes(Fingerprint::of_session(session_id.as_str()), scopes, until, now);
             }
-            FeedChange::SessionSuspended { session_id } => {
-                self.suspended.insert(Fingerprint::of_session(session_id.as_str()), (), until, now);
+            FeedChange::SessionSuspended { session_id, version } => {
+                let status = Status { version, is_suspended: true };
+                return self.note_status(Fingerprint::of_session(session_id.as_str()), status, until, now);
             }
             FeedChange::SessionEnded { .. } | FeedChange::TokenRevoked { .. } => {
                 self.end(&EndedList(entry.change.ended().map(|ended| (ended, until)).into_iter().collect()), now);
             }
         }
+        true
     }
 
     /// The sidecar has said how a session stands. What its tokens permit may have changed before the
@@ -63,20 +80,31 @@ impl Knowledge {
     pub fn note_session(&mut self, session: &CheckedSession, now: UnixSeconds) {
         if session.scopes.is_some() {
             let name = Fingerprint::of_session(session.session_id.as_str());
-            self.note_scopes(name, (session.version, session.scopes.clone()), session.expires_at, now);
+            let scopes = SessionScopes { version: session.version, scopes: session.scopes.clone() };
+            self.note_scopes(name, scopes, session.expires_at, now);
         }
+    }
+
+    fn note_status(&mut self, session: Fingerprint, status: Status, until: UnixSeconds, now: UnixSeconds) -> bool {
+        let counts = self.statuses.get(session).is_none_or(|known| known.version <= status.version);
+        if counts {
+            self.statuses.insert(session, status, until, now);
+        }
+        counts
     }
 
     fn note_scopes(
         &mut self,
         session: Fingerprint,
-        (version, scopes): (u64, Option<Scopes>),
+        scopes: SessionScopes,
         until: UnixSeconds,
         now: UnixSeconds,
-    ) {
-        if self.scopes.get(session).is_none_or(|known| known.version <= version) {
-            self.scopes.insert(session, SessionScopes { version, scopes }, until, now);
+    ) -> bool {
+        let counts = self.scopes.get(session).is_none_or(|known| known.version <= scopes.version);
+        if counts {
+            self.scopes.insert(session, scopes, until, now);
         }
+        counts
     }
 
     /// Whether the client is on the block list.
@@ -107,7 +135,7 @@ impl Knowledge {
 
     /// Whether the session is suspended, as far as is known.
     pub fn is_suspended(&self, session: Fingerprint) -> bool {
-        self.suspended.get(session).is_some()
+        self.statuses.get(session).is_some_and(|status| status.is_suspended)
     }
 
     /// What a token permits, where that is not what it says; `asked` is what the sidecar has just said of

@@ -4,7 +4,8 @@
 //! to the sidecar when it wrote it, and to the store `age_ms` before that. The worker measures from
 //! when it *sent* the question, by its own clock. So:
 //!
-//! 1. **What is known against a token holds**, however old the knowledge is ([`Knowledge`]).
+//! 1. **What is known against a token holds**, however old the knowledge is ([`Knowledge`]). That a
+//!    suspension was lifted can be asked for while the feed is not current; where nobody answers, it holds.
 //! 2. **What is not known against it holds for `max_staleness`** after the moment that the last answer
 //!    proved. Later, [`Verdict::Ask`].
 //! 3. **The feed says nothing of tokens from before it began** ([`FeedEpoch::since`]): about each of
@@ -185,13 +186,16 @@ impl Follower {
             self.complete = false;
             self.proven = None;
             self.answers.forget();
+            self.knowledge.forget_versions();
         }
         let mut changes = Changes::default();
         changes.touched.extend(reply.ended.0.iter().map(|(ended, _)| *ended));
         self.knowledge.end(&reply.ended, now.wall);
         for entry in reply.entries {
-            changes.note(&entry.change);
-            self.knowledge.apply(entry, now.wall);
+            let change = entry.change.clone();
+            if self.knowledge.apply(entry, now.wall) {
+                changes.note(&change);
+            }
         }
         self.cursor = reply.cursor;
         if !reply.more {
@@ -294,8 +298,13 @@ impl Follower {
         self.against_session(name, now.monotonic).is_none().then_some(session)
     }
 
+    /// Whether the last that was heard of a session is that it is suspended.
+    pub fn suspends(&self, session: Fingerprint) -> bool {
+        self.knowledge.is_suspended(session)
+    }
+
     /// What is known against a session. That it is suspended holds only while the feed is current: it may
-    /// have been resumed.
+    /// have been resumed, and the sidecar can be asked.
     pub fn against_session(&self, session: Fingerprint, monotonic: Duration) -> Option<DenyReason> {
         if self.knowledge.has_ended(session) {
             Some(DenyReason::SessionTerminated)
@@ -356,7 +365,7 @@ impl Changes {
         match change {
             FeedChange::KeysChanged => self.keys = true,
             FeedChange::RuleAdded { .. } => self.rules = true,
-            FeedChange::SessionSuspended { session_id } | FeedChange::SessionScopes { session_id, .. } => {
+            FeedChange::SessionSuspended { session_id, .. } | FeedChange::SessionScopes { session_id, .. } => {
                 self.touched.insert(Fingerprint::of_session(session_id.as_str()));
             }
             FeedChange::SessionEnded { .. } | FeedChange::TokenRevoked { .. } => self.touched.extend(change.ended()),

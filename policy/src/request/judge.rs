@@ -181,7 +181,8 @@ fn ask_store<H: Host>(held: &Held, claims: VerifiedClaims, around: &Surroundings
     }
 }
 
-/// The store could not be asked.
+/// The store could not be asked. What the feed has told against the token holds, its session's suspension
+/// too: that may have been lifted, but only the sidecar could say so.
 fn after_failure<H: Host>(
     held: &Held,
     claims: VerifiedClaims,
@@ -190,7 +191,10 @@ fn after_failure<H: Host>(
 ) -> Result<Permit, DenyReason> {
     let Some(feed) = around.feed.as_deref() else { return Err(reason) };
     let identity = identify(held, claims, feed, None, around);
-    Permit::after_failure(&held.route.policy, identity, reason, feed.age(around.now.monotonic))
+    let session = identity.session.as_deref().map(Fingerprint::of_session);
+    let permit = Permit::after_failure(&held.route.policy, identity, reason, feed.age(around.now.monotonic))?;
+    let is_suspended = session.is_some_and(|session| feed.suspends(session));
+    if is_suspended { Err(DenyReason::SessionSuspended) } else { Ok(permit) }
 }
 
 /// The question about a credential, as it is sent. Where the feed is not current, the block list that is
