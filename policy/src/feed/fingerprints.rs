@@ -87,10 +87,10 @@ impl Shard {
         places.find(|place| self.slots.get(*place).is_none_or(|(there, until)| *until == 0 || *there == fingerprint))
     }
 
-    /// Drops what has expired, and makes room for a quarter more.
+    /// Drops what has expired, and makes room for an eighth more.
     fn grow(&mut self, now: u32) {
         let kept: Vec<_> = self.slots.drain(..).filter(|(_, until)| *until > now).collect();
-        let size = (kept.len() * 5 / 4 + 1) * 8 / MAX_EIGHTHS + 4;
+        let size = (kept.len() * 9 / 8 + 1) * 8 / MAX_EIGHTHS + 4;
         self.slots = vec![(Fingerprint::default(), 0); size];
         self.used = 0;
         for (fingerprint, until) in kept {

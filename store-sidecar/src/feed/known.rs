@@ -14,7 +14,7 @@ use session_gate_protocol::{
 use tokio::time::Instant;
 
 pub(super) use self::kept::Kept;
-use self::kept::{Ended, Item, Name, Other, Subject};
+use self::kept::{Ended, Item, Name, Other, Subject, version_of};
 use super::facts::Facts;
 use crate::store::{FeedPage, FeedPosition};
 
@@ -98,16 +98,17 @@ impl Known {
     }
 
     fn note_other(&mut self, entry: FeedEntry) {
-        if let FeedChange::SessionScopes { session_id, version, .. } = &entry.change
-            && self.facts.scopes(session_id).is_some_and(|known| known.version > *version)
-        {
+        let subject = Subject::of(&entry.change);
+        let word = subject.as_ref().and_then(|subject| self.last_words.get(subject)).and_then(|at| self.others.get(at));
+        if word.is_some_and(|word| version_of(&word.entry.change) > version_of(&entry.change)) {
+            // It was overtaken before it was told.
             return;
         }
         if let FeedChange::RuleRemoved { rule_id } = &entry.change {
             self.remembered.rules.remove(rule_id);
         }
         self.facts.note(&entry.change, entry.until);
-        if let Some(subject) = Subject::of(&entry.change)
+        if let Some(subject) = subject
             && let Some(before) = self.last_words.insert(subject, entry.at)
         {
             self.others.remove(&before);

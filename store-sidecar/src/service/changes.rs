@@ -3,9 +3,10 @@
 //!
 //! **The feed first, then the state, then the answer.** On a Cluster the feed and a session are in two
 //! slots, so these are two steps, and the process may die in between: then workers refuse what the
-//! store would still serve, and a repeated call mends it. Only what is served again, and
-//! what a session permits, go the other way round: that of the store at that moment is what is told. A call that fails because nobody could be told has ended its session all the same: whoever
-//! asks the store is refused, and the caller must call again.
+//! store would still serve, and a repeated call mends it. Only what is served again, and what a session
+//! permits, go the other way round: that of the store at that moment is what is told. No session ends in
+//! the store of which nobody could be told: a later call that ends all sessions of its user would not find
+//! it, and say that all is done.
 
 use session_gate_protocol::{
     ETag, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, SessionPatch, SessionStatus, Terminated, TokenId,
@@ -55,13 +56,12 @@ impl Service {
     /// `SessionNotFound`, or those of the store.
     pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<Told<u64>, ServiceError> {
         let session = self.session(id).await?;
-        let told = self.tell(vec![ended(&session)]).await;
+        let at = Some(self.tell(vec![ended(&session)]).await?);
         let termination = self.tools.store.terminate_session(id).await?;
         if termination == Termination::Ended {
             self.tools.metrics.sessions_ended(reason, 1);
             self.note_age(&session);
         }
-        let at = Some(told?);
         match termination {
             Termination::Ended => Ok(Told { done: 1, at }),
             Termination::AlreadyEnded => Ok(Told { done: 0, at }),
@@ -83,14 +83,14 @@ impl Service {
         let mut terminated = 0;
         let mut at = None;
         for _ in 0..MAX_ATTEMPTS {
-            let told =
-                if fresh.is_empty() { Ok(at) } else { self.tell(fresh.iter().map(ended).collect()).await.map(Some) };
+            if !fresh.is_empty() {
+                at = Some(self.tell(fresh.iter().map(ended).collect()).await?);
+            }
             named.extend(fresh.iter().map(|session| session.session_id.clone()));
             let termination = self.tools.store.terminate_user_sessions(user, &named).await?;
             terminated += termination.ended;
             self.tools.metrics.sessions_ended(reason, termination.ended);
             fresh.iter().for_each(|session| self.note_age(session));
-            at = told?;
             if termination.others.is_empty() {
                 return Ok(Told { done: Terminated { terminated }, at });
             }
@@ -146,31 +146,21 @@ impl Service {
             return Ok(Told { done: update().await?, at });
         }
         // An end can't be taken back, and the store may still refuse it: until it has not, the session is
-        // as good as suspended.
-        self.tell(vec![entry(&session, suspended(id))]).await?;
-        let update = update().await;
+        // as good as suspended. So it stays where nobody knows what has become of the update.
+        self.tell(vec![entry(&session, suspended(&session))]).await?;
+        let update = update().await?;
         let now = match &update {
-            Ok(Update::Applied(session)) => session.clone(),
+            Update::Applied(session) => session.clone(),
             _ => self.session(id).await?,
         };
         let at = Some(self.tell_state(&now, telling).await?);
-        Ok(Told { done: update?, at })
+        Ok(Told { done: update, at })
     }
 
-    /// Tells everybody of this session, and goes on until that is what the store says. So whoever changes
-    /// it last has the last word in the feed, too: it looks at the store after it has spoken.
+    /// Tells everybody of this session. Its version says to workers which of two such words is the last
+    /// one.
     async fn tell_state(&self, session: &SessionData, telling: Telling) -> Result<FeedCursor, ServiceError> {
-        let mut changes = telling.of(session);
-        for _ in 0..MAX_ATTEMPTS {
-            let entries = changes.iter().map(|change| entry(session, change.clone()));
-            let at = self.tell(entries.collect()).await?;
-            let now = self.tools.store.session(&session.session_id).await?;
-            match now.as_ref().map(|now| telling.of(now)) {
-                Some(now) if now != changes => changes = now,
-                _ => return Ok(at),
-            }
-        }
-        Err(StoreError::new(StoreErrorKind::Conflict, "others change the session all the time").into())
+        self.tell(telling.of(session).into_iter().map(|change| entry(session, change)).collect()).await
     }
 
     /// Tells everybody that a token of that user is revoked, and puts it on the blacklist.
@@ -227,16 +217,18 @@ fn ended(session: &SessionData) -> NewFeedEntry {
     entry(session, FeedChange::SessionEnded { session_id: session.session_id.clone() })
 }
 
-fn suspended(id: &SessionId) -> FeedChange {
-    FeedChange::SessionSuspended { session_id: id.clone() }
+fn suspended(session: &SessionData) -> FeedChange {
+    FeedChange::SessionSuspended { session_id: session.session_id.clone(), version: session.version }
 }
 
 /// What is to be known of a session with that status.
 fn status_change(session: &SessionData) -> FeedChange {
     let session_id = session.session_id.clone();
     match session.status {
-        SessionStatus::Active | SessionStatus::Pending2fa => FeedChange::SessionResumed { session_id },
-        SessionStatus::Suspended => FeedChange::SessionSuspended { session_id },
+        SessionStatus::Active | SessionStatus::Pending2fa => {
+            FeedChange::SessionResumed { session_id, version: session.version }
+        }
+        SessionStatus::Suspended => suspended(session),
         SessionStatus::Expired | SessionStatus::Terminated => FeedChange::SessionEnded { session_id },
     }
 }

@@ -43,7 +43,7 @@ fn added(user: &str) -> NewFeedEntry {
 }
 
 fn suspended() -> FeedChange {
-    serde_json::from_value(json!({ "kind": "session_suspended", "session_id": session(2) })).unwrap()
+    serde_json::from_value(json!({ "kind": "session_suspended", "session_id": session(2), "version": 2 })).unwrap()
 }
 
 /// One of each kind, and what is no more.

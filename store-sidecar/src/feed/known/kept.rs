@@ -58,6 +58,21 @@ impl Subject {
     }
 }
 
+/// The version of the session that a change is about, where it says one: of two on one subject the greater
+/// counts.
+pub(super) const fn version_of(change: &FeedChange) -> Option<u64> {
+    match change {
+        FeedChange::SessionResumed { version, .. }
+        | FeedChange::SessionScopes { version, .. }
+        | FeedChange::SessionSuspended { version, .. } => Some(*version),
+        FeedChange::KeysChanged
+        | FeedChange::RuleAdded { .. }
+        | FeedChange::RuleRemoved { .. }
+        | FeedChange::SessionEnded { .. }
+        | FeedChange::TokenRevoked { .. } => None,
+    }
+}
+
 /// An entry, wherever it is kept.
 #[derive(Clone, Copy)]
 pub(super) enum Item<'a> {

@@ -35,7 +35,7 @@ fn scopes(version: u64) -> FeedChange {
 
 fn served(kind: &str) -> FeedChange {
     let session_id = SessionId::new(&"a".parse().unwrap(), &[1; 32]);
-    serde_json::from_value(json!({ "kind": kind, "session_id": session_id })).unwrap()
+    serde_json::from_value(json!({ "kind": kind, "session_id": session_id, "version": 3 })).unwrap()
 }
 
 fn entry(number: u64, until: UnixSeconds, change: FeedChange) -> FeedEntry {
