@@ -33,8 +33,21 @@ use crate::{
     store::{FeedPosition, NewFeedEntry, Store, StoreError, StoreErrorKind},
 };
 
-/// Entries in one reply at most: some 600 KB of JSON.
-pub const MAX_REPLY_ENTRIES: usize = 5_000;
+/// How many entries go into one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pages {
+    /// Of a reply to a worker, at most.
+    pub reply: usize,
+    /// Of a reading of the store, at most: Redis does nothing else meanwhile.
+    pub reading: usize,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        // Some 600 KB of JSON; some milliseconds.
+        Self { reply: 5_000, reading: 1_000 }
+    }
+}
 
 /// Entries that are appended in one step, during which Redis does nothing else.
 const MAX_APPENDED: usize = 1_000;
@@ -59,6 +72,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     /// This replica's name among the others.
     replica: String,
+    pages: Pages,
     /// Plain locks: nobody waits for anything while holding one.
     known: RwLock<Option<Known>>,
     registry: Mutex<Registry>,
@@ -81,10 +95,16 @@ struct Shared {
 impl Feed {
     /// Starts to read the store's feed. `replica` names this sidecar among those of the same store.
     pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>, replica: String) -> Self {
+        Self::start_with(store, metrics, replica, Pages::default())
+    }
+
+    /// The same with pages of another size.
+    pub fn start_with(store: Arc<dyn Store>, metrics: Arc<Metrics>, replica: String, pages: Pages) -> Self {
         let shared = Arc::new(Shared {
             store,
             metrics,
             replica,
+            pages,
             known: RwLock::default(),
             registry: Mutex::default(),
             wake: Notify::new(),
@@ -161,7 +181,7 @@ impl Feed {
                 // What is too old to be trusted may be told to anybody.
                 Some(known) if is_introduced || known.age() >= trust => {
                     if closing || deadline <= now || known.has_news(query) {
-                        return Ok(known.reply(query, MAX_REPLY_ENTRIES));
+                        return Ok(known.reply(query, shared.pages.reply));
                     }
                     true
                 }
@@ -172,6 +192,7 @@ impl Feed {
                 return Err(StoreError::new(StoreErrorKind::Unavailable, NEVER_READ));
             }
             tokio::select! {
+                biased;
                 () = sleep_until(until) => {}
                 _ = news.changed() => {}
                 _ = introduced.changed(), if !is_introduced => {}

@@ -141,6 +141,7 @@ impl Shared {
     async fn next_change(&self, polled: &mut tokio::sync::watch::Receiver<()>) {
         let mut news = self.news.subscribe();
         tokio::select! {
+            biased;
             _ = polled.changed() => {}
             _ = news.changed() => {}
         }

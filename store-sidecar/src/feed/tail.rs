@@ -18,9 +18,6 @@ const READ_EVERY: Duration = Duration::from_millis(5);
 /// After a reading that failed.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
-/// Entries that one reading takes: Redis does nothing else meanwhile, some milliseconds.
-const READ_ENTRIES: usize = 1_000;
-
 /// For how long the others may rely on a record of this replica's followers beyond the time that these
 /// trust what they know. No reading counts that is sent later than this after the record before it.
 pub(super) const RECORD_LIVES: Duration = Duration::from_millis(800);
@@ -56,8 +53,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     tracing::info!("the change feed is read again");
                 }
                 tokio::select! {
-                    () = sleep(READ_EVERY) => {}
+                    // What woke it is done with by the reading that follows.
+                    biased;
                     () = shared.wake.notified() => {}
+                    () = sleep(READ_EVERY) => {}
                 }
             }
             // There is more.
@@ -82,7 +81,7 @@ impl Tail {
             // This process was held up: the others may have given it up meanwhile.
             return Ok(false);
         }
-        let page = shared.store.read_feed(position.as_ref(), READ_ENTRIES).await?;
+        let page = shared.store.read_feed(position.as_ref(), shared.pages.reading).await?;
         let is_last = page.is_last();
         let is_new = self.take_in(shared, page, sent);
         if is_last {

@@ -1,0 +1,389 @@
+//! Those who call the API: they log in, refresh, log out, suspend and revoke, and hold the tokens.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+};
+
+use serde::Deserialize;
+use serde_json::json;
+use session_gate_protocol::{LoginReply, Receipt, SessionData, SessionStatus, TokenData};
+
+use crate::{
+    clocks::Millis,
+    history::What,
+    network::Passage,
+    sidecar::{Answer, ApiCall},
+    truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber, UserNumber},
+    world::{Event, From, World},
+};
+
+/// Tokens that are no good any more and are tried all the same.
+const TRIED_AGAIN: usize = 64;
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Login,
+    Logout,
+    Mint,
+    Resume,
+    Revoke,
+    Suspend,
+    Terminate,
+    TerminateByPatch,
+    TerminateUser,
+    UserToken,
+}
+
+/// A call of a client.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientCall {
+    pub(crate) number: u32,
+    pub(crate) kind: Kind,
+    pub(crate) user: UserNumber,
+    pub(crate) session: Option<SessionNumber>,
+    pub(crate) token: Option<TokenNumber>,
+    pub(crate) wait: bool,
+    /// The worker that it is to catch at a moment at which it has just been told everything.
+    pub(crate) ambushes: Option<usize>,
+}
+
+/// A call that a sidecar is at.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) call: ClientCall,
+    begun: Millis,
+    /// The sessions that it must end.
+    covers: Vec<SessionNumber>,
+}
+
+/// What clients hold.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    pub(crate) tokens: Vec<TokenNumber>,
+    pub(crate) stale_tokens: VecDeque<TokenNumber>,
+    pub(crate) sessions: Vec<SessionNumber>,
+    pub(crate) suspended: BTreeSet<SessionNumber>,
+    calls: u32,
+}
+
+/// What an answer with a receipt in it says.
+#[derive(Deserialize)]
+struct WithReceipt {
+    receipt: Option<Receipt>,
+    applied: Option<bool>,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::Mint => "mint",
+            Self::Resume => "resume",
+            Self::Revoke => "revoke",
+            Self::Suspend => "suspend",
+            Self::Terminate => "terminate",
+            Self::TerminateByPatch => "terminate by patch",
+            Self::TerminateUser => "terminate user",
+            Self::UserToken => "token of a user",
+        }
+    }
+
+    const fn takes_back(self) -> bool {
+        !matches!(self, Self::Login | Self::Mint | Self::Resume | Self::UserToken)
+    }
+}
+
+impl World {
+    /// A call, as it is written; none where what it is about is not there.
+    fn written(&self, call: &ClientCall, variety: u32) -> Option<ApiCall> {
+        let session = || call.session.and_then(|session| self.truth.session(session)).map(|session| &session.id);
+        let token = || call.token.and_then(|token| self.truth.token(token)).map(|token| &token.text);
+        let wait = if call.wait { "?wait=applied" } else { "" };
+        let user = format!("user-{}", call.user);
+        let json_body = |method, path: String, body: serde_json::Value| ApiCall {
+            method,
+            path,
+            content_type: Some("application/json"),
+            body: body.to_string().into_bytes(),
+        };
+        let bare = |path: String| ApiCall { method: "DELETE", path, content_type: None, body: Vec::new() };
+        let patch = |status: &str| {
+            Some(json_body("PATCH", format!("/v1/sessions/{}{wait}", session()?), json!({ "status": status })))
+        };
+        Some(match call.kind {
+            Kind::Login => {
+                let mut body = json!({"user_id": user, "scopes": ["read"]});
+                if variety < 40 {
+                    body["pending_2fa"] = true.into();
+                } else if variety < 90 {
+                    body["duration"] = (3 + variety % 10).into();
+                }
+                json_body("POST", "/v1/login".to_owned(), body)
+            }
+            Kind::Logout => json_body("POST", format!("/v1/logout{wait}"), json!({"token": token()?})),
+            Kind::Mint => {
+                let mut body = json!({"session_id": session()?, "scopes": ["read"]});
+                if variety < 50 {
+                    body["duration"] = (2 + variety % 6).into();
+                }
+                json_body("POST", "/v1/tokens".to_owned(), body)
+            }
+            Kind::Resume => patch("active")?,
+            Kind::Revoke => ApiCall {
+                method: "POST",
+                path: format!("/v1/tokens/revoke{wait}"),
+                content_type: Some("application/x-www-form-urlencoded"),
+                body: format!("token={}", token()?).into_bytes(),
+            },
+            Kind::Suspend => patch("suspended")?,
+            Kind::Terminate => bare(format!("/v1/sessions/{}{wait}", session()?)),
+            Kind::TerminateByPatch => patch("terminated")?,
+            Kind::TerminateUser => bare(format!("/v1/users/{user}/sessions{wait}")),
+            Kind::UserToken => json_body("POST", "/v1/tokens".to_owned(), json!({"user_id": user, "scopes": ["read"]})),
+        })
+    }
+
+    /// A client calls some sidecar. An operation.
+    pub(crate) fn client_calls(
+        &mut self,
+        kind: Kind,
+        user: UserNumber,
+        session: Option<SessionNumber>,
+        token: Option<TokenNumber>,
+        ambushes: Option<usize>,
+    ) {
+        self.clients.calls += 1;
+        let wait = kind.takes_back() && ambushes.is_none() && self.rng.u8(0..4) == 0;
+        let call = ClientCall { number: self.clients.calls, kind, user, session, token, wait, ambushes };
+        let variety = self.rng.u32(0..1_000);
+        let Some(written) = self.written(&call, variety) else { return };
+        self.ops += 1;
+        self.counts.one("calls", kind.name());
+        let sidecar = self.rng.usize(0..self.parameters.replicas);
+        let from = From::Client(call);
+        let passage =
+            if ambushes.is_some() { Passage::Arrives(0, None) } else { self.network.passage(self.now, &mut self.rng) };
+        match passage {
+            Passage::Arrives(delay, again) => {
+                if let Some(again) = again {
+                    self.counts.one("network", "calls come twice");
+                    let other = self.rng.usize(0..self.parameters.replicas);
+                    let event = Event::Arrive { sidecar: other, call: written.clone(), from: from.clone() };
+                    self.push(self.now + again, event);
+                }
+                self.push(self.now + delay, Event::Arrive { sidecar, call: written, from });
+            }
+            Passage::Lost | Passage::Refused => self.counts.one("network", "messages lost"),
+        }
+    }
+
+    // === a call at a sidecar ===
+
+    /// What a call may take back, from the moment at which a sidecar has it.
+    fn pending(&mut self, call: &ClientCall, covers: &[SessionNumber], mut change: impl FnMut(&mut Pending)) {
+        for session in covers.iter().chain(&call.session) {
+            if let Some(session) = self.truth.session_mut(*session) {
+                match call.kind {
+                    Kind::Suspend => change(&mut session.suspending),
+                    Kind::TerminateByPatch => {
+                        // Until the store has agreed, the session is as good as suspended.
+                        change(&mut session.suspending);
+                        change(&mut session.ending);
+                    }
+                    Kind::Logout | Kind::Terminate | Kind::TerminateUser => change(&mut session.ending),
+                    Kind::Login | Kind::Mint | Kind::Resume | Kind::Revoke | Kind::UserToken => {}
+                }
+            }
+        }
+        if matches!(call.kind, Kind::Logout | Kind::Revoke)
+            && let Some(token) = call.token.and_then(|token| self.truth.token_mut(token))
+        {
+            change(&mut token.revoking);
+        }
+    }
+
+    /// A sidecar begins with a call.
+    pub(crate) fn begin(&mut self, call: ClientCall, sidecar: usize) -> Delivery {
+        let covers = match call.kind {
+            Kind::TerminateUser => self.truth.sessions_of(call.user).to_vec(),
+            _ => Vec::new(),
+        };
+        self.pending(&call, &covers, Pending::begin);
+        let ClientCall { number, kind, session, wait, .. } = call;
+        self.history.add(self.now, What::Begin { call: number, kind, sidecar, session, wait });
+        Delivery { call, begun: self.now, covers }
+    }
+
+    /// The sidecar has died meanwhile.
+    pub(crate) fn cut_off(&mut self, delivery: Delivery) {
+        let Delivery { call, covers, .. } = delivery;
+        self.pending(&call, &covers, |pending| pending.end(false));
+        let ClientCall { number, kind, session, .. } = call;
+        self.history.add(self.now, What::Cut { call: number, kind, session });
+    }
+
+    /// The sidecar has answered: what it acknowledges is promised from now on.
+    pub(crate) fn end(&mut self, delivery: Delivery, answer: &Answer) {
+        let Delivery { call, begun, covers } = delivery;
+        let said = serde_json::from_slice::<WithReceipt>(&answer.body).ok();
+        let applied = said.and_then(|said| said.receipt.map(|receipt| receipt.applied).or(said.applied));
+        let ClientCall { number, kind, session, .. } = call;
+        self.history.add(self.now, What::End { call: number, kind, status: answer.status, applied, session });
+        if let Some(applied) = applied {
+            self.counts.one("receipts", if applied { "applied" } else { "pending" });
+        }
+        let is_done = (200..300).contains(&answer.status);
+        // A refusal of 404 or 409 has done nothing either, but may have told workers.
+        self.pending(&call, &covers, |pending| pending.end(is_done));
+        if !is_done {
+            self.counts.one("call failures", kind.name());
+            return;
+        }
+        let receipt = applied.filter(|applied| *applied).map(|_| self.now);
+        let refusal = Refusal { begun, acked: self.now, receipt };
+        match kind {
+            Kind::Login => self.on_login(&call, answer),
+            Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
+            Kind::Resume => self.on_resumed(&call, begun),
+            Kind::Suspend => self.on_suspended(&call, refusal, answer),
+            Kind::Revoke => self.on_revoked(&call, refusal),
+            Kind::Logout => {
+                self.on_ended(call.session.into_iter().collect(), refusal);
+                self.on_revoked(&call, refusal);
+            }
+            Kind::Terminate | Kind::TerminateByPatch => self.on_ended(call.session.into_iter().collect(), refusal),
+            Kind::TerminateUser => self.on_ended(covers, refusal),
+        }
+        self.aim(&call, refusal);
+    }
+
+    fn on_login(&mut self, call: &ClientCall, answer: &Answer) {
+        let Ok(LoginReply { session, token }) = serde_json::from_slice(&answer.body) else { return };
+        let number = self.truth.add_session(Session {
+            id: session.session_id.to_string(),
+            user: call.user,
+            generation: self.truth.generation,
+            status: session.status,
+            version: session.version,
+            expires: session.expires_at.0,
+            ended: None,
+            suspended: None,
+            ending: Pending::default(),
+            suspending: Pending::default(),
+            served_since: self.now,
+            tokens: Vec::new(),
+        });
+        self.clients.sessions.push(number);
+        if session.status == SessionStatus::Pending2fa {
+            self.clients.suspended.insert(number);
+        }
+        self.add_token(token, Some(number), call.user, session.status == SessionStatus::Pending2fa);
+    }
+
+    fn on_minted(&mut self, call: &ClientCall, answer: &Answer) {
+        let Ok(token) = serde_json::from_slice::<TokenData>(&answer.body) else { return };
+        // It may have been minted just before the session became active.
+        self.add_token(token, call.session, call.user, true);
+    }
+
+    fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, user: UserNumber, may_wait: bool) {
+        let is_pending = may_wait
+            && session
+                .and_then(|session| self.truth.session(session))
+                .is_some_and(|session| session.version == 1 || session.status == SessionStatus::Pending2fa);
+        let token = Token {
+            text: data.token,
+            session,
+            user,
+            generation: self.truth.generation,
+            issued: data.issued_at.0,
+            expires: data.expires_at.0,
+            is_pending,
+            revoked: None,
+            revoking: Pending::default(),
+        };
+        let number = self.truth.add_token(data.token_id.to_string(), token);
+        self.clients.tokens.push(number);
+    }
+
+    fn on_resumed(&mut self, call: &ClientCall, begun: Millis) {
+        let Some(number) = call.session else { return };
+        self.clients.suspended.remove(&number);
+        let now = self.now;
+        if let Some(session) = self.truth.session_mut(number) {
+            session.served_since = now;
+            // Whatever was in doubt before this began has been overtaken by it.
+            let _ = begun;
+            session.suspending.in_doubt = false;
+        }
+    }
+
+    fn on_suspended(&mut self, call: &ClientCall, refusal: Refusal, answer: &Answer) {
+        let Some(number) = call.session else { return };
+        let Ok(data) = serde_json::from_slice::<SessionData>(&answer.body) else { return };
+        self.clients.suspended.insert(number);
+        if let Some(session) = self.truth.session_mut(number) {
+            // It may be served again already, by a later call.
+            if session.version <= data.version || session.status != SessionStatus::Active {
+                session.suspended = Some(Refusal::merge(session.suspended, refusal));
+            }
+        }
+    }
+
+    fn on_revoked(&mut self, call: &ClientCall, refusal: Refusal) {
+        let lost_at = self.truth.lost_at;
+        let Some(number) = call.token else { return };
+        if let Some(token) = self.truth.token_mut(number) {
+            // What went into a blacklist that was lost meanwhile is not promised.
+            let is_lost = token.session.is_none() && lost_at.is_some_and(|lost| refusal.begun <= lost);
+            if !is_lost {
+                token.revoked = Some(Refusal::merge(token.revoked, refusal));
+            }
+        }
+        self.retire(number);
+    }
+
+    fn on_ended(&mut self, sessions: Vec<SessionNumber>, refusal: Refusal) {
+        for number in sessions {
+            let Some(session) = self.truth.session_mut(number) else { continue };
+            session.ended = Some(Refusal::merge(session.ended, refusal));
+            let tokens = std::mem::take(&mut session.tokens);
+            for token in &tokens {
+                self.retire(*token);
+            }
+            if let Some(session) = self.truth.session_mut(number) {
+                session.tokens = tokens;
+            }
+            self.clients.suspended.remove(&number);
+            self.clients.sessions.retain(|held| *held != number);
+        }
+    }
+
+    /// The token is no good any more; it is tried now and then.
+    fn retire(&mut self, token: TokenNumber) {
+        let Some(place) = self.clients.tokens.iter().position(|held| *held == token) else { return };
+        self.clients.tokens.swap_remove(place);
+        if self.clients.stale_tokens.len() >= TRIED_AGAIN {
+            self.clients.stale_tokens.pop_front();
+        }
+        self.clients.stale_tokens.push_back(token);
+    }
+
+    /// The store has lost its data: whoever was logged in tries on for a while.
+    pub(crate) fn forget_clients(&mut self) {
+        let tokens = std::mem::take(&mut self.clients.tokens);
+        let skipped = tokens.len().saturating_sub(TRIED_AGAIN);
+        self.clients.stale_tokens = tokens.into_iter().skip(skipped).collect();
+        self.clients.sessions.clear();
+        self.clients.suspended.clear();
+    }
+}

@@ -1,0 +1,154 @@
+//! What has happened, one line each, and a hash over all of it: two runs of one seed are alike where
+//! their hashes are.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher as _},
+};
+
+use crate::{
+    clients::Kind,
+    clocks::Millis,
+    faults::Fault,
+    truth::{SessionNumber, TokenNumber},
+    worker_host::{Decision, Form, Route},
+};
+
+/// Events that are kept to be shown.
+const KEPT: usize = 30_000;
+/// Lines of a trace.
+const SHOWN: usize = 40;
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// A call of the API reached a sidecar.
+    Begin { call: u32, kind: Kind, sidecar: usize, session: Option<SessionNumber>, wait: bool },
+    /// It was answered.
+    End { call: u32, kind: Kind, status: u16, applied: Option<bool>, session: Option<SessionNumber> },
+    /// A sidecar died while it was at it.
+    Cut { call: u32, kind: Kind, session: Option<SessionNumber> },
+    /// A request was decided.
+    Decided {
+        worker: usize,
+        token: Option<TokenNumber>,
+        session: Option<SessionNumber>,
+        decision: Decision,
+        route: Route,
+        form: Form,
+        arrived: Millis,
+        asked: Option<bool>,
+    },
+    /// A worker took in a reply of the feed.
+    Heard { worker: usize, sent: Millis, age_ms: u64, entries: usize, more: bool },
+    /// It was about this session.
+    HeardOf { worker: usize, session: SessionNumber },
+    /// A worker asked a sidecar.
+    Asked { worker: usize, sidecar: usize, feed: bool },
+    /// A call of a worker failed.
+    Failed { worker: usize, feed: bool },
+    /// A stream was ended by the gate.
+    StreamEnded { worker: usize, session: Option<SessionNumber> },
+    /// Something broke, or was mended.
+    Fault(Fault),
+}
+
+/// The history of one run.
+#[derive(Debug, Default)]
+pub struct History {
+    hasher: DefaultHasher,
+    recent: VecDeque<(Millis, What)>,
+}
+
+impl History {
+    /// Adds an event.
+    pub fn add(&mut self, now: Millis, what: What) {
+        (now, &what).hash(&mut self.hasher);
+        if self.recent.len() >= KEPT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((now, what));
+    }
+
+    /// The hash over everything so far.
+    pub fn hash(&self) -> u64 {
+        self.hasher.finish()
+    }
+
+    /// The last lines that have to do with that session or that worker's knowledge.
+    pub fn trace(&self, session: Option<SessionNumber>, worker: usize) -> Vec<String> {
+        let about = self.recent.iter().filter(|(_, what)| what.concerns(session, worker));
+        let lines: Vec<String> = about.map(|(at, what)| format!("{at:>7} ms  {what}")).collect();
+        lines.get(lines.len().saturating_sub(SHOWN)..).unwrap_or_default().to_vec()
+    }
+}
+
+impl What {
+    fn concerns(&self, session: Option<SessionNumber>, number: usize) -> bool {
+        match self {
+            Self::Begin { session: other, .. }
+            | Self::End { session: other, .. }
+            | Self::Cut { session: other, .. } => session.is_some() && *other == session,
+            Self::Decided { session: other, worker, .. } => session.is_some() && *other == session && *worker == number,
+            Self::StreamEnded { worker, session: other } => *worker == number && *other == session,
+            Self::Heard { worker, more, .. } => *worker == number && !more,
+            Self::HeardOf { worker, session: other } => *worker == number && Some(*other) == session,
+            Self::Failed { worker, feed } => *worker == number && *feed,
+            Self::Asked { .. } => false,
+            Self::Fault(fault) => fault.concerns(number),
+        }
+    }
+}
+
+/// A session, or none.
+struct Of(Option<SessionNumber>);
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |session| write!(f, " session {session}"))
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begin { call, kind, sidecar, session, wait } => {
+                let wait = if *wait { ", wait=applied" } else { "" };
+                write!(f, "call {call}: {kind}{} reaches sidecar {sidecar}{wait}", Of(*session))
+            }
+            Self::End { call, kind, status, applied, session } => {
+                write!(f, "call {call}: {kind}{} is answered {status}", Of(*session))?;
+                applied.map_or(Ok(()), |applied| write!(f, ", applied: {applied}"))
+            }
+            Self::Cut { call, kind, session } => write!(f, "call {call}: {kind}{} is cut off", Of(*session)),
+            Self::Decided { worker, token, session, decision, route, form, arrived, asked } => {
+                let token = token.map_or("a forged token".to_owned(), |token| format!("token {token}"));
+                let asked = match asked {
+                    None => "alone",
+                    Some(true) => "as answered",
+                    Some(false) => "without an answer",
+                };
+                write!(f, "worker {worker}: {token}{} on {route:?} ({form:?}), {asked}: ", Of(*session))?;
+                match decision {
+                    Decision::Allow(reason) => write!(f, "admitted, {}", reason.as_str()),
+                    Decision::Deny(reason) => write!(f, "refused, {}", reason.as_str()),
+                }?;
+                write!(f, " (came at {arrived})")
+            }
+            Self::Heard { worker, sent, age_ms, entries, more } => {
+                let more = if *more { ", more to come" } else { "" };
+                write!(f, "worker {worker}: hears {entries} entries, asked at {sent}, age {age_ms} ms{more}")
+            }
+            Self::HeardOf { worker, session } => write!(f, "worker {worker}: hears of session {session}"),
+            Self::Asked { worker, sidecar, feed } => {
+                write!(f, "worker {worker}: asks sidecar {sidecar}{}", if *feed { " what is new" } else { "" })
+            }
+            Self::Failed { worker, feed } => {
+                write!(f, "worker {worker}: gets no answer{}", if *feed { " of the feed" } else { "" })
+            }
+            Self::StreamEnded { worker, session } => write!(f, "worker {worker}: ends a stream{}", Of(*session)),
+            Self::Fault(fault) => write!(f, "{fault}"),
+        }
+    }
+}
