@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use session_gate_protocol::{AllowReason, DenyReason, SessionStatus};
+use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
     clocks::{Millis, WorkerClock},
@@ -221,15 +221,15 @@ impl Case<'_> {
         let excused = match reason {
             DenyReason::TokenExpired => self.is_expired(token),
             DenyReason::TokenRevoked => token.revoked.is_some() || !token.revoking.is_clear(),
-            DenyReason::SessionTerminated => {
-                session.is_some_and(|session| session.ended.is_some() || !session.ending.is_clear())
-            }
+            DenyReason::SessionTerminated => session.is_some_and(|session| {
+                session.ended.is_some() || !session.ending.is_clear() || self.store_wall >= session.expires
+            }),
             DenyReason::SessionSuspended => session.is_some_and(|session| self.may_seem_suspended(session)),
             DenyReason::SessionUnknown => session.is_some_and(|session| session.generation < self.truth.generation),
             DenyReason::SessionExpired => session.is_some_and(|session| self.store_wall >= session.expires),
-            DenyReason::SessionPending2fa => session.is_some_and(|session| {
-                session.status == SessionStatus::Pending2fa || self.arrived <= session.served_since
-            }),
+            DenyReason::SessionPending2fa => {
+                session.is_some_and(|session| session.served_since.is_none_or(|since| self.arrived <= since))
+            }
             DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
             DenyReason::Overloaded | DenyReason::StoreUnavailable => !self.is_healthy && !self.can_tell(token),
             _ => false,
@@ -245,12 +245,12 @@ impl Case<'_> {
     /// Whether the worker may think that the session is suspended: somebody tries to suspend it, or the
     /// worker need not have heard yet that it is served again.
     fn may_seem_suspended(&self, session: &Session) -> bool {
-        let is_told = match self.asked {
-            Some(true) => self.arrived > session.served_since,
+        let is_told = session.served_since.is_some_and(|since| match self.asked {
+            Some(true) => self.arrived > since,
             Some(false) => false,
-            None => self.is_current() && self.is_stale(session.served_since),
-        };
-        session.status == SessionStatus::Suspended || !session.suspending.is_clear() || !is_told
+            None => self.is_current() && self.is_stale(since),
+        });
+        !session.suspending.is_clear() || !is_told
     }
 
     fn is_current(&self) -> bool {

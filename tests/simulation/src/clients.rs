@@ -5,13 +5,14 @@ use std::{
     fmt,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::json;
-use session_gate_protocol::{LoginReply, Receipt, SessionData, SessionStatus, TokenData};
+use session_gate_protocol::{Claims, LoginReply, Receipt, SessionData, SessionStatus, TokenData};
 
 use crate::{
     clocks::Millis,
-    history::What,
+    history::{About, What},
     network::Passage,
     sidecar::{Answer, ApiCall},
     truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber, UserNumber},
@@ -75,6 +76,13 @@ struct WithReceipt {
     applied: Option<bool>,
 }
 
+/// Whether a token says that its session waited for its second factor.
+fn is_pending(token: &str) -> bool {
+    let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+    let claims = payload.and_then(|payload| serde_json::from_slice::<Claims>(&payload).ok());
+    claims.is_some_and(|claims| claims.pending_2fa)
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -99,6 +107,12 @@ impl Kind {
 
     const fn takes_back(self) -> bool {
         !matches!(self, Self::Login | Self::Mint | Self::Resume | Self::UserToken)
+    }
+}
+
+impl ClientCall {
+    fn about(&self) -> About {
+        self.session.map_or(About::User(self.user), About::Session)
     }
 }
 
@@ -189,7 +203,7 @@ impl World {
     // === a call at a sidecar ===
 
     /// What a call may take back, from the moment at which a sidecar has it.
-    fn pending(&mut self, call: &ClientCall, covers: &[SessionNumber], mut change: impl FnMut(&mut Pending)) {
+    fn pending(&mut self, call: &ClientCall, covers: &[SessionNumber], change: impl Fn(&mut Pending)) {
         for session in covers.iter().chain(&call.session) {
             if let Some(session) = self.truth.session_mut(*session) {
                 match call.kind {
@@ -211,24 +225,33 @@ impl World {
         }
     }
 
+    fn is_over(&mut self, call: &ClientCall, covers: &[SessionNumber], well: bool) {
+        self.pending(call, covers, |pending| pending.end(well));
+        if call.kind == Kind::TerminateUser {
+            self.truth.end_user_end(call.user, self.now);
+        }
+    }
+
     /// A sidecar begins with a call.
     pub(crate) fn begin(&mut self, call: ClientCall, sidecar: usize) -> Delivery {
         let covers = match call.kind {
             Kind::TerminateUser => self.truth.sessions_of(call.user).to_vec(),
             _ => Vec::new(),
         };
+        if call.kind == Kind::TerminateUser {
+            self.truth.begin_user_end(call.user);
+        }
         self.pending(&call, &covers, Pending::begin);
-        let ClientCall { number, kind, session, wait, .. } = call;
-        self.history.add(self.now, What::Begin { call: number, kind, sidecar, session, wait });
+        let ClientCall { number, kind, wait, .. } = call;
+        self.history.add(self.now, What::Begin { call: number, kind, sidecar, about: call.about(), wait });
         Delivery { call, begun: self.now, covers }
     }
 
     /// The sidecar has died meanwhile.
     pub(crate) fn cut_off(&mut self, delivery: Delivery) {
         let Delivery { call, covers, .. } = delivery;
-        self.pending(&call, &covers, |pending| pending.end(false));
-        let ClientCall { number, kind, session, .. } = call;
-        self.history.add(self.now, What::Cut { call: number, kind, session });
+        self.is_over(&call, &covers, false);
+        self.history.add(self.now, What::Cut { call: call.number, kind: call.kind, about: call.about() });
     }
 
     /// The sidecar has answered: what it acknowledges is promised from now on.
@@ -236,14 +259,15 @@ impl World {
         let Delivery { call, begun, covers } = delivery;
         let said = serde_json::from_slice::<WithReceipt>(&answer.body).ok();
         let applied = said.and_then(|said| said.receipt.map(|receipt| receipt.applied).or(said.applied));
-        let ClientCall { number, kind, session, .. } = call;
-        self.history.add(self.now, What::End { call: number, kind, status: answer.status, applied, session });
+        let ClientCall { number, kind, .. } = call;
+        let about = call.about();
+        self.history.add(self.now, What::End { call: number, kind, status: answer.status, applied, about });
         if let Some(applied) = applied {
             self.counts.one("receipts", if applied { "applied" } else { "pending" });
         }
         let is_done = (200..300).contains(&answer.status);
         // A refusal of 404 or 409 has done nothing either, but may have told workers.
-        self.pending(&call, &covers, |pending| pending.end(is_done));
+        self.is_over(&call, &covers, is_done);
         if !is_done {
             self.counts.one("call failures", kind.name());
             return;
@@ -251,9 +275,9 @@ impl World {
         let receipt = applied.filter(|applied| *applied).map(|_| self.now);
         let refusal = Refusal { begun, acked: self.now, receipt };
         match kind {
-            Kind::Login => self.on_login(&call, answer),
+            Kind::Login => self.on_login(&call, answer, begun),
             Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
-            Kind::Resume => self.on_resumed(&call, begun),
+            Kind::Resume => self.on_resumed(&call),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
             Kind::Revoke => self.on_revoked(&call, refusal),
             Kind::Logout => {
@@ -261,12 +285,22 @@ impl World {
                 self.on_revoked(&call, refusal);
             }
             Kind::Terminate | Kind::TerminateByPatch => self.on_ended(call.session.into_iter().collect(), refusal),
-            Kind::TerminateUser => self.on_ended(covers, refusal),
+            Kind::TerminateUser => {
+                let living = self.not_expired(covers);
+                self.on_ended(living, refusal);
+            }
         }
         self.aim(&call, refusal);
     }
 
-    fn on_login(&mut self, call: &ClientCall, answer: &Answer) {
+    /// Those whose time is not over: the others have ended by themselves, so that nobody is told.
+    fn not_expired(&self, sessions: Vec<SessionNumber>) -> Vec<SessionNumber> {
+        let wall = self.store_wall.at(self.now) / 1_000;
+        let expires = |number: SessionNumber| self.truth.session(number).map_or(0, |session| session.expires);
+        sessions.into_iter().filter(|number| wall < expires(*number)).collect()
+    }
+
+    fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis) {
         let Ok(LoginReply { session, token }) = serde_json::from_slice(&answer.body) else { return };
         let number = self.truth.add_session(Session {
             id: session.session_id.to_string(),
@@ -277,29 +311,25 @@ impl World {
             expires: session.expires_at.0,
             ended: None,
             suspended: None,
-            ending: Pending::default(),
+            ending: Pending { under_way: 0, in_doubt: self.truth.may_be_caught(call.user, begun) },
             suspending: Pending::default(),
-            served_since: self.now,
+            served_since: (session.status == SessionStatus::Active).then_some(self.now),
             tokens: Vec::new(),
         });
         self.clients.sessions.push(number);
         if session.status == SessionStatus::Pending2fa {
             self.clients.suspended.insert(number);
         }
-        self.add_token(token, Some(number), call.user, session.status == SessionStatus::Pending2fa);
+        self.add_token(token, Some(number), call.user);
     }
 
     fn on_minted(&mut self, call: &ClientCall, answer: &Answer) {
         let Ok(token) = serde_json::from_slice::<TokenData>(&answer.body) else { return };
-        // It may have been minted just before the session became active.
-        self.add_token(token, call.session, call.user, true);
+        self.add_token(token, call.session, call.user);
     }
 
-    fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, user: UserNumber, may_wait: bool) {
-        let is_pending = may_wait
-            && session
-                .and_then(|session| self.truth.session(session))
-                .is_some_and(|session| session.version == 1 || session.status == SessionStatus::Pending2fa);
+    fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, user: UserNumber) {
+        let is_pending = is_pending(&data.token);
         let token = Token {
             text: data.token,
             session,
@@ -315,14 +345,15 @@ impl World {
         self.clients.tokens.push(number);
     }
 
-    fn on_resumed(&mut self, call: &ClientCall, begun: Millis) {
+    fn on_resumed(&mut self, call: &ClientCall) {
         let Some(number) = call.session else { return };
         self.clients.suspended.remove(&number);
         let now = self.now;
-        if let Some(session) = self.truth.session_mut(number) {
-            session.served_since = now;
-            // Whatever was in doubt before this began has been overtaken by it.
-            let _ = begun;
+        if let Some(session) = self.truth.session_mut(number)
+            && session.status == SessionStatus::Active
+        {
+            session.served_since.get_or_insert(now);
+            // It was told in the end what the store says.
             session.suspending.in_doubt = false;
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     clients::Kind,
     clocks::Millis,
     faults::Fault,
-    truth::{SessionNumber, TokenNumber},
+    truth::{SessionNumber, TokenNumber, UserNumber},
     worker_host::{Decision, Form, Route},
 };
 
@@ -19,16 +19,18 @@ use crate::{
 const KEPT: usize = 30_000;
 /// Lines of a trace.
 const SHOWN: usize = 40;
+/// Requests among them.
+const DECISIONS_SHOWN: usize = 6;
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum What {
     /// A call of the API reached a sidecar.
-    Begin { call: u32, kind: Kind, sidecar: usize, session: Option<SessionNumber>, wait: bool },
+    Begin { call: u32, kind: Kind, sidecar: usize, about: About, wait: bool },
     /// It was answered.
-    End { call: u32, kind: Kind, status: u16, applied: Option<bool>, session: Option<SessionNumber> },
+    End { call: u32, kind: Kind, status: u16, applied: Option<bool>, about: About },
     /// A sidecar died while it was at it.
-    Cut { call: u32, kind: Kind, session: Option<SessionNumber> },
+    Cut { call: u32, kind: Kind, about: About },
     /// A request was decided.
     Decided {
         worker: usize,
@@ -54,6 +56,15 @@ pub enum What {
     Fault(Fault),
 }
 
+/// What a call is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum About {
+    /// A session.
+    Session(SessionNumber),
+    /// All sessions of a user, or none yet.
+    User(UserNumber),
+}
+
 /// The history of one run.
 #[derive(Debug, Default)]
 pub struct History {
@@ -76,26 +87,40 @@ impl History {
         self.hasher.finish()
     }
 
-    /// The last lines that have to do with that session or that worker's knowledge.
-    pub fn trace(&self, session: Option<SessionNumber>, worker: usize) -> Vec<String> {
-        let about = self.recent.iter().filter(|(_, what)| what.concerns(session, worker));
-        let lines: Vec<String> = about.map(|(at, what)| format!("{at:>7} ms  {what}")).collect();
-        lines.get(lines.len().saturating_sub(SHOWN)..).unwrap_or_default().to_vec()
+    /// The last lines that have to do with that session, its user or that worker's knowledge.
+    pub fn trace(&self, session: Option<SessionNumber>, user: Option<UserNumber>, worker: usize) -> Vec<String> {
+        let mut decisions = 0;
+        let mut lines: Vec<String> = self
+            .recent
+            .iter()
+            .rev()
+            .filter(|(_, what)| what.concerns(session, user, worker))
+            .filter(|(_, what)| {
+                let is_decision = matches!(what, What::Decided { .. });
+                decisions += usize::from(is_decision);
+                !is_decision || decisions <= DECISIONS_SHOWN
+            })
+            .take(SHOWN)
+            .map(|(at, what)| format!("{at:>7} ms  {what}"))
+            .collect();
+        lines.reverse();
+        lines
     }
 }
 
 impl What {
-    fn concerns(&self, session: Option<SessionNumber>, number: usize) -> bool {
+    fn concerns(&self, session: Option<SessionNumber>, user: Option<UserNumber>, number: usize) -> bool {
         match self {
-            Self::Begin { session: other, .. }
-            | Self::End { session: other, .. }
-            | Self::Cut { session: other, .. } => session.is_some() && *other == session,
+            Self::Begin { about, .. } | Self::End { about, .. } | Self::Cut { about, .. } => match about {
+                About::Session(other) => Some(*other) == session,
+                About::User(other) => Some(*other) == user,
+            },
             Self::Decided { session: other, worker, .. } => session.is_some() && *other == session && *worker == number,
             Self::StreamEnded { worker, session: other } => *worker == number && *other == session,
             Self::Heard { worker, more, .. } => *worker == number && !more,
             Self::HeardOf { worker, session: other } => *worker == number && Some(*other) == session,
             Self::Failed { worker, feed } => *worker == number && *feed,
-            Self::Asked { .. } => false,
+            Self::Asked { worker, feed, .. } => *worker == number && *feed,
             Self::Fault(fault) => fault.concerns(number),
         }
     }
@@ -110,18 +135,27 @@ impl fmt::Display for Of {
     }
 }
 
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(session) => write!(f, "session {session}"),
+            Self::User(user) => write!(f, "user {user}"),
+        }
+    }
+}
+
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Begin { call, kind, sidecar, session, wait } => {
+            Self::Begin { call, kind, sidecar, about, wait } => {
                 let wait = if *wait { ", wait=applied" } else { "" };
-                write!(f, "call {call}: {kind}{} reaches sidecar {sidecar}{wait}", Of(*session))
+                write!(f, "call {call}: {kind} {about} reaches sidecar {sidecar}{wait}")
             }
-            Self::End { call, kind, status, applied, session } => {
-                write!(f, "call {call}: {kind}{} is answered {status}", Of(*session))?;
+            Self::End { call, kind, status, applied, about } => {
+                write!(f, "call {call}: {kind} {about} is answered {status}")?;
                 applied.map_or(Ok(()), |applied| write!(f, ", applied: {applied}"))
             }
-            Self::Cut { call, kind, session } => write!(f, "call {call}: {kind}{} is cut off", Of(*session)),
+            Self::Cut { call, kind, about } => write!(f, "call {call}: {kind} {about} is cut off"),
             Self::Decided { worker, token, session, decision, route, form, arrived, asked } => {
                 let token = token.map_or("a forged token".to_owned(), |token| format!("token {token}"));
                 let asked = match asked {

@@ -71,7 +71,7 @@ impl Parameters {
             max_staleness: Duration::from_millis(max_staleness),
             timeout: Duration::from_millis(one_of(rng, &[50, 100, 250])),
             last_known: Duration::from_millis(one_of(rng, &[1_000, 2_000, 4_000])),
-            max_held: one_of(rng, &[2, 16, 1_024]),
+            max_held: if weather == Weather::Calm { 1_024 } else { one_of(rng, &[2, 16, 1_024]) },
         };
         let pages = Pages { reply: one_of(rng, &[2, 5, 20, 5_000]), reading: one_of(rng, &[1, 3, 10, 1_000]) };
         let is_rough = weather == Weather::Rough;

@@ -25,6 +25,9 @@ pub(crate) struct Request {
     asked: Option<bool>,
     /// Since when it goes on for as long as both sides like.
     open_since: Option<Millis>,
+    /// Whether its end was heard of before its answer began: such an answer passes, be it the answer to the
+    /// very request that has ended the session.
+    is_late: bool,
 }
 
 /// A worker's call under way.
@@ -47,7 +50,8 @@ impl World {
         let place = self.workers.get_mut(worker).filter(|place| place.is_up);
         let Some((text, place)) = text.zip(place) else { return };
         let (id, deeds) = place.host.request(now, &text, route, form);
-        let request = Request { token, session, route, form, arrived: now, asked: None, open_since: None };
+        let request =
+            Request { token, session, route, form, arrived: now, asked: None, open_since: None, is_late: false };
         place.requests.insert(id, request);
         let life = place.life;
         self.carry_out(worker, deeds);
@@ -238,6 +242,8 @@ impl World {
             session: place.requests.get(&id).and_then(|request| request.session),
             worker,
         });
+        let unanswered = place.requests.values_mut().filter(|request| request.open_since.is_none());
+        unanswered.filter(|request| concerns(request)).for_each(|request| request.is_late = true);
         let over: Vec<Request> = ended.iter().filter_map(|id| place.requests.remove(id)).collect();
         ended.iter().for_each(|id| place.host.forget(*id));
         for request in over {
@@ -254,9 +260,12 @@ impl World {
     fn look_for_leaks(&mut self, worker: usize) {
         let Some(place) = self.workers.get(worker) else { return };
         let bound = self.parameters.settings.max_staleness;
+        if !place.mind.is_current(self.now, &place.clock, bound) {
+            return;
+        }
         let bound = bound + place.clock.excess(bound);
         let lost_at = self.truth.lost_at.unwrap_or_default();
-        let leak = place.requests.values().find(|request| {
+        let leak = place.requests.values().filter(|request| !request.is_late).find(|request| {
             let Some((since, token)) = request.open_since.zip(request.token) else { return false };
             self.truth.refusals(token).any(|refusal| {
                 refusal.begun > lost_at
@@ -266,7 +275,7 @@ impl World {
         });
         let violation = leak.map(|request| Violation {
             promise: Promise::Streams,
-            text: "a stream goes on long after it was taken back".to_owned(),
+            text: format!("a stream goes on long after it was taken back: {request:?}"),
             session: request.session,
             worker,
         });

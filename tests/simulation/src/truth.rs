@@ -57,8 +57,8 @@ pub struct Session {
     pub ending: Pending,
     /// Calls that suspend it.
     pub suspending: Pending,
-    /// When it was last known to be served again.
-    pub served_since: Millis,
+    /// Since when somebody knows that it is served; none: it is not, or nobody knows yet.
+    pub served_since: Option<Millis>,
     /// Its tokens.
     pub tokens: Vec<TokenNumber>,
 }
@@ -100,6 +100,8 @@ pub struct Truth {
     session_numbers: HashMap<String, SessionNumber>,
     token_numbers: HashMap<String, TokenNumber>,
     by_user: HashMap<UserNumber, Vec<SessionNumber>>,
+    /// How many calls are ending all sessions of a user, and when the last one ended.
+    ending_users: HashMap<UserNumber, (u32, Millis)>,
 }
 
 impl Truth {
@@ -158,6 +160,23 @@ impl Truth {
         number
     }
 
+    /// All sessions of a user are being ended.
+    pub fn begin_user_end(&mut self, user: UserNumber) {
+        self.ending_users.entry(user).or_default().0 += 1;
+    }
+
+    /// They were, or were not.
+    pub fn end_user_end(&mut self, user: UserNumber, now: Millis) {
+        let (under_way, last) = self.ending_users.entry(user).or_default();
+        *under_way = under_way.saturating_sub(1);
+        *last = now;
+    }
+
+    /// Whether a session of that user which began no sooner than `since` may have been caught by that.
+    pub fn may_be_caught(&self, user: UserNumber, since: Millis) -> bool {
+        self.ending_users.get(&user).is_some_and(|(under_way, last)| *under_way > 0 || *last >= since)
+    }
+
     /// The store has changed a session.
     pub fn applied(&mut self, applied: &Applied) {
         let number = self.session_by_id(applied.session.as_str());
@@ -167,6 +186,8 @@ impl Truth {
             session.version = applied.version;
             if applied.status == SessionStatus::Active {
                 session.suspended = None;
+            } else {
+                session.served_since = None;
             }
         }
     }

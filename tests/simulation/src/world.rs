@@ -251,7 +251,9 @@ impl World {
 
     fn outcome(self) -> Outcome {
         let violation = self.violation.map(|violation| {
-            let trace = self.history.trace(violation.session, violation.worker);
+            let user = violation.session.and_then(|session| self.truth.session(session)).map(|session| session.user);
+            let mut trace = vec![format!("{:?}", self.parameters)];
+            trace.extend(self.history.trace(violation.session, user, violation.worker));
             (violation, trace)
         });
         let virtual_time = Duration::from_millis(self.now);
