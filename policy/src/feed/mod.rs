@@ -5,7 +5,8 @@
 //!    clock, which never goes back, is used.
 //! 2. While the last proof is no older than `max_staleness`, what is not known against a token does not
 //!    exist, and the worker decides alone ([`Verdict::Live`]).
-//! 3. What is known against a token holds, however old it is.
+//! 3. What is known against a token holds, however old it is. That a suspension was lifted can only be
+//!    asked for while the feed is not current, and where nobody answers it holds, too.
 //! 4. Of a token issued before the feed began, or within five seconds after, the feed says nothing: it
 //!    is asked about. So are tokens whose session may have gone idle, or waited for its second factor.
 
@@ -178,13 +179,19 @@ impl Follower {
         if !self.is_current(monotonic) || claims.is_pending_2fa() || !self.covers(claims) {
             return Verdict::Ask;
         }
-        if session.is_some_and(|session| self.suspended.contains_key(&session)) {
+        if self.suspends(claims) {
             return Verdict::Deny(DenyReason::SessionSuspended);
         }
         match (claims.idle_timeout(), session) {
             (Some(idle), Some(session)) if !self.was_asked(session, idle, monotonic) => Verdict::Ask,
             _ => Verdict::Live(NothingKnown(())),
         }
+    }
+
+    /// Whether the last that was heard of the token's session is that it is suspended.
+    pub fn suspends(&self, claims: &VerifiedClaims) -> bool {
+        let session = claims.session_id().map(Fingerprint::of_session);
+        session.is_some_and(|session| self.suspended.contains_key(&session))
     }
 
     /// Whether the feed would know of everything that happened to a token.

@@ -184,6 +184,34 @@ fn last_known_serves_for_as_long_as_it_says_and_no_longer() {
 }
 
 #[test]
+fn a_known_suspension_holds_where_nobody_can_be_asked() {
+    let suspended = json!({"kind": "session_suspended", "session_id": SESSION});
+    let mut document = config();
+    document["limits"] = json!({"max_held_requests": 1});
+    document["routes"] = json!([
+        {"name": "last_known", "match": {"path": {"exact": "/last-known"}}, "failure_mode": {"last_known": "30s"}},
+        {"name": "allow", "match": {"path": {"exact": "/allow"}}, "failure_mode": "allow"},
+    ]);
+    for (path, code) in
+        [("/last-known", "session_suspended"), ("/allow", "session_suspended"), ("/", "store_unavailable")]
+    {
+        let mut worker = worker_with(document.clone());
+        give(&mut worker, Errand::Feed, &reply("e1", &[entry(1, suspended.clone())], 0, false), CLOCKS);
+        assert!(send(&mut worker, path, &token(), later(2000)).call.is_some(), "it may have been lifted");
+        let failed = Event::Check(CallReply::failed());
+        let outcome: Outcome = worker.on_request(1, failed, later(2100), &NoHostCrypto).into();
+        assert_eq!(outcome.code().as_deref(), Some(code), "{path}");
+    }
+    let mut worker = worker_with(document);
+    give(&mut worker, Errand::Feed, &reply("e1", &[entry(1, suspended)], 0, false), CLOCKS);
+    assert!(send(&mut worker, "/allow", &token(), later(2000)).call.is_some());
+    let (name, value) = bearer(&token());
+    let second = Event::Request(request("GET", "/allow", &[(name, &value)]));
+    let full: Outcome = worker.on_request(2, second, later(2000), &NoHostCrypto).into();
+    assert_eq!(full.code().as_deref(), Some("session_suspended"), "nor where no more may be held");
+}
+
+#[test]
 fn a_session_that_may_have_gone_idle_is_asked_about_now_and_then() {
     let mut worker = following(&[]);
     let idle = token_with(|claims| claims["idle"] = json!(2));

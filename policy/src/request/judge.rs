@@ -1,6 +1,6 @@
 //! What is said of a request's token: found, verified, and asked about.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use session_gate_protocol::{CheckReply, CheckRequest, DenyReason};
 
@@ -113,12 +113,11 @@ fn note_use(claims: &VerifiedClaims, used: &mut HashSet<String>) {
 
 /// The feed cannot tell: the sidecar is asked, if this worker may hold one more request.
 fn ask_store<H: HostCrypto>(held: &Held, claims: VerifiedClaims, around: &Surroundings<'_, H>) -> Decision {
-    let age = feed_age(around);
     let question = check_request(&claims)?;
     match around.config.sidecar.as_ref().and_then(|sidecar| sidecar.check(&question)) {
         Some(call) if !around.full => Ok(Next::AskStore(claims, call)),
-        Some(_) => Permit::after_failure(&held.route.policy, claims, DenyReason::Overloaded, age).map(Next::Pass),
-        None => Permit::after_failure(&held.route.policy, claims, DenyReason::StoreUnavailable, age).map(Next::Pass),
+        Some(_) => after_failure(held, claims, DenyReason::Overloaded, around).map(Next::Pass),
+        None => after_failure(held, claims, DenyReason::StoreUnavailable, around).map(Next::Pass),
     }
 }
 
@@ -155,12 +154,23 @@ pub(super) fn judge_session<H: HostCrypto>(
         }
         None => {
             effects.push(Effect::Count(Counter::Check(CallOutcome::Failed)));
-            Permit::after_failure(route, claims, DenyReason::StoreUnavailable, feed_age(around))?
+            after_failure(held, claims, DenyReason::StoreUnavailable, around)?
         }
     };
     Ok(Next::Pass(permit))
 }
 
-fn feed_age<H: HostCrypto>(around: &Surroundings<'_, H>) -> Option<Duration> {
-    around.feed.as_deref().and_then(|feed| feed.age(around.now.monotonic))
+/// Nobody could be asked. What the feed has told against the token holds, its session's suspension too:
+/// that may have been lifted, but only the sidecar could say so.
+fn after_failure<H: HostCrypto>(
+    held: &Held,
+    claims: VerifiedClaims,
+    failed_with: DenyReason,
+    around: &Surroundings<'_, H>,
+) -> Result<Permit, DenyReason> {
+    let feed = around.feed.as_deref();
+    let is_suspended = feed.is_some_and(|feed| feed.suspends(&claims));
+    let age = feed.and_then(|feed| feed.age(around.now.monotonic));
+    let permit = Permit::after_failure(&held.route.policy, claims, failed_with, age)?;
+    if is_suspended { Err(DenyReason::SessionSuspended) } else { Ok(permit) }
 }
