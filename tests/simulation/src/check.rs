@@ -74,6 +74,8 @@ pub struct Case<'a> {
     pub asked: Option<bool>,
     /// Whether nothing was ever wrong anywhere.
     pub is_healthy: bool,
+    /// When the keys were exchanged last.
+    pub keys_since: Millis,
     /// What the store's wall shows, in seconds.
     pub store_wall: u64,
 }
@@ -259,6 +261,7 @@ impl Case<'_> {
 
     /// Whether the worker needs nobody to decide about the token.
     fn can_tell(&self, token: &Token) -> bool {
-        self.is_current() && self.mind.covers(token.issued) && !token.is_pending && self.asked.is_none()
+        let has_key = self.mind.keys.is_some_and(|keys| keys >= self.keys_since);
+        has_key && self.is_current() && self.mind.covers(token.issued) && !token.is_pending && self.asked.is_none()
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct ClientCall {
 pub(crate) struct Delivery {
     pub(crate) call: ClientCall,
     begun: Millis,
+    /// The life of the store in which it began.
+    generation: u32,
     /// The sessions that it must end.
     covers: Vec<SessionNumber>,
 }
@@ -244,7 +246,7 @@ impl World {
         self.pending(&call, &covers, Pending::begin);
         let ClientCall { number, kind, wait, .. } = call;
         self.history.add(self.now, What::Begin { call: number, kind, sidecar, about: call.about(), wait });
-        Delivery { call, begun: self.now, covers }
+        Delivery { call, begun: self.now, generation: self.truth.generation, covers }
     }
 
     /// The sidecar has died meanwhile.
@@ -256,7 +258,7 @@ impl World {
 
     /// The sidecar has answered: what it acknowledges is promised from now on.
     pub(crate) fn end(&mut self, delivery: Delivery, answer: &Answer) {
-        let Delivery { call, begun, covers } = delivery;
+        let Delivery { call, begun, generation, covers } = delivery;
         let said = serde_json::from_slice::<WithReceipt>(&answer.body).ok();
         let applied = said.and_then(|said| said.receipt.map(|receipt| receipt.applied).or(said.applied));
         let ClientCall { number, kind, .. } = call;
@@ -275,8 +277,8 @@ impl World {
         let receipt = applied.filter(|applied| *applied).map(|_| self.now);
         let refusal = Refusal { begun, acked: self.now, receipt };
         match kind {
-            Kind::Login => self.on_login(&call, answer, begun),
-            Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
+            Kind::Login => self.on_login(&call, answer, begun, generation),
+            Kind::Mint | Kind::UserToken => self.on_minted(&call, answer, generation),
             Kind::Resume => self.on_resumed(&call),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
             Kind::Revoke => self.on_revoked(&call, refusal),
@@ -286,26 +288,29 @@ impl World {
             }
             Kind::Terminate | Kind::TerminateByPatch => self.on_ended(call.session.into_iter().collect(), refusal),
             Kind::TerminateUser => {
-                let living = self.not_expired(covers);
-                self.on_ended(living, refusal);
+                let known = self.known(covers);
+                self.on_ended(known, refusal);
             }
         }
         self.aim(&call, refusal);
     }
 
-    /// Those whose time is not over: the others have ended by themselves, so that nobody is told.
-    fn not_expired(&self, sessions: Vec<SessionNumber>) -> Vec<SessionNumber> {
+    /// Those that the store has and whose time is not over: nobody is told of the others.
+    fn known(&self, sessions: Vec<SessionNumber>) -> Vec<SessionNumber> {
         let wall = self.store_wall.at(self.now) / 1_000;
-        let expires = |number: SessionNumber| self.truth.session(number).map_or(0, |session| session.expires);
-        sessions.into_iter().filter(|number| wall < expires(*number)).collect()
+        let is_known = |number: SessionNumber| {
+            let session = self.truth.session(number);
+            session.is_some_and(|session| wall < session.expires && session.generation == self.truth.generation)
+        };
+        sessions.into_iter().filter(|number| is_known(*number)).collect()
     }
 
-    fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis) {
+    fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis, generation: u32) {
         let Ok(LoginReply { session, token }) = serde_json::from_slice(&answer.body) else { return };
         let number = self.truth.add_session(Session {
             id: session.session_id.to_string(),
             user: call.user,
-            generation: self.truth.generation,
+            generation,
             status: session.status,
             version: session.version,
             expires: session.expires_at.0,
@@ -320,21 +325,21 @@ impl World {
         if session.status == SessionStatus::Pending2fa {
             self.clients.suspended.insert(number);
         }
-        self.add_token(token, Some(number), call.user);
+        self.add_token(token, Some(number), call.user, generation);
     }
 
-    fn on_minted(&mut self, call: &ClientCall, answer: &Answer) {
+    fn on_minted(&mut self, call: &ClientCall, answer: &Answer, generation: u32) {
         let Ok(token) = serde_json::from_slice::<TokenData>(&answer.body) else { return };
-        self.add_token(token, call.session, call.user);
+        self.add_token(token, call.session, call.user, generation);
     }
 
-    fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, user: UserNumber) {
+    fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, user: UserNumber, generation: u32) {
         let is_pending = is_pending(&data.token);
         let token = Token {
             text: data.token,
             session,
             user,
-            generation: self.truth.generation,
+            generation,
             issued: data.issued_at.0,
             expires: data.expires_at.0,
             is_pending,

@@ -82,6 +82,7 @@ impl World {
             _ => return,
         };
         self.keys = (keys.0, Some(keys.1));
+        self.keys_since = self.now;
         for number in 0..self.sidecars.len() {
             let running = self.sidecars.get(number).and_then(|place| place.sidecar.as_ref());
             match running.map(|running| running.exchange_keys(keys.0, keys.1)) {

@@ -26,6 +26,8 @@ pub struct Mind {
     ended: HashSet<SessionNumber>,
     revoked: HashSet<TokenNumber>,
     suspended: HashMap<SessionNumber, Said>,
+    /// When it was given keys last.
+    pub keys: Option<Millis>,
 }
 
 /// A proof that all was known up to `age` before `sent`.

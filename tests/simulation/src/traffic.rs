@@ -102,6 +102,7 @@ impl World {
             arrived,
             asked,
             is_healthy,
+            keys_since: self.keys_since,
             store_wall,
         };
         let verdict = match decision {
@@ -167,10 +168,14 @@ impl World {
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
         let Some(call) = place.calls.remove(&number) else { return };
         let is_good = answer.is_some_and(|answer| answer.status == 200);
-        if let Purpose::Check(id) = call.purpose
-            && let Some(request) = place.requests.get_mut(&id)
-        {
-            request.asked = Some(is_good);
+        match call.purpose {
+            Purpose::Check(id) => {
+                if let Some(request) = place.requests.get_mut(&id) {
+                    request.asked = Some(is_good);
+                }
+            }
+            Purpose::Other if is_good => place.mind.keys = Some(call.sent),
+            Purpose::Feed | Purpose::Other => {}
         }
         if !is_good {
             let feed = call.purpose == Purpose::Feed;
