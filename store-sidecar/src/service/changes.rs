@@ -4,8 +4,8 @@
 //! **The feed first, then the state, then the answer.** On a Cluster the feed and a session are in two
 //! slots, so these are two steps, and the process may die in between: then workers refuse what the
 //! store would still serve, and a repeated call mends it. Only what is served again goes the other way
-//! round. A call that fails because nobody could be told has ended its session all the same: whoever
-//! asks the store is refused, and the caller must call again.
+//! round. No session ends in the store of which nobody could be told: a later call that ends all sessions
+//! of its user would not find it, and say that all is done.
 
 use session_gate_protocol::{
     ETag, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, SessionPatch, SessionStatus, Terminated, TokenId,
@@ -46,13 +46,12 @@ impl Service {
     /// `SessionNotFound`, or those of the store.
     pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<Told<u64>, ServiceError> {
         let session = self.session(id).await?;
-        let told = self.tell(vec![ended(&session)]).await;
+        let at = Some(self.tell(vec![ended(&session)]).await?);
         let termination = self.tools.store.terminate_session(id).await?;
         if termination == Termination::Ended {
             self.tools.metrics.sessions_ended(reason, 1);
             self.note_age(&session);
         }
-        let at = Some(told?);
         match termination {
             Termination::Ended => Ok(Told { done: 1, at }),
             Termination::AlreadyEnded => Ok(Told { done: 0, at }),
@@ -74,14 +73,14 @@ impl Service {
         let mut terminated = 0;
         let mut at = None;
         for _ in 0..MAX_ATTEMPTS {
-            let told =
-                if fresh.is_empty() { Ok(at) } else { self.tell(fresh.iter().map(ended).collect()).await.map(Some) };
+            if !fresh.is_empty() {
+                at = Some(self.tell(fresh.iter().map(ended).collect()).await?);
+            }
             named.extend(fresh.iter().map(|session| session.session_id.clone()));
             let termination = self.tools.store.terminate_user_sessions(user, &named).await?;
             terminated += termination.ended;
             self.tools.metrics.sessions_ended(reason, termination.ended);
             fresh.iter().for_each(|session| self.note_age(session));
-            at = told?;
             if termination.others.is_empty() {
                 return Ok(Told { done: Terminated { terminated }, at });
             }
@@ -123,15 +122,15 @@ impl Service {
             return Ok(Told { done: update().await?, at });
         }
         // An end can't be taken back, and the store may still refuse it: until it has not, the session is
-        // as good as suspended.
+        // as good as suspended. So it stays where nobody knows what has become of the update.
         self.tell(vec![entry(&session, suspended(id))]).await?;
-        let update = update().await;
+        let update = update().await?;
         let now = match &update {
-            Ok(Update::Applied(session)) => session.clone(),
+            Update::Applied(session) => session.clone(),
             _ => self.session(id).await?,
         };
         let at = Some(self.tell_status(&now).await?);
-        Ok(Told { done: update?, at })
+        Ok(Told { done: update, at })
     }
 
     /// Tells everybody whether this session is served, and goes on until that is what the store says.
