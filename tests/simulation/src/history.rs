@@ -21,6 +21,8 @@ const KEPT: usize = 30_000;
 const SHOWN: usize = 40;
 /// Requests among them.
 const DECISIONS_SHOWN: usize = 6;
+/// Polls and what became of them among them.
+const POLLS_SHOWN: usize = 10;
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -89,16 +91,20 @@ impl History {
 
     /// The last lines that have to do with that session, its user or that worker's knowledge.
     pub fn trace(&self, session: Option<SessionNumber>, user: Option<UserNumber>, worker: usize) -> Vec<String> {
-        let mut decisions = 0;
+        let (mut decisions, mut polls) = (0, 0);
         let mut lines: Vec<String> = self
             .recent
             .iter()
             .rev()
             .filter(|(_, what)| what.concerns(session, user, worker))
             .filter(|(_, what)| {
-                let is_decision = matches!(what, What::Decided { .. });
-                decisions += usize::from(is_decision);
-                !is_decision || decisions <= DECISIONS_SHOWN
+                let (shown, most) = match what {
+                    What::Decided { .. } => (&mut decisions, DECISIONS_SHOWN),
+                    What::Asked { .. } | What::Failed { .. } | What::Heard { .. } => (&mut polls, POLLS_SHOWN),
+                    _ => return true,
+                };
+                *shown += 1;
+                *shown <= most
             })
             .take(SHOWN)
             .map(|(at, what)| format!("{at:>7} ms  {what}"))
