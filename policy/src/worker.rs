@@ -286,7 +286,7 @@ impl Worker {
 /// What a change takes back from those who have it.
 fn ends(change: &FeedChange) -> Option<Fingerprint> {
     match change {
-        FeedChange::SessionEnded { session_id } | FeedChange::SessionSuspended { session_id } => {
+        FeedChange::SessionEnded { session_id } | FeedChange::SessionSuspended { session_id, .. } => {
             Some(Fingerprint::of_session(session_id.as_str()))
         }
         FeedChange::TokenRevoked { token_id } => Some(Fingerprint::of_token(token_id.as_str())),

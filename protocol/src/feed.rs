@@ -97,11 +97,16 @@ pub enum FeedChange {
     SessionResumed {
         /// Which.
         session_id: SessionId,
+        /// The session's version: of two that are told of one session in an epoch the greater counts,
+        /// of two alike the later.
+        version: u64,
     },
     /// The session is suspended.
     SessionSuspended {
         /// Which.
         session_id: SessionId,
+        /// The session's version, as in `session_resumed`.
+        version: u64,
     },
     /// A token of the sidecar's own is on the blacklist.
     TokenRevoked {

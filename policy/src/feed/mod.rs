@@ -57,7 +57,7 @@ pub struct Follower {
     /// Whether the end of this epoch was reached once: only then is anything proven.
     complete: bool,
     ended: Fingerprints,
-    suspended: HashMap<Fingerprint, UnixSeconds>,
+    statuses: HashMap<Fingerprint, Status>,
     /// When a session with an idle time-out was last asked about.
     asked: HashMap<Fingerprint, Duration>,
     /// Up to when everything was known, on the worker's clock.
@@ -65,6 +65,14 @@ pub struct Follower {
     /// When the question under way was sent.
     sent: Option<Duration>,
     retry_from: Duration,
+}
+
+/// What was told last of whether a session is suspended.
+#[derive(Clone, Copy, Debug)]
+struct Status {
+    is_suspended: bool,
+    version: u64,
+    until: UnixSeconds,
 }
 
 impl Follower {
@@ -77,7 +85,7 @@ impl Follower {
             cursor: FeedCursor::START,
             complete: false,
             ended: Fingerprints::default(),
-            suspended: HashMap::new(),
+            statuses: HashMap::new(),
             asked: HashMap::new(),
             proven: None,
             sent: None,
@@ -105,7 +113,8 @@ impl Follower {
         ))
     }
 
-    /// Takes in an answer. `None` where it says nothing; else what has changed.
+    /// Takes in an answer. `None` where it says nothing; else what has changed, without what was overtaken
+    /// before it was told.
     pub fn on_reply(&mut self, reply: &CallReply, now: UnixSeconds, monotonic: Duration) -> Option<Vec<FeedChange>> {
         let sent = self.sent.take();
         let Some((reply, sent)) = reply.json::<FeedReply>().zip(sent) else {
@@ -118,16 +127,13 @@ impl Follower {
             self.epoch = Some(reply.epoch);
             self.complete = false;
             self.proven = None;
+            // A store that was set back may count versions anew.
+            self.statuses.values_mut().for_each(|status| status.version = 0);
         }
         self.cursor = reply.cursor;
-        let changes: Vec<FeedChange> = reply
-            .entries
-            .into_iter()
-            .map(|entry| {
-                self.apply(&entry.change, entry.until, now);
-                entry.change
-            })
-            .collect();
+        let entries = reply.entries.into_iter();
+        let changes = entries.filter(|entry| self.apply(&entry.change, entry.until, now)).map(|entry| entry.change);
+        let changes = changes.collect();
         if !reply.more {
             self.complete = true;
             let proven = sent.checked_sub(Duration::from_millis(reply.age_ms));
@@ -136,25 +142,39 @@ impl Follower {
         Some(changes)
     }
 
-    fn apply(&mut self, change: &FeedChange, until: UnixSeconds, now: UnixSeconds) {
+    /// Answers whether it counts: what has been overtaken does not.
+    fn apply(&mut self, change: &FeedChange, until: UnixSeconds, now: UnixSeconds) -> bool {
         match change {
             FeedChange::KeysChanged => {}
             FeedChange::SessionEnded { session_id } => {
                 let session = Fingerprint::of_session(session_id.as_str());
-                self.suspended.remove(&session);
+                self.statuses.remove(&session);
                 self.ended.insert(session, until, now);
             }
-            FeedChange::SessionResumed { session_id } => {
-                self.suspended.remove(&Fingerprint::of_session(session_id.as_str()));
+            FeedChange::SessionResumed { session_id, version } => {
+                let status = Status { is_suspended: false, version: *version, until };
+                return self.note_status(Fingerprint::of_session(session_id.as_str()), status, now);
             }
-            FeedChange::SessionSuspended { session_id } => {
-                self.suspended.retain(|_, until| *until > now);
-                self.suspended.insert(Fingerprint::of_session(session_id.as_str()), until);
+            FeedChange::SessionSuspended { session_id, version } => {
+                let status = Status { is_suspended: true, version: *version, until };
+                return self.note_status(Fingerprint::of_session(session_id.as_str()), status, now);
             }
             FeedChange::TokenRevoked { token_id } => {
                 self.ended.insert(Fingerprint::of_token(token_id.as_str()), until, now);
             }
         }
+        true
+    }
+
+    fn note_status(&mut self, session: Fingerprint, status: Status, now: UnixSeconds) -> bool {
+        if self.statuses.get(&session).is_some_and(|known| known.version > status.version) {
+            return false;
+        }
+        if self.statuses.len() == self.statuses.capacity() {
+            self.statuses.retain(|_, known| known.until > now);
+        }
+        self.statuses.insert(session, status);
+        true
     }
 
     /// How old the last proof is; `None`: nothing was ever proven.
@@ -191,7 +211,7 @@ impl Follower {
     /// Whether the last that was heard of the token's session is that it is suspended.
     pub fn suspends(&self, claims: &VerifiedClaims) -> bool {
         let session = claims.session_id().map(Fingerprint::of_session);
-        session.is_some_and(|session| self.suspended.contains_key(&session))
+        session.and_then(|session| self.statuses.get(&session)).is_some_and(|status| status.is_suspended)
     }
 
     /// Whether the feed would know of everything that happened to a token.

@@ -25,6 +25,14 @@ fn ended() -> Value {
     json!({"kind": "session_ended", "session_id": SESSION})
 }
 
+fn suspended(version: u64) -> Value {
+    json!({"kind": "session_suspended", "session_id": SESSION, "version": version})
+}
+
+fn resumed(version: u64) -> Value {
+    json!({"kind": "session_resumed", "session_id": SESSION, "version": version})
+}
+
 fn reply(epoch: &str, entries: &[Value], age_ms: u64, more: bool) -> CallReply {
     let cursor = format!("1-{}", entries.len());
     // The feed began well before the tokens of these tests were issued.
@@ -74,7 +82,7 @@ fn a_current_feed_admits_without_asking() {
 fn what_the_feed_knows_against_a_token_refuses_it() {
     for (change, code) in [
         (ended(), "session_terminated"),
-        (json!({"kind": "session_suspended", "session_id": SESSION}), "session_suspended"),
+        (suspended(2), "session_suspended"),
         (json!({"kind": "token_revoked", "token_id": "t1"}), "token_revoked"),
     ] {
         let mut worker = following(&[entry(1, change)]);
@@ -86,12 +94,33 @@ fn what_the_feed_knows_against_a_token_refuses_it() {
 
 #[test]
 fn a_resumed_session_is_served_and_an_ended_one_never_again() {
-    let suspended = json!({"kind": "session_suspended", "session_id": SESSION});
-    let resumed = json!({"kind": "session_resumed", "session_id": SESSION});
-    let mut worker = following(&[entry(1, suspended), entry(2, resumed.clone())]);
+    let mut worker = following(&[entry(1, suspended(2)), entry(2, resumed(3))]);
     assert!(send(&mut worker, "/", &token(), CLOCKS).forwarded.is_some());
-    let mut worker = following(&[entry(1, ended()), entry(2, resumed)]);
+    let mut worker = following(&[entry(1, ended()), entry(2, resumed(3))]);
     assert_eq!(send(&mut worker, "/", &token(), CLOCKS).code().as_deref(), Some("session_terminated"));
+}
+
+#[test]
+fn of_two_words_on_a_suspension_the_greater_version_counts_and_of_two_alike_the_later() {
+    for (entries, is_served) in [
+        ([suspended(4), resumed(3)], false),
+        ([resumed(4), suspended(3)], true),
+        ([suspended(3), resumed(3)], true),
+        ([resumed(3), suspended(3)], false),
+    ] {
+        let [first, second] = entries.clone();
+        let mut worker = following(&[entry(1, first), entry(2, second)]);
+        assert_eq!(send(&mut worker, "/", &token(), CLOCKS).forwarded.is_some(), is_served, "{entries:?}");
+    }
+    // What was overtaken ends no stream either.
+    let mut worker = following(&[entry(1, resumed(4))]);
+    assert!(send(&mut worker, "/", &token(), CLOCKS).forwarded.is_some());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    assert!(answer(&mut worker, &reply("e1", &[entry(2, suspended(3))], 0, false), later(10)).is_empty());
+    // A store that was set back counts anew.
+    answer(&mut worker, &reply("e2", &[entry(1, suspended(2))], 0, false), later(20));
+    let refused = send(&mut worker, "/", &token(), later(20));
+    assert_eq!(refused.code().as_deref(), Some("session_suspended"));
 }
 
 #[test]
@@ -185,7 +214,6 @@ fn last_known_serves_for_as_long_as_it_says_and_no_longer() {
 
 #[test]
 fn a_known_suspension_holds_where_nobody_can_be_asked() {
-    let suspended = json!({"kind": "session_suspended", "session_id": SESSION});
     let mut document = config();
     document["limits"] = json!({"max_held_requests": 1});
     document["routes"] = json!([
@@ -196,14 +224,14 @@ fn a_known_suspension_holds_where_nobody_can_be_asked() {
         [("/last-known", "session_suspended"), ("/allow", "session_suspended"), ("/", "store_unavailable")]
     {
         let mut worker = worker_with(document.clone());
-        give(&mut worker, Errand::Feed, &reply("e1", &[entry(1, suspended.clone())], 0, false), CLOCKS);
+        give(&mut worker, Errand::Feed, &reply("e1", &[entry(1, suspended(2))], 0, false), CLOCKS);
         assert!(send(&mut worker, path, &token(), later(2000)).call.is_some(), "it may have been lifted");
         let failed = Event::Check(CallReply::failed());
         let outcome: Outcome = worker.on_request(1, failed, later(2100), &NoHostCrypto).into();
         assert_eq!(outcome.code().as_deref(), Some(code), "{path}");
     }
     let mut worker = worker_with(document);
-    give(&mut worker, Errand::Feed, &reply("e1", &[entry(1, suspended)], 0, false), CLOCKS);
+    give(&mut worker, Errand::Feed, &reply("e1", &[entry(1, suspended(2))], 0, false), CLOCKS);
     assert!(send(&mut worker, "/allow", &token(), later(2000)).call.is_some());
     let (name, value) = bearer(&token());
     let second = Event::Request(request("GET", "/allow", &[(name, &value)]));

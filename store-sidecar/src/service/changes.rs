@@ -123,7 +123,7 @@ impl Service {
         }
         // An end can't be taken back, and the store may still refuse it: until it has not, the session is
         // as good as suspended. So it stays where nobody knows what has become of the update.
-        self.tell(vec![entry(&session, suspended(id))]).await?;
+        self.tell(vec![entry(&session, suspended(&session))]).await?;
         let update = update().await?;
         let now = match &update {
             Update::Applied(session) => session.clone(),
@@ -133,20 +133,10 @@ impl Service {
         Ok(Told { done: update, at })
     }
 
-    /// Tells everybody whether this session is served, and goes on until that is what the store says.
-    /// So whoever changes a status last has the last word in the feed, too: it looks at the store after
-    /// it has spoken.
+    /// Tells everybody whether this session is served. Its version says to workers which of two such
+    /// words is the last one.
     async fn tell_status(&self, session: &SessionData) -> Result<FeedCursor, ServiceError> {
-        let mut change = status_change(session);
-        for _ in 0..MAX_ATTEMPTS {
-            let at = self.tell(vec![entry(session, change.clone())]).await?;
-            let now = self.tools.store.session(&session.session_id).await?;
-            match now.as_ref().map(status_change) {
-                Some(now) if now != change => change = now,
-                _ => return Ok(at),
-            }
-        }
-        Err(StoreError::new(StoreErrorKind::Conflict, "others change the session's status all the time").into())
+        self.tell(vec![entry(session, status_change(session))]).await
     }
 
     /// Tells everybody that a token of that user is revoked, and puts it on the blacklist.
@@ -190,16 +180,18 @@ fn ended(session: &SessionData) -> NewFeedEntry {
     entry(session, FeedChange::SessionEnded { session_id: session.session_id.clone() })
 }
 
-fn suspended(id: &SessionId) -> FeedChange {
-    FeedChange::SessionSuspended { session_id: id.clone() }
+fn suspended(session: &SessionData) -> FeedChange {
+    FeedChange::SessionSuspended { session_id: session.session_id.clone(), version: session.version }
 }
 
 /// What is to be known of a session with that status.
 fn status_change(session: &SessionData) -> FeedChange {
     let session_id = session.session_id.clone();
     match session.status {
-        SessionStatus::Active | SessionStatus::Pending2fa => FeedChange::SessionResumed { session_id },
-        SessionStatus::Suspended => FeedChange::SessionSuspended { session_id },
+        SessionStatus::Active | SessionStatus::Pending2fa => {
+            FeedChange::SessionResumed { session_id, version: session.version }
+        }
+        SessionStatus::Suspended => suspended(session),
         SessionStatus::Expired | SessionStatus::Terminated => FeedChange::SessionEnded { session_id },
     }
 }
