@@ -100,14 +100,14 @@ impl Mind {
                     news.sessions.push(session);
                 }
             }
-            FeedChange::SessionResumed { session_id } => {
+            FeedChange::SessionResumed { session_id, version } => {
                 if let Some(session) = truth.session_by_id(session_id.as_str()) {
-                    self.say(session, Said { version: 0, suspended: false });
+                    self.say(session, Said { version: *version, suspended: false });
                 }
             }
-            FeedChange::SessionSuspended { session_id } => {
+            FeedChange::SessionSuspended { session_id, version } => {
                 if let Some(session) = truth.session_by_id(session_id.as_str())
-                    && self.say(session, Said { version: 0, suspended: true })
+                    && self.say(session, Said { version: *version, suspended: true })
                 {
                     news.sessions.push(session);
                 }
