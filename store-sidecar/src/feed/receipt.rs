@@ -17,7 +17,7 @@ use std::time::Duration;
 use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, Receipt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Feed, Shared};
+use super::{Feed, Shared, followers::trust};
 use crate::{
     metrics::ReceiptOutcome,
     store::{Follower, PublishedFollowers, StoreError},
@@ -76,7 +76,7 @@ struct Worker {
 impl Worker {
     fn of(follower: &Follower, age: Duration) -> Self {
         let seen = Duration::from_millis(follower.seen_ms).saturating_add(age);
-        let trusts_for = Duration::from_millis(follower.max_staleness_ms).saturating_sub(seen);
+        let trusts_for = trust(Duration::from_millis(follower.max_staleness_ms)).saturating_sub(seen);
         Self { applied: follower.applied, seen, trusts_for }
     }
 
@@ -170,7 +170,7 @@ impl Shared {
 impl View {
     fn add(&mut self, followers: &[Follower], age: Duration, knows_epoch: bool) {
         for follower in followers {
-            self.longest = self.longest.max(Duration::from_millis(follower.max_staleness_ms));
+            self.longest = self.longest.max(trust(Duration::from_millis(follower.max_staleness_ms)));
             let mut worker = Worker::of(follower, age);
             if !knows_epoch {
                 worker.applied = FeedCursor::START;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Shared, known::Known};
+use super::{Shared, followers::trust, known::Known};
 use crate::{
     logging::chain,
     store::{FeedPage, FeedPosition, Followers, StoreError},
@@ -145,7 +145,7 @@ impl Tail {
             (Followers { epoch, cursor, workers }, generation)
         };
         let longest = followers.workers.iter().map(|worker| worker.max_staleness_ms).max().unwrap_or_default();
-        let lifetime = RECORD_LIVES + Duration::from_millis(longest);
+        let lifetime = trust(RECORD_LIVES + Duration::from_millis(longest));
         shared.store.publish_followers(&shared.replica, &followers, lifetime).await?;
         self.record = Some(Record { sent, generation, position });
         Ok(generation)

@@ -220,14 +220,17 @@ impl Case<'_> {
 
     fn judge_denial(&self, reason: DenyReason, number: TokenNumber, token: &Token) -> Verdict {
         let session = token.session.and_then(|session| self.truth.session(session));
+        if session.is_some_and(|session| session.generation < self.truth.generation) {
+            // The store has lost it.
+            return Ok(());
+        }
         let excused = match reason {
             DenyReason::TokenExpired => self.is_expired(token),
             DenyReason::TokenRevoked => token.revoked.is_some() || !token.revoking.is_clear(),
             DenyReason::SessionTerminated => session.is_some_and(|session| {
                 session.ended.is_some() || !session.ending.is_clear() || self.store_wall >= session.expires
             }),
-            DenyReason::SessionSuspended => session.is_some_and(|session| self.may_seem_suspended(session)),
-            DenyReason::SessionUnknown => session.is_some_and(|session| session.generation < self.truth.generation),
+            DenyReason::SessionSuspended => session.is_some_and(|session| self.may_seem_suspended(session, token)),
             DenyReason::SessionExpired => session.is_some_and(|session| self.store_wall >= session.expires),
             DenyReason::SessionPending2fa => {
                 session.is_some_and(|session| session.served_since.is_none_or(|since| self.arrived <= since))
@@ -246,11 +249,12 @@ impl Case<'_> {
 
     /// Whether the worker may think that the session is suspended: somebody tries to suspend it, or the
     /// worker need not have heard yet that it is served again.
-    fn may_seem_suspended(&self, session: &Session) -> bool {
+    fn may_seem_suspended(&self, session: &Session, token: &Token) -> bool {
         let is_told = session.served_since.is_some_and(|since| match self.asked {
-            Some(true) => self.arrived > since,
+            // What the feed says holds against an answer that may be older.
+            Some(true) => self.arrived > since && (!self.is_current() || self.is_stale(since)),
             Some(false) => false,
-            None => self.is_current() && self.is_stale(since),
+            None => self.is_current() && self.mind.covers(token.issued) && self.is_stale(since),
         });
         !session.suspending.is_clear() || !is_told
     }

@@ -55,8 +55,6 @@ pub(crate) struct ClientCall {
 pub(crate) struct Delivery {
     pub(crate) call: ClientCall,
     begun: Millis,
-    /// The life of the store in which it began.
-    generation: u32,
     /// The sessions that it must end.
     covers: Vec<SessionNumber>,
 }
@@ -246,7 +244,7 @@ impl World {
         self.pending(&call, &covers, Pending::begin);
         let ClientCall { number, kind, wait, .. } = call;
         self.history.add(self.now, What::Begin { call: number, kind, sidecar, about: call.about(), wait });
-        Delivery { call, begun: self.now, generation: self.truth.generation, covers }
+        Delivery { call, begun: self.now, covers }
     }
 
     /// The sidecar has died meanwhile.
@@ -258,7 +256,7 @@ impl World {
 
     /// The sidecar has answered: what it acknowledges is promised from now on.
     pub(crate) fn end(&mut self, delivery: Delivery, answer: &Answer) {
-        let Delivery { call, begun, generation, covers } = delivery;
+        let Delivery { call, begun, covers } = delivery;
         let said = serde_json::from_slice::<WithReceipt>(&answer.body).ok();
         let applied = said.and_then(|said| said.receipt.map(|receipt| receipt.applied).or(said.applied));
         let ClientCall { number, kind, .. } = call;
@@ -277,8 +275,8 @@ impl World {
         let receipt = applied.filter(|applied| *applied).map(|_| self.now);
         let refusal = Refusal { begun, acked: self.now, receipt };
         match kind {
-            Kind::Login => self.on_login(&call, answer, begun, generation),
-            Kind::Mint | Kind::UserToken => self.on_minted(&call, answer, generation),
+            Kind::Login => self.on_login(&call, answer, begun),
+            Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
             Kind::Resume => self.on_resumed(&call),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
             Kind::Revoke => self.on_revoked(&call, refusal),
@@ -305,17 +303,18 @@ impl World {
         sessions.into_iter().filter(|number| is_known(*number)).collect()
     }
 
-    fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis, generation: u32) {
+    fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis) {
         let Ok(LoginReply { session, token }) = serde_json::from_slice(&answer.body) else { return };
         let number = self.truth.add_session(Session {
             id: session.session_id.to_string(),
             user: call.user,
-            generation,
+            generation: self.store.generation_of(&session.session_id).unwrap_or_default(),
             status: session.status,
             version: session.version,
             expires: session.expires_at.0,
             ended: None,
             suspended: None,
+            suspended_from: None,
             ending: Pending { under_way: 0, in_doubt: self.truth.may_be_caught(call.user, begun) },
             suspending: Pending::default(),
             served_since: (session.status == SessionStatus::Active).then_some(self.now),
@@ -325,21 +324,21 @@ impl World {
         if session.status == SessionStatus::Pending2fa {
             self.clients.suspended.insert(number);
         }
-        self.add_token(token, Some(number), call.user, generation);
+        self.add_token(token, Some(number), call.user);
     }
 
-    fn on_minted(&mut self, call: &ClientCall, answer: &Answer, generation: u32) {
+    fn on_minted(&mut self, call: &ClientCall, answer: &Answer) {
         let Ok(token) = serde_json::from_slice::<TokenData>(&answer.body) else { return };
-        self.add_token(token, call.session, call.user, generation);
+        self.add_token(token, call.session, call.user);
     }
 
-    fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, user: UserNumber, generation: u32) {
+    fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, user: UserNumber) {
         let is_pending = is_pending(&data.token);
         let token = Token {
             text: data.token,
             session,
             user,
-            generation,
+            generation: self.truth.generation,
             issued: data.issued_at.0,
             expires: data.expires_at.0,
             is_pending,
@@ -369,7 +368,7 @@ impl World {
         self.clients.suspended.insert(number);
         if let Some(session) = self.truth.session_mut(number) {
             // It may be served again already, by a later call.
-            if session.version <= data.version || session.status != SessionStatus::Active {
+            if session.suspended_from.is_some_and(|from| from <= data.version) {
                 session.suspended = Some(Refusal::merge(session.suspended, refusal));
             }
         }

@@ -2,9 +2,13 @@
 //! and that may lose all its data. What it has really done is noted.
 
 use std::{
+    collections::HashMap,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,6 +42,9 @@ pub struct SharedStore {
     random: Arc<dyn Random>,
     settings: StoreSettings,
     current: Mutex<Arc<MemoryStore>>,
+    generation: AtomicU32,
+    /// In which life of the store a session began.
+    born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
 }
 
@@ -82,7 +89,8 @@ impl SharedStore {
     /// An empty store.
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, settings: StoreSettings) -> Self {
         let current = Mutex::new(Self::empty(&clock, &random, settings));
-        Self { clock, random, settings, current, applied: Mutex::default() }
+        let (generation, born) = (AtomicU32::new(0), Mutex::default());
+        Self { clock, random, settings, current, generation, born, applied: Mutex::default() }
     }
 
     fn empty(clock: &Arc<dyn Clock>, random: &Arc<dyn Random>, settings: StoreSettings) -> Arc<MemoryStore> {
@@ -91,6 +99,7 @@ impl SharedStore {
 
     /// Everything is lost.
     pub fn lose_data(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
         *locked(&self.current) = Self::empty(&self.clock, &self.random, self.settings);
     }
 
@@ -102,6 +111,15 @@ impl SharedStore {
     /// What there is now.
     pub fn current(&self) -> Arc<MemoryStore> {
         Arc::clone(&locked(&self.current))
+    }
+
+    /// In which life of the store a session began.
+    pub fn generation_of(&self, session: &SessionId) -> Option<u32> {
+        locked(&self.born).get(session).copied()
+    }
+
+    fn note_birth(&self, session: &SessionId) {
+        locked(&self.born).insert(session.clone(), self.generation.load(Ordering::Relaxed));
     }
 
     fn note(&self, session: &SessionId, version: u64, status: SessionStatus) {

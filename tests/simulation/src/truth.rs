@@ -53,6 +53,8 @@ pub struct Session {
     pub ended: Option<Refusal>,
     /// Its suspension, while it lasts.
     pub suspended: Option<Refusal>,
+    /// The version since which it is suspended without a break.
+    pub suspended_from: Option<u64>,
     /// Calls that end it.
     pub ending: Pending,
     /// Calls that suspend it.
@@ -184,9 +186,12 @@ impl Truth {
         if applied.version > session.version {
             session.status = applied.status;
             session.version = applied.version;
-            if applied.status == SessionStatus::Active {
-                session.suspended = None;
-            } else {
+            match applied.status {
+                SessionStatus::Active => (session.suspended, session.suspended_from) = (None, None),
+                SessionStatus::Suspended => _ = session.suspended_from.get_or_insert(applied.version),
+                _ => {}
+            }
+            if applied.status != SessionStatus::Active {
                 session.served_since = None;
             }
         }

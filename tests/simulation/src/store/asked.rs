@@ -35,7 +35,12 @@ impl fmt::Debug for ReplicaStore {
 #[async_trait]
 impl Store for ReplicaStore {
     async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().create_session(new).await }))).await
+        let create = |shared: Arc<SharedStore>| async move {
+            let session = shared.current().create_session(new).await?;
+            shared.note_birth(&session.session_id);
+            Ok(session)
+        };
+        self.ask(Box::new(|shared| Box::pin(create(shared)))).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
