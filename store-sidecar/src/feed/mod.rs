@@ -136,6 +136,14 @@ impl Feed {
         Ok(at)
     }
 
+    /// The end of the feed: whoever has applied it up to there knows of all that was told by now.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn end(&self) -> Result<FeedCursor, StoreError> {
+        Ok(self.shared.store.read_feed(self.shared.position().as_ref(), 1).await?.last)
+    }
+
     /// Answers a worker: at once if there is something that it doesn't know, else when there is, or
     /// when its time is over.
     ///

@@ -170,7 +170,7 @@ impl Shared {
 impl View {
     fn add(&mut self, followers: &[Follower], age: Duration, knows_epoch: bool) {
         for follower in followers {
-            self.longest = self.longest.max(trust(Duration::from_millis(follower.max_staleness_ms)));
+            self.longest = self.longest.max(Duration::from_millis(follower.max_staleness_ms));
             let mut worker = Worker::of(follower, age);
             if !knows_epoch {
                 worker.applied = FeedCursor::START;
