@@ -19,6 +19,9 @@ pub(super) struct Known {
     /// Up to where the feed is known.
     pub(super) cursor: FeedCursor,
     entries: VecDeque<FeedEntry>,
+    /// When this took the place of another epoch: then the store has lost what it knew, and of who follows
+    /// the other replicas, too.
+    pub(super) begun: Option<Instant>,
     /// When the reading began that last went up to the end: all that was in the feed by then is here.
     proven: Instant,
     /// The store's time.
@@ -30,7 +33,7 @@ impl Known {
     /// The feed as read from its start up to its end, by a reading that began at `sent`.
     pub(super) fn new(page: FeedPage, sent: Instant) -> Self {
         let FeedPage { epoch, last: _, cursor, now, entries } = page;
-        Self { epoch, cursor, entries: entries.into(), proven: sent, now, pruned: now }
+        Self { epoch, cursor, entries: entries.into(), begun: None, proven: sent, now, pruned: now }
     }
 
     /// The place that it knows.

@@ -10,6 +10,8 @@
 //!    or later. Once that is past the change, all its later answers have it.
 //! 3. A replica whose records stay away proves nothing after the last of them has expired: see
 //!    `RECORD_LIVES`. Then its workers have stopped trusting it, too.
+//! 4. A store that has lost its data has lost the records, too: for as long as one can be relied on, nobody
+//!    is told that all know. (A replica that started meanwhile cannot tell such a store from a new one.)
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, Receipt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Feed, Shared, followers::trust};
+use super::{Feed, Shared, followers::trust, tail::RECORD_LIVES};
 use crate::{
     metrics::ReceiptOutcome,
     store::{Follower, PublishedFollowers, StoreError},
@@ -118,14 +120,14 @@ impl Shared {
                 }
             };
             drop(timeout_at(look, here).await);
-            let (view, is_complete) = match self.store.followers().await {
-                Ok(others) => (self.view(others, true), true),
+            let (view, is_complete) = match self.others().await {
+                Ok((others, is_complete)) => (self.view(others, true), is_complete),
                 Err(_) => (self.view(Vec::new(), true), false),
             };
-            if is_complete && view.is_applied(at) {
+            longest = longest.max(view.longest);
+            if is_complete && self.has_settled(longest) && view.is_applied(at) {
                 return Receipt { applied: true, pending: Vec::new() };
             }
-            longest = longest.max(view.longest);
             let deadline = start + longest.saturating_add(GRACE).min(LONGEST_WAIT);
             if deadline <= look {
                 let pending = view.workers.into_iter().filter(|(_, worker)| worker.is_pending(at));
@@ -134,6 +136,22 @@ impl Shared {
             }
             sleep_until(look).await;
         }
+    }
+
+    /// What the other replicas say, and whether the store has lost none of it: it is still in the epoch that
+    /// is known here.
+    async fn others(&self) -> Result<(Vec<PublishedFollowers>, bool), StoreError> {
+        let others = self.store.followers().await?;
+        let position = self.position();
+        let page = self.store.read_feed(position.as_ref(), 1).await?;
+        Ok((others, position.is_some_and(|position| position.epoch == page.epoch.id)))
+    }
+
+    /// Whether all replicas have told of their workers again since the store has lost its data, or are no
+    /// longer trusted by them.
+    fn has_settled(&self, longest: Duration) -> bool {
+        let begun = self.known().as_ref().and_then(|known| known.begun);
+        begun.is_none_or(|begun| begun.elapsed() >= trust(RECORD_LIVES.saturating_add(longest)))
     }
 
     /// Returns when a worker has polled here, this replica has read on, or a worker may have stopped

@@ -114,6 +114,9 @@ impl Tail {
         if let Some(before) = &*known {
             tracing::warn!(was = %before.epoch.id, "the change feed has begun a new epoch: the store has lost data");
         }
+        if let Some(next) = &mut self.next {
+            next.begun = known.as_ref().map(|_| Instant::now());
+        }
         *known = self.next.take();
         true
     }

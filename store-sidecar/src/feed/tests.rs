@@ -134,6 +134,20 @@ async fn a_worker_is_waited_for_a_little_longer_than_it_says() {
     assert!(start.elapsed() > TRUST + TRUST / 100, "{:?}", start.elapsed());
 }
 
+/// The records of the other replicas are lost with it.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_that_all_know_soon_after_the_store_has_lost_its_data() {
+    let store = memory_store();
+    let (feed, _) = replica(&store, "here");
+    let reply = feed.poll(&query("w", None, Duration::ZERO)).await.unwrap();
+    let lost = FeedPosition { epoch: reply.epoch.id, at: FeedCursor { millis: u64::MAX, number: 0 } };
+    let start = Instant::now();
+    store.read_feed(Some(&lost), 1).await.unwrap();
+    let at = feed.append(&[revoked(1)]).await.unwrap();
+    assert!(feed.receipt(at).await.applied);
+    assert!(start.elapsed() >= tail::RECORD_LIVES + TRUST, "{:?}", start.elapsed());
+}
+
 /// What all workers know, and what has been promised about it.
 #[derive(Default)]
 struct World {
