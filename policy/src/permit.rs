@@ -138,8 +138,8 @@ impl Permit {
     }
 
     /// The one place where a failure becomes a decision: the store could not be asked about a token
-    /// that is otherwise good. `feed_age` is how old the last proof of the feed is; what the feed knew
-    /// against the token has refused it before.
+    /// that is otherwise good. `feed_age` is how old the last proof of the feed is; what the feed knows
+    /// against the token refuses it all the same.
     ///
     /// # Errors
     /// `failed_with`, unless the route's failure mode is `allow`, or `last_known` and the feed was heard

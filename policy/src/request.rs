@@ -128,7 +128,7 @@ impl Settled {
     ) -> bool {
         let scopes = feed.scopes(&identity.claims, None);
         feed.against(token, &identity.claims, now.wall).is_some()
-            || session.is_some_and(|session| feed.against_session(session, now.monotonic).is_some())
+            || session.is_some_and(|session| feed.takes_back(session))
             || permit::check_scopes(&self.route.policy, scopes.as_ref().unwrap_or(identity.claims.scopes())).is_err()
     }
 }

@@ -303,6 +303,11 @@ impl Follower {
         self.knowledge.is_suspended(session)
     }
 
+    /// Whether the last that was heard of a session is that it has ended or is suspended.
+    pub fn takes_back(&self, session: Fingerprint) -> bool {
+        self.knowledge.has_ended(session) || self.suspends(session)
+    }
+
     /// What is known against a session. That it is suspended holds only while the feed is current: it may
     /// have been resumed, and the sidecar can be asked.
     pub fn against_session(&self, session: Fingerprint, monotonic: Duration) -> Option<DenyReason> {

@@ -16,6 +16,13 @@ pub(super) const MAX_WORKERS: usize = 10_000;
 /// How long a worker that has stopped trusting what it knows is still shown.
 const SHOWN_FOR: Duration = Duration::from_secs(60);
 
+/// For how long a worker may trust what it knows after it has asked, by another machine's clocks: its own
+/// may be slower by one part in fifty, far more than clocks differ; its last moment counts; and ages are
+/// told in whole milliseconds.
+pub(super) fn trust(max_staleness: Duration) -> Duration {
+    max_staleness.saturating_add(max_staleness / 50).saturating_add(Duration::from_millis(2))
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     workers: BTreeMap<String, Seen>,
@@ -68,7 +75,7 @@ impl Registry {
     }
 
     fn make_room(&mut self, now: Instant) -> Result<(), TooMany> {
-        self.workers.retain(|_, seen| now < seen.at + seen.max_staleness + SHOWN_FOR);
+        self.workers.retain(|_, seen| now < seen.at + trust(seen.max_staleness) + SHOWN_FOR);
         if self.workers.len() >= MAX_WORKERS {
             self.workers.retain(|_, seen| seen.trusts(now));
         }
@@ -93,7 +100,7 @@ impl Registry {
     /// All that are remembered, or those only that may still trust what they know.
     pub(super) fn list(&self, epoch: &str, now: Instant, trusting: bool) -> Vec<Follower> {
         let workers = self.workers.iter().filter(|(_, seen)| {
-            if trusting { seen.trusts(now) } else { now < seen.at + seen.max_staleness + SHOWN_FOR }
+            if trusting { seen.trusts(now) } else { now < seen.at + trust(seen.max_staleness) + SHOWN_FOR }
         });
         workers
             .map(|(worker, seen)| Follower {
@@ -108,6 +115,6 @@ impl Registry {
 
 impl Seen {
     fn trusts(&self, now: Instant) -> bool {
-        now < self.at + self.max_staleness
+        now < self.at + trust(self.max_staleness)
     }
 }

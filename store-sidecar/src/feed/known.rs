@@ -37,6 +37,9 @@ pub(super) struct Known {
     facts: Facts,
     /// What followed from the entries of the epoch before, until they are all told again.
     remembered: Facts,
+    /// When this took the place of another epoch: then the store has lost what it knew, and of who follows
+    /// the other replicas, too.
+    pub(super) begun: Option<Instant>,
     /// When the reading began that last went up to the end: all that was in the feed by then is here.
     proven: Instant,
     /// The store's time.
@@ -58,6 +61,7 @@ impl Known {
             last_words: HashMap::new(),
             facts: Facts::default(),
             remembered: Facts::default(),
+            begun: None,
             proven: sent,
             now,
             pruned: now,

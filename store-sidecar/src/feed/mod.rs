@@ -38,9 +38,21 @@ use crate::{
     store::{FeedPosition, NewFeedEntry, Store, StoreError, StoreErrorKind},
 };
 
-/// Characters of JSON in one reply, or little more: nearly 9,000 records of what has ended. A worker reads
-/// it while its requests wait, and refuses what is larger than a megabyte.
-pub const MAX_REPLY_CHARS: usize = 192 * 1024;
+/// How much goes into one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pages {
+    /// Of a reply to a worker: characters of JSON, but for a single entry that is longer.
+    pub reply_chars: usize,
+    /// Of a reading of the store: entries, during which Redis does nothing else.
+    pub reading: usize,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        // Well below what the filter takes; some milliseconds.
+        Self { reply_chars: 192 * 1024, reading: 1_000 }
+    }
+}
 
 /// Entries that are appended in one step, during which Redis does nothing else.
 const MAX_APPENDED: usize = 1_000;
@@ -65,6 +77,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     /// This replica's name among the others.
     replica: String,
+    pages: Pages,
     /// Plain locks: nobody waits for anything while holding one.
     known: RwLock<Option<Known>>,
     registry: Mutex<Registry>,
@@ -87,10 +100,16 @@ struct Shared {
 impl Feed {
     /// Starts to read the store's feed. `replica` names this sidecar among those of the same store.
     pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>, replica: String) -> Self {
+        Self::start_with(store, metrics, replica, Pages::default())
+    }
+
+    /// The same with pages of another size.
+    pub fn start_with(store: Arc<dyn Store>, metrics: Arc<Metrics>, replica: String, pages: Pages) -> Self {
         let shared = Arc::new(Shared {
             store,
             metrics,
             replica,
+            pages,
             known: RwLock::default(),
             registry: Mutex::default(),
             wake: Notify::new(),
@@ -120,6 +139,14 @@ impl Feed {
             }
         }
         Ok(at)
+    }
+
+    /// The end of the feed: whoever has applied it up to there knows of all that was told by now.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn end(&self) -> Result<FeedCursor, StoreError> {
+        Ok(self.shared.store.read_feed(self.shared.position().as_ref(), 1).await?.last)
     }
 
     /// Answers a worker: at once if there is something that it doesn't know, else when there is, or
@@ -167,7 +194,7 @@ impl Feed {
                 // What is too old to be trusted may be told to anybody.
                 Some(known) if is_introduced || known.age() >= trust => {
                     if closing || deadline <= now || known.has_news(query) {
-                        return Ok(known.reply(query, MAX_REPLY_CHARS));
+                        return Ok(known.reply(query, shared.pages.reply_chars));
                     }
                     true
                 }
@@ -178,6 +205,7 @@ impl Feed {
                 return Err(StoreError::new(StoreErrorKind::Unavailable, NEVER_READ));
             }
             tokio::select! {
+                biased;
                 () = sleep_until(until) => {}
                 _ = news.changed() => {}
                 _ = introduced.changed(), if !is_introduced => {}

@@ -10,6 +10,10 @@
 //!    or later. Once that is past the change, all its later answers have it.
 //! 3. A replica whose records stay away proves nothing after the last of them has expired: see
 //!    `RECORD_LIVES`. Then its workers have stopped trusting it, too.
+//! 4. A worker that has stopped trusting asks about each token, and uses an answer no longer than it trusts
+//!    what it knows, from when it has asked. An answer from before the change is of no use after that.
+//! 5. A store that has lost its data has lost the records, too: for as long as one can be relied on, nobody
+//!    is told that all know. (A replica that started meanwhile cannot tell such a store from a new one.)
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +21,7 @@ use std::time::Duration;
 use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, Receipt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Feed, Shared};
+use super::{Feed, Shared, followers::trust, tail::RECORD_LIVES};
 use crate::{
     metrics::ReceiptOutcome,
     store::{Follower, PublishedFollowers, StoreError},
@@ -49,7 +53,7 @@ impl Feed {
     /// Those of the store.
     pub async fn workers(&self) -> Result<FeedWorkers, StoreError> {
         let others = self.shared.store.followers().await?;
-        let view = self.shared.view(others, false);
+        let view = self.shared.view(others);
         let workers = view.workers.into_iter().map(|(name, worker)| worker.shown(name)).collect();
         Ok(FeedWorkers { cursor: view.cursor, workers })
     }
@@ -71,13 +75,15 @@ struct Worker {
     applied: FeedCursor,
     seen: Duration,
     trusts_for: Duration,
+    /// For how long it uses an answer about a single token, from when it has asked.
+    uses_answers_for: Duration,
 }
 
 impl Worker {
     fn of(follower: &Follower, age: Duration) -> Self {
         let seen = Duration::from_millis(follower.seen_ms).saturating_add(age);
-        let trusts_for = Duration::from_millis(follower.max_staleness_ms).saturating_sub(seen);
-        Self { applied: follower.applied, seen, trusts_for }
+        let trusts = trust(Duration::from_millis(follower.max_staleness_ms));
+        Self { applied: follower.applied, seen, trusts_for: trusts.saturating_sub(seen), uses_answers_for: trusts }
     }
 
     /// What two replicas say of one worker: what it has applied once it knows for good, and it trusts
@@ -86,22 +92,26 @@ impl Worker {
         self.applied = self.applied.max(other.applied);
         self.seen = self.seen.min(other.seen);
         self.trusts_for = self.trusts_for.max(other.trusts_for);
+        self.uses_answers_for = self.uses_answers_for.max(other.uses_answers_for);
     }
 
-    fn is_pending(&self, at: FeedCursor) -> bool {
-        self.applied < at && self.trusts_for > Duration::ZERO
+    /// Whether it may still admit a request against a change at that place, which was told `elapsed` ago. One
+    /// that trusts nothing any more asks about each token, and an answer from before the change may be on its
+    /// way to it.
+    fn is_pending(&self, at: FeedCursor, elapsed: Duration) -> bool {
+        self.applied < at && (self.trusts_for > Duration::ZERO || elapsed < self.uses_answers_for)
     }
 
     fn shown(self, worker: String) -> FeedWorker {
-        let Self { applied, seen, trusts_for } = self;
+        let Self { applied, seen, trusts_for, uses_answers_for: _ } = self;
         let floor = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         FeedWorker { worker, applied, seen_ms: floor(seen), fails_safe_in_ms: super::known::millis(trusts_for) }
     }
 }
 
 impl View {
-    fn is_applied(&self, at: FeedCursor) -> bool {
-        self.least >= at && !self.workers.values().any(|worker| worker.is_pending(at))
+    fn is_applied(&self, at: FeedCursor, elapsed: Duration) -> bool {
+        self.least >= at && !self.workers.values().any(|worker| worker.is_pending(at, elapsed))
     }
 }
 
@@ -113,22 +123,22 @@ impl Shared {
             let look = Instant::now() + LOOK_EVERY;
             // What happens here is known at once: the store need not be asked before that is done.
             let here = async {
-                while !self.view(Vec::new(), true).is_applied(at) {
+                while !self.view(Vec::new()).is_applied(at, start.elapsed()) {
                     self.next_change(&mut polled).await;
                 }
             };
             drop(timeout_at(look, here).await);
-            let (view, is_complete) = match self.store.followers().await {
-                Ok(others) => (self.view(others, true), true),
-                Err(_) => (self.view(Vec::new(), true), false),
+            let (view, is_complete) = match self.others().await {
+                Ok((others, is_complete)) => (self.view(others), is_complete),
+                Err(_) => (self.view(Vec::new()), false),
             };
-            if is_complete && view.is_applied(at) {
+            longest = longest.max(view.longest);
+            if is_complete && self.has_settled(longest) && view.is_applied(at, start.elapsed()) {
                 return Receipt { applied: true, pending: Vec::new() };
             }
-            longest = longest.max(view.longest);
             let deadline = start + longest.saturating_add(GRACE).min(LONGEST_WAIT);
             if deadline <= look {
-                let pending = view.workers.into_iter().filter(|(_, worker)| worker.is_pending(at));
+                let pending = view.workers.into_iter().filter(|(_, worker)| worker.is_pending(at, start.elapsed()));
                 let pending = pending.map(|(name, worker)| worker.shown(name)).collect();
                 return Receipt { applied: false, pending };
             }
@@ -136,11 +146,28 @@ impl Shared {
         }
     }
 
+    /// What the other replicas say, and whether the store has lost none of it: it is still in the epoch that
+    /// is known here.
+    async fn others(&self) -> Result<(Vec<PublishedFollowers>, bool), StoreError> {
+        let others = self.store.followers().await?;
+        let position = self.position();
+        let page = self.store.read_feed(position.as_ref(), 1).await?;
+        Ok((others, position.is_some_and(|position| position.epoch == page.epoch.id)))
+    }
+
+    /// Whether all replicas have told of their workers again since the store has lost its data, or are no
+    /// longer trusted by them.
+    fn has_settled(&self, longest: Duration) -> bool {
+        let begun = self.known().as_ref().and_then(|known| known.begun);
+        begun.is_none_or(|begun| begun.elapsed() >= trust(RECORD_LIVES.saturating_add(longest)))
+    }
+
     /// Returns when a worker has polled here, this replica has read on, or a worker may have stopped
     /// trusting what it knew.
     async fn next_change(&self, polled: &mut tokio::sync::watch::Receiver<()>) {
         let mut news = self.news.subscribe();
         tokio::select! {
+            biased;
             _ = polled.changed() => {}
             _ = news.changed() => {}
         }
@@ -148,10 +175,10 @@ impl Shared {
 
     /// What this replica and those others say; of the others only those that know this epoch count as
     /// having read anything.
-    fn view(&self, others: Vec<PublishedFollowers>, trusting: bool) -> View {
+    fn view(&self, others: Vec<PublishedFollowers>) -> View {
         // First the place, then the workers, as in a record.
         let position = self.position().unwrap_or_default();
-        let own = self.registry().list(&position.epoch, Instant::now(), trusting);
+        let own = self.registry().list(&position.epoch, Instant::now(), false);
         let mut view =
             View { cursor: position.at, least: position.at, workers: BTreeMap::new(), longest: Duration::ZERO };
         view.add(&own, Duration::ZERO, true);

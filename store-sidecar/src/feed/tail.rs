@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Shared, again::Again, known::Known};
+use super::{Shared, again::Again, followers::trust, known::Known};
 use crate::{
     logging::chain,
     store::{FeedPage, FeedPosition, Followers, StoreError},
@@ -17,9 +17,6 @@ const READ_EVERY: Duration = Duration::from_millis(5);
 
 /// After a reading that failed.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
-
-/// Entries that one reading takes: Redis does nothing else meanwhile, some milliseconds.
-const READ_ENTRIES: usize = 1_000;
 
 /// For how long the others may rely on a record of this replica's followers beyond the time that these
 /// trust what they know. No reading counts that is sent later than this after the record before it.
@@ -60,8 +57,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     tracing::info!("the change feed is read again");
                 }
                 tokio::select! {
-                    () = sleep(READ_EVERY) => {}
+                    // What woke it is done with by the reading that follows.
+                    biased;
                     () = shared.wake.notified() => {}
+                    () = sleep(READ_EVERY) => {}
                 }
             }
             // There is more.
@@ -86,7 +85,7 @@ impl Tail {
             // This process was held up: the others may have given it up meanwhile.
             return Ok(false);
         }
-        let page = shared.store.read_feed(position.as_ref(), READ_ENTRIES).await?;
+        let page = shared.store.read_feed(position.as_ref(), shared.pages.reading).await?;
         let is_last = page.is_last();
         let is_new = self.take_in(shared, page, sent);
         if is_last {
@@ -139,6 +138,7 @@ impl Tail {
         let before = std::mem::replace(&mut *known, self.next.take());
         if let (Some(mut before), Some(known)) = (before, &mut *known) {
             tracing::warn!(was = %before.epoch.id, "the change feed has begun a new epoch: the store has lost data");
+            known.begun = Some(Instant::now());
             known.remember(before.take_facts());
             self.lost = Some(before);
         }
@@ -168,11 +168,11 @@ impl Tail {
             }
             registry.told();
             let FeedPosition { epoch, at: cursor } = position.clone().unwrap_or_default();
-            let workers = registry.list(&epoch, sent, true);
+            let workers = registry.list(&epoch, sent, false);
             (Followers { epoch, cursor, workers }, generation)
         };
         let longest = followers.workers.iter().map(|worker| worker.max_staleness_ms).max().unwrap_or_default();
-        let lifetime = RECORD_LIVES + Duration::from_millis(longest);
+        let lifetime = trust(RECORD_LIVES + Duration::from_millis(longest));
         shared.store.publish_followers(&shared.replica, &followers, lifetime).await?;
         self.record = Some(Record { sent, generation, position });
         Ok(generation)

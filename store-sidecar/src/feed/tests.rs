@@ -118,8 +118,34 @@ async fn a_worker_with_a_new_name_at_each_poll_costs_no_memory_without_end() {
     }
     registry.note(&query("one more", None, Duration::ZERO), now).unwrap_err();
     registry.note(&query("7", None, Duration::ZERO), now).unwrap();
-    registry.note(&query("one more", None, Duration::ZERO), now + TRUST).unwrap();
-    assert_eq!(registry.list("", now + TRUST, true).len(), 1);
+    let later = now + followers::trust(TRUST);
+    registry.note(&query("one more", None, Duration::ZERO), later).unwrap();
+    assert_eq!(registry.list("", later, true).len(), 1);
+}
+
+/// The worker trusts what it knows at the very last moment, too, and its clock may be the slower one.
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_waited_for_a_little_longer_than_it_says() {
+    let (feed, _) = replica(&memory_store(), "here");
+    let start = Instant::now();
+    feed.poll(&query("w", None, Duration::ZERO)).await.unwrap();
+    let at = feed.append(&[revoked(1)]).await.unwrap();
+    assert!(feed.receipt(at).await.applied);
+    assert!(start.elapsed() > TRUST + TRUST / 100, "{:?}", start.elapsed());
+}
+
+/// The records of the other replicas are lost with it.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_that_all_know_soon_after_the_store_has_lost_its_data() {
+    let store = memory_store();
+    let (feed, _) = replica(&store, "here");
+    let reply = feed.poll(&query("w", None, Duration::ZERO)).await.unwrap();
+    let lost = FeedPosition { epoch: reply.epoch.id, at: FeedCursor { millis: u64::MAX, number: 0 } };
+    let start = Instant::now();
+    store.read_feed(Some(&lost), 1).await.unwrap();
+    let at = feed.append(&[revoked(1)]).await.unwrap();
+    assert!(feed.receipt(at).await.applied);
+    assert!(start.elapsed() >= tail::RECORD_LIVES + TRUST, "{:?}", start.elapsed());
 }
 
 /// What all workers know, and what has been promised about it.

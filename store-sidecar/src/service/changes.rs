@@ -92,7 +92,12 @@ impl Service {
             self.tools.metrics.sessions_ended(reason, termination.ended);
             fresh.iter().for_each(|session| self.note_age(session));
             if termination.others.is_empty() {
-                return Ok(Told { done: Terminated { terminated }, at });
+                // They may have ended just now, by another call: not every worker need know of that yet.
+                let at = match at {
+                    Some(at) => at,
+                    None => self.tools.feed.end().await?,
+                };
+                return Ok(Told { done: Terminated { terminated }, at: Some(at) });
             }
             // They have begun meanwhile.
             fresh = termination.others;

@@ -110,7 +110,8 @@ pub struct Followers {
     pub epoch: String,
     /// Up to where it knew the feed: whatever it answered afterwards goes at least as far.
     pub cursor: FeedCursor,
-    /// Every worker that it has answered and that may still trust what it was told.
+    /// Every worker that it has answered within the last minute: it may still trust what it was told, or
+    /// use an answer about a single token.
     pub workers: Vec<Follower>,
 }
 

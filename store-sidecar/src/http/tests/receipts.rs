@@ -57,6 +57,18 @@ async fn a_wait_outlasts_a_worker_that_has_vanished() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_for_the_end_of_sessions_that_another_call_has_ended_is_no_shorter() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    Worker::start(&gate, "gone").await;
+    let start = Instant::now();
+    gate.delete(&path).await;
+    let answer = gate.delete_and_wait("/v1/users/alice/sessions").await;
+    assert_eq!((&answer.json()["terminated"], &answer.json()["receipt"]["applied"]), (&json!(0), &json!(true)));
+    assert!(start.elapsed() >= millis(990), "the worker knew nothing until then: {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_names_those_who_poll_and_do_not_apply() {
     let gate = Gate::new();
     let (path, _) = gate.login("alice").await;
@@ -159,5 +171,5 @@ async fn every_call_that_ends_something_can_be_waited_for() {
     assert_eq!(gate.delete(&format!("{path}?wait=applied")).await.json(), all);
     assert_eq!(gate.delete(&path).await.status, StatusCode::NO_CONTENT);
     let metrics = gate.get("/metrics").await.text;
-    assert!(metrics.contains("session_gate_feed_receipt_wait_seconds_count{outcome=\"applied\"} 4\n"), "{metrics}");
+    assert!(metrics.contains("session_gate_feed_receipt_wait_seconds_count{outcome=\"applied\"} 5\n"), "{metrics}");
 }

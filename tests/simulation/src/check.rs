@@ -1,0 +1,285 @@
+//! The checker: what was decided is held against what is true and what the worker could know. Each rule is
+//! a promise of `docs/guarantees.md`.
+
+use std::fmt;
+
+use session_gate_protocol::{AllowReason, DenyReason};
+
+use crate::{
+    clocks::{Millis, WorkerClock},
+    mind::Mind,
+    truth::{Refusal, Session, SessionNumber, Token, TokenNumber, Truth},
+    worker_host::{Route, WorkerSettings},
+};
+
+/// How far the workers' walls may be from the issuer's.
+const LEEWAY_SECONDS: u64 = 5;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub promise: Promise,
+    /// What happened.
+    pub text: String,
+    /// The session that it is about.
+    pub session: Option<SessionNumber>,
+    /// The worker that did it.
+    pub worker: usize,
+}
+
+/// The promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Promise {
+    /// Nothing passes but by its route's failure mode, and by that only as long as it may.
+    FailureMode,
+    /// Nothing passes that nobody has signed, or whose time is over.
+    Forged,
+    /// What a worker knows against a token holds.
+    Known,
+    /// No live session is refused.
+    Live,
+    /// Nothing passes after a receipt.
+    Receipt,
+    /// Nothing passes for longer than `max_staleness` after it was taken back.
+    Staleness,
+    /// What the store knew before it lost its data is not trusted blindly.
+    StoreLoss,
+    /// Streams end with their session, and no others.
+    Streams,
+}
+
+/// A request and the worker that has decided about it.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// What is true.
+    pub truth: &'a Truth,
+    /// When it was decided.
+    pub now: Millis,
+    /// The worker's number.
+    pub worker: usize,
+    /// The worker's clock.
+    pub clock: &'a WorkerClock,
+    /// What the worker was told.
+    pub mind: &'a Mind,
+    /// What it is configured to do.
+    pub settings: &'a WorkerSettings,
+    /// The token; none: a forged one.
+    pub token: Option<TokenNumber>,
+    /// The route.
+    pub route: Route,
+    /// When the request came, or the question was sent that it shares with another.
+    pub arrived: Millis,
+    /// Whether the sidecar was asked, and if so whether it answered.
+    pub asked: Option<bool>,
+    /// Whether nothing was ever wrong anywhere.
+    pub is_healthy: bool,
+    /// When the keys were exchanged last.
+    pub keys_since: Millis,
+    /// What the store's wall shows, in seconds.
+    pub store_wall: u64,
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FailureMode => "failure modes",
+            Self::Forged => "forged and expired tokens",
+            Self::Known => "what is known holds",
+            Self::Live => "live sessions are served",
+            Self::Receipt => "nothing passes after applied: true",
+            Self::Staleness => "nothing passes after max_staleness",
+            Self::StoreLoss => "a store that has lost its data",
+            Self::Streams => "streams end with their session",
+        })
+    }
+}
+
+type Verdict = Result<(), (Promise, String)>;
+
+fn broken(promise: Promise, text: impl Into<String>) -> Verdict {
+    Err((promise, text.into()))
+}
+
+impl Case<'_> {
+    fn violation(&self, verdict: Verdict) -> Result<(), Violation> {
+        verdict.map_err(|(promise, text)| Violation {
+            promise,
+            text,
+            session: self.session_number(),
+            worker: self.worker,
+        })
+    }
+
+    fn session_number(&self) -> Option<SessionNumber> {
+        self.token.and_then(|token| self.truth.token(token)).and_then(|token| token.session)
+    }
+
+    /// The request was admitted.
+    ///
+    /// # Errors
+    /// The promise that it breaks.
+    pub fn admitted(&self, reason: AllowReason) -> Result<(), Violation> {
+        self.violation(self.judge_admission(reason))
+    }
+
+    /// The request was refused.
+    ///
+    /// # Errors
+    /// The promise that it breaks.
+    pub fn denied(&self, reason: DenyReason) -> Result<(), Violation> {
+        let Some((number, token)) = self.token.and_then(|number| Some((number, self.truth.token(number)?))) else {
+            return Ok(());
+        };
+        self.violation(self.judge_denial(reason, number, token))
+    }
+
+    // === admissions ===
+
+    fn judge_admission(&self, reason: AllowReason) -> Verdict {
+        let Some((number, token)) = self.token.and_then(|number| Some((number, self.truth.token(number)?))) else {
+            return broken(Promise::Forged, "a token passed that nobody has signed");
+        };
+        if self.is_expired(token) {
+            return broken(Promise::Forged, "a token passed whose time is over");
+        }
+        if self.mind.knows_end_of(number, token.session) {
+            return broken(Promise::Known, "the worker knew of its end");
+        }
+        match reason {
+            AllowReason::Token if self.asked.is_some() => self.judge_asked(number),
+            AllowReason::Token => self.judge_alone(number, token),
+            AllowReason::FailureMode | AllowReason::LastKnown => self.judge_failure(reason, token),
+            AllowReason::Anonymous | AllowReason::Preflight | AllowReason::Public => {
+                broken(Promise::Forged, format!("it passed as {}", reason.as_str()))
+            }
+        }
+    }
+
+    /// The store was asked: whatever was acknowledged before must refuse it, and nobody may have been told
+    /// that all workers know.
+    fn judge_asked(&self, token: TokenNumber) -> Verdict {
+        if let Some(receipt) = self.truth.refusals(token).find_map(|refusal| refusal.receipt) {
+            return broken(Promise::Receipt, format!("asked about, and every worker was said to know at {receipt}"));
+        }
+        match self.truth.refusals(token).find(|refusal| refusal.acked < self.arrived) {
+            Some(refusal) => {
+                broken(Promise::Staleness, format!("asked about after it was taken back at {}", refusal.acked))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn judge_alone(&self, number: TokenNumber, token: &Token) -> Verdict {
+        for refusal in self.truth.refusals(number) {
+            self.judge_refusal(refusal)?;
+        }
+        match self.truth.lost_at {
+            Some(lost)
+                if token.generation < self.truth.generation
+                    && self.is_stale(lost)
+                    && !self.mind.has_vouched(number) =>
+            {
+                broken(Promise::StoreLoss, format!("not asked about since the store lost its data at {lost}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn judge_refusal(&self, refusal: Refusal) -> Verdict {
+        if let Some(receipt) = refusal.receipt {
+            return broken(Promise::Receipt, format!("every worker was said to know at {receipt}"));
+        }
+        if self.is_stale(refusal.acked) {
+            let late = self.clock.between(refusal.acked, self.now);
+            return broken(Promise::Staleness, format!("{late:?} after it was taken back at {}", refusal.acked));
+        }
+        Ok(())
+    }
+
+    /// Whether more than `max_staleness` has passed since, by the worker's own clock.
+    fn is_stale(&self, since: Millis) -> bool {
+        let bound = self.settings.max_staleness;
+        // A clock that runs fast takes the sidecar's measure of its own age for too little.
+        self.clock.between(since, self.now) > bound + self.clock.excess(bound)
+    }
+
+    fn judge_failure(&self, reason: AllowReason, token: &Token) -> Verdict {
+        if self.asked == Some(true) {
+            return broken(Promise::FailureMode, "the sidecar had answered");
+        }
+        if token.session.is_some_and(|session| self.mind.knows_suspended(session)) {
+            return broken(Promise::Known, "the worker knew that its session is suspended");
+        }
+        let age = self.mind.age(self.now, self.clock);
+        let may = match (reason, self.route) {
+            (AllowReason::FailureMode, Route::Allow) => true,
+            (AllowReason::LastKnown, Route::LastKnown) => age.is_some_and(|age| age <= self.settings.last_known),
+            _ => false,
+        };
+        if may { Ok(()) } else { broken(Promise::FailureMode, format!("it passed as {} at {age:?}", reason.as_str())) }
+    }
+
+    fn is_expired(&self, token: &Token) -> bool {
+        self.clock.now(self.now).wall.0 >= token.expires + LEEWAY_SECONDS
+    }
+
+    // === denials ===
+
+    fn judge_denial(&self, reason: DenyReason, number: TokenNumber, token: &Token) -> Verdict {
+        let session = token.session.and_then(|session| self.truth.session(session));
+        if session.is_some_and(|session| session.generation < self.truth.generation) {
+            // The store has lost it.
+            return Ok(());
+        }
+        let excused = match reason {
+            DenyReason::TokenExpired => self.is_expired(token),
+            DenyReason::TokenRevoked => token.revoked.is_some() || !token.revoking.is_clear(),
+            DenyReason::SessionTerminated => session.is_some_and(|session| {
+                session.ended.is_some() || !session.ending.is_clear() || self.store_wall >= session.expires
+            }),
+            DenyReason::SessionSuspended => {
+                session.is_some_and(|session| self.may_seem_suspended(session, number, token))
+            }
+            DenyReason::SessionExpired => session.is_some_and(|session| self.store_wall >= session.expires),
+            DenyReason::SessionPending2fa => {
+                session.is_some_and(|session| session.served_since.is_none_or(|since| self.arrived <= since))
+            }
+            DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
+            DenyReason::Overloaded | DenyReason::StoreUnavailable => !self.is_healthy && !self.can_tell(number, token),
+            _ => false,
+        };
+        if excused {
+            return Ok(());
+        }
+        let current = if self.is_current() { "current" } else { "not current" };
+        let text = format!("token {number} was refused with {}; the worker was {current}", reason.as_str());
+        broken(Promise::Live, text)
+    }
+
+    /// Whether the worker may think that the session is suspended: somebody tries to suspend it, or the
+    /// worker need not have heard yet that it is served again.
+    fn may_seem_suspended(&self, session: &Session, number: TokenNumber, token: &Token) -> bool {
+        let is_told = session.served_since.is_some_and(|since| match self.asked {
+            // What the feed says holds against an answer that may be older.
+            Some(true) => self.arrived > since && (!self.is_current() || self.is_stale(since)),
+            Some(false) => false,
+            None => self.is_current() && self.mind.covers(number, token.issued) && self.is_stale(since),
+        });
+        !session.suspending.is_clear() || !is_told
+    }
+
+    fn is_current(&self) -> bool {
+        self.mind.is_current(self.now, self.clock, self.settings.max_staleness)
+    }
+
+    /// Whether the worker needs nobody to decide about the token.
+    fn can_tell(&self, number: TokenNumber, token: &Token) -> bool {
+        let has_key = self.mind.keys.is_some_and(|keys| keys >= self.keys_since);
+        has_key
+            && self.is_current()
+            && self.mind.covers(number, token.issued)
+            && !token.is_pending
+            && self.asked.is_none()
+    }
+}

@@ -1,0 +1,424 @@
+//! Those who call the API: they log in, refresh, log out, suspend and revoke, and hold the tokens.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use serde_json::json;
+use session_gate_protocol::{Claims, LoginReply, Receipt, SessionData, SessionStatus, TokenData};
+
+use crate::{
+    clocks::Millis,
+    history::{About, What},
+    network::Passage,
+    sidecar::{Answer, ApiCall},
+    truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber, UserNumber},
+    world::{Event, From, World},
+};
+
+/// Tokens that are no good any more and are tried all the same.
+const TRIED_AGAIN: usize = 64;
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Login,
+    Logout,
+    Mint,
+    Resume,
+    Revoke,
+    Suspend,
+    Terminate,
+    TerminateByPatch,
+    TerminateUser,
+    UserToken,
+}
+
+/// A call of a client.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientCall {
+    pub(crate) number: u32,
+    pub(crate) kind: Kind,
+    pub(crate) user: UserNumber,
+    pub(crate) session: Option<SessionNumber>,
+    pub(crate) token: Option<TokenNumber>,
+    pub(crate) wait: bool,
+    /// The worker that it is to catch at a moment at which it has just been told everything.
+    pub(crate) ambushes: Option<usize>,
+}
+
+/// A call that a sidecar is at.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) call: ClientCall,
+    begun: Millis,
+    /// The sessions that it must end.
+    covers: Vec<SessionNumber>,
+}
+
+/// What clients hold.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    pub(crate) tokens: Vec<TokenNumber>,
+    pub(crate) stale_tokens: VecDeque<TokenNumber>,
+    pub(crate) sessions: Vec<SessionNumber>,
+    pub(crate) suspended: BTreeSet<SessionNumber>,
+    calls: u32,
+}
+
+/// What an answer with a receipt in it says.
+#[derive(Deserialize)]
+struct WithReceipt {
+    receipt: Option<Receipt>,
+    applied: Option<bool>,
+}
+
+/// Whether a token says that its session waited for its second factor.
+fn is_pending(token: &str) -> bool {
+    let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+    let claims = payload.and_then(|payload| serde_json::from_slice::<Claims>(&payload).ok());
+    claims.is_some_and(|claims| claims.pending_2fa)
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::Mint => "mint",
+            Self::Resume => "resume",
+            Self::Revoke => "revoke",
+            Self::Suspend => "suspend",
+            Self::Terminate => "terminate",
+            Self::TerminateByPatch => "terminate by patch",
+            Self::TerminateUser => "terminate user",
+            Self::UserToken => "token of a user",
+        }
+    }
+
+    const fn takes_back(self) -> bool {
+        !matches!(self, Self::Login | Self::Mint | Self::Resume | Self::UserToken)
+    }
+}
+
+impl ClientCall {
+    fn about(&self) -> About {
+        self.session.map_or(About::User(self.user), About::Session)
+    }
+}
+
+impl World {
+    /// A call, as it is written; none where what it is about is not there.
+    fn written(&self, call: &ClientCall, variety: u32) -> Option<ApiCall> {
+        let session = || call.session.and_then(|session| self.truth.session(session)).map(|session| &session.id);
+        let token = || call.token.and_then(|token| self.truth.token(token)).map(|token| &token.text);
+        let wait = if call.wait { "?wait=applied" } else { "" };
+        let user = format!("user-{}", call.user);
+        let json_body = |method, path: String, body: serde_json::Value| ApiCall {
+            method,
+            path,
+            content_type: Some("application/json"),
+            body: body.to_string().into_bytes(),
+        };
+        let bare = |path: String| ApiCall { method: "DELETE", path, content_type: None, body: Vec::new() };
+        let patch = |status: &str| {
+            Some(json_body("PATCH", format!("/v1/sessions/{}{wait}", session()?), json!({ "status": status })))
+        };
+        Some(match call.kind {
+            Kind::Login => {
+                let mut body = json!({"user_id": user, "scopes": ["read"]});
+                if variety < 40 {
+                    body["pending_2fa"] = true.into();
+                } else if variety < 90 {
+                    body["duration"] = (3 + variety % 10).into();
+                }
+                json_body("POST", "/v1/login".to_owned(), body)
+            }
+            Kind::Logout => json_body("POST", format!("/v1/logout{wait}"), json!({"token": token()?})),
+            Kind::Mint => {
+                let mut body = json!({"session_id": session()?, "scopes": ["read"]});
+                if variety < 50 {
+                    body["duration"] = (2 + variety % 6).into();
+                }
+                json_body("POST", "/v1/tokens".to_owned(), body)
+            }
+            Kind::Resume => patch("active")?,
+            Kind::Revoke => ApiCall {
+                method: "POST",
+                path: format!("/v1/tokens/revoke{wait}"),
+                content_type: Some("application/x-www-form-urlencoded"),
+                body: format!("token={}", token()?).into_bytes(),
+            },
+            Kind::Suspend => patch("suspended")?,
+            Kind::Terminate => bare(format!("/v1/sessions/{}{wait}", session()?)),
+            Kind::TerminateByPatch => patch("terminated")?,
+            Kind::TerminateUser => bare(format!("/v1/users/{user}/sessions{wait}")),
+            Kind::UserToken => json_body("POST", "/v1/tokens".to_owned(), json!({"user_id": user, "scopes": ["read"]})),
+        })
+    }
+
+    /// A client calls some sidecar. An operation.
+    pub(crate) fn client_calls(
+        &mut self,
+        kind: Kind,
+        user: UserNumber,
+        session: Option<SessionNumber>,
+        token: Option<TokenNumber>,
+        ambushes: Option<usize>,
+    ) {
+        self.clients.calls += 1;
+        let wait = kind.takes_back() && ambushes.is_none() && self.rng.u8(0..4) == 0;
+        let call = ClientCall { number: self.clients.calls, kind, user, session, token, wait, ambushes };
+        let variety = self.rng.u32(0..1_000);
+        let Some(written) = self.written(&call, variety) else { return };
+        self.ops += 1;
+        self.counts.one("calls", kind.name());
+        let sidecar = self.rng.usize(0..self.parameters.replicas);
+        let from = From::Client(call);
+        let passage =
+            if ambushes.is_some() { Passage::Arrives(0, None) } else { self.network.passage(self.now, &mut self.rng) };
+        match passage {
+            Passage::Arrives(delay, again) => {
+                if let Some(again) = again {
+                    self.counts.one("network", "calls come twice");
+                    let other = self.rng.usize(0..self.parameters.replicas);
+                    let event = Event::Arrive { sidecar: other, call: written.clone(), from: from.clone() };
+                    self.push(self.now + again, event);
+                }
+                self.push(self.now + delay, Event::Arrive { sidecar, call: written, from });
+            }
+            Passage::Lost | Passage::Refused => self.counts.one("network", "messages lost"),
+        }
+    }
+
+    // === a call at a sidecar ===
+
+    /// What a call may take back, from the moment at which a sidecar has it.
+    fn pending(&mut self, call: &ClientCall, covers: &[SessionNumber], change: impl Fn(&mut Pending)) {
+        for session in covers.iter().chain(&call.session) {
+            if let Some(session) = self.truth.session_mut(*session) {
+                match call.kind {
+                    Kind::Suspend => change(&mut session.suspending),
+                    Kind::TerminateByPatch => {
+                        // Until the store has agreed, the session is as good as suspended.
+                        change(&mut session.suspending);
+                        change(&mut session.ending);
+                    }
+                    Kind::Logout | Kind::Terminate | Kind::TerminateUser => change(&mut session.ending),
+                    Kind::Login | Kind::Mint | Kind::Resume | Kind::Revoke | Kind::UserToken => {}
+                }
+            }
+        }
+        if matches!(call.kind, Kind::Logout | Kind::Revoke)
+            && let Some(token) = call.token.and_then(|token| self.truth.token_mut(token))
+        {
+            change(&mut token.revoking);
+        }
+    }
+
+    fn is_over(&mut self, call: &ClientCall, covers: &[SessionNumber], well: bool) {
+        self.pending(call, covers, |pending| pending.end(well));
+        if call.kind == Kind::TerminateUser {
+            self.truth.end_user_end(call.user, self.now);
+        }
+    }
+
+    /// A sidecar begins with a call.
+    pub(crate) fn begin(&mut self, call: ClientCall, sidecar: usize) -> Delivery {
+        let covers = match call.kind {
+            Kind::TerminateUser => self.truth.sessions_of(call.user).to_vec(),
+            _ => Vec::new(),
+        };
+        if call.kind == Kind::TerminateUser {
+            self.truth.begin_user_end(call.user);
+        }
+        self.pending(&call, &covers, Pending::begin);
+        let ClientCall { number, kind, wait, .. } = call;
+        self.history.add(self.now, What::Begin { call: number, kind, sidecar, about: call.about(), wait });
+        Delivery { call, begun: self.now, covers }
+    }
+
+    /// The sidecar has died meanwhile.
+    pub(crate) fn cut_off(&mut self, delivery: Delivery) {
+        let Delivery { call, covers, .. } = delivery;
+        self.is_over(&call, &covers, false);
+        self.history.add(self.now, What::Cut { call: call.number, kind: call.kind, about: call.about() });
+    }
+
+    /// The sidecar has answered: what it acknowledges is promised from now on.
+    pub(crate) fn end(&mut self, delivery: Delivery, answer: &Answer) {
+        let Delivery { call, begun, covers } = delivery;
+        let said = serde_json::from_slice::<WithReceipt>(&answer.body).ok();
+        let applied = said.and_then(|said| said.receipt.map(|receipt| receipt.applied).or(said.applied));
+        let ClientCall { number, kind, .. } = call;
+        let about = call.about();
+        self.history.add(self.now, What::End { call: number, kind, status: answer.status, applied, about });
+        if let Some(applied) = applied {
+            self.counts.one("receipts", if applied { "applied" } else { "pending" });
+        }
+        let is_done = (200..300).contains(&answer.status);
+        // A refusal of 404 or 409 has done nothing either, but may have told workers.
+        self.is_over(&call, &covers, is_done);
+        if !is_done {
+            self.counts.one("call failures", kind.name());
+            return;
+        }
+        let receipt = applied.filter(|applied| *applied).map(|_| self.now);
+        let refusal = Refusal { begun, acked: self.now, receipt };
+        match kind {
+            Kind::Login => self.on_login(&call, answer, begun),
+            Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
+            Kind::Resume => self.on_resumed(&call),
+            Kind::Suspend => self.on_suspended(&call, refusal, answer),
+            Kind::Revoke => self.on_revoked(&call, refusal),
+            Kind::Logout => {
+                self.on_ended(call.session.into_iter().collect(), refusal);
+                self.on_revoked(&call, refusal);
+            }
+            Kind::Terminate | Kind::TerminateByPatch => self.on_ended(call.session.into_iter().collect(), refusal),
+            Kind::TerminateUser => {
+                let known = self.known(covers);
+                self.on_ended(known, refusal);
+            }
+        }
+        self.aim(&call, refusal);
+    }
+
+    /// Those that the store has and whose time is not over: nobody is told of the others.
+    fn known(&self, sessions: Vec<SessionNumber>) -> Vec<SessionNumber> {
+        let wall = self.store_wall.at(self.now) / 1_000;
+        let is_known = |number: SessionNumber| {
+            let session = self.truth.session(number);
+            session.is_some_and(|session| wall < session.expires && session.generation == self.truth.generation)
+        };
+        sessions.into_iter().filter(|number| is_known(*number)).collect()
+    }
+
+    fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis) {
+        let Ok(LoginReply { session, token }) = serde_json::from_slice(&answer.body) else { return };
+        let number = self.truth.add_session(Session {
+            id: session.session_id.to_string(),
+            user: call.user,
+            generation: self.store.generation_of(&session.session_id).unwrap_or_default(),
+            status: session.status,
+            version: session.version,
+            expires: session.expires_at.0,
+            ended: None,
+            suspended: None,
+            suspended_from: None,
+            ending: Pending { under_way: 0, in_doubt: self.truth.may_be_caught(call.user, begun) },
+            suspending: Pending::default(),
+            served_since: (session.status == SessionStatus::Active).then_some(self.now),
+            tokens: Vec::new(),
+        });
+        self.clients.sessions.push(number);
+        if session.status == SessionStatus::Pending2fa {
+            self.clients.suspended.insert(number);
+        }
+        self.add_token(token, Some(number), call.user);
+    }
+
+    fn on_minted(&mut self, call: &ClientCall, answer: &Answer) {
+        let Ok(token) = serde_json::from_slice::<TokenData>(&answer.body) else { return };
+        self.add_token(token, call.session, call.user);
+    }
+
+    fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, user: UserNumber) {
+        let is_pending = is_pending(&data.token);
+        let token = Token {
+            text: data.token,
+            session,
+            user,
+            generation: self.truth.generation,
+            issued: data.issued_at.0,
+            expires: data.expires_at.0,
+            is_pending,
+            revoked: None,
+            revoking: Pending::default(),
+        };
+        let number = self.truth.add_token(data.token_id.to_string(), token);
+        self.clients.tokens.push(number);
+    }
+
+    fn on_resumed(&mut self, call: &ClientCall) {
+        let Some(number) = call.session else { return };
+        self.clients.suspended.remove(&number);
+        let now = self.now;
+        if let Some(session) = self.truth.session_mut(number)
+            && session.status == SessionStatus::Active
+        {
+            session.served_since.get_or_insert(now);
+            // It was told in the end what the store says.
+            session.suspending.in_doubt = false;
+        }
+    }
+
+    fn on_suspended(&mut self, call: &ClientCall, refusal: Refusal, answer: &Answer) {
+        let Some(number) = call.session else { return };
+        let Ok(data) = serde_json::from_slice::<SessionData>(&answer.body) else { return };
+        self.clients.suspended.insert(number);
+        if let Some(session) = self.truth.session_mut(number) {
+            // It may be served again already, by a later call.
+            if session.suspended_from.is_some_and(|from| from <= data.version) {
+                session.suspended = Some(Refusal::merge(session.suspended, refusal));
+            }
+        }
+    }
+
+    fn on_revoked(&mut self, call: &ClientCall, refusal: Refusal) {
+        let lost_at = self.truth.lost_at;
+        let Some(number) = call.token else { return };
+        if let Some(token) = self.truth.token_mut(number) {
+            // What went into a blacklist that was lost meanwhile is not promised.
+            let is_lost = token.session.is_none() && lost_at.is_some_and(|lost| refusal.begun <= lost);
+            if !is_lost {
+                token.revoked = Some(Refusal::merge(token.revoked, refusal));
+            }
+        }
+        self.retire(number);
+    }
+
+    fn on_ended(&mut self, sessions: Vec<SessionNumber>, refusal: Refusal) {
+        for number in sessions {
+            let Some(session) = self.truth.session_mut(number) else { continue };
+            session.ended = Some(Refusal::merge(session.ended, refusal));
+            let tokens = std::mem::take(&mut session.tokens);
+            for token in &tokens {
+                self.retire(*token);
+            }
+            if let Some(session) = self.truth.session_mut(number) {
+                session.tokens = tokens;
+            }
+            self.clients.suspended.remove(&number);
+            self.clients.sessions.retain(|held| *held != number);
+        }
+    }
+
+    /// The token is no good any more; it is tried now and then.
+    fn retire(&mut self, token: TokenNumber) {
+        let Some(place) = self.clients.tokens.iter().position(|held| *held == token) else { return };
+        self.clients.tokens.swap_remove(place);
+        if self.clients.stale_tokens.len() >= TRIED_AGAIN {
+            self.clients.stale_tokens.pop_front();
+        }
+        self.clients.stale_tokens.push_back(token);
+    }
+
+    /// The store has lost its data: whoever was logged in tries on for a while.
+    pub(crate) fn forget_clients(&mut self) {
+        let tokens = std::mem::take(&mut self.clients.tokens);
+        let skipped = tokens.len().saturating_sub(TRIED_AGAIN);
+        self.clients.stale_tokens = tokens.into_iter().skip(skipped).collect();
+        self.clients.sessions.clear();
+        self.clients.suspended.clear();
+    }
+}

@@ -1,0 +1,29 @@
+//! Session Gate on virtual time.
+//!
+//! Many real workers (`policy/`) and several real sidecars (service and router, over one real memory store)
+//! in one thread, on a clock that moves only when nobody has anything left to do. Between them is a network
+//! that delays, loses, repeats and cuts; machines crash, stand still and have clocks of their own. Everything
+//! is decided by one seed. A [`check`]er holds every decision against what is promised in
+//! `docs/guarantees.md`; `docs/simulation.md` says what is simulated and what is not.
+#![warn(missing_docs)]
+
+mod check;
+mod clients;
+mod clocks;
+mod counts;
+mod faults;
+mod history;
+mod machines;
+mod mind;
+mod network;
+mod operations;
+mod parameters;
+mod queue;
+mod sidecar;
+pub mod simulation;
+mod store;
+mod tasks;
+mod traffic;
+mod truth;
+mod worker_host;
+mod world;

@@ -1,0 +1,46 @@
+//! `make sim`: runs the simulation, and says what it has shown.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use clap::Parser;
+use session_gate_simulation::simulation::simulate;
+use tokio::time::Instant;
+
+/// A run this large exercises everything, or it fails.
+const LARGE: u64 = 1_000_000;
+
+/// Session Gate on virtual time.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Client operations.
+    #[arg(long, default_value_t = LARGE)]
+    ops: u64,
+    /// What everything follows from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Runs at a time.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+fn main() -> Result<ExitCode> {
+    let Arguments { ops, seed, threads } = Arguments::parse();
+    let start = Instant::now();
+    let summary = simulate(seed, ops, threads)?;
+    let took = start.elapsed();
+    print!("{}", summary.table());
+    let per_second = summary.ops as f64 / took.as_secs_f64();
+    println!("{} runs, {} ops in {took:.1?}: {per_second:.0} ops/s", summary.runs, summary.ops);
+    println!("virtual time: {:?}; history {:016x}", Duration::from_secs(summary.virtual_time.as_secs()), summary.hash);
+    if let Some(failure) = summary.failure {
+        println!("{failure}");
+        return Ok(ExitCode::FAILURE);
+    }
+    let missing = summary.missing();
+    if summary.ops >= LARGE && !missing.is_empty() {
+        println!("NOT EXERCISED: {}", missing.join("; "));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,192 @@
+//! What a worker can know: its polls and their replies, seen from outside. Says in other words what
+//! `policy/src/feed/` says, so that the two can be compared.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use session_gate_protocol::{FeedChange, FeedReply};
+
+use crate::{
+    clocks::{Millis, WorkerClock},
+    truth::{End, SessionNumber, TokenNumber, Truth},
+};
+
+/// How soon after the beginning of the feed a token is only asked about.
+const CLOCK_SKEW_SECONDS: u64 = 5;
+
+/// What a worker was told.
+#[derive(Debug, Default)]
+pub struct Mind {
+    epoch: Option<(String, u64)>,
+    /// How many epochs it has known.
+    epochs: u32,
+    complete: bool,
+    /// The moment of the last proof and how old the sidecar's knowledge was then.
+    proof: Option<Proof>,
+    ended: HashSet<SessionNumber>,
+    revoked: HashSet<TokenNumber>,
+    suspended: HashMap<SessionNumber, Said>,
+    /// Tokens that it was told are good, in this epoch.
+    vouched: HashSet<TokenNumber>,
+    /// When it was given keys last.
+    pub keys: Option<Millis>,
+}
+
+/// A proof that all was known up to `age` before `sent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Proof {
+    sent: Millis,
+    age: Duration,
+}
+
+/// What was said last of whether a session is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Said {
+    version: u64,
+    suspended: bool,
+}
+
+/// What a reply has told.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Sessions that have ended or are suspended.
+    pub sessions: Vec<SessionNumber>,
+    /// Tokens that are revoked.
+    pub tokens: Vec<TokenNumber>,
+    /// How many entries there were.
+    pub entries: usize,
+    /// Whether there is more.
+    pub more: bool,
+    /// Whether it is the first of all.
+    pub is_first: bool,
+    /// Whether it is of another epoch than all before.
+    pub new_epoch: bool,
+    /// Whether it proves that nothing at all was missing at this very moment.
+    pub is_sharp: bool,
+}
+
+impl Mind {
+    /// Takes in a reply to a question that was sent at `sent`.
+    pub fn take(&mut self, reply: &FeedReply, sent: Millis, now: Millis, clock: &WorkerClock, truth: &Truth) -> News {
+        let entries = reply.entries.len().saturating_add(reply.ended.0.len());
+        let mut news = News { entries, more: reply.more, ..News::default() };
+        if self.epoch.as_ref().is_none_or(|(id, _)| *id != reply.epoch.id) {
+            news.is_first = self.epoch.is_none();
+            news.new_epoch = !news.is_first;
+            self.epoch = Some((reply.epoch.id.clone(), reply.epoch.since.0));
+            self.complete = false;
+            self.proof = None;
+            self.epochs += 1;
+            self.vouched.clear();
+            // Versions begin anew.
+            self.suspended.values_mut().for_each(|said| said.version = 0);
+        }
+        for end in reply.ended.0.iter().filter_map(|(ended, _)| truth.end_of(*ended)) {
+            match end {
+                End::Session(session) => {
+                    self.ended.insert(session);
+                    self.suspended.remove(&session);
+                    news.sessions.push(session);
+                }
+                End::Token(token) => {
+                    self.revoked.insert(token);
+                    news.tokens.push(token);
+                }
+            }
+        }
+        for entry in &reply.entries {
+            self.learn(&entry.change, truth, &mut news);
+        }
+        if !reply.more {
+            self.complete = true;
+            let proof = Proof { sent, age: Duration::from_millis(reply.age_ms) };
+            if self.proof.is_none_or(|known| known.age_at(now, clock) >= proof.age_at(now, clock)) {
+                self.proof = Some(proof);
+            }
+            news.is_sharp = sent == now && reply.age_ms == 0;
+        }
+        news
+    }
+
+    fn learn(&mut self, change: &FeedChange, truth: &Truth, news: &mut News) {
+        match change {
+            FeedChange::KeysChanged => {}
+            FeedChange::SessionResumed { session_id, version } => {
+                if let Some(session) = truth.session_by_id(session_id.as_str()) {
+                    self.say(session, Said { version: *version, suspended: false });
+                }
+            }
+            FeedChange::SessionSuspended { session_id, version } => {
+                if let Some(session) = truth.session_by_id(session_id.as_str())
+                    && self.say(session, Said { version: *version, suspended: true })
+                {
+                    news.sessions.push(session);
+                }
+            }
+            // What ends comes packed; nobody makes rules or changes scopes here.
+            FeedChange::RuleAdded { .. }
+            | FeedChange::RuleRemoved { .. }
+            | FeedChange::SessionEnded { .. }
+            | FeedChange::SessionScopes { .. }
+            | FeedChange::TokenRevoked { .. } => {}
+        }
+    }
+
+    /// Notes the word, unless a later one is known. Answers whether it was noted.
+    fn say(&mut self, session: SessionNumber, said: Said) -> bool {
+        let known = self.suspended.entry(session).or_insert(said);
+        let counts = said.version >= known.version;
+        if counts {
+            *known = said;
+        }
+        counts
+    }
+
+    /// Whether it was told that the token, or its session, is no good any more.
+    pub fn knows_end_of(&self, token: TokenNumber, session: Option<SessionNumber>) -> bool {
+        self.revoked.contains(&token) || session.is_some_and(|session| self.ended.contains(&session))
+    }
+
+    /// Whether the last that it was told of the session is that it is suspended.
+    pub fn knows_suspended(&self, session: SessionNumber) -> bool {
+        self.suspended.get(&session).is_some_and(|said| said.suspended)
+    }
+
+    /// How old its last proof is, by its own clock.
+    pub fn age(&self, now: Millis, clock: &WorkerClock) -> Option<Duration> {
+        self.proof.map(|proof| proof.age_at(now, clock))
+    }
+
+    /// Whether it may take what it does not know for what does not exist.
+    pub fn is_current(&self, now: Millis, clock: &WorkerClock, max_staleness: Duration) -> bool {
+        self.complete && self.age(now, clock).is_some_and(|age| age <= max_staleness)
+    }
+
+    /// How many epochs it has known.
+    pub const fn epochs(&self) -> u32 {
+        self.epochs
+    }
+
+    /// It was told that the token is good, by an answer to a question of this epoch.
+    pub fn vouch(&mut self, token: TokenNumber) {
+        self.vouched.insert(token);
+    }
+
+    /// Whether it was told so.
+    pub fn has_vouched(&self, token: TokenNumber) -> bool {
+        self.vouched.contains(&token)
+    }
+
+    /// Whether the feed would know of all that happened to a token that was issued at that second.
+    pub fn covers(&self, token: TokenNumber, issued: u64) -> bool {
+        self.has_vouched(token) || self.epoch.as_ref().is_some_and(|(_, since)| issued >= since + CLOCK_SKEW_SECONDS)
+    }
+}
+
+impl Proof {
+    fn age_at(self, now: Millis, clock: &WorkerClock) -> Duration {
+        clock.between(self.sent, now).saturating_add(self.age)
+    }
+}

@@ -1,0 +1,179 @@
+//! What clients do next, and the adversary who picks the moment.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{
+    clients::{ClientCall, Kind},
+    clocks::Millis,
+    faults::Fault,
+    truth::{Refusal, SessionNumber, TokenNumber},
+    worker_host::{Form, Route},
+    world::{Event, World},
+};
+
+/// How much longer than a worker may trust what it knows it is cut off.
+const BEYOND: Millis = 20;
+
+impl World {
+    /// The next operation, and when the one after it comes.
+    pub(crate) fn next_op(&mut self) {
+        let is_empty = self.clients.sessions.len() < self.parameters.sessions / 2 && self.rng.u8(0..4) == 0;
+        if self.clients.tokens.is_empty() || is_empty {
+            let user = self.rng.u32(0..self.parameters.users);
+            self.client_calls(Kind::Login, user, None, None, None);
+        } else if self.rng.u32(0..1_000) < self.parameters.changes {
+            self.change();
+        } else {
+            self.ask();
+        }
+        if self.ops < self.parameters.ops {
+            let gap = -(1.0 - self.rng.f64()).ln() / self.parameters.ops_per_milli;
+            self.push(self.now + gap.round() as u64, Event::NextOp);
+        }
+    }
+
+    fn change(&mut self) {
+        let Some(session) = self.rng.choice(&self.clients.sessions).copied() else { return };
+        let user = self.truth.session(session).map_or(0, |session| session.user);
+        let token = self.rng.choice(&self.clients.tokens).copied();
+        let is_full = self.clients.sessions.len() >= self.parameters.sessions;
+        match self.rng.u8(0..100) {
+            0..25 if is_full => self.client_calls(Kind::Terminate, user, Some(session), None, None),
+            0..25 => {
+                let user = self.rng.u32(0..self.parameters.users);
+                self.client_calls(Kind::Login, user, None, None, None);
+            }
+            25..40 => self.client_calls(Kind::Mint, user, Some(session), None, None),
+            40..50 => self.client_calls(Kind::Terminate, user, Some(session), None, None),
+            50..53 => self.client_calls(Kind::TerminateByPatch, user, Some(session), None, None),
+            53..55 => self.client_calls(Kind::TerminateUser, user, None, None, None),
+            55..59 => self.log_out(token),
+            59..69 => self.client_calls(Kind::Suspend, user, Some(session), None, None),
+            69..81 => {
+                let suspended = self.rng.choice(&self.clients.suspended).copied().unwrap_or(session);
+                self.client_calls(Kind::Resume, user, Some(suspended), None, None);
+            }
+            81..87 => {
+                // Both at once.
+                self.client_calls(Kind::Suspend, user, Some(session), None, None);
+                self.client_calls(Kind::Resume, user, Some(session), None, None);
+            }
+            87..96 => self.client_calls(Kind::Revoke, user, None, token, None),
+            _ => self.client_calls(Kind::UserToken, user, None, None, None),
+        }
+    }
+
+    fn log_out(&mut self, token: Option<TokenNumber>) {
+        let found = token.and_then(|token| self.truth.token(token));
+        let (session, user) = found.map_or((None, 0), |token| (token.session, token.user));
+        self.client_calls(Kind::Logout, user, session, token, None);
+    }
+
+    /// A request to some worker.
+    fn ask(&mut self) {
+        let worker = self.rng.usize(0..self.workers.len());
+        let route = match self.rng.u8(0..10) {
+            0..6 => Route::Deny,
+            6 | 7 => Route::Allow,
+            _ => Route::LastKnown,
+        };
+        let form = match self.rng.u8(0..100) {
+            0..3 => Form::Stream,
+            3..5 => Form::Upgrade,
+            _ => Form::Plain,
+        };
+        let token = match self.rng.u8(0..100) {
+            0..2 => None,
+            2..20 => self.rng.choice(&self.clients.stale_tokens).copied(),
+            _ => self.rng.choice(&self.clients.tokens).copied(),
+        };
+        self.send(worker, token, route, form);
+    }
+
+    /// A token that nobody has signed.
+    pub(crate) fn forged(&mut self) -> Option<String> {
+        let token = self.rng.choice(&self.clients.tokens).copied()?;
+        let other = self.rng.choice(&self.clients.tokens).copied()?;
+        let good = &self.truth.token(token)?.text;
+        let (signed, signature) = good.rsplit_once('.')?;
+        let (header, payload) = signed.split_once('.')?;
+        let header_of = |alg: &str, kid: &str| {
+            let header = format!(r#"{{"alg":"{alg}","typ":"at+jwt","kid":"{kid}"}}"#);
+            URL_SAFE_NO_PAD.encode(header)
+        };
+        Some(match self.rng.u8(0..4) {
+            0 => {
+                let changed = if signature.starts_with('A') { 'B' } else { 'A' };
+                let rest: String = signature.chars().skip(1).collect();
+                format!("{signed}.{changed}{rest}")
+            }
+            1 => {
+                let (_, payload) = self.truth.token(other)?.text.split_once('.')?;
+                let (payload, theirs) = payload.split_once('.')?;
+                if theirs == signature {
+                    return None;
+                }
+                format!("{header}.{payload}.{signature}")
+            }
+            2 => format!("{}.{payload}.{signature}", header_of("HS256", "of-nobody")),
+            _ => format!("{}.{payload}.", header_of("none", "of-nobody")),
+        })
+    }
+
+    // === the adversary ===
+
+    /// Something was just taken back: requests are aimed at the last moment at which a worker may pass
+    /// them, and at the first at which it may not.
+    pub(crate) fn aim(&mut self, call: &ClientCall, refusal: Refusal) {
+        let session = call.session.and_then(|session| self.truth.session(session));
+        let Some(token) = call.token.or_else(|| session.and_then(|session| session.tokens.last().copied())) else {
+            return;
+        };
+        let is_good = self.truth.refusals(token).any(|known| known.acked == refusal.acked);
+        if !is_good || (call.ambushes.is_none() && self.rng.bool()) {
+            return;
+        }
+        let other = self.rng.usize(0..self.workers.len());
+        for worker in [call.ambushes.unwrap_or(other), other] {
+            let Some(place) = self.workers.get(worker) else { continue };
+            let last = place.clock.after(refusal.acked, self.parameters.settings.max_staleness);
+            if refusal.receipt.is_some() {
+                self.aim_at(worker, token, self.now);
+            }
+            self.aim_at(worker, token, self.now + 1);
+            self.aim_at(worker, token, last);
+            self.aim_at(worker, token, last + 1);
+        }
+        if refusal.receipt.is_some() {
+            // Whoever is cut off is the likeliest to be forgotten.
+            let now = self.now;
+            let cut: Vec<usize> = (0..self.workers.len()).filter(|worker| self.network.is_deaf(*worker, now)).collect();
+            cut.into_iter().for_each(|worker| self.aim_at(worker, token, now));
+        }
+    }
+
+    fn aim_at(&mut self, worker: usize, token: TokenNumber, at: Millis) {
+        self.push(at, Event::Aimed { worker, token });
+    }
+
+    /// A worker has just been told all there is, at this very moment. Now it is cut off, and something is
+    /// taken back.
+    pub(crate) fn ambush(&mut self, worker: usize) {
+        let Some(place) = self.workers.get(worker) else { return };
+        let until = place.clock.after(self.now, self.parameters.settings.max_staleness) + BEYOND;
+        let Some(session) = self.victim() else { return };
+        let user = self.truth.session(session).map_or(0, |session| session.user);
+        self.counts.one("feed", "ambushes");
+        self.strike(Fault::Deaf { worker, until });
+        let kind = if self.rng.bool() { Kind::Terminate } else { Kind::Suspend };
+        self.client_calls(kind, user, Some(session), None, Some(worker));
+    }
+
+    /// A session with a token that workers need not ask about.
+    fn victim(&mut self) -> Option<SessionNumber> {
+        let session = self.rng.choice(&self.clients.sessions).copied()?;
+        let found = self.truth.session(session)?;
+        let token = self.truth.token(*found.tokens.last()?)?;
+        (!token.is_pending && found.suspended.is_none()).then_some(session)
+    }
+}

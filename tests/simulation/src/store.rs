@@ -1,0 +1,235 @@
+//! The one store behind all sidecars: the real memory store, behind a link that may be slow, dead or late,
+//! and that may lose all its data. What it has really done is noted.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use session_gate_protocol::{SessionId, SessionStatus};
+use store_sidecar::{
+    clock::Clock,
+    rng::Random,
+    store::{StoreError, StoreErrorKind, StoreSettings, memory::MemoryStore},
+};
+use tokio::time::{Instant, sleep, sleep_until};
+
+mod asked;
+
+/// How long a sidecar waits for the store: as with Redis.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// What the store has done, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The session.
+    pub session: SessionId,
+    /// Its version since.
+    pub version: u64,
+    /// Its status since.
+    pub status: SessionStatus,
+}
+
+/// The store that all replicas share.
+pub struct SharedStore {
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    settings: StoreSettings,
+    current: Mutex<Arc<MemoryStore>>,
+    generation: AtomicU32,
+    /// In which life of the store a session began.
+    born: Mutex<HashMap<SessionId, u32>>,
+    applied: Mutex<Vec<Applied>>,
+}
+
+/// One replica's way to the store.
+pub struct ReplicaStore {
+    shared: Arc<SharedStore>,
+    link: Arc<StoreLink>,
+}
+
+/// What is wrong between a replica and the store, and how slow they are.
+pub struct StoreLink(Mutex<LinkState>);
+
+struct LinkState {
+    rng: fastrand::Rng,
+    is_exact: bool,
+    down_until: Instant,
+    slow_until: Instant,
+    frozen_until: Instant,
+}
+
+/// What becomes of one request to the store.
+enum Fate {
+    /// It takes so long there, and back.
+    Pass(Duration, Duration),
+    /// It is refused after that.
+    Refused(Duration),
+    /// The caller gives up; it may be done that much later all the same.
+    GivenUp(Option<Duration>),
+}
+
+/// What is asked of the store.
+type Ask<T> = Box<dyn FnOnce(Arc<SharedStore>) -> Asked<T> + Send>;
+type Asked<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl SharedStore ===
+
+impl SharedStore {
+    /// An empty store.
+    pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, settings: StoreSettings) -> Self {
+        let current = Mutex::new(Self::empty(&clock, &random, settings));
+        let (generation, born) = (AtomicU32::new(0), Mutex::default());
+        Self { clock, random, settings, current, generation, born, applied: Mutex::default() }
+    }
+
+    fn empty(clock: &Arc<dyn Clock>, random: &Arc<dyn Random>, settings: StoreSettings) -> Arc<MemoryStore> {
+        Arc::new(MemoryStore::new(Arc::clone(clock), settings, Arc::clone(random)))
+    }
+
+    /// Everything is lost.
+    pub fn lose_data(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        *locked(&self.current) = Self::empty(&self.clock, &self.random, self.settings);
+    }
+
+    /// What was done since somebody asked.
+    pub fn take_applied(&self) -> Vec<Applied> {
+        std::mem::take(&mut *locked(&self.applied))
+    }
+
+    /// What there is now.
+    pub fn current(&self) -> Arc<MemoryStore> {
+        Arc::clone(&locked(&self.current))
+    }
+
+    /// In which life of the store a session began.
+    pub fn generation_of(&self, session: &SessionId) -> Option<u32> {
+        locked(&self.born).get(session).copied()
+    }
+
+    fn note_birth(&self, session: &SessionId) {
+        locked(&self.born).insert(session.clone(), self.generation.load(Ordering::Relaxed));
+    }
+
+    fn note(&self, session: &SessionId, version: u64, status: SessionStatus) {
+        locked(&self.applied).push(Applied { session: session.clone(), version, status });
+    }
+}
+
+// === impl StoreLink ===
+
+impl StoreLink {
+    /// A link without faults; an exact one takes no time either.
+    pub fn new(seed: u64, is_exact: bool) -> Self {
+        let now = Instant::now();
+        let rng = fastrand::Rng::with_seed(seed);
+        Self(Mutex::new(LinkState { rng, is_exact, down_until: now, slow_until: now, frozen_until: now }))
+    }
+
+    /// The store cannot be reached for so long.
+    pub fn cut(&self, duration: Duration) {
+        locked(&self.0).down_until = Instant::now() + duration;
+    }
+
+    /// The store is slow for so long.
+    pub fn slow_down(&self, duration: Duration) {
+        locked(&self.0).slow_until = Instant::now() + duration;
+    }
+
+    /// The replica stands still for so long.
+    pub fn freeze(&self, duration: Duration) {
+        locked(&self.0).frozen_until = Instant::now() + duration;
+    }
+
+    fn fate(&self) -> Fate {
+        let mut state = locked(&self.0);
+        let now = Instant::now();
+        if now < state.down_until {
+            return match state.rng.u8(0..4) {
+                0 => Fate::GivenUp(None),
+                1 => Fate::GivenUp(Some(Duration::from_millis(state.rng.u64(0..2_500)))),
+                _ => Fate::Refused(Duration::from_millis(state.rng.u64(0..3))),
+            };
+        }
+        if now < state.slow_until {
+            let (there, back) = (state.rng.u64(0..120), state.rng.u64(0..120));
+            return match state.rng.u8(0..20) {
+                0 => Fate::GivenUp(Some(Duration::from_millis(state.rng.u64(0..2_500)))),
+                _ => Fate::Pass(Duration::from_millis(there), Duration::from_millis(back)),
+            };
+        }
+        if state.is_exact || state.rng.u8(0..4) != 0 {
+            return Fate::Pass(Duration::ZERO, Duration::ZERO);
+        }
+        let (there, back) = (state.rng.u64(0..3), state.rng.u64(0..3));
+        Fate::Pass(Duration::from_millis(there), Duration::from_millis(back))
+    }
+
+    /// Returns when the replica does not stand still.
+    async fn thaw(&self) {
+        loop {
+            let until = locked(&self.0).frozen_until;
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+}
+
+// === impl ReplicaStore ===
+
+impl ReplicaStore {
+    /// That replica's way to the store.
+    pub fn new(shared: Arc<SharedStore>, link: Arc<StoreLink>) -> Self {
+        Self { shared, link }
+    }
+
+    async fn ask<T: Send + 'static>(&self, ask: Ask<T>) -> Result<T, StoreError> {
+        self.link.thaw().await;
+        let fate = self.link.fate();
+        let answer = match fate {
+            Fate::Pass(there, back) => {
+                wait(there).await;
+                let answer = ask(Arc::clone(&self.shared)).await;
+                wait(back).await;
+                answer
+            }
+            Fate::Refused(after) => {
+                wait(after).await;
+                Err(StoreError::of_kind(StoreErrorKind::Unavailable))
+            }
+            Fate::GivenUp(done_after) => {
+                if let Some(after) = done_after {
+                    let shared = Arc::clone(&self.shared);
+                    tokio::spawn(async move {
+                        wait(after).await;
+                        drop(ask(shared).await);
+                    });
+                }
+                wait(PATIENCE).await;
+                Err(StoreError::of_kind(StoreErrorKind::Timeout))
+            }
+        };
+        self.link.thaw().await;
+        answer
+    }
+}
+
+/// No time is no wait at all, not even for a turn.
+async fn wait(duration: Duration) {
+    if !duration.is_zero() {
+        sleep(duration).await;
+    }
+}

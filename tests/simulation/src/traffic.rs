@@ -1,0 +1,317 @@
+//! Requests at workers, from the moment they come until they are over.
+
+use session_gate_protocol::{AllowReason, FeedReply};
+
+use std::time::Duration;
+
+use crate::{
+    check::{Case, Promise, Violation},
+    clocks::Millis,
+    history::What,
+    mind::News,
+    sidecar::Answer,
+    truth::{SessionNumber, TokenNumber},
+    worker_host::{Decision, Deed, Form, Purpose, RequestId, Route},
+    world::{Event, WorkerPlace, World},
+};
+
+/// A request at a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    token: Option<TokenNumber>,
+    session: Option<SessionNumber>,
+    route: Route,
+    form: Form,
+    arrived: Millis,
+    /// Whether the sidecar was asked, and whether it has answered.
+    asked: Option<bool>,
+    /// When the question was sent, for this request or another with the same token.
+    asked_at: Option<Millis>,
+    /// Since when it goes on for as long as both sides like.
+    open_since: Option<Millis>,
+    /// Whether its end was heard of before its answer began: such an answer passes, be it the answer to the
+    /// very request that has ended the session.
+    is_late: bool,
+}
+
+/// A worker's call under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallUnderWay {
+    pub(crate) purpose: Purpose,
+    pub(crate) sent: Millis,
+    /// How many epochs of the feed the worker had known by then.
+    pub(crate) epochs: u32,
+}
+
+impl WorkerPlace {
+    /// An answer about a token has decided these requests. One that took longer than the worker believes
+    /// what it knows is none; one of another epoch says nothing of later requests.
+    fn note_answer(&mut self, deeds: &[Deed], call: CallUnderWay, is_good: bool, now: Millis, believed: Duration) {
+        let is_good = is_good && self.clock.between(call.sent, now) <= believed;
+        for deed in deeds {
+            let Deed::Decide(id, decision) = deed else { continue };
+            let Some(request) = self.requests.get_mut(id) else { continue };
+            request.asked = Some(is_good);
+            request.asked_at = Some(call.sent);
+            if let (Decision::Allow(AllowReason::Token), Some(token)) = (decision, request.token)
+                && call.epochs == self.mind.epochs()
+            {
+                self.mind.vouch(token);
+            }
+        }
+    }
+}
+
+impl World {
+    /// A request comes to a worker; none: with a forged token. An operation.
+    pub(crate) fn send(&mut self, worker: usize, token: Option<TokenNumber>, route: Route, form: Form) {
+        self.ops += 1;
+        let text = match token {
+            Some(token) => self.truth.token(token).map(|token| token.text.clone()),
+            None => self.forged(),
+        };
+        let now = self.now;
+        let session = token.and_then(|token| self.truth.token(token)).and_then(|token| token.session);
+        let place = self.workers.get_mut(worker).filter(|place| place.is_up);
+        let Some((text, place)) = text.zip(place) else { return };
+        let (id, deeds) = place.host.request(now, &text, route, form);
+        let request = Request {
+            token,
+            session,
+            route,
+            form,
+            arrived: now,
+            asked: None,
+            asked_at: None,
+            open_since: None,
+            is_late: false,
+        };
+        place.requests.insert(id, request);
+        let life = place.life;
+        self.carry_out(worker, deeds);
+        let is_held = self.workers.get(worker).is_some_and(|place| {
+            place.requests.get(&id).is_some_and(|request| request.open_since.is_none() && request.form == Form::Plain)
+        });
+        if is_held && self.rng.u8(0..8) == 0 {
+            let at = now + self.rng.u64(0..150);
+            self.push(at, Event::Leaves { worker, life, request: id });
+        }
+    }
+
+    /// What a worker wants done.
+    pub(crate) fn carry_out(&mut self, worker: usize, deeds: Vec<Deed>) {
+        for deed in deeds {
+            match deed {
+                Deed::Call { number, purpose, call, timeout } => {
+                    let Some(place) = self.workers.get_mut(worker) else { return };
+                    let time_out = place.clock.after(self.now, timeout);
+                    self.call(worker, number, purpose, call, time_out);
+                }
+                Deed::Decide(id, decision) => self.on_decision(worker, id, decision),
+                // Taken together where the reply that ends them is taken in.
+                Deed::EndStream(_) => {}
+            }
+        }
+    }
+
+    fn on_decision(&mut self, worker: usize, id: RequestId, decision: Decision) {
+        let (now, is_healthy, store_wall) = (self.now, self.is_healthy(), self.store_wall.at(self.now) / 1_000);
+        let Some(place) = self.workers.get(worker) else { return };
+        let Some(request) = place.requests.get(&id).copied() else { return };
+        let Request { token, session, route, form, arrived, asked, asked_at, .. } = request;
+        let case = Case {
+            truth: &self.truth,
+            now,
+            worker,
+            clock: &place.clock,
+            mind: &place.mind,
+            settings: &self.parameters.settings,
+            token,
+            route,
+            arrived: asked_at.unwrap_or(arrived).min(arrived),
+            asked,
+            is_healthy,
+            keys_since: self.keys_since,
+            store_wall,
+        };
+        let verdict = match decision {
+            Decision::Allow(reason) => case.admitted(reason),
+            Decision::Deny(reason) => case.denied(reason),
+        };
+        let life = place.life;
+        self.history.add(now, What::Decided { worker, token, session, decision, route, form, arrived, asked });
+        self.judge(verdict);
+        self.counts.one("requests", if asked.is_some() { "decided after asking" } else { "decided alone" });
+        match decision {
+            Decision::Allow(reason) => self.counts.one("admitted", reason.as_str()),
+            Decision::Deny(reason) => self.counts.one("refused", reason.as_str()),
+        }
+        let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
+        if !goes_on {
+            self.finish(worker, id);
+            return;
+        }
+        self.counts.one("streams", "opened");
+        if form == Form::Upgrade
+            && let Some(request) = self.workers.get_mut(worker).and_then(|place| place.requests.get_mut(&id))
+        {
+            request.open_since = Some(now);
+        }
+        let (answers, leaves) = (now + self.rng.u64(0..30), now + self.rng.u64(30..4_000));
+        self.push(answers, Event::UpstreamAnswers { worker, life, request: id });
+        self.push(leaves, Event::Leaves { worker, life, request: id });
+    }
+
+    /// The answer passes, and all is over.
+    fn finish(&mut self, worker: usize, id: RequestId) {
+        let now = self.now;
+        if let Some(place) = self.workers.get_mut(worker) {
+            place.host.answered(now, id);
+            place.host.forget(id);
+            place.requests.remove(&id);
+        }
+    }
+
+    pub(crate) fn on_upstream(&mut self, worker: usize, life: u32, id: RequestId) {
+        let now = self.now;
+        let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
+        let Some(request) = place.requests.get_mut(&id) else { return };
+        request.open_since.get_or_insert(now);
+        let deeds = place.host.answered(now, id);
+        self.carry_out(worker, deeds);
+    }
+
+    pub(crate) fn on_leave(&mut self, worker: usize, life: u32, id: RequestId) {
+        let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
+        place.host.forget(id);
+        if let Some(request) = place.requests.remove(&id)
+            && request.form == Form::Plain
+        {
+            self.counts.one("requests", "held and abandoned");
+        }
+    }
+
+    /// A worker's call has brought its reply, or has failed.
+    pub(crate) fn on_reply(&mut self, worker: usize, life: u32, number: u32, answer: Option<&Answer>) {
+        let now = self.now;
+        let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
+        let Some(call) = place.calls.remove(&number) else { return };
+        let is_good = answer.is_some_and(|answer| answer.status == 200);
+        match call.purpose {
+            Purpose::Check => {}
+            Purpose::Other if is_good => place.mind.keys = Some(call.sent),
+            Purpose::Feed | Purpose::Other => {}
+        }
+        if !is_good {
+            let feed = call.purpose == Purpose::Feed;
+            if feed {
+                self.counts.one("feed", "failed polls");
+            }
+            self.history.add(now, What::Failed { worker, feed });
+        }
+        let news = answer
+            .filter(|_| is_good && call.purpose == Purpose::Feed)
+            .and_then(|answer| self.hear(worker, call.sent, answer));
+        let Some(place) = self.workers.get_mut(worker) else { return };
+        let deeds = place.host.replied(now, number, answer).unwrap_or_default();
+        if call.purpose == Purpose::Check {
+            place.note_answer(&deeds, call, is_good, now, self.parameters.settings.max_staleness);
+        }
+        let ended: Vec<RequestId> = deeds
+            .iter()
+            .filter_map(|deed| match deed {
+                Deed::EndStream(id) => Some(*id),
+                Deed::Call { .. } | Deed::Decide(..) => None,
+            })
+            .collect();
+        self.end_streams(worker, &ended, news.as_ref());
+        self.carry_out(worker, deeds);
+        if news.is_some_and(|news| news.is_sharp) && self.parameters.is_exact() && self.rng.u8(0..3) == 0 {
+            self.ambush(worker);
+        }
+    }
+
+    /// The worker is told what has changed.
+    fn hear(&mut self, worker: usize, sent: Millis, answer: &Answer) -> Option<News> {
+        let now = self.now;
+        let reply: FeedReply = serde_json::from_slice(&answer.body).ok()?;
+        let place = self.workers.get_mut(worker)?;
+        let news = place.mind.take(&reply, sent, now, &place.clock, &self.truth);
+        let (entries, more) = (news.entries, news.more);
+        self.history.add(now, What::Heard { worker, sent, age_ms: reply.age_ms, entries, more });
+        for session in &news.sessions {
+            self.history.add(now, What::HeardOf { worker, session: *session });
+        }
+        if news.is_first {
+            self.counts.one("feed", "first replies");
+        }
+        if news.new_epoch {
+            self.counts.one("feed", "new epochs");
+        }
+        if more {
+            self.counts.one("feed", "pages with more to come");
+        }
+        self.counts.add("feed", "entries heard", entries as u64);
+        Some(news)
+    }
+
+    /// These streams were ended: exactly those that the news are about should be.
+    fn end_streams(&mut self, worker: usize, ended: &[RequestId], news: Option<&News>) {
+        let now = self.now;
+        let Some(place) = self.workers.get_mut(worker) else { return };
+        let concerns = |request: &Request| {
+            news.is_some_and(|news| {
+                request.session.is_some_and(|session| news.sessions.contains(&session))
+                    || request.token.is_some_and(|token| news.tokens.contains(&token))
+            })
+        };
+        let open = place.requests.iter().filter(|(_, request)| request.open_since.is_some());
+        let expected: Vec<RequestId> = open.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();
+        let wrong = expected.iter().find(|id| !ended.contains(id)).map(|id| (*id, "was not ended"));
+        let wrong = wrong.or_else(|| ended.iter().find(|id| !expected.contains(id)).map(|id| (*id, "was ended")));
+        let violation = wrong.map(|(id, text)| Violation {
+            promise: Promise::Streams,
+            text: format!("a stream {text}"),
+            session: place.requests.get(&id).and_then(|request| request.session),
+            worker,
+        });
+        let unanswered = place.requests.values_mut().filter(|request| request.open_since.is_none());
+        unanswered.filter(|request| concerns(request)).for_each(|request| request.is_late = true);
+        let over: Vec<Request> = ended.iter().filter_map(|id| place.requests.remove(id)).collect();
+        ended.iter().for_each(|id| place.host.forget(*id));
+        for request in over {
+            self.counts.one("streams", "ended by the gate");
+            self.history.add(now, What::StreamEnded { worker, session: request.session });
+        }
+        self.judge(violation.map_or(Ok(()), Err));
+        if news.is_some_and(|news| !news.more) {
+            self.look_for_leaks(worker);
+        }
+    }
+
+    /// No stream goes on that the worker should have ended long ago.
+    fn look_for_leaks(&mut self, worker: usize) {
+        let Some(place) = self.workers.get(worker) else { return };
+        let bound = self.parameters.settings.max_staleness;
+        if !place.mind.is_current(self.now, &place.clock, bound) {
+            return;
+        }
+        let bound = bound + place.clock.excess(bound);
+        let lost_at = self.truth.lost_at.unwrap_or_default();
+        let leak = place.requests.values().filter(|request| !request.is_late).find(|request| {
+            let Some((since, token)) = request.open_since.zip(request.token) else { return false };
+            self.truth.refusals(token).any(|refusal| {
+                refusal.begun > lost_at
+                    && since <= refusal.acked
+                    && place.clock.between(refusal.acked, self.now) > bound
+            })
+        });
+        let violation = leak.map(|request| Violation {
+            promise: Promise::Streams,
+            text: format!("a stream goes on long after it was taken back: {request:?}"),
+            session: request.session,
+            worker,
+        });
+        self.judge(violation.map_or(Ok(()), Err));
+    }
+}

@@ -1,0 +1,261 @@
+//! What is true, whatever workers believe: which sessions and tokens there are, what has been
+//! acknowledged against them, and what may yet come of calls that nobody has heard the end of.
+
+use std::collections::HashMap;
+
+use session_gate_protocol::{Fingerprint, SessionStatus};
+
+use crate::{clocks::Millis, store::Applied};
+
+/// A session, by its number in a run.
+pub type SessionNumber = u32;
+/// A token, by its number in a run.
+pub type TokenNumber = u32;
+/// A user, by their number in a run.
+pub type UserNumber = u32;
+
+/// Something was taken back, and the caller was told so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// When the first call that did it began.
+    pub begun: Millis,
+    /// When it was acknowledged first.
+    pub acked: Millis,
+    /// When a caller was told that every worker knows.
+    pub receipt: Option<Millis>,
+}
+
+/// A call that takes something back, or gives it back, as seen from what it is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// How many are under way.
+    pub under_way: u32,
+    /// Whether one had no good end, so that workers may know of what the store does not.
+    pub in_doubt: bool,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    /// Its id.
+    pub id: String,
+    /// Its user.
+    pub user: UserNumber,
+    /// In which life of the store it began.
+    pub generation: u32,
+    /// The store's last word on it, and the version of that.
+    pub status: SessionStatus,
+    /// The version of `status`.
+    pub version: u64,
+    /// When it expires by itself, in seconds by the store's wall.
+    pub expires: u64,
+    /// Its end.
+    pub ended: Option<Refusal>,
+    /// Its suspension, while it lasts.
+    pub suspended: Option<Refusal>,
+    /// The version since which it is suspended without a break.
+    pub suspended_from: Option<u64>,
+    /// Calls that end it.
+    pub ending: Pending,
+    /// Calls that suspend it.
+    pub suspending: Pending,
+    /// Since when somebody knows that it is served; none: it is not, or nobody knows yet.
+    pub served_since: Option<Millis>,
+    /// Its tokens.
+    pub tokens: Vec<TokenNumber>,
+}
+
+/// A token.
+#[derive(Debug)]
+pub struct Token {
+    /// The token itself.
+    pub text: String,
+    /// Its session.
+    pub session: Option<SessionNumber>,
+    /// Whose it is, of a token without a session.
+    pub user: UserNumber,
+    /// In which life of the store it was minted.
+    pub generation: u32,
+    /// When it was issued, in seconds by its sidecar's wall.
+    pub issued: u64,
+    /// When it expires, in seconds.
+    pub expires: u64,
+    /// Whether it was minted while its session waited for its second factor.
+    pub is_pending: bool,
+    /// Its revocation.
+    pub revoked: Option<Refusal>,
+    /// Calls that revoke it.
+    pub revoking: Pending,
+}
+
+/// All there is.
+#[derive(Debug, Default)]
+pub struct Truth {
+    /// The sessions.
+    pub sessions: Vec<Session>,
+    /// The tokens.
+    pub tokens: Vec<Token>,
+    /// The current life of the store.
+    pub generation: u32,
+    /// When that began.
+    pub lost_at: Option<Millis>,
+    session_numbers: HashMap<String, SessionNumber>,
+    /// What can end, by what it is known by in the feed.
+    ends: HashMap<Fingerprint, End>,
+    by_user: HashMap<UserNumber, Vec<SessionNumber>>,
+    /// How many calls are ending all sessions of a user, and when the last one ended.
+    ending_users: HashMap<UserNumber, (u32, Millis)>,
+}
+
+/// What can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A session.
+    Session(SessionNumber),
+    /// A token.
+    Token(TokenNumber),
+}
+
+impl Truth {
+    /// The session.
+    pub fn session(&self, number: SessionNumber) -> Option<&Session> {
+        self.sessions.get(number as usize)
+    }
+
+    /// The token.
+    pub fn token(&self, number: TokenNumber) -> Option<&Token> {
+        self.tokens.get(number as usize)
+    }
+
+    /// The session, to change it.
+    pub fn session_mut(&mut self, number: SessionNumber) -> Option<&mut Session> {
+        self.sessions.get_mut(number as usize)
+    }
+
+    /// The token, to change it.
+    pub fn token_mut(&mut self, number: TokenNumber) -> Option<&mut Token> {
+        self.tokens.get_mut(number as usize)
+    }
+
+    /// The session with that id.
+    pub fn session_by_id(&self, id: &str) -> Option<SessionNumber> {
+        self.session_numbers.get(id).copied()
+    }
+
+    /// What is known by that fingerprint.
+    pub fn end_of(&self, fingerprint: Fingerprint) -> Option<End> {
+        self.ends.get(&fingerprint).copied()
+    }
+
+    /// The sessions of a user, in the order of their creation.
+    pub fn sessions_of(&self, user: UserNumber) -> &[SessionNumber] {
+        self.by_user.get(&user).map_or(&[], Vec::as_slice)
+    }
+
+    /// A session was created.
+    pub fn add_session(&mut self, session: Session) -> SessionNumber {
+        let number = u32::try_from(self.sessions.len()).unwrap_or(u32::MAX);
+        self.ends.insert(Fingerprint::of_session(&session.id), End::Session(number));
+        self.session_numbers.insert(session.id.clone(), number);
+        self.by_user.entry(session.user).or_default().push(number);
+        self.sessions.push(session);
+        number
+    }
+
+    /// A token was minted, under that id.
+    pub fn add_token(&mut self, id: String, token: Token) -> TokenNumber {
+        let number = u32::try_from(self.tokens.len()).unwrap_or(u32::MAX);
+        self.ends.insert(Fingerprint::of_token(&id), End::Token(number));
+        if let Some(session) = token.session.and_then(|session| self.sessions.get_mut(session as usize)) {
+            session.tokens.push(number);
+        }
+        self.tokens.push(token);
+        number
+    }
+
+    /// All sessions of a user are being ended.
+    pub fn begin_user_end(&mut self, user: UserNumber) {
+        self.ending_users.entry(user).or_default().0 += 1;
+    }
+
+    /// They were, or were not.
+    pub fn end_user_end(&mut self, user: UserNumber, now: Millis) {
+        let (under_way, last) = self.ending_users.entry(user).or_default();
+        *under_way = under_way.saturating_sub(1);
+        *last = now;
+    }
+
+    /// Whether a session of that user which began no sooner than `since` may have been caught by that.
+    pub fn may_be_caught(&self, user: UserNumber, since: Millis) -> bool {
+        self.ending_users.get(&user).is_some_and(|(under_way, last)| *under_way > 0 || *last >= since)
+    }
+
+    /// The store has changed a session.
+    pub fn applied(&mut self, applied: &Applied) {
+        let number = self.session_by_id(applied.session.as_str());
+        let Some(session) = number.and_then(|number| self.session_mut(number)) else { return };
+        if applied.version > session.version {
+            session.status = applied.status;
+            session.version = applied.version;
+            match applied.status {
+                SessionStatus::Active => (session.suspended, session.suspended_from) = (None, None),
+                SessionStatus::Suspended => _ = session.suspended_from.get_or_insert(applied.version),
+                _ => {}
+            }
+            if applied.status != SessionStatus::Active {
+                session.served_since = None;
+            }
+        }
+    }
+
+    /// The store has lost everything.
+    pub fn lost(&mut self, now: Millis) {
+        self.generation += 1;
+        self.lost_at = Some(now);
+        // The blacklist is gone, and no session stands for these tokens: nobody promises anything.
+        for token in self.tokens.iter_mut().filter(|token| token.session.is_none()) {
+            token.revoked = None;
+            token.revoking.in_doubt = true;
+        }
+    }
+
+    /// What refuses a token: its own revocation, its session's end or suspension.
+    pub fn refusals(&self, token: TokenNumber) -> impl Iterator<Item = Refusal> {
+        let token = self.token(token);
+        let session = token.and_then(|token| token.session).and_then(|session| self.session(session));
+        let revoked = token.and_then(|token| token.revoked);
+        let ended = session.and_then(|session| session.ended);
+        let suspended = session.and_then(|session| session.suspended);
+        [revoked, ended, suspended].into_iter().flatten()
+    }
+}
+
+impl Refusal {
+    /// The same, told once more.
+    pub fn merge(known: Option<Self>, new: Self) -> Self {
+        let Some(known) = known else { return new };
+        let receipt = match (known.receipt, new.receipt) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        Self { begun: known.begun.min(new.begun), acked: known.acked.min(new.acked), receipt }
+    }
+}
+
+impl Pending {
+    /// A call begins.
+    pub fn begin(&mut self) {
+        self.under_way += 1;
+    }
+
+    /// A call ends, well or not.
+    pub fn end(&mut self, well: bool) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.in_doubt |= !well;
+    }
+
+    /// Whether nothing of the kind was ever begun without an end that is known.
+    pub fn is_clear(&self) -> bool {
+        self.under_way == 0 && !self.in_doubt
+    }
+}

@@ -1,0 +1,268 @@
+//! What Envoy and the filter do for a worker: its clock's ticks, its calls and their replies, its
+//! requests. The only file here that knows the surface of the policy's `Worker`.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use anyhow::{Result, anyhow};
+use serde_json::{Value, json};
+pub use session_gate_policy::worker::RequestId;
+use session_gate_policy::{
+    call::{Call, CallReply},
+    config::Config,
+    headers::Headers,
+    jose::NoHostCrypto,
+    metric::Counter,
+    request::{Effect, Event},
+    vm::Vm,
+    worker::{Errand, Worker},
+};
+use session_gate_protocol::{AllowReason, DenyReason};
+
+use crate::{
+    clocks::{Millis, WorkerClock},
+    sidecar::{Answer, ApiCall},
+};
+
+/// How often a worker looks whether something is due.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What a worker is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerSettings {
+    /// For how long it believes what it knows.
+    pub max_staleness: Duration,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// For how long the last knowledge serves on the route that goes by it.
+    pub last_known: Duration,
+    /// How many requests it may hold.
+    pub max_held: u32,
+}
+
+/// How a route serves when nobody can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// It refuses.
+    Deny,
+    /// It lets pass.
+    Allow,
+    /// It goes by what was known last.
+    LastKnown,
+}
+
+/// How a request goes on after it was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// It is answered and over.
+    Plain,
+    /// Its answer goes on and on.
+    Stream,
+    /// It asks for another protocol, which goes on and on.
+    Upgrade,
+}
+
+/// What a call was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// To ask what has changed.
+    Feed,
+    /// To fetch the keys, or to report.
+    Other,
+    /// To ask about a token.
+    Check,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It passes.
+    Allow(AllowReason),
+    /// It is refused.
+    Deny(DenyReason),
+}
+
+/// What a worker wants done, or has done.
+#[derive(Debug)]
+pub enum Deed {
+    /// It calls the sidecar.
+    Call {
+        /// The call's number, the worker's own.
+        number: u32,
+        /// What for.
+        purpose: Purpose,
+        /// The call.
+        call: ApiCall,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// It has decided.
+    Decide(RequestId, Decision),
+    /// It ends an open stream.
+    EndStream(RequestId),
+}
+
+/// A worker in the hands of its host.
+pub struct WorkerHost {
+    worker: Worker,
+    clock: WorkerClock,
+    /// Calls under way, and in the context of which request each was made: the reply is lost with it.
+    calls: BTreeMap<u32, (Errand, Option<RequestId>)>,
+    next_call: u32,
+    next_request: RequestId,
+}
+
+impl fmt::Debug for WorkerHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerHost").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+impl Route {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Deny => "/deny",
+            Self::Allow => "/allow",
+            Self::LastKnown => "/last-known",
+        }
+    }
+}
+
+impl WorkerSettings {
+    fn config(self) -> Value {
+        let millis = |duration: Duration| format!("{}ms", duration.as_millis());
+        json!({
+            "sidecar": {
+                "cluster": "sidecar", "timeout": millis(self.timeout),
+                "max_staleness": millis(self.max_staleness),
+            },
+            "issuers": [{
+                "issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar", "leeway": "5s",
+            }],
+            "routes": [
+                {"name": "allow", "match": {"path": {"exact": "/allow"}}, "failure_mode": "allow"},
+                {"name": "last_known", "match": {"path": {"exact": "/last-known"}},
+                 "failure_mode": {"last_known": millis(self.last_known)}},
+            ],
+            "limits": {"max_held_requests": self.max_held},
+        })
+    }
+}
+
+impl WorkerHost {
+    /// A worker that knows nothing yet, in a new VM.
+    ///
+    /// # Errors
+    /// Where the configuration is refused.
+    pub fn new(settings: WorkerSettings, name: &str, clock: WorkerClock) -> Result<Self> {
+        let config = Config::from_value(settings.config()).map_err(|problems| anyhow!("{problems:?}"))?;
+        let worker = Worker::new(config, name, &mut Vm::default());
+        Ok(Self { worker, clock, calls: BTreeMap::new(), next_call: 0, next_request: 0 })
+    }
+
+    /// When the next tick is.
+    pub fn next_tick(&self, now: Millis) -> Millis {
+        self.clock.after(now, TICK)
+    }
+
+    /// A tick: makes the calls that are due.
+    pub fn tick(&mut self, now: Millis) -> Vec<Deed> {
+        let due = self.worker.due(self.clock.now(now));
+        let mut deeds = Vec::new();
+        for (errand, call) in due {
+            deeds.push(self.call(errand, None, call));
+        }
+        deeds
+    }
+
+    /// A request comes.
+    pub fn request(&mut self, now: Millis, token: &str, route: Route, form: Form) -> (RequestId, Vec<Deed>) {
+        self.next_request += 1;
+        let id = self.next_request;
+        let authorization = format!("Bearer {token}");
+        let mut headers = vec![
+            (":method", "GET"),
+            (":path", route.path()),
+            (":authority", "app.example"),
+            (":scheme", "https"),
+            ("authorization", &authorization),
+        ];
+        if form == Form::Upgrade {
+            headers.push(("upgrade", "websocket"));
+        }
+        (id, self.step(now, id, Event::Request(Headers::from_iter(headers))))
+    }
+
+    /// The headers of a request's answer come.
+    pub fn answered(&mut self, now: Millis, id: RequestId) -> Vec<Deed> {
+        self.step(now, id, Event::Answer(Headers::from_iter([(":status", "200")])))
+    }
+
+    /// A request is over.
+    pub fn forget(&mut self, id: RequestId) {
+        self.calls.retain(|_, (_, made_by)| *made_by != Some(id));
+        self.worker.forget(id);
+    }
+
+    /// A call has brought its reply, or has failed. `None` where it was over already.
+    pub fn replied(&mut self, now: Millis, number: u32, answer: Option<&Answer>) -> Option<Vec<Deed>> {
+        let (errand, made_by) = self.calls.remove(&number)?;
+        let reply = answer.map_or_else(CallReply::failed, |answer| CallReply {
+            status: Some(answer.status).filter(|status| *status != 0),
+            body: answer.body.to_vec(),
+        });
+        let outcome = self.worker.on_errand(errand, &reply, self.clock.now(now), &NoHostCrypto);
+        let mut requests = outcome.requests;
+        // Which stream of several is ended first is of no concern.
+        requests.sort_by_key(|(id, _)| *id);
+        let mut deeds = Vec::new();
+        for (id, effects) in requests {
+            deeds.extend(self.carry_out(id, effects));
+        }
+        if made_by.is_none() {
+            // Whoever follows the feed asks again at once.
+            deeds.extend(self.tick(now));
+        }
+        Some(deeds)
+    }
+
+    fn step(&mut self, now: Millis, id: RequestId, event: Event) -> Vec<Deed> {
+        let effects = self.worker.on_request(id, event, self.clock.now(now), &NoHostCrypto);
+        self.carry_out(id, effects)
+    }
+
+    fn carry_out(&mut self, id: RequestId, effects: Vec<Effect>) -> Vec<Deed> {
+        let mut deeds = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Call(flight, call) => deeds.push(self.call(Errand::Check(flight), Some(id), call)),
+                Effect::Forward(permit, _) => deeds.push(Deed::Decide(id, Decision::Allow(permit.reason()))),
+                Effect::Count(Counter::Deny(reason)) => deeds.push(Deed::Decide(id, Decision::Deny(reason))),
+                Effect::EndStream => deeds.push(Deed::EndStream(id)),
+                Effect::ChangeAnswer(_) | Effect::Count(_) | Effect::Describe(_) | Effect::Reply(_) => {}
+            }
+        }
+        deeds
+    }
+
+    fn call(&mut self, errand: Errand, made_by: Option<RequestId>, call: Call) -> Deed {
+        let purpose = match errand {
+            Errand::Feed(_) => Purpose::Feed,
+            Errand::Check(_) => Purpose::Check,
+            Errand::Activity | Errand::Keys => Purpose::Other,
+        };
+        self.next_call += 1;
+        self.calls.insert(self.next_call, (errand, made_by));
+        Deed::Call { number: self.next_call, purpose, timeout: call.timeout, call: translated(call) }
+    }
+}
+
+fn translated(call: Call) -> ApiCall {
+    let header = |name: &str| call.headers.iter().find(|(given, _)| *given == name).map(|(_, value)| value.clone());
+    let method = if call.body.is_some() { "POST" } else { "GET" };
+    ApiCall {
+        method,
+        path: header(":path").unwrap_or_default(),
+        content_type: header("content-type").map(|_| "application/json"),
+        body: call.body.unwrap_or_default(),
+    }
+}

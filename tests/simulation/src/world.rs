@@ -1,0 +1,366 @@
+//! One run: its world, and the loop that lets everything in it happen in one order.
+
+use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use anyhow::{Result, anyhow};
+use store_sidecar::store::{Store as _, StoreSettings};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    check::Violation,
+    clients::{ClientCall, Clients, Delivery},
+    clocks::{Millis, Wall, WorkerClock},
+    counts::Counts,
+    history::History,
+    mind::Mind,
+    network::Network,
+    parameters::{Parameters, Weather},
+    queue::Queue,
+    sidecar::{Answer, ApiCall, Common, SeededRandom, Sidecar},
+    store::{SharedStore, StoreLink},
+    tasks::Tasks,
+    traffic::{CallUnderWay, Request},
+    truth::{TokenNumber, Truth},
+    worker_host::{Form, RequestId, Route, WorkerHost},
+};
+
+/// When the sidecars begin: by then the feed is so old that it tells of every token.
+const SIDECARS_BEGIN: Millis = 8_000;
+/// When the first operation comes.
+const OPS_BEGIN: Millis = 9_000;
+/// For how long the run goes on after its last operation.
+const LINGER: Millis = 3_000;
+
+/// Something that happens at a certain time.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A worker's tick.
+    Tick { worker: usize, life: u32 },
+    /// A worker's call has taken too long.
+    TimeOut { worker: usize, life: u32, number: u32 },
+    /// A call reaches a sidecar.
+    Arrive { sidecar: usize, call: ApiCall, from: From },
+    /// A reply reaches a worker; none: the call has failed.
+    Reply { worker: usize, life: u32, number: u32, answer: Option<Answer> },
+    /// A client does something.
+    NextOp,
+    /// A request is aimed at a moment.
+    Aimed { worker: usize, token: TokenNumber },
+    /// An upstream begins to answer.
+    UpstreamAnswers { worker: usize, life: u32, request: RequestId },
+    /// A client leaves.
+    Leaves { worker: usize, life: u32, request: RequestId },
+    /// Something breaks.
+    NextFault,
+    /// A sidecar starts.
+    SidecarStarts { sidecar: usize },
+    /// The next step of an exchange of keys.
+    KeyStep(u32),
+    /// A worker's VM starts.
+    WorkerStarts { worker: usize },
+    /// Something that stood still goes on.
+    Wake,
+}
+
+/// Who has called.
+#[derive(Clone, Debug)]
+pub(crate) enum From {
+    /// A worker.
+    Worker { worker: usize, life: u32, number: u32 },
+    /// A client of the API.
+    Client(ClientCall),
+}
+
+/// What a sidecar works at.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// A worker's call.
+    Worker { sidecar: usize, worker: usize, life: u32, number: u32 },
+    /// A client's.
+    Client(Delivery),
+    /// It tells of its keys.
+    Keys,
+}
+
+/// Where a worker runs.
+#[derive(Debug)]
+pub(crate) struct WorkerPlace {
+    pub(crate) host: WorkerHost,
+    pub(crate) clock: WorkerClock,
+    pub(crate) mind: Mind,
+    pub(crate) envoy: usize,
+    pub(crate) life: u32,
+    pub(crate) is_up: bool,
+    pub(crate) requests: BTreeMap<RequestId, Request>,
+    pub(crate) calls: BTreeMap<u32, CallUnderWay>,
+}
+
+/// Where a sidecar runs.
+#[derive(Debug)]
+pub(crate) struct SidecarPlace {
+    pub(crate) sidecar: Option<Sidecar>,
+    pub(crate) link: Arc<StoreLink>,
+    pub(crate) wall: Wall,
+    pub(crate) frozen_until: Millis,
+    pub(crate) lives: u32,
+}
+
+/// A run.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) parameters: Parameters,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) now: Millis,
+    start: Instant,
+    pub(crate) queue: Queue<Event>,
+    pub(crate) tasks: Tasks<Answer>,
+    pub(crate) jobs: BTreeMap<u64, Job>,
+    pub(crate) network: Network,
+    pub(crate) store: Arc<SharedStore>,
+    pub(crate) store_wall: Wall,
+    pub(crate) common: Common,
+    pub(crate) keys: (u32, Option<u32>),
+    pub(crate) keys_since: Millis,
+    pub(crate) workers: Vec<WorkerPlace>,
+    pub(crate) sidecars: Vec<SidecarPlace>,
+    pub(crate) truth: Truth,
+    pub(crate) clients: Clients,
+    pub(crate) history: History,
+    pub(crate) counts: Counts,
+    pub(crate) ops: u64,
+    pub(crate) violation: Option<Violation>,
+    problem: Option<anyhow::Error>,
+}
+
+/// What has come of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What happened how often.
+    pub counts: Counts,
+    /// How many client operations there were.
+    pub ops: u64,
+    /// How long it took, in virtual time.
+    pub virtual_time: Duration,
+    /// The hash over its history.
+    pub hash: u64,
+    /// The promise that was broken, and what led to it.
+    pub violation: Option<(Violation, Vec<String>)>,
+}
+
+impl World {
+    /// The world of that seed, with so many operations. To be made and run where time is virtual.
+    ///
+    /// # Errors
+    /// Where a part of it cannot be made.
+    pub async fn new(seed: u64, ops: u64) -> Result<Self> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let parameters = Parameters::new(&mut rng, ops);
+        let start = Instant::now();
+        let ahead = |rng: &mut fastrand::Rng| rng.i64(-parameters.wall_millis..=parameters.wall_millis);
+        let store_wall = Wall::new(start, ahead(&mut rng));
+        let settings = StoreSettings::default();
+        let random = Arc::new(SeededRandom::new(rng.u64(..)));
+        let store = Arc::new(SharedStore::new(Arc::new(store_wall), Arc::clone(&random) as _, settings));
+        // The feed begins.
+        store.current().read_feed(None, 1).await?;
+        let common =
+            Common { store: Arc::clone(&store), settings, pages: parameters.pages, idle_timeout: None, random };
+        let sidecars = (0..parameters.replicas)
+            .map(|_| SidecarPlace {
+                sidecar: None,
+                link: Arc::new(StoreLink::new(rng.u64(..), parameters.weather != Weather::Rough)),
+                wall: Wall::new(start, ahead(&mut rng)),
+                frozen_until: 0,
+                lives: 0,
+            })
+            .collect();
+        let mut workers = Vec::new();
+        for number in 0..parameters.all_workers() {
+            let wall = Wall::new(start, ahead(&mut rng));
+            let ppm = rng.i64(-parameters.drift_ppm..=parameters.drift_ppm);
+            let clock = WorkerClock::new(wall, rng.u64(0..1_000_000_000_000), ppm);
+            workers.push(WorkerPlace {
+                host: WorkerHost::new(parameters.settings, &format!("w{number}-0"), clock)?,
+                clock,
+                mind: Mind::default(),
+                envoy: number % parameters.envoys,
+                life: 0,
+                is_up: true,
+                requests: BTreeMap::new(),
+                calls: BTreeMap::new(),
+            });
+        }
+        let is_calm = parameters.weather == Weather::Calm;
+        let network =
+            Network::new(parameters.envoys, workers.len(), parameters.replicas, parameters.is_exact(), is_calm);
+        Ok(Self {
+            parameters,
+            rng,
+            now: 0,
+            start,
+            queue: Queue::default(),
+            tasks: Tasks::default(),
+            jobs: BTreeMap::new(),
+            network,
+            store,
+            store_wall,
+            common,
+            keys: (0, None),
+            keys_since: 0,
+            workers,
+            sidecars,
+            truth: Truth::default(),
+            clients: Clients::default(),
+            history: History::default(),
+            counts: Counts::default(),
+            ops: 0,
+            violation: None,
+            problem: None,
+        })
+    }
+
+    /// Lets it all happen.
+    ///
+    /// # Errors
+    /// Where a part of the world cannot be made.
+    pub async fn run(mut self) -> Result<Outcome> {
+        for sidecar in 0..self.sidecars.len() {
+            self.push(SIDECARS_BEGIN, Event::SidecarStarts { sidecar });
+        }
+        for worker in 0..self.workers.len() {
+            let at = SIDECARS_BEGIN + self.rng.u64(1..200);
+            self.push(at, Event::Tick { worker, life: 0 });
+        }
+        self.push(OPS_BEGIN, Event::NextOp);
+        if self.parameters.weather != Weather::Calm {
+            self.push(OPS_BEGIN, Event::NextFault);
+        }
+        let mut end = None;
+        loop {
+            self.go_on();
+            if let Some(problem) = self.problem.take() {
+                return Err(problem);
+            }
+            if self.ops >= self.parameters.ops {
+                end.get_or_insert(self.now + LINGER);
+            }
+            if self.violation.is_some() || end.is_some_and(|end| self.now >= end) {
+                return Ok(self.outcome());
+            }
+            self.wait().await?;
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        let violation = self.violation.map(|violation| {
+            let user = violation.session.and_then(|session| self.truth.session(session)).map(|session| session.user);
+            let mut trace = vec![format!("{:?}", self.parameters)];
+            trace.extend(self.history.trace(violation.session, user, violation.worker));
+            (violation, trace)
+        });
+        let virtual_time = Duration::from_millis(self.now);
+        Outcome { counts: self.counts, ops: self.ops, virtual_time, hash: self.history.hash(), violation }
+    }
+
+    /// Everything that can happen at this moment.
+    fn go_on(&mut self) {
+        while self.violation.is_none() {
+            let now = self.now;
+            let sidecars = &self.sidecars;
+            let done = self.tasks.run(|owner| stands_still(sidecars, owner, now));
+            for applied in self.store.take_applied() {
+                self.truth.applied(&applied);
+            }
+            let has_news = !done.is_empty();
+            for (task, answer) in done {
+                self.on_answer(task, answer);
+            }
+            match self.queue.pop(now) {
+                Some(event) => self.on_event(event),
+                None if has_news => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Until a handler goes on, or the next event is due.
+    async fn wait(&mut self) -> Result<()> {
+        let next = self.queue.next_at().ok_or_else(|| anyhow!("nothing will ever happen again"))?;
+        let mut sleep = std::pin::pin!(sleep_until(self.start + Duration::from_millis(next)));
+        let (tasks, sidecars, now) = (&self.tasks, &self.sidecars, self.now);
+        poll_fn(|context| {
+            if tasks.poll_woken(context.waker(), |owner| stands_still(sidecars, owner, now)) {
+                return Poll::Ready(());
+            }
+            Future::poll(sleep.as_mut(), context)
+        })
+        .await;
+        let before = self.now;
+        self.now = u64::try_from(self.start.elapsed().as_millis())?;
+        if self.now > before && self.rng.bool() {
+            // Those who read the feed may come first.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Tick { worker, life } => self.on_tick(worker, life),
+            Event::TimeOut { worker, life, number } => self.on_reply(worker, life, number, None),
+            Event::Arrive { sidecar, call, from } => self.on_arrival(sidecar, &call, from),
+            Event::Reply { worker, life, number, answer } => self.on_reply(worker, life, number, answer.as_ref()),
+            Event::NextOp => self.next_op(),
+            Event::Aimed { worker, token } => {
+                self.counts.one("requests", "at a boundary");
+                let route = if self.rng.u8(0..4) == 0 { Route::LastKnown } else { Route::Deny };
+                self.send(worker, Some(token), route, Form::Plain);
+            }
+            Event::UpstreamAnswers { worker, life, request } => self.on_upstream(worker, life, request),
+            Event::Leaves { worker, life, request } => self.on_leave(worker, life, request),
+            Event::NextFault => {
+                self.draw_fault();
+                self.next_fault();
+            }
+            Event::SidecarStarts { sidecar } => {
+                if let Err(problem) = self.start_sidecar(sidecar) {
+                    self.problem = Some(problem);
+                }
+            }
+            Event::KeyStep(step) => self.exchange_keys(step),
+            Event::WorkerStarts { worker } => {
+                if let Err(problem) = self.start_worker(worker) {
+                    self.problem = Some(problem);
+                }
+            }
+            Event::Wake => {}
+        }
+    }
+
+    /// Lets something happen at that time.
+    pub(crate) fn push(&mut self, at: Millis, event: Event) {
+        let lot = self.rng.u32(..);
+        self.queue.push(at, lot, event);
+    }
+
+    /// Notes that a promise was broken, if it was.
+    pub(crate) fn judge(&mut self, verdict: Result<(), Violation>) {
+        if let Err(violation) = verdict {
+            self.violation.get_or_insert(violation);
+        }
+    }
+
+    /// What went wrong with the world itself.
+    pub(crate) fn give_up(&mut self, problem: anyhow::Error) {
+        self.problem.get_or_insert(problem);
+    }
+
+    /// Whether nothing ever goes wrong here.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.parameters.weather == Weather::Calm
+    }
+}
+
+fn stands_still(sidecars: &[SidecarPlace], sidecar: usize, now: Millis) -> bool {
+    sidecars.get(sidecar).is_some_and(|place| now < place.frozen_until)
+}
