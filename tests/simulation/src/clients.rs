@@ -7,14 +7,13 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use serde_json::json;
 use session_gate_protocol::{Claims, LoginReply, Receipt, SessionData, SessionStatus, TokenData};
 
 use crate::{
     clocks::Millis,
     history::{About, What},
     network::Passage,
-    sidecar::{Answer, ApiCall},
+    sidecar::Answer,
     truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber, UserNumber},
     world::{Event, From, World},
 };
@@ -117,55 +116,6 @@ impl ClientCall {
 }
 
 impl World {
-    /// A call, as it is written; none where what it is about is not there.
-    fn written(&self, call: &ClientCall, variety: u32) -> Option<ApiCall> {
-        let session = || call.session.and_then(|session| self.truth.session(session)).map(|session| &session.id);
-        let token = || call.token.and_then(|token| self.truth.token(token)).map(|token| &token.text);
-        let wait = if call.wait { "?wait=applied" } else { "" };
-        let user = format!("user-{}", call.user);
-        let json_body = |method, path: String, body: serde_json::Value| ApiCall {
-            method,
-            path,
-            content_type: Some("application/json"),
-            body: body.to_string().into_bytes(),
-        };
-        let bare = |path: String| ApiCall { method: "DELETE", path, content_type: None, body: Vec::new() };
-        let patch = |status: &str| {
-            Some(json_body("PATCH", format!("/v1/sessions/{}{wait}", session()?), json!({ "status": status })))
-        };
-        Some(match call.kind {
-            Kind::Login => {
-                let mut body = json!({"user_id": user, "scopes": ["read"]});
-                if variety < 40 {
-                    body["pending_2fa"] = true.into();
-                } else if variety < 90 {
-                    body["duration"] = (3 + variety % 10).into();
-                }
-                json_body("POST", "/v1/login".to_owned(), body)
-            }
-            Kind::Logout => json_body("POST", format!("/v1/logout{wait}"), json!({"token": token()?})),
-            Kind::Mint => {
-                let mut body = json!({"session_id": session()?, "scopes": ["read"]});
-                if variety < 50 {
-                    body["duration"] = (2 + variety % 6).into();
-                }
-                json_body("POST", "/v1/tokens".to_owned(), body)
-            }
-            Kind::Resume => patch("active")?,
-            Kind::Revoke => ApiCall {
-                method: "POST",
-                path: format!("/v1/tokens/revoke{wait}"),
-                content_type: Some("application/x-www-form-urlencoded"),
-                body: format!("token={}", token()?).into_bytes(),
-            },
-            Kind::Suspend => patch("suspended")?,
-            Kind::Terminate => bare(format!("/v1/sessions/{}{wait}", session()?)),
-            Kind::TerminateByPatch => patch("terminated")?,
-            Kind::TerminateUser => bare(format!("/v1/users/{user}/sessions{wait}")),
-            Kind::UserToken => json_body("POST", "/v1/tokens".to_owned(), json!({"user_id": user, "scopes": ["read"]})),
-        })
-    }
-
     /// A client calls some sidecar. An operation.
     pub(crate) fn client_calls(
         &mut self,
