@@ -30,6 +30,7 @@ pub(crate) enum Kind {
     Resume,
     Revoke,
     Suspend,
+    SuspendRefused,
     Terminate,
     TerminateByPatch,
     TerminateUser,
@@ -97,6 +98,7 @@ impl Kind {
             Self::Resume => "resume",
             Self::Revoke => "revoke",
             Self::Suspend => "suspend",
+            Self::SuspendRefused => "suspend, refused",
             Self::Terminate => "terminate",
             Self::TerminateByPatch => "terminate by patch",
             Self::TerminateUser => "terminate user",
@@ -157,7 +159,7 @@ impl World {
         for session in covers.iter().chain(&call.session) {
             if let Some(session) = self.truth.session_mut(*session) {
                 match call.kind {
-                    Kind::Suspend => change(&mut session.suspending),
+                    Kind::Suspend | Kind::SuspendRefused => change(&mut session.suspending),
                     Kind::TerminateByPatch => {
                         // Until the store has agreed, the session is as good as suspended.
                         change(&mut session.suspending);
@@ -215,7 +217,11 @@ impl World {
         if let Some(applied) = applied {
             self.counts.one("receipts", if applied { "applied" } else { "pending" });
         }
-        let is_done = (200..300).contains(&answer.status);
+        let is_done = match kind {
+            // Whatever was told is taken back.
+            Kind::SuspendRefused => answer.status == 400,
+            _ => (200..300).contains(&answer.status),
+        };
         // A refusal of 404 or 409 has done nothing either, but may have told workers.
         self.is_over(&call, &covers, is_done);
         if !is_done {
@@ -229,6 +235,7 @@ impl World {
             Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
             Kind::Resume => self.on_resumed(&call),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
+            Kind::SuspendRefused => self.on_taken_back(&call),
             Kind::Revoke => self.on_revoked(&call, refusal),
             Kind::Logout => {
                 self.on_ended(call.session.into_iter().collect(), refusal);
@@ -309,6 +316,13 @@ impl World {
             session.served_since.get_or_insert(now);
             // It was told in the end what the store says.
             session.suspending.in_doubt = false;
+        }
+    }
+
+    fn on_taken_back(&mut self, call: &ClientCall) {
+        let now = self.now;
+        if let Some(session) = call.session.and_then(|session| self.truth.session_mut(session)) {
+            session.served_since = session.served_since.map(|_| now);
         }
     }
 

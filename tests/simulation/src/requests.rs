@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     clients::{ClientCall, Kind},
     sidecar::ApiCall,
+    store::MAX_METADATA_BYTES,
     world::World,
 };
 
@@ -34,6 +35,12 @@ impl World {
                 body: format!("token={}", token()?).into_bytes(),
             },
             Kind::Suspend => patch("suspended")?,
+            Kind::SuspendRefused => {
+                // More than the store takes.
+                let note = "x".repeat(MAX_METADATA_BYTES);
+                let body = json!({"status": "suspended", "metadata": {"note": note}});
+                with_json("PATCH", format!("/v1/sessions/{}{wait}", session()?), &body)
+            }
             Kind::Terminate => without_body(format!("/v1/sessions/{}{wait}", session()?)),
             Kind::TerminateByPatch => patch("terminated")?,
             Kind::TerminateUser => without_body(format!("/v1/users/{user}/sessions{wait}")),
