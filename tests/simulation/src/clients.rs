@@ -7,14 +7,13 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use serde_json::json;
 use session_gate_protocol::{Claims, LoginReply, Receipt, SessionData, SessionStatus, TokenData};
 
 use crate::{
     clocks::Millis,
     history::{About, What},
     network::Passage,
-    sidecar::{Answer, ApiCall},
+    sidecar::Answer,
     truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber, UserNumber},
     world::{Event, From, World},
 };
@@ -31,6 +30,7 @@ pub(crate) enum Kind {
     Resume,
     Revoke,
     Suspend,
+    SuspendRefused,
     Terminate,
     TerminateByPatch,
     TerminateUser,
@@ -98,6 +98,7 @@ impl Kind {
             Self::Resume => "resume",
             Self::Revoke => "revoke",
             Self::Suspend => "suspend",
+            Self::SuspendRefused => "suspend, refused",
             Self::Terminate => "terminate",
             Self::TerminateByPatch => "terminate by patch",
             Self::TerminateUser => "terminate user",
@@ -117,55 +118,6 @@ impl ClientCall {
 }
 
 impl World {
-    /// A call, as it is written; none where what it is about is not there.
-    fn written(&self, call: &ClientCall, variety: u32) -> Option<ApiCall> {
-        let session = || call.session.and_then(|session| self.truth.session(session)).map(|session| &session.id);
-        let token = || call.token.and_then(|token| self.truth.token(token)).map(|token| &token.text);
-        let wait = if call.wait { "?wait=applied" } else { "" };
-        let user = format!("user-{}", call.user);
-        let json_body = |method, path: String, body: serde_json::Value| ApiCall {
-            method,
-            path,
-            content_type: Some("application/json"),
-            body: body.to_string().into_bytes(),
-        };
-        let bare = |path: String| ApiCall { method: "DELETE", path, content_type: None, body: Vec::new() };
-        let patch = |status: &str| {
-            Some(json_body("PATCH", format!("/v1/sessions/{}{wait}", session()?), json!({ "status": status })))
-        };
-        Some(match call.kind {
-            Kind::Login => {
-                let mut body = json!({"user_id": user, "scopes": ["read"]});
-                if variety < 40 {
-                    body["pending_2fa"] = true.into();
-                } else if variety < 90 {
-                    body["duration"] = (3 + variety % 10).into();
-                }
-                json_body("POST", "/v1/login".to_owned(), body)
-            }
-            Kind::Logout => json_body("POST", format!("/v1/logout{wait}"), json!({"token": token()?})),
-            Kind::Mint => {
-                let mut body = json!({"session_id": session()?, "scopes": ["read"]});
-                if variety < 50 {
-                    body["duration"] = (2 + variety % 6).into();
-                }
-                json_body("POST", "/v1/tokens".to_owned(), body)
-            }
-            Kind::Resume => patch("active")?,
-            Kind::Revoke => ApiCall {
-                method: "POST",
-                path: format!("/v1/tokens/revoke{wait}"),
-                content_type: Some("application/x-www-form-urlencoded"),
-                body: format!("token={}", token()?).into_bytes(),
-            },
-            Kind::Suspend => patch("suspended")?,
-            Kind::Terminate => bare(format!("/v1/sessions/{}{wait}", session()?)),
-            Kind::TerminateByPatch => patch("terminated")?,
-            Kind::TerminateUser => bare(format!("/v1/users/{user}/sessions{wait}")),
-            Kind::UserToken => json_body("POST", "/v1/tokens".to_owned(), json!({"user_id": user, "scopes": ["read"]})),
-        })
-    }
-
     /// A client calls some sidecar. An operation.
     pub(crate) fn client_calls(
         &mut self,
@@ -207,7 +159,7 @@ impl World {
         for session in covers.iter().chain(&call.session) {
             if let Some(session) = self.truth.session_mut(*session) {
                 match call.kind {
-                    Kind::Suspend => change(&mut session.suspending),
+                    Kind::Suspend | Kind::SuspendRefused => change(&mut session.suspending),
                     Kind::TerminateByPatch => {
                         // Until the store has agreed, the session is as good as suspended.
                         change(&mut session.suspending);
@@ -265,7 +217,11 @@ impl World {
         if let Some(applied) = applied {
             self.counts.one("receipts", if applied { "applied" } else { "pending" });
         }
-        let is_done = (200..300).contains(&answer.status);
+        let is_done = match kind {
+            // Whatever was told is taken back.
+            Kind::SuspendRefused => answer.status == 400,
+            _ => (200..300).contains(&answer.status),
+        };
         // A refusal of 404 or 409 has done nothing either, but may have told workers.
         self.is_over(&call, &covers, is_done);
         if !is_done {
@@ -279,6 +235,7 @@ impl World {
             Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
             Kind::Resume => self.on_resumed(&call),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
+            Kind::SuspendRefused => self.on_taken_back(&call),
             Kind::Revoke => self.on_revoked(&call, refusal),
             Kind::Logout => {
                 self.on_ended(call.session.into_iter().collect(), refusal);
@@ -359,6 +316,13 @@ impl World {
             session.served_since.get_or_insert(now);
             // It was told in the end what the store says.
             session.suspending.in_doubt = false;
+        }
+    }
+
+    fn on_taken_back(&mut self, call: &ClientCall) {
+        let now = self.now;
+        if let Some(session) = call.session.and_then(|session| self.truth.session_mut(session)) {
+            session.served_since = session.served_since.map(|_| now);
         }
     }
 

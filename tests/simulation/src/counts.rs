@@ -9,7 +9,7 @@ use crate::faults::Fault;
 pub struct Counts(BTreeMap<(&'static str, &'static str), u64>);
 
 /// What must have happened in a large run, lest it has shown nothing.
-const NEEDED: [(&str, &str); 41] = [
+const NEEDED: [(&str, &str); 42] = [
     ("admitted", "failure_mode"),
     ("admitted", "last_known"),
     ("admitted", "token"),
@@ -19,6 +19,7 @@ const NEEDED: [(&str, &str); 41] = [
     ("calls", "resume"),
     ("calls", "revoke"),
     ("calls", "suspend"),
+    ("calls", "suspend, refused"),
     ("calls", "terminate"),
     ("calls", "terminate by patch"),
     ("calls", "terminate user"),

@@ -19,6 +19,7 @@ mod network;
 mod operations;
 mod parameters;
 mod queue;
+mod requests;
 mod sidecar;
 pub mod simulation;
 mod store;

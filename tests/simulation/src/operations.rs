@@ -58,7 +58,8 @@ impl World {
                 self.client_calls(Kind::Suspend, user, Some(session), None, None);
                 self.client_calls(Kind::Resume, user, Some(session), None, None);
             }
-            87..96 => self.client_calls(Kind::Revoke, user, None, token, None),
+            87..90 => self.client_calls(Kind::SuspendRefused, user, Some(session), None, None),
+            90..96 => self.client_calls(Kind::Revoke, user, None, token, None),
             _ => self.client_calls(Kind::UserToken, user, None, None, None),
         }
     }

@@ -10,8 +10,12 @@ use std::{
 use anyhow::{Result, anyhow};
 use tokio::runtime::Builder;
 
-pub use crate::world::Outcome;
-use crate::{counts::Counts, world::World};
+use crate::world::World;
+pub use crate::{
+    check::{Promise, Violation},
+    counts::Counts,
+    world::Outcome,
+};
 
 /// Client operations of one run.
 const OPS_PER_RUN: u64 = 20_000;
@@ -62,7 +66,8 @@ pub fn simulate(seed: u64, ops: u64, threads: usize) -> Result<Summary> {
                 };
                 let ops = OPS_PER_RUN.min(ops - number * OPS_PER_RUN);
                 let seed = seed_of(seed, number);
-                locked(&summary).add(seed, ops, run(seed, ops)?);
+                let outcome = run(seed, ops)?;
+                locked(&summary).add(seed, ops, outcome);
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();

@@ -25,6 +25,9 @@ mod asked;
 /// How long a sidecar waits for the store: as with Redis.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Largest metadata of a session, in bytes.
+pub const MAX_METADATA_BYTES: usize = 64;
+
 /// What the store has done, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {

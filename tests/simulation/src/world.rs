@@ -17,7 +17,7 @@ use crate::{
     parameters::{Parameters, Weather},
     queue::Queue,
     sidecar::{Answer, ApiCall, Common, SeededRandom, Sidecar},
-    store::{SharedStore, StoreLink},
+    store::{MAX_METADATA_BYTES, SharedStore, StoreLink},
     tasks::Tasks,
     traffic::{CallUnderWay, Request},
     truth::{TokenNumber, Truth},
@@ -158,7 +158,7 @@ impl World {
         let start = Instant::now();
         let ahead = |rng: &mut fastrand::Rng| rng.i64(-parameters.wall_millis..=parameters.wall_millis);
         let store_wall = Wall::new(start, ahead(&mut rng));
-        let settings = StoreSettings::default();
+        let settings = StoreSettings { max_metadata_bytes: MAX_METADATA_BYTES, ..StoreSettings::default() };
         let random = Arc::new(SeededRandom::new(rng.u64(..)));
         let store = Arc::new(SharedStore::new(Arc::new(store_wall), Arc::clone(&random) as _, settings));
         // The feed begins.

@@ -1,0 +1,66 @@
+//! The calls of clients, as they are written.
+
+use serde_json::{Value, json};
+
+use crate::{
+    clients::{ClientCall, Kind},
+    sidecar::ApiCall,
+    store::MAX_METADATA_BYTES,
+    world::World,
+};
+
+impl World {
+    /// A call; none where what it is about is not there. `variety` of a thousand decides about small things.
+    pub(crate) fn written(&self, call: &ClientCall, variety: u32) -> Option<ApiCall> {
+        let session = || call.session.and_then(|session| self.truth.session(session)).map(|session| &session.id);
+        let token = || call.token.and_then(|token| self.truth.token(token)).map(|token| &token.text);
+        let wait = if call.wait { "?wait=applied" } else { "" };
+        let user = format!("user-{}", call.user);
+        let patch = |status: &str| {
+            Some(with_json("PATCH", format!("/v1/sessions/{}{wait}", session()?), &json!({ "status": status })))
+        };
+        Some(match call.kind {
+            Kind::Login => with_json("POST", "/v1/login".to_owned(), &login(&user, variety)),
+            Kind::Logout => with_json("POST", format!("/v1/logout{wait}"), &json!({"token": token()?})),
+            Kind::Mint => {
+                let duration = (variety < 50).then_some(2 + variety % 6);
+                let body = json!({"session_id": session()?, "scopes": ["read"], "duration": duration});
+                with_json("POST", "/v1/tokens".to_owned(), &body)
+            }
+            Kind::Resume => patch("active")?,
+            Kind::Revoke => ApiCall {
+                method: "POST",
+                path: format!("/v1/tokens/revoke{wait}"),
+                content_type: Some("application/x-www-form-urlencoded"),
+                body: format!("token={}", token()?).into_bytes(),
+            },
+            Kind::Suspend => patch("suspended")?,
+            Kind::SuspendRefused => {
+                // More than the store takes.
+                let note = "x".repeat(MAX_METADATA_BYTES);
+                let body = json!({"status": "suspended", "metadata": {"note": note}});
+                with_json("PATCH", format!("/v1/sessions/{}{wait}", session()?), &body)
+            }
+            Kind::Terminate => without_body(format!("/v1/sessions/{}{wait}", session()?)),
+            Kind::TerminateByPatch => patch("terminated")?,
+            Kind::TerminateUser => without_body(format!("/v1/users/{user}/sessions{wait}")),
+            Kind::UserToken => {
+                with_json("POST", "/v1/tokens".to_owned(), &json!({"user_id": user, "scopes": ["read"]}))
+            }
+        })
+    }
+}
+
+/// Some sessions wait for their second factor, and some are short.
+fn login(user: &str, variety: u32) -> Value {
+    let duration = (40..90).contains(&variety).then_some(3 + variety % 10);
+    json!({"user_id": user, "scopes": ["read"], "pending_2fa": variety < 40, "duration": duration})
+}
+
+fn with_json(method: &'static str, path: String, body: &Value) -> ApiCall {
+    ApiCall { method, path, content_type: Some("application/json"), body: body.to_string().into_bytes() }
+}
+
+fn without_body(path: String) -> ApiCall {
+    ApiCall { method: "DELETE", path, content_type: None, body: Vec::new() }
+}
