@@ -178,7 +178,8 @@ impl World {
     }
 
     fn is_over(&mut self, call: &ClientCall, covers: &[SessionNumber], well: bool) {
-        self.pending(call, covers, |pending| pending.end(well));
+        let now = self.now;
+        self.pending(call, covers, |pending| pending.end(well, now));
         if call.kind == Kind::TerminateUser {
             self.truth.end_user_end(call.user, self.now);
         }
@@ -233,7 +234,7 @@ impl World {
         match kind {
             Kind::Login => self.on_login(&call, answer, begun),
             Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
-            Kind::Resume => self.on_resumed(&call),
+            Kind::Resume => self.on_resumed(&call, begun),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
             Kind::SuspendRefused => self.on_taken_back(&call),
             Kind::Revoke => self.on_revoked(&call, refusal),
@@ -272,7 +273,7 @@ impl World {
             ended: None,
             suspended: None,
             suspended_from: None,
-            ending: Pending { under_way: 0, in_doubt: self.truth.may_be_caught(call.user, begun) },
+            ending: Pending { in_doubt: self.truth.may_be_caught(call.user, begun), ..Pending::default() },
             suspending: Pending::default(),
             served_since: (session.status == SessionStatus::Active).then_some(self.now),
             tokens: Vec::new(),
@@ -306,7 +307,7 @@ impl World {
         self.clients.tokens.push(number);
     }
 
-    fn on_resumed(&mut self, call: &ClientCall) {
+    fn on_resumed(&mut self, call: &ClientCall, begun: Millis) {
         let Some(number) = call.session else { return };
         self.clients.suspended.remove(&number);
         let now = self.now;
@@ -314,8 +315,12 @@ impl World {
             && session.status == SessionStatus::Active
         {
             session.served_since.get_or_insert(now);
-            // It was told in the end what the store says.
-            session.suspending.in_doubt = false;
+            // Whoever was cut off before this began may have told workers that it is suspended: now they are
+            // told again that it is not.
+            if session.suspending.in_doubt && session.suspending.doubted_at < begun {
+                session.suspending.in_doubt = false;
+                session.served_since = Some(now);
+            }
         }
     }
 

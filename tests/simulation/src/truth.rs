@@ -32,6 +32,8 @@ pub struct Pending {
     pub under_way: u32,
     /// Whether one had no good end, so that workers may know of what the store does not.
     pub in_doubt: bool,
+    /// When that was the last one.
+    pub doubted_at: Millis,
 }
 
 /// A session.
@@ -249,9 +251,12 @@ impl Pending {
     }
 
     /// A call ends, well or not.
-    pub fn end(&mut self, well: bool) {
+    pub fn end(&mut self, well: bool, now: Millis) {
         self.under_way = self.under_way.saturating_sub(1);
-        self.in_doubt |= !well;
+        if !well {
+            self.in_doubt = true;
+            self.doubted_at = now;
+        }
     }
 
     /// Whether nothing of the kind was ever begun without an end that is known.
