@@ -141,7 +141,7 @@ async fn a_large_snapshot_has_nearly_nine_thousand_in_a_page() {
     let known = known((1..=100_000).map(|number| entry(number, LATER, revoked(number))).collect());
     let (mut after, mut pages, mut ended) = (FeedCursor::START, 0, 0);
     loop {
-        let reply = known.reply(&ask(after), crate::feed::MAX_REPLY_CHARS);
+        let reply = known.reply(&ask(after), crate::feed::Pages::default().reply_chars);
         pages += 1;
         ended += reply.ended.0.len();
         after = reply.cursor;
