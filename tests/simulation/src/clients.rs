@@ -313,7 +313,8 @@ impl World {
         if let Some(session) = self.truth.session_mut(number)
             && session.status == SessionStatus::Active
         {
-            session.served_since.get_or_insert(now);
+            // Workers may have been told otherwise in between.
+            session.served_since = Some(now);
             // It was told in the end what the store says.
             session.suspending.in_doubt = false;
         }
