@@ -314,13 +314,10 @@ impl World {
         if let Some(session) = self.truth.session_mut(number)
             && session.status == SessionStatus::Active
         {
-            session.served_since.get_or_insert(now);
-            // Whoever was cut off before this began may have told workers that it is suspended: now they are
-            // told again that it is not.
-            if session.suspending.in_doubt && session.suspending.doubted_at < begun {
-                session.suspending.in_doubt = false;
-                session.served_since = Some(now);
-            }
+            // Workers may have been told otherwise in between.
+            session.served_since = Some(now);
+            // Whoever was cut off before this began is told otherwise again.
+            session.suspending.in_doubt &= session.suspending.doubted_at >= begun;
         }
     }
 

@@ -34,6 +34,7 @@ fn main() -> Result<ExitCode> {
     println!("{} runs, {} ops in {took:.1?}: {per_second:.0} ops/s", summary.runs, summary.ops);
     println!("virtual time: {:?}; history {:016x}", Duration::from_secs(summary.virtual_time.as_secs()), summary.hash);
     if let Some(failure) = summary.failure {
+        println!("found after {} ops and {took:.1?}", summary.ops);
         println!("{failure}");
         return Ok(ExitCode::FAILURE);
     }

@@ -87,11 +87,11 @@ impl Parameters {
             pages,
             drift_ppm: if is_rough && rng.bool() { one_of(rng, &[200, 2_000, 10_000]) } else { 0 },
             wall_millis: one_of(rng, &[0, 500, 1_000]),
-            ops_per_milli: if is_large { 2.0 + rng.f64() * 3.0 } else { 0.5 + rng.f64() * 3.0 },
+            ops_per_milli: if is_large { 1.0 + rng.f64() * 3.0 } else { 0.3 + rng.f64() * 2.5 },
             users: rng.u32(3..60),
             sessions: rng.usize(10..300),
             changes: rng.u32(10..70),
-            fault_every: Duration::from_millis(rng.u64(150..2_500)),
+            fault_every: Duration::from_millis(rng.u64(60..1_500)),
             may_lose_data: rng.u8(0..3) == 0,
         }
     }

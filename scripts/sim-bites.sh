@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Shows that the simulation finds flaws: plants each of tests/simulation/flaws/*.patch in turn in a copy of the sources,
+# and runs that until a promise is broken. Then runs what is in the repository with the same seeds.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+
+seed="${SEED:-1}"
+seconds=60 # for each flaw
+copy="$ROOT/target/sim-bites"
+export CARGO_TARGET_DIR="$ROOT/target"
+
+have patch || die "the program \`patch\` is missing"
+
+# A fresh copy of what the simulation is built from. Files that are alike keep their time, so that they are not
+# compiled again.
+copy_sources() {
+  mkdir -p "$copy"
+  local part
+  for part in Cargo.toml Cargo.lock rust-toolchain.toml protocol policy filter store-sidecar tests; do
+    if [[ -d "$part" ]]; then
+      (cd "$ROOT" && find "$part" -type f -print0) | while IFS= read -r -d '' file; do copy_file "$file"; done
+    else
+      copy_file "$part"
+    fi
+  done
+}
+
+copy_file() {
+  if ! cmp -s "$ROOT/$1" "$copy/$1"; then
+    mkdir -p "$(dirname "$copy/$1")"
+    cp "$ROOT/$1" "$copy/$1"
+  fi
+}
+
+# build FOLDER PROGRAM: builds the simulation there.
+build() {
+  (cd "$1" && cargo build --quiet --locked --profile simulation -p session-gate-simulation --bin simulation)
+  cp "$CARGO_TARGET_DIR/simulation/simulation" "$2"
+}
+
+missed=0
+most=0
+shopt -s nullglob
+flaws=("$ROOT"/tests/simulation/flaws/*.patch)
+((${#flaws[@]} >= 3)) || die "there are no flaws to plant"
+for flaw in "${flaws[@]}"; do
+  name="$(basename "$flaw" .patch)"
+  copy_sources
+  patch --quiet --strip 1 --fuzz 0 --directory "$copy" <"$flaw" ||
+    die "tests/simulation/flaws/$name.patch does not apply any more: make it anew"
+  say "==> building with the flaw $name"
+  build "$copy" "$copy/flawed"
+  output="$(timeout "$seconds" "$copy/flawed" --seed "$seed" --ops 1000000000 || true)"
+  found="$(sed -n 's/^found after \([0-9]*\) ops.*/\1/p' <<<"$output")"
+  printf '\n%s\n' "$name"
+  if [[ -z "$found" ]]; then
+    printf '  NOT FOUND within %s seconds\n' "$seconds"
+    missed=1
+    continue
+  fi
+  trace="$(sed -n '/^found after/,$p' <<<"$output" | cut -c 1-170 | sed 's/^/  /')"
+  head -n 3 <<<"$trace"
+  tail -n 6 <<<"$trace"
+  if ((found > most)); then most="$found"; fi
+done
+
+copy_sources
+say "==> building without a flaw"
+build "$ROOT" "$copy/sound"
+printf '\nwithout a flaw, the same seeds and more\n'
+"$copy/sound" --seed "$seed" --ops "$((most + 500000))" | sed -n '/ops\/s$/s/^/  /p; /^BROKEN/,$p' ||
+  die "the simulation finds something where nothing was planted"
+((missed == 0)) || die "not every flaw was found"
