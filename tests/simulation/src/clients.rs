@@ -55,6 +55,8 @@ pub(crate) struct ClientCall {
 pub(crate) struct Delivery {
     pub(crate) call: ClientCall,
     begun: Millis,
+    /// When the sidecar started.
+    started: Millis,
     /// The sessions that it must end.
     covers: Vec<SessionNumber>,
 }
@@ -197,7 +199,8 @@ impl World {
         self.pending(&call, &covers, Pending::begin);
         let ClientCall { number, kind, wait, .. } = call;
         self.history.add(self.now, What::Begin { call: number, kind, sidecar, about: call.about(), wait });
-        Delivery { call, begun: self.now, covers }
+        let started = self.sidecars.get(sidecar).map_or(0, |place| place.started);
+        Delivery { call, begun: self.now, started, covers }
     }
 
     /// The sidecar has died meanwhile.
@@ -209,7 +212,7 @@ impl World {
 
     /// The sidecar has answered: what it acknowledges is promised from now on.
     pub(crate) fn end(&mut self, delivery: Delivery, answer: &Answer) {
-        let Delivery { call, begun, covers } = delivery;
+        let Delivery { call, begun, started, covers } = delivery;
         let said = serde_json::from_slice::<WithReceipt>(&answer.body).ok();
         let applied = said.and_then(|said| said.receipt.map(|receipt| receipt.applied).or(said.applied));
         let ClientCall { number, kind, .. } = call;
@@ -229,7 +232,7 @@ impl World {
             self.counts.one("call failures", kind.name());
             return;
         }
-        let receipt = applied.filter(|applied| *applied).map(|_| self.now);
+        let receipt = applied.filter(|applied| *applied && !self.is_blind(started)).map(|_| self.now);
         let refusal = Refusal { begun, acked: self.now, receipt };
         match kind {
             Kind::Login => self.on_login(&call, answer, begun),
@@ -259,6 +262,14 @@ impl World {
             session.is_some_and(|session| wall < session.expires && session.generation == self.truth.generation)
         };
         sessions.into_iter().filter(|number| is_known(*number)).collect()
+    }
+
+    /// Whether a sidecar cannot know of the workers of others, or of its own before: it started so soon after
+    /// the store had lost its data that these have not told of themselves again. `docs/guarantees.md` says so.
+    fn is_blind(&self, started: Millis) -> bool {
+        let staleness = u64::try_from(self.parameters.settings.max_staleness.as_millis()).unwrap_or(u64::MAX);
+        let lost_at = self.truth.lost_at;
+        lost_at.is_some_and(|lost| started >= lost && self.now < lost + 1_000 + staleness.saturating_mul(2))
     }
 
     fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis) {

@@ -25,6 +25,7 @@ impl World {
     pub(crate) fn start_sidecar(&mut self, number: usize) -> Result<()> {
         let Some(place) = self.sidecars.get_mut(number) else { return Ok(()) };
         place.lives += 1;
+        place.started = self.now;
         let name = format!("replica-{number}-{}", place.lives);
         place.sidecar = Some(Sidecar::start(&self.common, &place.link, name, place.wall, self.keys)?);
         Ok(())

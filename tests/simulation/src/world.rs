@@ -98,6 +98,8 @@ pub(crate) struct WorkerPlace {
 /// Where a sidecar runs.
 #[derive(Debug)]
 pub(crate) struct SidecarPlace {
+    /// When its present life began.
+    pub(crate) started: Millis,
     pub(crate) sidecar: Option<Sidecar>,
     pub(crate) link: Arc<StoreLink>,
     pub(crate) wall: Wall,
@@ -167,6 +169,7 @@ impl World {
             Common { store: Arc::clone(&store), settings, pages: parameters.pages, idle_timeout: None, random };
         let sidecars = (0..parameters.replicas)
             .map(|_| SidecarPlace {
+                started: 0,
                 sidecar: None,
                 link: Arc::new(StoreLink::new(rng.u64(..), parameters.weather != Weather::Rough)),
                 wall: Wall::new(start, ahead(&mut rng)),
