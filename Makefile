@@ -13,6 +13,10 @@ ARGS ?=
 # The Envoy to run and test with, such as 1.38.3; empty: the one of the machine, else the pinned one.
 ENVOY_VERSION ?=
 export ENVOY_VERSION
+# How many client operations to simulate, and what everything follows from.
+OPS ?= 1000000
+SEED ?= 1
+export SEED
 
 # One target folder, where the harness finds what it starts.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -22,11 +26,11 @@ with_tools := scripts/with-tools.sh
 redis_if_asked := $(if $(filter redis,$(STORE)),redis)
 say = @printf '%s\n' "==> $(1)" >&2
 
-.PHONY: help tools build wasm run demo test check measure-revocation measure-memory clean
+.PHONY: help tools build wasm run demo test check sim sim-bites measure-revocation measure-memory clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: STORE=memory|redis (run, demo), ENVOY_VERSION=1.38.3 (run, demo, test)"
+	@echo "Variables: STORE=memory|redis (run, demo), ENVOY_VERSION=1.38.3 (run, demo, test), OPS, SEED (sim)"
 
 tools: ## Install what is missing, and say what was chosen
 	@$(with_tools) envoy redis -- true
@@ -68,6 +72,14 @@ check: build ## Formatting, lints, docs, dependency rules, configurations, gener
 	@$(with_tools) envoy -- scripts/check-config.sh
 	$(call say,generated files)
 	@scripts/check-generated.sh
+
+sim: ## Run the simulation: many workers on virtual time, from one seed (OPS=1000000 SEED=1)
+	$(call say,building the simulation)
+	@cargo build --locked --profile simulation -p session-gate-simulation
+	@exec target/simulation/simulation --ops $(OPS) --seed $(SEED)
+
+sim-bites: ## Plant flaws in a copy of the sources, and show that the simulation finds each
+	@scripts/sim-bites.sh
 
 measure-revocation: wasm ## Measure how fast a revocation is known, under load: target/measure/revocation.json
 	$(call say,building the sidecar and the measurement)

@@ -9,7 +9,6 @@ cd "$ROOT"
 seed="${SEED:-1}"
 seconds=60 # for each flaw
 copy="$ROOT/target/sim-bites"
-export CARGO_TARGET_DIR="$ROOT/target"
 
 have patch || die "the program \`patch\` is missing"
 
@@ -34,10 +33,12 @@ copy_file() {
   fi
 }
 
-# build FOLDER PROGRAM: builds the simulation there.
+# build FOLDER TARGET PROGRAM: builds the simulation there. What is flawed has a target folder of its own: cargo takes
+# two copies of one workspace for the same, and might hand out the wrong one.
 build() {
-  (cd "$1" && cargo build --quiet --locked --profile simulation -p session-gate-simulation --bin simulation)
-  cp "$CARGO_TARGET_DIR/simulation/simulation" "$2"
+  (cd "$1" && CARGO_TARGET_DIR="$2" cargo build --quiet --locked --profile simulation -p session-gate-simulation \
+    --bin simulation)
+  cp "$2/simulation/simulation" "$3"
 }
 
 missed=0
@@ -51,7 +52,7 @@ for flaw in "${flaws[@]}"; do
   patch --quiet --strip 1 --fuzz 0 --directory "$copy" <"$flaw" ||
     die "tests/simulation/flaws/$name.patch does not apply any more: make it anew"
   say "==> building with the flaw $name"
-  build "$copy" "$copy/flawed"
+  build "$copy" "$copy/target" "$copy/flawed"
   output="$(timeout "$seconds" "$copy/flawed" --seed "$seed" --ops 1000000000 || true)"
   found="$(sed -n 's/^found after \([0-9]*\) ops.*/\1/p' <<<"$output")"
   printf '\n%s\n' "$name"
@@ -68,7 +69,7 @@ done
 
 copy_sources
 say "==> building without a flaw"
-build "$ROOT" "$copy/sound"
+build "$ROOT" "${CARGO_TARGET_DIR:-$ROOT/target}" "$copy/sound"
 printf '\nwithout a flaw, the same seeds and more\n'
 "$copy/sound" --seed "$seed" --ops "$((most + 500000))" | sed -n '/ops\/s$/s/^/  /p; /^BROKEN/,$p' ||
   die "the simulation finds something where nothing was planted"
