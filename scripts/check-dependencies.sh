@@ -28,9 +28,9 @@ done
 
 say "checking that docs/architecture.md lists the workspace's crates"
 # shellcheck disable=SC2016 # the backticks are Markdown's
-listed="$(sed -n 's/^- `\([a-z-]*\)\/` (`\([a-z-]*\)`).*/\1 \2/p' docs/architecture.md | sort)"
+listed="$(sed -n 's/^- `\([a-z\/-]*\)\/` (`\([a-z-]*\)`).*/\1 \2/p' docs/architecture.md | sort)"
 actual="$(cargo metadata --locked --no-deps --format-version 1 | tr '{' '\n' |
-  sed -n 's/.*"manifest_path":"\([^"]*\)\/\([a-z-]*\)\/Cargo.toml".*/\2/p' | sort -u)"
+  sed -n "s|.*\"manifest_path\":\"$(pwd -P)/\([a-z/-]*\)/Cargo.toml\".*|\1|p" | sort -u)"
 actual="$(for dir in $actual; do
   printf '%s %s\n' "$dir" "$(sed -n 's/^name = "\(.*\)"/\1/p' "$dir/Cargo.toml" | head -n 1)"
 done | sort)"

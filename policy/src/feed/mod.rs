@@ -9,7 +9,7 @@
 //! 2. **What is not known against it holds for `max_staleness`** after the moment that the last answer
 //!    proved. Later, [`Verdict::Ask`].
 //! 3. **The feed says nothing of tokens from before it began** ([`FeedEpoch::since`]): about each of
-//!    these the sidecar is asked once ([`answers`]). So it is about tokens whose session may have gone
+//!    these the sidecar is asked once (`answers`). So it is about tokens whose session may have gone
 //!    idle, now and then, and about those of sessions that wait for their second factor, always.
 //! 4. **A new epoch leaves what is known**, and proves nothing before it was read to its end.
 

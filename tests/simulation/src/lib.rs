@@ -3,7 +3,7 @@
 //! Many real workers (`policy/`) and several real sidecars (service and router, over one real memory store)
 //! in one thread, on a clock that moves only when nobody has anything left to do. Between them is a network
 //! that delays, loses, repeats and cuts; machines crash, stand still and have clocks of their own. Everything
-//! is decided by one seed. A [`check`]er holds every decision against what is promised in
+//! is decided by one seed. A checker (`check`) holds every decision against what is promised in
 //! `docs/guarantees.md`; `docs/simulation.md` says what is simulated and what is not.
 #![warn(missing_docs)]
 
