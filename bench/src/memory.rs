@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::crowd::Crowd;
+use crate::report::Figures;
 
 /// Requests under way at a time.
 const AT_ONCE: usize = 64;
@@ -66,9 +67,8 @@ pub struct Report {
     pub envoy: String,
 }
 
-impl Report {
-    /// What is not as it should be.
-    pub fn mistakes(&self) -> Vec<String> {
+impl Figures for Report {
+    fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         if self.with_tokens_100k_bytes > LIMIT {
             mistakes.push(format!("the VM has grown to {} bytes, more than {LIMIT}", self.with_tokens_100k_bytes));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -25,6 +26,30 @@ pub fn write_json(file: &Path, figures: &impl Serialize) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let json = format!("{:#}\n", serde_json::to_value(figures)?);
     std::fs::write(file, json).with_context(|| file.display().to_string())
+}
+
+/// Figures of a measurement that can be wrong.
+pub trait Figures: fmt::Display {
+    /// What is not as it should be.
+    fn mistakes(&self) -> Vec<String>;
+}
+
+/// Prints what a measurement has found out, and says how its program ends.
+pub fn conclude<F: Figures>(program: &str, outcome: Result<F>) -> ExitCode {
+    let mistakes = match outcome {
+        Ok(figures) => {
+            println!("{figures}");
+            figures.mistakes()
+        }
+        Err(error) => {
+            eprintln!("{program}: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for mistake in &mistakes {
+        println!("WRONG: {mistake}");
+    }
+    if mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What is wanted, in milliseconds.
@@ -297,10 +322,12 @@ impl Report {
     ) -> Self {
         Self { plain, waited, streams: streams.into(), callouts, load, bare, freeze, setting, wanted: WANTED }
     }
+}
 
+impl Figures for Report {
     /// What is wrong, however slow the machine: an admission that may not be, a stream that should go on, a
     /// call that should not be needed.
-    pub fn mistakes(&self) -> Vec<String> {
+    fn mistakes(&self) -> Vec<String> {
         let Self { waited, streams, callouts, load, freeze, .. } = self;
         let counts = [
             (waited.admitted_after_wait_applied, "admissions after ?wait=applied was answered"),

@@ -1,9 +1,9 @@
 //! Who may pass. A [`Permit`] is made here and nowhere else, and nothing reaches an upstream without
 //! one: each way to it below names what must hold.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
-use session_gate_protocol::{AllowReason, CheckVerdict, DenyReason, Scopes};
+use session_gate_protocol::{AllowReason, CheckVerdict, DenyReason, Fingerprint, Scopes};
 
 use crate::{
     feed::NothingKnown,
@@ -15,18 +15,27 @@ use crate::{
 #[derive(Debug)]
 pub struct Permit {
     reason: AllowReason,
-    identity: Option<Identity>,
+    identity: Option<Rc<Identity>>,
 }
 
 /// As whom a request is served.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Identity {
     /// What the token says.
     pub claims: VerifiedClaims,
     /// What it permits, where that is not what it says.
     pub scopes: Option<Scopes>,
     /// The session that it is served in.
-    pub session: Option<String>,
+    pub session: Option<ServedSession>,
+}
+
+/// A session that a request is served in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedSession {
+    /// Its id.
+    pub id: String,
+    /// What it is known by in the feed.
+    pub name: Fingerprint,
 }
 
 impl Identity {
@@ -122,7 +131,7 @@ impl Permit {
     /// `ScopeInsufficient`.
     pub fn with_session(route: &RoutePolicy, identity: Identity, _proof: LiveSession) -> Result<Self, DenyReason> {
         check_scopes(route, identity.scopes())?;
-        Ok(Self { reason: AllowReason::Token, identity: Some(identity) })
+        Ok(Self { reason: AllowReason::Token, identity: Some(Rc::new(identity)) })
     }
 
     /// For a token of an issuer that nobody knows anything about. `None` for any other.
@@ -133,7 +142,7 @@ impl Permit {
         (claims.revocation() == Revocation::None).then(|| {
             check_scopes(route, claims.scopes())?;
             let identity = Identity { claims: claims.clone(), scopes: None, session: None };
-            Ok(Self { reason: AllowReason::Token, identity: Some(identity) })
+            Ok(Self { reason: AllowReason::Token, identity: Some(Rc::new(identity)) })
         })
     }
 
@@ -152,9 +161,9 @@ impl Permit {
     ) -> Result<Self, DenyReason> {
         check_scopes(route, identity.scopes())?;
         match route.failure_mode {
-            FailureMode::Allow => Ok(Self { reason: AllowReason::FailureMode, identity: Some(identity) }),
+            FailureMode::Allow => Ok(Self { reason: AllowReason::FailureMode, identity: Some(Rc::new(identity)) }),
             FailureMode::LastKnown(within) if feed_age.is_some_and(|age| age <= within) => {
-                Ok(Self { reason: AllowReason::LastKnown, identity: Some(identity) })
+                Ok(Self { reason: AllowReason::LastKnown, identity: Some(Rc::new(identity)) })
             }
             FailureMode::Deny | FailureMode::LastKnown(_) => Err(failed_with),
         }
@@ -166,7 +175,7 @@ impl Permit {
     }
 
     /// Whom the upstream serves, if that is known.
-    pub fn identity(&self) -> Option<&Identity> {
+    pub fn identity(&self) -> Option<&Rc<Identity>> {
         self.identity.as_ref()
     }
 }

@@ -15,7 +15,7 @@ mod judge;
 
 use std::{collections::HashSet, fmt, rc::Rc};
 
-use session_gate_protocol::{DenyReason, Fingerprint};
+use session_gate_protocol::DenyReason;
 
 pub use self::judge::Answer;
 use self::judge::{Found, check_block, find_token, judge_answer, judge_token};
@@ -91,7 +91,7 @@ pub struct Settled {
 struct Admitted {
     user_agent: Rc<str>,
     /// The token, and the session that it is served in; none: it is anonymous.
-    identity: Option<(Rc<str>, Identity)>,
+    identity: Option<(Rc<str>, Rc<Identity>)>,
 }
 
 impl fmt::Debug for Admitted {
@@ -107,10 +107,10 @@ impl Settled {
         let blocked = changes.rules && feed.blocks(&Visitor::new(host, id, &admitted.user_agent), now.wall);
         let must_end = blocked
             || admitted.identity.as_ref().is_some_and(|(token, identity)| {
-                let names = identity.claims.names();
-                let session = identity.session.as_deref().map(Fingerprint::of_session);
-                let touched = [names.token, session].into_iter().flatten().any(|by| changes.touched.contains(&by));
-                (touched || changes.rules) && self.is_refused(TokenText(token), identity, session, feed, now)
+                let session = identity.session.as_ref().map(|session| session.name);
+                let names = [identity.claims.names().token, session];
+                let touched = names.into_iter().flatten().any(|name| changes.touched.contains(&name));
+                (touched || changes.rules) && self.is_refused(TokenText(token), identity, feed, now)
             });
         if must_end {
             self.admitted = None;
@@ -118,17 +118,10 @@ impl Settled {
         must_end
     }
 
-    fn is_refused(
-        &self,
-        token: TokenText<'_>,
-        identity: &Identity,
-        session: Option<Fingerprint>,
-        feed: &Follower,
-        now: Now,
-    ) -> bool {
+    fn is_refused(&self, token: TokenText<'_>, identity: &Identity, feed: &Follower, now: Now) -> bool {
         let scopes = feed.scopes(&identity.claims, None);
         feed.against(token, &identity.claims, now.wall).is_some()
-            || session.is_some_and(|session| feed.takes_back(session))
+            || identity.session.as_ref().is_some_and(|session| feed.takes_back(session.name))
             || permit::check_scopes(&self.route.policy, scopes.as_ref().unwrap_or(identity.claims.scopes())).is_err()
     }
 }
@@ -302,7 +295,7 @@ fn settle<H: Host>(
             let identity = permit.identity();
             admitted = Some(Admitted {
                 user_agent: Rc::clone(&held.user_agent),
-                identity: identity.map(|identity| (Rc::clone(&held.token), identity.clone())),
+                identity: identity.map(|identity| (Rc::clone(&held.token), Rc::clone(identity))),
             });
             let mut changes = std::mem::take(&mut held.cleaning);
             changes.extend(identity.map(|identity| around.config.trusted.of(identity)).unwrap_or_default());

@@ -41,7 +41,7 @@ impl TrustedHeaders {
             HeaderChange::set(&self.issuer, claims.issuer()),
         ];
         if let Some(session) = &identity.session {
-            headers.push(HeaderChange::set(&self.session_id, session.as_str()));
+            headers.push(HeaderChange::set(&self.session_id, session.id.as_str()));
         }
         if !identity.scopes().is_empty() {
             headers.push(HeaderChange::set(&self.scopes, identity.scopes().to_string()));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use session_gate_bench::memory::{self, Plan, Report};
-use session_gate_bench::report::write_json;
+use session_gate_bench::report::{conclude, write_json};
 
 /// Measures the memory of a worker that has very much to remember.
 #[derive(Debug, Parser)]
@@ -27,20 +27,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measure(&Args::parse()).await {
-        Ok(report) => {
-            println!("{report}");
-            let mistakes = report.mistakes();
-            for mistake in &mistakes {
-                println!("WRONG: {mistake}");
-            }
-            if mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(error) => {
-            eprintln!("measure-memory: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    conclude("measure-memory", measure(&Args::parse()).await)
 }
 
 async fn measure(args: &Args) -> Result<Report> {

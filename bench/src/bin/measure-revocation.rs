@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use session_gate_bench::journal::Journal;
 use session_gate_bench::measure::{self, Plan};
-use session_gate_bench::report::{Report, write_json};
+use session_gate_bench::report::{Report, conclude, write_json};
 use session_gate_tests::upstream::Upstream;
 use tokio::runtime::Builder;
 
@@ -45,20 +45,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match measure(&Args::parse()) {
-        Ok(report) => {
-            println!("{report}");
-            let mistakes = report.mistakes();
-            for mistake in &mistakes {
-                println!("WRONG: {mistake}");
-            }
-            if mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(error) => {
-            eprintln!("measure-revocation: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    conclude("measure-revocation", measure(&Args::parse()))
 }
 
 fn measure(args: &Args) -> Result<Report> {

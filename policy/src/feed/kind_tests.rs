@@ -138,6 +138,25 @@ fn users_on_the_block_list_are_refused_whoever_issued_the_token() {
 }
 
 #[test]
+fn what_nothing_takes_back_is_served_and_goes_on_until_its_user_is_blocked() {
+    let mut document = foreign_config();
+    document["issuers"][1]["revocation"] = json!("none");
+    let mut worker = following_with(document, &[]);
+    let token = foreign(|_| {});
+    assert!(send(&mut worker, "/", &token, CLOCKS).forwarded.is_some());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    let revoked = entry(1, added(tokens(json!({"sub": "bob"}))));
+    assert!(answer(&mut worker, &reply("e1", &[revoked], 0, false), later(1)).is_empty(), "its stream goes on");
+    let second = Event::Request(request("GET", "/", &[("authorization", &format!("Bearer {token}"))]));
+    let passed: Outcome = worker.on_request(2, second, later(1), &NoHostCrypto).into();
+    assert!(passed.forwarded.is_some(), "as requests are served");
+    let blocked = entry(2, added(json!({"kind": "user", "user_id": "bob"})));
+    let ended = answer(&mut worker, &reply("e1", &[blocked], 0, false), later(2));
+    assert_eq!(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1], "the second has no answer yet");
+    assert_eq!(send(&mut worker, "/", &token, later(2)).code().as_deref(), Some("blocked"));
+}
+
+#[test]
 fn user_agents_on_the_block_list_are_refused_on_public_routes_too() {
     let block = entry(1, added(json!({"kind": "user_agent", "contains": "sqlmap"})));
     let mut worker = following_with(config(), &[block]);

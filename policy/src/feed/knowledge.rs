@@ -112,11 +112,6 @@ impl Knowledge {
         self.rules.blocks(visitor, now)
     }
 
-    /// Whether the token's user is on the block list.
-    pub fn blocks_user(&self, claims: &VerifiedClaims, now: UnixSeconds) -> bool {
-        self.rules.blocks_user(claims, now)
-    }
-
     /// What is known against a token for good.
     pub fn against(&self, token: TokenText<'_>, claims: &VerifiedClaims, now: UnixSeconds) -> Option<DenyReason> {
         if claims.names().token.is_some_and(|token| self.ended.contains(token)) {

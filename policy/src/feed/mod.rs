@@ -246,11 +246,6 @@ impl Follower {
         self.knowledge.blocks(visitor, now)
     }
 
-    /// Whether the token's user is on the block list.
-    pub fn blocks_user(&self, claims: &VerifiedClaims, now: UnixSeconds) -> bool {
-        self.knowledge.blocks_user(claims, now)
-    }
-
     /// What is known against a token for good: it holds, however old the knowledge is.
     pub fn against(&self, token: TokenText<'_>, claims: &VerifiedClaims, now: UnixSeconds) -> Option<DenyReason> {
         self.knowledge.against(token, claims, now)

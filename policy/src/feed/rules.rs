@@ -9,7 +9,10 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 use session_gate_protocol::{DenyReason, Fingerprint, Network, Rule, RuleId, TokenPattern, UnixSeconds};
 
-use crate::{host::Visitor, token::VerifiedClaims};
+use crate::{
+    host::Visitor,
+    token::{Revocation, VerifiedClaims},
+};
 
 /// The rules in force, found by what they are about.
 #[derive(Debug, Default)]
@@ -133,23 +136,19 @@ impl Rules {
         })
     }
 
-    /// Whether the token's user is on the block list.
-    pub fn blocks_user(&self, token: &VerifiedClaims, now: UnixSeconds) -> bool {
-        self.users.get(&token.names().user).is_some_and(|until| now < *until)
-    }
-
-    /// What there is against a verified token. `claims_of` reads all of its claims, which takes a while.
+    /// What there is against a verified token: its user is on the block list, whoever has issued it; or it
+    /// is revoked, unless nothing takes back what its issuer has issued. `claims_of` reads all of its claims, which takes a while.
     pub fn against(
         &self,
         token: &VerifiedClaims,
         claims_of: impl FnOnce() -> Option<Map<String, Value>>,
         now: UnixSeconds,
     ) -> Option<DenyReason> {
-        if self.blocks_user(token, now) {
+        if self.users.get(&token.names().user).is_some_and(|until| now < *until) {
             return Some(DenyReason::Blocked);
         }
         let seen = Cleared { generation: self.generation };
-        if token.cleared() == seen {
+        if token.cleared() == seen || token.revocation() == Revocation::None {
             return None;
         }
         let named = token.names().claims.iter().filter_map(|name| self.named.get(name)).flatten();

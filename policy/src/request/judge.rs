@@ -13,7 +13,8 @@ use crate::{
     headers::Headers,
     host::Host,
     metric::{CacheOutcome, Counter},
-    permit::{self, Identity, LiveSession, Permit},
+    now::Now,
+    permit::{self, Identity, LiveSession, Permit, ServedSession},
     readings::RequestReadings,
     route::Authentication,
     token::{Refusal, Revocation, VerifiedClaims},
@@ -120,18 +121,17 @@ fn judge_claims<H: Host>(held: &Held, claims: VerifiedClaims, around: &mut Surro
     let route = &held.route.policy;
     claims.check_time(around.now.wall)?;
     permit::check_session(route, &claims)?;
-    if around.feed.as_deref().is_some_and(|feed| feed.blocks_user(&claims, around.now.wall)) {
-        return Err(DenyReason::Blocked);
-    }
     if let Some(permit) = Permit::without_session(route, &claims) {
-        return permit.map(Next::Pass);
+        let feed = around.feed.as_deref();
+        let refused = feed.and_then(|feed| feed.against(held.text(), &claims, around.now.wall));
+        return refused.map_or(permit.map(Next::Pass), Err);
     }
     let Some(feed) = around.feed.as_deref() else { return ask_store(held, claims, around) };
     match feed.judge(held.text(), &claims, around.now) {
         Verdict::Ask => ask_store(held, claims, around),
         Verdict::Deny(reason) => Err(reason),
         Verdict::Live(proof) => {
-            let identity = identify(held, claims, feed, None, around);
+            let identity = identify(held, claims, feed, None, around.now);
             if route.require_session && identity.session.is_none() {
                 return ask_store(held, identity.claims, around);
             }
@@ -143,21 +143,17 @@ fn judge_claims<H: Host>(held: &Held, claims: VerifiedClaims, around: &mut Surro
 }
 
 /// As whom the request is served, as far as is known; `said` is what the sidecar has just answered.
-fn identify<H: Host>(
-    held: &Held,
-    claims: VerifiedClaims,
-    feed: &Follower,
-    said: Option<&CheckReply>,
-    around: &Surroundings<'_, H>,
-) -> Identity {
+fn identify(held: &Held, claims: VerifiedClaims, feed: &Follower, said: Option<&CheckReply>, now: Now) -> Identity {
     let said = said.and_then(|reply| reply.session.as_ref());
     let session = match claims.revocation() {
-        Revocation::Check => claims.session_id().map(str::to_owned),
-        Revocation::Feed if held.route.policy.require_session => {
-            said.or_else(|| feed.session_of_user(&claims, around.now)).map(|session| session.session_id.to_string())
-        }
+        Revocation::Check => claims.session_id().zip(claims.names().session),
+        Revocation::Feed if held.route.policy.require_session => said
+            .or_else(|| feed.session_of_user(&claims, now))
+            .map(|session| session.session_id.as_str())
+            .map(|id| (id, Fingerprint::of_session(id))),
         Revocation::Feed | Revocation::None => None,
     };
+    let session = session.map(|(id, name)| ServedSession { id: id.to_owned(), name });
     let scopes = feed.scopes(&claims, said);
     Identity { claims, scopes, session }
 }
@@ -165,9 +161,9 @@ fn identify<H: Host>(
 fn note_use<H: Host>(permit: &Permit, around: &mut Surroundings<'_, H>) {
     if let Some(session) = permit.identity().and_then(|identity| identity.session.as_ref())
         && around.used.len() < MAX_USED
-        && !around.used.contains(session)
+        && !around.used.contains(&session.id)
     {
-        around.used.insert(session.clone());
+        around.used.insert(session.id.clone());
     }
 }
 
@@ -190,10 +186,9 @@ fn after_failure<H: Host>(
     around: &Surroundings<'_, H>,
 ) -> Result<Permit, DenyReason> {
     let Some(feed) = around.feed.as_deref() else { return Err(reason) };
-    let identity = identify(held, claims, feed, None, around);
-    let session = identity.session.as_deref().map(Fingerprint::of_session);
+    let identity = identify(held, claims, feed, None, around.now);
+    let is_suspended = identity.session.as_ref().is_some_and(|session| feed.suspends(session.name));
     let permit = Permit::after_failure(&held.route.policy, identity, reason, feed.age(around.now.monotonic))?;
-    let is_suspended = session.is_some_and(|session| feed.suspends(session));
     if is_suspended { Err(DenyReason::SessionSuspended) } else { Ok(permit) }
 }
 
@@ -245,17 +240,14 @@ pub(super) fn judge_answer<H: Host>(
     };
     let route = &held.route.policy;
     let proof = LiveSession::from_verdict(reply.verdict, route)?;
-    let wall = around.now.wall;
+    let now = around.now;
     let Some(feed) = around.feed.as_deref_mut() else { return Err(DenyReason::StoreUnavailable) };
-    feed.note_live(held.text(), &claims, reply.session.as_ref(), &answer.asked, wall);
-    let Some(feed) = around.feed.as_deref() else { return Err(DenyReason::StoreUnavailable) };
-    let identity = identify(held, claims, feed, Some(reply), around);
-    let session = identity.session.as_deref().map(Fingerprint::of_session);
-    if let Some(reason) = session.and_then(|session| feed.against_session(session, around.now.monotonic)) {
-        return Err(reason);
-    }
-    if route.require_session && session.is_none() {
-        return Err(DenyReason::SessionMissing);
+    feed.note_live(held.text(), &claims, reply.session.as_ref(), &answer.asked, now.wall);
+    let identity = identify(held, claims, feed, Some(reply), now);
+    match &identity.session {
+        Some(session) => feed.against_session(session.name, now.monotonic).map_or(Ok(()), Err)?,
+        None if route.require_session => return Err(DenyReason::SessionMissing),
+        None => {}
     }
     Permit::with_session(route, identity, proof).map(Next::Pass)
 }

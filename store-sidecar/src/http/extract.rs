@@ -58,6 +58,17 @@ pub(super) fn wrong_field(field: &str, message: String) -> ApiError {
     wrong_fields(vec![FieldProblem { field: field.to_owned(), message }])
 }
 
+/// How many entries a page has: what was asked for, or 100.
+///
+/// # Errors
+/// Where that is none, or more than 1,000.
+pub(super) fn page_limit(asked: Option<usize>) -> Result<usize, ApiError> {
+    const DEFAULT: usize = 100;
+    const MAX: usize = 1_000;
+    let limit = asked.unwrap_or(DEFAULT);
+    if (1..=MAX).contains(&limit) { Ok(limit) } else { Err(wrong_field("limit", format!("must be 1 to {MAX}"))) }
+}
+
 // === bodies ===
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {

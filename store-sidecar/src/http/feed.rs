@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
-    extract::{ApiJson, ApiQuery, Query, wrong_field},
+    extract::{ApiJson, ApiQuery, Query, page_limit, wrong_field},
     reply::{ApiResult, NO_STORE, stored},
 };
 
@@ -22,10 +22,6 @@ const MAX_WORKER_CHARS: usize = 64;
 /// The longest time that a worker may trust what it knows, in milliseconds: an hour. Whoever waits for
 /// all workers waits for the slowest.
 const MAX_STALENESS_MS: u64 = 3_600_000;
-
-/// Entries in one page of revocations.
-const DEFAULT_REVOCATIONS: usize = 100;
-const MAX_REVOCATIONS: usize = 1_000;
 
 /// Query of `GET /v1/revocations`.
 #[derive(Deserialize, IntoParams)]
@@ -106,10 +102,7 @@ pub(super) async fn revocations(
     State(api): State<Shared>,
     ApiQuery(query): ApiQuery<RevocationsQuery>,
 ) -> ApiResult<Response> {
-    let limit = query.limit.unwrap_or(DEFAULT_REVOCATIONS);
-    if !(1..=MAX_REVOCATIONS).contains(&limit) {
-        return Err(wrong_field("limit", format!("must be 1 to {MAX_REVOCATIONS}")));
-    }
+    let limit = page_limit(query.limit)?;
     let (entries, cursor, more) = api.service.feed().entries(query.after, limit).map_err(stored)?;
     Ok(([NO_STORE], Json(Revocations { cursor, more, entries })).into_response())
 }

@@ -1,10 +1,15 @@
 //! `?wait=applied`: an answer that comes when every worker knows.
 
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
 use session_gate_protocol::{FeedCursor, Receipt};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, extract::Query};
+use super::{Api, extract::Query, reply::NO_STORE};
 use crate::service::Told;
 
 /// Query of each call that ends something.
@@ -46,6 +51,14 @@ impl Wait {
         match (self.wait?, at) {
             (WaitFor::Applied, Some(at)) => Some(api.service.feed().receipt(at).await),
             (WaitFor::Applied, None) => Some(Receipt { applied: true, pending: Vec::new() }),
+        }
+    }
+
+    /// The answer of a call that has nothing to say: the receipt if it is asked for, else no content.
+    pub(super) async fn receipt_alone(&self, api: &Api, at: Option<FeedCursor>) -> Response {
+        match self.receipt(api, at).await {
+            Some(receipt) => ([NO_STORE], Json(receipt)).into_response(),
+            None => StatusCode::NO_CONTENT.into_response(),
         }
     }
 

@@ -10,15 +10,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
-    extract::{ApiJson, ApiQuery, Query, RulePath, wrong_field},
+    extract::{ApiJson, ApiQuery, Query, RulePath, page_limit},
     receipt::{Wait, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
-use crate::{feed::RulePage, service::Told};
-
-/// Rules in one page of the block list.
-const DEFAULT_BLOCKS: usize = 100;
-const MAX_BLOCKS: usize = 1_000;
+use crate::feed::RulePage;
 
 /// Query of `GET /v1/blocks`.
 #[derive(Deserialize, IntoParams)]
@@ -74,11 +70,7 @@ pub(super) async fn block(
     security(("bearer" = []))
 )]
 pub(super) async fn list(State(api): State<Shared>, ApiQuery(query): ApiQuery<BlocksQuery>) -> ApiResult<Response> {
-    let limit = query.limit.unwrap_or(DEFAULT_BLOCKS);
-    if !(1..=MAX_BLOCKS).contains(&limit) {
-        return Err(wrong_field("limit", format!("must be 1 to {MAX_BLOCKS}")));
-    }
-    let RulePage { rules, more } = api.service.blocks(query.after.as_ref(), limit).await?;
+    let RulePage { rules, more } = api.service.blocks(query.after.as_ref(), page_limit(query.limit)?).await?;
     Ok(([NO_STORE], Json(Blocks { blocks: rules, more })).into_response())
 }
 
@@ -99,7 +91,7 @@ pub(super) async fn unblock(
     ApiQuery(wait): ApiQuery<Wait>,
 ) -> ApiResult<Response> {
     let told = api.service.remove_rule(id).await?;
-    Ok(removed(&api, &wait, told).await)
+    Ok(wait.receipt_alone(&api, told.at).await)
 }
 
 /// Revokes tokens of another issuer: all to which everything applies that is given. The same again replaces its end.
@@ -139,12 +131,5 @@ pub(super) async fn unrevoke(
     ApiQuery(wait): ApiQuery<Wait>,
 ) -> ApiResult<Response> {
     let told = api.service.remove_rule(id).await?;
-    Ok(removed(&api, &wait, told).await)
-}
-
-async fn removed(api: &Shared, wait: &Wait, told: Told<()>) -> Response {
-    match wait.receipt(api, told.at).await {
-        Some(receipt) => ([NO_STORE], Json(receipt)).into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
-    }
+    Ok(wait.receipt_alone(&api, told.at).await)
 }

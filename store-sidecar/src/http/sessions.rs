@@ -113,10 +113,7 @@ pub(super) async fn terminate(
     ApiQuery(wait): ApiQuery<Wait>,
 ) -> ApiResult<Response> {
     let told = api.service.terminate_session(&id, EndReason::Deleted).await?;
-    Ok(match wait.receipt(&api, told.at).await {
-        Some(receipt) => ([NO_STORE], Json(receipt)).into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
-    })
+    Ok(wait.receipt_alone(&api, told.at).await)
 }
 
 /// The user's sessions that have not ended, newest first.
