@@ -144,6 +144,7 @@ const fn grpc_status(code: u8) -> GrpcStatusCode {
     match code {
         3 => GrpcStatusCode::InvalidArgument,
         7 => GrpcStatusCode::PermissionDenied,
+        8 => GrpcStatusCode::ResourceExhausted,
         14 => GrpcStatusCode::Unavailable,
         16 => GrpcStatusCode::Unauthenticated,
         _ => GrpcStatusCode::Unknown,

@@ -96,9 +96,11 @@ const fn shape(reason: DenyReason) -> Shape {
         DenyReason::CsrfRefused => plain(403, "The request may come from another site"),
         DenyReason::HttpsRequired => plain(403, "Only https is served here"),
         DenyReason::KeysUnavailable => plain(503, "Tokens cannot be verified at the moment"),
+        DenyReason::LimitUnavailable => plain(503, "Limits cannot be checked at the moment"),
         DenyReason::Overloaded => plain(503, "Too many requests are waiting"),
         DenyReason::PathAmbiguous => plain(400, "The path can be read in more than one way"),
         DenyReason::PathInvalid => plain(400, "The path is not valid"),
+        DenyReason::RateLimited => plain(429, "Too many requests"),
         DenyReason::ScopeInsufficient => bearer(403, "insufficient_scope", "The token lacks a scope"),
         DenyReason::SessionExpired => invalid_token("The session has expired"),
         DenyReason::SessionMissing => invalid_token("The token does not belong to a session"),
@@ -131,6 +133,7 @@ const fn grpc_code(status: u16) -> u8 {
         400 => 3,  // INVALID_ARGUMENT
         401 => 16, // UNAUTHENTICATED
         403 => 7,  // PERMISSION_DENIED
+        429 => 8,  // RESOURCE_EXHAUSTED
         _ => 14,   // UNAVAILABLE
     }
 }

@@ -43,6 +43,11 @@ impl Fingerprint {
         Self::of(b'o', &[text])
     }
 
+    /// Of what a limit counts by, by its text.
+    pub fn of_limit_key(text: &str) -> Self {
+        Self::of(b'l', &[text])
+    }
+
     /// Of a rule, by its text.
     pub fn of_rule(text: &str) -> Self {
         Self::of(b'r', &[text])

@@ -12,6 +12,7 @@ mod feed;
 mod fingerprint;
 mod id;
 mod jwk;
+mod limit;
 mod login;
 mod network;
 mod opaque;
@@ -35,6 +36,11 @@ pub use id::{
     ETag, InvalidText, KeyId, MAX_JTI_BYTES, MAX_USER_ID_BYTES, SessionId, SlotTag, TokenId, UserId, is_header_safe,
 };
 pub use jwk::{Jwk, JwkSet};
+pub use limit::{
+    Algorithm, CounterId, Lease, LeaseAsk, LeaseGrant, LeaseReply, LeaseRequest, LimitKey, LimitName,
+    LimitOverrideData, MAX_LEASE_ASKS, MAX_LIMIT_KEY_BYTES, MAX_QUOTAS, MAX_REQUESTS, MAX_SETTLED, MAX_WINDOW_MS,
+    MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
+};
 pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
 pub use network::Network;
 pub use opaque::{OPAQUE_PREFIX, OpaqueToken};

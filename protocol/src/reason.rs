@@ -18,12 +18,16 @@ pub enum DenyReason {
     HttpsRequired,
     /// No key of the token's issuer has been loaded yet.
     KeysUnavailable,
+    /// A limit cannot be asked about, and its `store_away` says to refuse then.
+    LimitUnavailable,
     /// More requests wait for the sidecar than this worker holds.
     Overloaded,
     /// Two upstreams might read the path differently, and the rules differ for their readings.
     PathAmbiguous,
     /// The path is no path (RFC 3986, section 3.3).
     PathInvalid,
+    /// A rate limit or a limit of requests in flight is used up (RFC 6585, section 4).
+    RateLimited,
     /// The token lacks a scope (RFC 6750, section 3.1).
     ScopeInsufficient,
     /// The session's time is over.
@@ -71,16 +75,18 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, in the order of their names.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::Blocked,
         Self::CredentialMissing,
         Self::CredentialRepeated,
         Self::CsrfRefused,
         Self::HttpsRequired,
         Self::KeysUnavailable,
+        Self::LimitUnavailable,
         Self::Overloaded,
         Self::PathAmbiguous,
         Self::PathInvalid,
+        Self::RateLimited,
         Self::ScopeInsufficient,
         Self::SessionExpired,
         Self::SessionMissing,
@@ -113,9 +119,11 @@ impl DenyReason {
             Self::CsrfRefused => "csrf_refused",
             Self::HttpsRequired => "https_required",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::LimitUnavailable => "limit_unavailable",
             Self::Overloaded => "overloaded",
             Self::PathAmbiguous => "path_ambiguous",
             Self::PathInvalid => "path_invalid",
+            Self::RateLimited => "rate_limited",
             Self::ScopeInsufficient => "scope_insufficient",
             Self::SessionExpired => "session_expired",
             Self::SessionMissing => "session_missing",

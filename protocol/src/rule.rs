@@ -19,8 +19,8 @@ impl std::fmt::Debug for RuleId {
     }
 }
 
-/// What requests are refused for, beyond what has ended: an entry of the block list, or tokens of
-/// another issuer that are revoked.
+/// What holds for requests until it is over or taken back: an entry of the block list, tokens of another
+/// issuer that are revoked, or another limit for one key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -29,6 +29,13 @@ pub enum Rule {
     Address {
         /// The addresses.
         network: Network,
+    },
+    /// Another limit for one key: refuses nobody by itself.
+    Limit {
+        /// What the limit counts by: the text of a [`LimitKey`](crate::LimitKey).
+        key: String,
+        /// How many requests each quota of the limit allows this key, in their order.
+        requests: Vec<u64>,
     },
     /// Tokens that match.
     Tokens(TokenPattern),
@@ -71,16 +78,20 @@ pub struct TokenPattern {
 impl Rule {
     /// The id of this rule.
     pub fn id(&self) -> RuleId {
-        // Members have one order, so a rule has one text.
-        let text = serde_json::to_string(self).unwrap_or_default();
-        RuleId(Fingerprint::of_rule(&text).to_string())
+        let fingerprint = match self {
+            // One key has one limit at a time.
+            Self::Limit { key, .. } => Fingerprint::of_limit_key(key),
+            // Members have one order, so a rule has one text.
+            _ => Fingerprint::of_rule(&serde_json::to_string(self).unwrap_or_default()),
+        };
+        RuleId(fingerprint.to_string())
     }
 
     /// Whether it is on the block list: then it concerns a client or a user, whatever the token.
     pub const fn is_block(&self) -> bool {
         match self {
             Self::Address { .. } | Self::User { .. } | Self::UserAgent { .. } => true,
-            Self::Tokens(_) => false,
+            Self::Limit { .. } | Self::Tokens(_) => false,
         }
     }
 

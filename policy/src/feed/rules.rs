@@ -7,7 +7,9 @@ use std::{
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
-use session_gate_protocol::{DenyReason, Fingerprint, Network, Rule, RuleId, TokenPattern, UnixSeconds};
+use session_gate_protocol::{
+    CounterId, DenyReason, Fingerprint, LimitKey, Network, Rule, RuleId, TokenPattern, UnixSeconds,
+};
 
 use crate::{
     host::Visitor,
@@ -23,6 +25,10 @@ pub struct Rules {
     /// The lengths of their prefixes: a range is looked for once per length.
     prefixes: BTreeSet<u8>,
     users: HashMap<Fingerprint, UnixSeconds>,
+    /// How many requests limits allow single keys.
+    limits: HashMap<CounterId, (Vec<u64>, UnixSeconds)>,
+    /// Counts the changes of these.
+    limits_generation: u64,
     /// In lower case.
     user_agents: Vec<(String, UnixSeconds)>,
     /// Patterns that name a token, a session or a user: found by that name.
@@ -68,6 +74,12 @@ impl Rules {
                 self.networks.remove(&network.range());
                 self.prefixes = self.networks.keys().map(IpNet::prefix_len).collect();
             }
+            Rule::Limit { key, .. } => {
+                self.limits_generation += 1;
+                if let Ok(key) = key.parse::<LimitKey>() {
+                    self.limits.remove(&key.counter());
+                }
+            }
             Rule::User { user_id } => {
                 self.users.remove(&Fingerprint::of_user(user_id.as_str()));
             }
@@ -94,6 +106,13 @@ impl Rules {
                 self.prefixes.insert(network.range().prefix_len());
                 self.networks.insert(network.range(), until);
             }
+            Rule::Limit { key, requests } => {
+                self.limits_generation += 1;
+                // The sidecar refuses a key that cannot be read.
+                if let Ok(key) = key.parse::<LimitKey>() {
+                    self.limits.insert(key.counter(), (requests.clone(), until));
+                }
+            }
             Rule::User { user_id } => {
                 self.users.insert(Fingerprint::of_user(user_id.as_str()), until);
             }
@@ -111,6 +130,7 @@ impl Rules {
     fn index_all(&mut self) {
         let kept = std::mem::take(self);
         self.generation = kept.generation;
+        self.limits_generation = kept.limits_generation;
         self.clean_at = kept.clean_at;
         for (id, standing) in kept.by_id {
             self.index(&standing.rule, standing.until);
@@ -162,6 +182,16 @@ impl Rules {
         }
         token.clear(seen);
         None
+    }
+
+    /// How many requests the quotas of a limit allow that key, where it is not what the limit says.
+    pub fn limit_of(&self, counter: &CounterId, now: UnixSeconds) -> Option<&[u64]> {
+        self.limits.get(counter).filter(|(_, until)| now < *until).map(|(requests, _)| requests.as_slice())
+    }
+
+    /// Another number than before where what [`Rules::limit_of`] answers may have changed.
+    pub const fn limits_generation(&self) -> u64 {
+        self.limits_generation
     }
 
     /// How many there are.

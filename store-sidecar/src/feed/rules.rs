@@ -35,6 +35,8 @@ enum Key {
     Address(Network),
     /// What a token's issuer calls it, its session or its user; or the issuer alone.
     Claim(Fingerprint),
+    /// Every limit of a key.
+    Limit,
     /// Every range of addresses.
     Range,
     User(String),
@@ -53,6 +55,7 @@ impl Key {
         match rule {
             Rule::Address { network } if is_one(*network) => Self::Address(*network),
             Rule::Address { .. } => Self::Range,
+            Rule::Limit { .. } => Self::Limit,
             Rule::Tokens(pattern) => {
                 let TokenPattern { iss, jti, sid, sub, .. } = pattern;
                 let named = [("jti", jti), ("sid", sid), ("sub", sub)];
