@@ -29,6 +29,7 @@ pub mod flights;
 pub mod headers;
 pub mod host;
 pub mod jose;
+pub mod limits;
 pub mod metric;
 pub mod now;
 pub mod path;

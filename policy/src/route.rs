@@ -5,7 +5,7 @@ use std::{fmt, rc::Rc, time::Duration};
 use regex_lite::Regex;
 use session_gate_protocol::{DenyReason, Scope, Scopes};
 
-use crate::{cors::Cors, readings::RequestReadings, security_headers::SecurityHeaders};
+use crate::{cors::Cors, limits::RouteLimits, readings::RequestReadings, security_headers::SecurityHeaders};
 
 /// The rules, in their order: the first that matches counts.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub struct RoutePolicy {
     pub accept_pending_2fa: bool,
     /// The query parameter that may carry the token (RFC 6750, section 2.3).
     pub token_query_parameter: Option<String>,
+    /// What limits the requests.
+    pub limits: RouteLimits,
     /// Whether a client must have come by https.
     pub require_https: bool,
     /// Whose pages may read the answers.

@@ -35,7 +35,7 @@ pub(super) fn cookie(raw: RawCookie, problems: &mut Problems) -> String {
 }
 
 /// RFC 9110's token, of which header and cookie names are made.
-fn is_header_name(name: &str) -> bool {
+pub(super) fn is_header_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 

@@ -5,6 +5,7 @@
 
 mod browser;
 mod issuers;
+mod limits;
 mod problems;
 pub mod raw;
 mod routes;
@@ -18,6 +19,7 @@ use crate::{
     call::Sidecar,
     csrf::CsrfPolicy,
     jose,
+    limits::LimitHeaders,
     route::{Authentication, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
     security_headers::SecurityHeaders,
     token::{Issuers, KeySource, Revocation},
@@ -49,6 +51,10 @@ pub struct Config {
     pub cache_bytes: usize,
     /// Requests that may wait for the sidecar.
     pub max_held_requests: usize,
+    /// Which headers tell clients of limits.
+    pub limit_headers: LimitHeaders,
+    /// Keys of limits that are kept count of.
+    pub limit_keys: usize,
 }
 
 impl Config {
@@ -90,7 +96,12 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     if sidecar.is_none() && issuers.iter().any(needs_sidecar) {
         problems.add("sidecar", "is required: an issuer's keys come from it, or its tokens are checked there");
     }
+    let limits = limits::limits(raw.rate_limits, problems);
+    if sidecar.is_none() && !limits.is_empty() {
+        problems.add("sidecar", "is required: limits are counted there");
+    }
     let defaults = routes::Defaults {
+        limits,
         require_https: raw.require_https,
         security_headers: browser::defaults(problems, &raw.security_headers),
         remove: browser::removed(raw.remove_response_headers, problems),
@@ -105,6 +116,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
             failure_mode: FailureMode::Deny,
             accept_pending_2fa: false,
             token_query_parameter: None,
+            limits: defaults.limits.of_route(None, "", problems),
             require_https: defaults.require_https,
             cors: None,
             security_headers: SecurityHeaders {
@@ -130,6 +142,8 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         cache_entries: problems.number("limits.cache_entries", raw.limits.cache_entries, 0..=1_000_000, 10_000),
         cache_bytes: problems.number("limits.cache_bytes", raw.limits.cache_bytes, 0..=268_435_456, 8_388_608),
         max_held_requests: problems.number("limits.max_held_requests", raw.limits.max_held_requests, 1..=100_000, 1024),
+        limit_headers: limits::headers(raw.rate_limit_headers.as_deref()),
+        limit_keys: problems.number("limits.rate_limit_keys", raw.limits.rate_limit_keys, 100..=1_000_000, 10_000),
     }
 }
 

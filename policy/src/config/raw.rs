@@ -1,11 +1,17 @@
 //! The filter's configuration as it is written: the shape of the JSON, and nothing judged. The JSON
 //! Schema is made from these types; their docs are its descriptions.
 
+mod limits;
+
 use std::fmt;
 
 use serde::Deserialize;
 use session_gate_protocol::JwkSet;
 
+pub use self::limits::{
+    RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawQuota, RawRateLimit, RawRateLimits,
+    RawRequestsFrom, RawStoreAway, RawWindow,
+};
 use crate::jose::Algorithm;
 
 /// Configuration of Session Gate's filter.
@@ -33,6 +39,10 @@ pub struct RawConfig {
     pub security_headers: RawSecurityHeaders,
     /// Headers to remove from every answer. Default: `server`, `x-powered-by` and the like.
     pub remove_response_headers: Option<Vec<String>>,
+    /// Rate limits, by name. Without this section there are none.
+    pub rate_limits: Option<RawRateLimits>,
+    /// Which headers tell clients of the limit that denied them, or of the tightest. Default: all.
+    pub rate_limit_headers: Option<Vec<RawLimitHeaders>>,
     /// Bounds.
     pub limits: RawLimits,
 }
@@ -165,6 +175,9 @@ pub struct RawLimits {
     pub cache_bytes: Option<u32>,
     /// Requests that may wait for the sidecar: 1 to 100000. Default: 1024.
     pub max_held_requests: Option<u32>,
+    /// Keys of rate limits that a worker keeps count of: 100 to 1000000. Beyond that, the one used longest
+    /// ago is forgotten first. Default: 10000.
+    pub rate_limit_keys: Option<u32>,
 }
 
 /// A rule.
@@ -188,6 +201,8 @@ pub struct RawRoute {
     pub accept_pending_2fa: bool,
     /// The query parameter that may carry the token (RFC 6750, section 2.3).
     pub token_query_parameter: Option<String>,
+    /// Names of rate limits, of which each must admit. Empty: none. Default: `authenticated` or `default`.
+    pub rate_limit: Option<Vec<String>>,
     /// Overrides the setting of the same name.
     pub require_https: Option<bool>,
     /// Whose pages may read denials, and whose preflights pass.

@@ -6,6 +6,7 @@ use session_gate_protocol::{Scope, Scopes};
 
 use super::{
     browser,
+    limits::Limits,
     problems::Problems,
     raw::{RawAuthentication, RawFailureMode, RawMatch, RawPath, RawRoute, RawScopes},
 };
@@ -19,6 +20,7 @@ use crate::{
 
 /// What a route gets where it says nothing of its own.
 pub(super) struct Defaults {
+    pub(super) limits: Limits,
     pub(super) require_https: bool,
     pub(super) security_headers: Vec<SecurityHeader>,
     pub(super) remove: Vec<String>,
@@ -65,6 +67,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         failure_mode: failure_mode(raw.failure_mode, &field("failure_mode"), problems),
         accept_pending_2fa: raw.accept_pending_2fa,
         token_query_parameter: raw.token_query_parameter,
+        limits: defaults.limits.of_route(raw.rate_limit.as_deref(), &field("rate_limit"), problems),
         require_https: raw.require_https.unwrap_or(defaults.require_https),
         cors: raw.cors.map(|raw| browser::cors(raw, &field("cors"), problems)),
         security_headers: SecurityHeaders {

@@ -1,0 +1,165 @@
+//! What the configuration says of limits.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use serde_json::Value;
+use session_gate_protocol::{LimitName, MAX_REQUESTS, Quota};
+
+/// A limit.
+#[derive(Debug)]
+pub struct Limit {
+    /// Its name.
+    pub name: LimitName,
+    /// What it allows, where nothing else is said.
+    pub quotas: Vec<Quota>,
+    /// What it counts by.
+    pub key: Vec<KeyPart>,
+    /// The claim that says how many.
+    pub requests_from: Option<RequestsFrom>,
+    /// What a request costs.
+    pub cost: Cost,
+    /// Whether the store is asked for each request.
+    pub exact: bool,
+    /// Whether it refuses nobody.
+    pub shadow: bool,
+    /// What happens while the store is away.
+    pub store_away: StoreAway,
+}
+
+/// A part of what a limit counts by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPart {
+    /// The client's address.
+    Address,
+    /// A claim's value.
+    Claim(String),
+    /// A header's value; the name is in lower case.
+    Header(String),
+    /// The session; without one the user.
+    Session,
+    /// The user; without one the address.
+    User,
+}
+
+/// A claim that says how many requests there may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestsFrom {
+    /// The claim.
+    pub claim: String,
+    /// What its texts mean; none: it is the number itself.
+    pub values: BTreeMap<String, u64>,
+}
+
+/// What a request costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// What its answer says in a header; so much is taken off before that is known.
+    Answer {
+        /// The header, in lower case.
+        header: String,
+        /// What is taken off at first.
+        reserve: u64,
+    },
+    /// Always that much.
+    Fixed(u64),
+}
+
+/// What happens while the store is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreAway {
+    /// Requests pass.
+    Allow,
+    /// They are refused.
+    Deny,
+    /// Each worker admits its part of the limit.
+    Share,
+}
+
+/// The limits of a route.
+#[derive(Clone, Debug, Default)]
+pub struct RouteLimits {
+    /// For requests without a token.
+    pub anonymous: Vec<Rc<Limit>>,
+    /// For requests with one.
+    pub authenticated: Vec<Rc<Limit>>,
+}
+
+/// Which headers tell clients of limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitHeaders {
+    /// `RateLimit` and `RateLimit-Policy`.
+    pub draft: bool,
+    /// `X-RateLimit-*`.
+    pub x: bool,
+}
+
+impl Limit {
+    /// What is taken off when the request is admitted.
+    pub const fn reserve(&self) -> u64 {
+        match self.cost {
+            Cost::Answer { reserve, .. } => reserve,
+            Cost::Fixed(cost) => cost,
+        }
+    }
+}
+
+impl Cost {
+    /// The header that says it.
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Self::Answer { header, .. } => Some(header),
+            Self::Fixed(_) => None,
+        }
+    }
+}
+
+impl RequestsFrom {
+    /// How many the claim's value allows; none where it says nothing that could be used.
+    pub fn requests(&self, value: &Value) -> Option<u64> {
+        let requests = match value {
+            Value::String(text) if !self.values.is_empty() => self.values.get(text).copied(),
+            Value::String(text) => text.parse().ok(),
+            number if self.values.is_empty() => number.as_u64(),
+            _ => None,
+        };
+        requests.filter(|requests| (1..=MAX_REQUESTS).contains(requests))
+    }
+}
+
+impl RouteLimits {
+    /// Those for a request with a token, or without.
+    pub fn of(&self, has_token: bool) -> &[Rc<Limit>] {
+        if has_token { &self.authenticated } else { &self.anonymous }
+    }
+
+    /// The headers by which some of them count, in lower case.
+    pub fn key_headers(&self) -> impl Iterator<Item = &str> {
+        let parts = self.anonymous.iter().chain(&self.authenticated).flat_map(|limit| &limit.key);
+        parts.filter_map(|part| match part {
+            KeyPart::Header(name) => Some(name.as_str()),
+            KeyPart::Address | KeyPart::Claim(_) | KeyPart::Session | KeyPart::User => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_says_how_many_or_nothing() {
+        let plans = RequestsFrom { claim: "plan".into(), values: [("pro".to_owned(), 5_000)].into() };
+        assert_eq!(plans.requests(&json!("pro")), Some(5_000));
+        for value in [json!("free"), json!(5_000), json!(null), json!(["pro"])] {
+            assert_eq!(plans.requests(&value), None, "{value}");
+        }
+        let number = RequestsFrom { claim: "rate".into(), values: BTreeMap::new() };
+        assert_eq!(number.requests(&json!(7)), Some(7));
+        assert_eq!(number.requests(&json!("7")), Some(7));
+        for value in [json!(0), json!(-1), json!(1.5), json!(2_000_000_000), json!("many"), json!(true)] {
+            assert_eq!(number.requests(&value), None, "{value}");
+        }
+    }
+}
