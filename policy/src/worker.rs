@@ -418,4 +418,6 @@ impl Worker {
 }
 
 #[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
 mod tests;

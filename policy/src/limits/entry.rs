@@ -274,19 +274,17 @@ impl Entry {
     pub(super) fn look_after(&mut self, number: u64, now: Duration) -> Option<LeaseAsk> {
         self.leases.retain(|lease| now < lease.ends_at());
         self.unsettled.retain(|(_, until)| now < *until);
-        let lifetime = self.leases.last().map_or(Duration::ZERO, |lease| lease.lifetime);
+        let patience = self.patience();
+        let is_idle = self.used_at.saturating_add(patience) <= now;
         let must_return = self.leases.iter().any(|lease| lease.return_at() <= now);
         let has_more = !self.unsettled.is_empty() || self.owed > 0;
         if self.is_in_flight() {
-            let is_idle = self.left(now) > 0 && self.used_at.saturating_add(SLOTS_IDLE) <= now;
-            if must_return || is_idle || has_more {
+            if must_return || has_more || (is_idle && self.left(now) > 0) {
                 return Some(self.ask(Settle::All, 0, 0, number, now));
             }
-            self.alarm = self.next_look(SLOTS_IDLE, now);
+            self.alarm = self.next_look(patience, now);
             return None;
         }
-        let patience = if self.exact { Duration::ZERO } else { lifetime / 4 };
-        let is_idle = self.used_at.saturating_add(patience) <= now;
         if !self.leases.is_empty() && is_idle {
             // Whoever comes next will need about as much again.
             let used = self.leases.iter().map(|lease| lease.used).sum::<u64>();
@@ -305,7 +303,7 @@ impl Entry {
         if has_more {
             return Some(self.ask(Settle::Spent, 0, 0, number, now));
         }
-        self.alarm = self.next_look(lifetime / 4, now);
+        self.alarm = self.next_look(patience, now);
         None
     }
 
@@ -352,6 +350,17 @@ impl Entry {
         self.size = u64::try_from(lasting).unwrap_or(MAX_REQUESTS).clamp(self.size.min(most), most);
     }
 
+    /// How long what is leased may lie unused.
+    fn patience(&self) -> Duration {
+        if self.exact {
+            Duration::ZERO
+        } else if self.is_in_flight() {
+            SLOTS_IDLE
+        } else {
+            self.leases.last().map_or(Duration::ZERO, |lease| lease.lifetime / 4)
+        }
+    }
+
     /// When to look again: at a lease's end, and whether it has become idle.
     fn next_look(&self, patience: Duration, now: Duration) -> Option<Duration> {
         let returns = self.leases.iter().map(Held::return_at).min()?;
@@ -377,10 +386,10 @@ impl Entry {
         self.away_until = Duration::ZERO;
         self.said = (lease.quotas.len() == self.quotas.len() && ask.quotas == self.quotas)
             .then_some(Said { at: now, quotas: lease.quotas });
-        let patience = if self.is_in_flight() { SLOTS_IDLE } else { Duration::from_millis(lease.lifetime_ms / 4) };
-        let patience = if self.exact { Duration::ZERO } else { patience };
         self.used_at = self.used_at.max(asked_at);
-        if let Some(next) = self.next_look(patience, now) {
+        let patience = self.patience();
+        // What an exact limit has left over goes back on the next tick.
+        if let Some(next) = if self.exact { Some(now) } else { self.next_look(patience, now) } {
             self.wake_at(next);
         }
     }

@@ -16,6 +16,8 @@ mod ledger;
 mod limit;
 mod report;
 mod share;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     asking::{Asking, Between, CallId, Landed},
