@@ -6,7 +6,7 @@ use session_gate_protocol::{
     Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, MAX_SETTLED, Quota, QuotaState, SettledLease,
 };
 
-use super::share::Shares;
+use super::{held::Held, share::Shares};
 
 /// Most that is asked for at first, ahead of any demand.
 const FIRST_SIZE: u64 = 64;
@@ -48,16 +48,6 @@ pub(super) struct Entry {
     pub(super) use_number: u64,
 }
 
-/// A lease.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    number: u64,
-    granted: u64,
-    used: u64,
-    asked_at: Duration,
-    lifetime: Duration,
-}
-
 #[derive(Debug)]
 struct Said {
     at: Duration,
@@ -95,27 +85,6 @@ pub struct Left {
     pub remaining: u64,
     /// In what time there is more.
     pub reset: Duration,
-}
-
-impl Held {
-    /// Until when it can be used. Less than its lifetime, for this clock may be slow: by a hundredth, and
-    /// the store's fast by as much.
-    fn ends_at(&self) -> Duration {
-        self.asked_at.saturating_add(self.lifetime - self.lifetime / 50)
-    }
-
-    /// From when on it is handed back: in time for the store to hear of it.
-    fn return_at(&self) -> Duration {
-        self.asked_at.saturating_add(self.lifetime * 3 / 4)
-    }
-
-    const fn left(&self) -> u64 {
-        self.granted.saturating_sub(self.used)
-    }
-
-    const fn settled(&self) -> SettledLease {
-        SettledLease { lease: self.number, used: self.used }
-    }
 }
 
 impl Entry {

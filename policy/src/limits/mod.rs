@@ -11,6 +11,7 @@
 
 mod asking;
 mod entry;
+mod held;
 mod key;
 mod ledger;
 mod limit;
