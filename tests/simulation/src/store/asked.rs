@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag, TokenId,
-    UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag,
+    TokenId, UnixSeconds, UserId,
 };
 use store_sidecar::store::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers, Store,
     StoreError, Termination, Update, UserTermination,
 };
 
@@ -150,6 +150,11 @@ impl Store for ReplicaStore {
 
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
         self.ask(Box::new(|shared| Box::pin(async move { shared.current().followers().await }))).await
+    }
+
+    async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
+        let (worker, ask) = (worker.to_owned(), ask.clone());
+        self.ask(Box::new(|shared| Box::pin(async move { shared.current().lease(&worker, &ask).await }))).await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
