@@ -140,10 +140,19 @@ impl App {
     /// # Errors
     /// Where it does not say.
     pub async fn checks(&self) -> Result<u64> {
+        self.calls("/v1/check").await
+    }
+
+    /// How many calls of that route the sidecar has answered.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub async fn calls(&self, route: &str) -> Result<u64> {
         let metrics = self.ask(Call::get("/metrics")).await?.text();
-        let lines = metrics.lines().filter(|line| {
-            line.starts_with("session_gate_http_requests_total{") && line.contains(r#"route="/v1/check""#)
-        });
+        let route = format!(r#"route="{route}""#);
+        let lines = metrics
+            .lines()
+            .filter(|line| line.starts_with("session_gate_http_requests_total{") && line.contains(&route));
         lines.map(|line| line.rsplit(' ').next().context("a value")?.parse::<u64>().context("a count")).sum()
     }
 
