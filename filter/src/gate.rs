@@ -11,6 +11,7 @@ use session_gate_policy::{
     call::{Call, CallReply},
     config::Config,
     feed::Changes,
+    metric::Counter,
     request::{Effect, Event},
     vm::Vm,
     worker::{Errand, RequestEffects, RequestId, Worker},
@@ -85,13 +86,35 @@ impl Gate {
     /// The request is over, and no reply to a call made in its context will come.
     pub(crate) fn forget(&self, id: RequestId) {
         self.calls.borrow_mut().retain(|_, call| call.made_by != Some(id));
-        self.worker.borrow_mut().forget(id);
+        self.worker.borrow_mut().forget(id, host::now());
     }
 
     /// Makes the calls that are due. For the root context alone.
     pub(crate) fn make_due_calls(&self) {
         let due = self.worker.borrow_mut().due(host::now());
-        for (errand, call) in due {
+        self.make_calls(due);
+    }
+
+    /// This is the last configuration of its VM, and Envoy stops it: what is leased of limits is handed back,
+    /// and nobody waits for a reply.
+    pub(crate) fn hand_back(&self) {
+        let is_last = WORKERS.with_borrow(|workers| {
+            let others = workers.iter().filter_map(Weak::upgrade).filter(|other| !Rc::ptr_eq(other, &self.worker));
+            !others.into_iter().any(|other| other.borrow().shares_source(&self.worker.borrow()))
+        });
+        if is_last {
+            let calls = self.worker.borrow_mut().hand_back(host::now());
+            self.make_calls(calls);
+        }
+    }
+
+    /// How many keys of limits were forgotten since the last time.
+    pub(crate) fn count_forgotten_keys(&self) {
+        host::count_by(Counter::LimitKeyForgotten, self.worker.borrow().take_forgotten_keys());
+    }
+
+    fn make_calls(&self, calls: Vec<(Errand, Call)>) {
+        for (errand, call) in calls {
             if !self.dispatch(&call, errand, None) {
                 self.on_errand(errand, &CallReply::failed());
             }
@@ -116,6 +139,7 @@ impl Gate {
         let outcome = self.worker.borrow_mut().on_errand(errand, reply, host::now(), &Envoy);
         outcome.counters.into_iter().for_each(host::count);
         self.act(outcome.requests);
+        outcome.limits.into_iter().for_each(host::tell_of_limits);
         if let Some(changes) = outcome.changes {
             self.tell_others(&changes);
         }
@@ -157,11 +181,11 @@ impl Gate {
         let mut outcome = Outcome::Stopped;
         for effect in effects {
             match effect {
-                Effect::Call(flight, call) => {
-                    let sent = self.dispatch(&call, Errand::Check(flight), Some(id));
+                Effect::Call(errand, call) => {
+                    let sent = self.dispatch(&call, errand, Some(id));
                     host::act_for(id);
                     if !sent {
-                        return self.fail(id, Errand::Check(flight));
+                        return self.fail(id, errand);
                     }
                 }
                 Effect::ChangeAnswer(changes) => host::change(MapType::HttpResponseHeaders, &changes),

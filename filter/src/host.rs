@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use log::{debug, warn};
+use log::{debug, info, warn};
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, GrpcStatusCode, MapType, MetricType, Status},
@@ -21,6 +21,7 @@ use session_gate_policy::{
     call::{Call, CallReply},
     denial::Reply,
     headers::{HeaderChange, Headers},
+    limits::Reachable,
     metric::{Counter, VM_MEMORY},
     now::Now,
 };
@@ -157,6 +158,14 @@ pub(crate) fn refuse_unconfigured() {
 }
 
 pub(crate) fn count(counter: Counter) {
+    count_by(counter, 1);
+}
+
+pub(crate) fn count_by(counter: Counter, by: u64) {
+    let Ok(by) = i64::try_from(by) else { return };
+    if by == 0 {
+        return;
+    }
     let id = METRICS.with_borrow_mut(|metrics| {
         if let Some(id) = metrics.get(&counter) {
             return Some(*id);
@@ -166,7 +175,7 @@ pub(crate) fn count(counter: Counter) {
         Some(id)
     });
     if let Some(id) = id {
-        note("count", hostcalls::increment_metric(id, 1));
+        note("count", hostcalls::increment_metric(id, by));
     }
 }
 
@@ -195,6 +204,14 @@ fn memory_bytes() -> u64 {
 #[cfg(not(target_arch = "wasm32"))]
 fn memory_bytes() -> u64 {
     0
+}
+
+/// Whoever runs Envoy finds it in its log.
+pub(crate) fn tell_of_limits(reachable: Reachable) {
+    match reachable {
+        Reachable::No => warn!("session_gate: limits cannot be asked about: each one's store_away decides"),
+        Reachable::Yes => info!("session_gate: limits can be asked about again"),
+    }
 }
 
 pub(crate) fn describe(text: &str) {

@@ -35,6 +35,13 @@ struct Root {
 }
 
 impl Context for Root {
+    fn on_done(&mut self) -> bool {
+        if let Some(gate) = &self.gate {
+            gate.hand_back();
+        }
+        true
+    }
+
     fn on_http_call_response(&mut self, token: u32, _headers: usize, body_bytes: usize, _trailers: usize) {
         if let Some(gate) = &self.gate {
             gate.on_reply(token, body_bytes);
@@ -64,6 +71,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Some(gate) = &self.gate {
             gate.make_due_calls();
+            gate.count_forgotten_keys();
         }
         host::record_memory();
     }

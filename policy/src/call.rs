@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::de::DeserializeOwned;
-use session_gate_protocol::Activity;
+use session_gate_protocol::{Activity, LeaseRequest};
 
 /// How the sidecar is reached. `Debug` hides the credential.
 #[derive(Clone, PartialEq, Eq)]
@@ -85,6 +85,11 @@ impl Sidecar {
     /// Asks about a credential; `question` is a `CheckRequest` as it is sent.
     pub fn check(&self, question: Vec<u8>) -> Call {
         self.post("/v1/check", question)
+    }
+
+    /// Asks for leases of limits, and hands them back. `None` if the question cannot be written down.
+    pub fn leases(&self, request: &LeaseRequest) -> Option<Call> {
+        Some(self.post("/v1/leases", serde_json::to_vec(request).ok()?))
     }
 
     fn post(&self, path: &str, body: Vec<u8>) -> Call {

@@ -14,6 +14,8 @@ use crate::{
     headers::{HeaderChange, Headers},
 };
 
+const RETRY_AFTER: &str = "retry-after";
+
 /// A reply of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -38,6 +40,16 @@ pub struct Client {
     pub origin: Option<Vec<u8>>,
     /// It came by https.
     pub https: bool,
+}
+
+impl Reply {
+    /// Tells the client to come again after so many seconds, one at least.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.headers.retain(|(name, _)| name != RETRY_AFTER);
+        self.headers.push((RETRY_AFTER.to_owned(), seconds.max(1).to_string()));
+        self
+    }
 }
 
 impl Client {
@@ -155,7 +167,7 @@ pub fn reply(reason: DenyReason, client: &Client, realm: &str, scopes: Option<&S
         headers.push(("www-authenticate".to_owned(), challenge(reason, &shape, realm, scopes)));
     }
     if shape.status == 503 {
-        headers.push(("retry-after".to_owned(), "1".to_owned()));
+        headers.push((RETRY_AFTER.to_owned(), "1".to_owned()));
     }
     if let Some(cors) = cors {
         for change in cors.headers_for(client.origin.as_deref()) {

@@ -1,9 +1,9 @@
 //! What the filter counts: every name in one place. Envoy shows them below `wasmcustom.`.
 
-use session_gate_protocol::{AllowReason, DenyReason};
+use session_gate_protocol::{AllowReason, DenyReason, LimitName};
 
-/// A counter. Its label values come from closed sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A counter. Its label values come from closed sets, and from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Counter {
     /// A request was let through.
     Allow(AllowReason),
@@ -17,6 +17,12 @@ pub enum Counter {
     Feed(CallOutcome),
     /// The sidecar was asked for its keys.
     Keys(CallOutcome),
+    /// The sidecar was asked about limits, for requests or ahead of them.
+    Leases(CallOutcome),
+    /// What a limit has said to a request.
+    Limit(LimitName, LimitOutcome),
+    /// A key of a limit was forgotten for want of room.
+    LimitKeyForgotten,
     /// A token's signature was known to be good.
     TokenCache(CacheOutcome),
 }
@@ -43,9 +49,22 @@ pub enum CacheOutcome {
     Miss,
 }
 
+/// What a limit says to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitOutcome {
+    /// It admits it.
+    Allowed,
+    /// It could not be asked about, and `store_away` has decided.
+    Away,
+    /// It refuses it.
+    Denied,
+    /// It would refuse it, and only reports that.
+    ShadowDenied,
+}
+
 impl Counter {
     /// The counter's name in Envoy's statistics.
-    pub fn name(self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Self::Allow(reason) => format!("session_gate.decision.allow.{}", reason.as_str()),
             Self::Check(outcome) => format!("session_gate.check.{}", outcome.as_str()),
@@ -53,6 +72,9 @@ impl Counter {
             Self::Deny(reason) => format!("session_gate.decision.deny.{}", reason.as_str()),
             Self::Feed(outcome) => format!("session_gate.feed.{}", outcome.as_str()),
             Self::Keys(outcome) => format!("session_gate.keys.{}", outcome.as_str()),
+            Self::Leases(outcome) => format!("session_gate.leases.{}", outcome.as_str()),
+            Self::Limit(name, outcome) => format!("session_gate.limit.{name}.{}", outcome.as_str()),
+            Self::LimitKeyForgotten => "session_gate.limit_keys.forgotten".to_owned(),
             Self::TokenCache(CacheOutcome::Hit) => "session_gate.token_cache.hit".to_owned(),
             Self::TokenCache(CacheOutcome::Miss) => "session_gate.token_cache.miss".to_owned(),
         }
@@ -63,10 +85,30 @@ impl Counter {
         let outcomes = [CallOutcome::Answered, CallOutcome::Failed];
         let allow = AllowReason::ALL.into_iter().map(Self::Allow);
         let deny = DenyReason::ALL.into_iter().map(Self::Deny);
-        let calls =
-            outcomes.into_iter().flat_map(|outcome| [Self::Check(outcome), Self::Feed(outcome), Self::Keys(outcome)]);
+        let calls = outcomes.into_iter().flat_map(|outcome| {
+            [Self::Check(outcome), Self::Feed(outcome), Self::Keys(outcome), Self::Leases(outcome)]
+        });
+        // Stands for each limit that is configured.
+        let name = "NAME".parse::<LimitName>();
+        let limits = name.iter().flat_map(|name| {
+            let outcomes =
+                [LimitOutcome::Allowed, LimitOutcome::Away, LimitOutcome::Denied, LimitOutcome::ShadowDenied];
+            outcomes.map(|outcome| Self::Limit(name.clone(), outcome))
+        });
         let cache = [CacheOutcome::Hit, CacheOutcome::Miss].into_iter().map(Self::TokenCache);
-        allow.chain(deny).chain(calls).chain([Self::CheckShared]).chain(cache).collect()
+        let single = [Self::CheckShared, Self::LimitKeyForgotten];
+        allow.chain(deny).chain(calls).chain(limits).chain(single).chain(cache).collect()
+    }
+}
+
+impl LimitOutcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Away => "away",
+            Self::Denied => "denied",
+            Self::ShadowDenied => "shadow_denied",
+        }
     }
 }
 
@@ -88,7 +130,7 @@ mod tests {
         let document = include_str!("../../docs/metrics.md");
         let (_, rest) = document.split_once("<!-- filter metrics -->\n").unwrap();
         let (listed, _) = rest.split_once("<!-- /filter metrics -->").unwrap();
-        let names = Counter::all().into_iter().map(Counter::name).chain([VM_MEMORY.to_owned()]);
+        let names = Counter::all().into_iter().map(|counter| counter.name()).chain([VM_MEMORY.to_owned()]);
         let names: String = names.map(|name| format!("- `{name}`\n")).collect();
         assert_eq!(listed, names, "docs/metrics.md must list:\n{names}");
     }

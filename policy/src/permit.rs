@@ -169,6 +169,11 @@ impl Permit {
         }
     }
 
+    /// Whether it is for a question of a browser's own.
+    pub const fn is_preflight(&self) -> bool {
+        matches!(self.reason, AllowReason::Preflight)
+    }
+
     /// Why it may pass.
     pub fn reason(&self) -> AllowReason {
         self.reason

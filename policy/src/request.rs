@@ -4,7 +4,8 @@
 //! Start ──Request──▶ refused, forwarded ───────────────▶ Settled ──Answer──▶ Settled
 //!        │                                                 ▲
 //!        ├─ key missing ──▶ AwaitKeys ──Keys──▶ (verified) ┤
-//!        └─ feed cannot tell ▶ AwaitCheck ──Check──────────┘
+//!        ├─ feed cannot tell ▶ AwaitCheck ──Check──────────┤
+//!        └─ limits not leased ▶ AwaitLimits ──Limits───────┘
 //! ```
 //!
 //! [`Phase::step`] is total: an event that does not belong to a phase (a late or repeated reply)
@@ -12,30 +13,37 @@
 //! about a decision.
 
 mod judge;
+mod limit;
+mod settled;
 
 use std::{collections::HashSet, fmt, rc::Rc};
 
 use session_gate_protocol::DenyReason;
 
-pub use self::judge::Answer;
-use self::judge::{Found, check_block, find_token, judge_answer, judge_token};
+pub use self::{judge::Answer, settled::Settled};
+use self::{
+    judge::{Found, check_block, find_token, judge_answer, judge_token},
+    limit::{Admission, Terms},
+    settled::{Admitted, answered, is_refused},
+};
 use crate::{
     cache::TokenCache,
     call::Call,
     config::Config,
     credential::{self, Source},
     denial::{self, Client, Reply},
-    feed::{Asked, Changes, Follower},
+    feed::{Asked, Follower},
     flights::{Boarding, FlightId, Flights},
     headers::{HeaderChange, Headers},
     host::{Host, Visitor},
+    limits::{Asking, CallId, Ledger, seconds},
     metric::Counter,
     now::Now,
-    permit::{self, Identity, Permit},
+    permit::Permit,
     readings::RequestReadings,
     route::Route,
     token::{FetchedKeys, TokenText, VerifiedClaims},
-    worker::RequestId,
+    worker::{Errand, RequestId},
 };
 
 /// Where a request is.
@@ -48,6 +56,8 @@ pub enum Phase {
     /// The feed cannot tell about its token, which was verified or is opaque; it is held until the sidecar
     /// has answered.
     AwaitCheck(Held, Option<VerifiedClaims>, FlightId),
+    /// It may pass as far as its token goes; it is held until the sidecar has answered about its limits.
+    AwaitLimits(Held, Permit, CallId),
     /// It was forwarded or refused; its answer is on the way.
     Settled(Settled),
 }
@@ -62,67 +72,18 @@ pub struct Held {
     by_query: bool,
     /// Whether it asks for another protocol, a WebSocket for instance.
     is_upgrade: bool,
+    /// The headers by which its limits count.
+    key_headers: Vec<(String, Vec<u8>)>,
+    /// How often it has waited for what the sidecar says of its limits.
+    limit_rounds: u8,
     /// What takes the client's trusted headers, our cookie and our parameter out.
     cleaning: Vec<HeaderChange>,
 }
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { route, client: _, user_agent: _, token: _, by_query: _, is_upgrade: _, cleaning: _ } = self;
-        f.debug_struct("Held").field("route", &route.name).finish_non_exhaustive()
-    }
-}
-
-/// What is known of a request whose answer is on the way.
-#[derive(Debug)]
-pub struct Settled {
-    route: Rc<Route>,
-    https: bool,
-    /// Whether a token came by the query, which caches keep as part of the key.
-    by_query: bool,
-    /// By what it was admitted; none: it was not, or its stream is being ended.
-    admitted: Option<Admitted>,
-    /// Whether it goes on for as long as both sides like: its answer has begun, or it is an upgrade or
-    /// gRPC, whose answer may begin late.
-    is_stream: bool,
-}
-
-/// By what a request was admitted.
-struct Admitted {
-    user_agent: Rc<str>,
-    /// The token, and the session that it is served in; none: it is anonymous.
-    identity: Option<(Rc<str>, Rc<Identity>)>,
-}
-
-impl fmt::Debug for Admitted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admitted").field("is_anonymous", &self.identity.is_none()).finish_non_exhaustive()
-    }
-}
-
-impl Settled {
-    /// Whether its stream must be ended, for what the feed has said just now. Says so once.
-    pub fn must_end<H: Host>(&mut self, id: RequestId, changes: &Changes, feed: &Follower, host: &H, now: Now) -> bool {
-        let Some(admitted) = self.admitted.as_ref().filter(|_| self.is_stream) else { return false };
-        let blocked = changes.rules && feed.blocks(&Visitor::new(host, id, &admitted.user_agent), now.wall);
-        let must_end = blocked
-            || admitted.identity.as_ref().is_some_and(|(token, identity)| {
-                let session = identity.session.as_ref().map(|session| session.name);
-                let names = [identity.claims.names().token, session];
-                let touched = names.into_iter().flatten().any(|name| changes.touched.contains(&name));
-                (touched || changes.rules) && self.is_refused(TokenText(token), identity, feed, now)
-            });
-        if must_end {
-            self.admitted = None;
-        }
-        must_end
-    }
-
-    fn is_refused(&self, token: TokenText<'_>, identity: &Identity, feed: &Follower, now: Now) -> bool {
-        let scopes = feed.scopes(&identity.claims, None);
-        feed.against(token, &identity.claims, now.wall).is_some()
-            || identity.session.as_ref().is_some_and(|session| feed.takes_back(session.name))
-            || permit::check_scopes(&self.route.policy, scopes.as_ref().unwrap_or(identity.claims.scopes())).is_err()
+        // The rest has credentials in it, or says who the client is.
+        f.debug_struct("Held").field("route", &self.route.name).finish_non_exhaustive()
     }
 }
 
@@ -135,6 +96,8 @@ pub enum Event {
     Keys,
     /// The sidecar has answered about the credential.
     Check(Rc<Answer>),
+    /// The sidecar has answered about limits, or could not.
+    Limits,
     /// The headers of its answer have come: the upstream's, ours, or Envoy's own.
     Answer(Headers),
 }
@@ -142,9 +105,9 @@ pub enum Event {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Effect {
-    /// Call the sidecar about this and all other requests that ask the same: the reply is that to
-    /// [`Errand::Check`](crate::worker::Errand::Check).
-    Call(FlightId, Call),
+    /// Call the sidecar about this and all other requests that ask the same: the reply is that to the
+    /// errand.
+    Call(Errand, Call),
     /// Apply these changes to the answer.
     ChangeAnswer(Vec<HeaderChange>),
     /// Count one.
@@ -176,6 +139,14 @@ pub struct Surroundings<'a, H: Host> {
     pub feed: Option<&'a mut Follower>,
     /// Questions to the sidecar under way.
     pub flights: &'a mut Flights,
+    /// What is leased of limits, where there is a sidecar.
+    pub ledger: Option<&'a mut Ledger>,
+    /// Questions about limits under way.
+    pub asking: &'a mut Asking,
+    /// How many requests wait for the same behind this one.
+    pub crowd: u64,
+    /// What the sidecar knows this VM by.
+    pub worker: &'a str,
     /// Sessions that were used and not reported yet.
     pub used: &'a mut HashSet<String>,
     /// The host's clocks.
@@ -218,21 +189,28 @@ impl Phase {
                 let decision = blocked.and_then(|()| judge_answer(&held, claims, &answer, around));
                 settle(held, decision, around, &mut effects)
             }
+            (Self::AwaitLimits(held, permit, _), Event::Limits) => {
+                let decision = judge_again(&held, permit, around, &mut effects);
+                settle(held, decision, around, &mut effects)
+            }
             // An answer to a request that we never saw: its scheme is unknown, so it is not https.
             (Self::Start, Event::Answer(answer)) => {
                 let route = Rc::clone(around.config.routes.otherwise());
-                let settled = Settled { route, https: false, by_query: false, admitted: None, is_stream: false };
-                answered(settled, &answer, &mut effects)
+                let terms = Terms::default();
+                let settled = Settled { route, https: false, by_query: false, admitted: None, is_stream: false, terms };
+                answered(settled, &answer, around, &mut effects)
             }
             // Envoy has answered a request that we still hold: a time-out, a client that left.
-            (Self::AwaitKeys(held) | Self::AwaitCheck(held, ..), Event::Answer(answer)) => {
-                answered(held.into_settled(), &answer, &mut effects)
-            }
-            (Self::Settled(settled), Event::Answer(answer)) => answered(settled, &answer, &mut effects),
-            (phase @ Self::Start, Event::Keys | Event::Check(_))
-            | (phase @ Self::AwaitKeys(_), Event::Request(_) | Event::Check(_))
-            | (phase @ Self::AwaitCheck(..), Event::Request(_) | Event::Keys)
-            | (phase @ Self::Settled(_), Event::Request(_) | Event::Keys | Event::Check(_)) => phase,
+            (
+                Self::AwaitKeys(held) | Self::AwaitCheck(held, ..) | Self::AwaitLimits(held, ..),
+                Event::Answer(answer),
+            ) => answered(held.into_settled(Terms::default()), &answer, around, &mut effects),
+            (Self::Settled(settled), Event::Answer(answer)) => answered(settled, &answer, around, &mut effects),
+            (phase @ Self::Start, Event::Keys | Event::Check(_) | Event::Limits)
+            | (phase @ Self::AwaitKeys(_), Event::Request(_) | Event::Check(_) | Event::Limits)
+            | (phase @ Self::AwaitCheck(..), Event::Request(_) | Event::Keys | Event::Limits)
+            | (phase @ Self::AwaitLimits(..), Event::Request(_) | Event::Keys | Event::Check(_))
+            | (phase @ Self::Settled(_), Event::Request(_) | Event::Keys | Event::Check(_) | Event::Limits) => phase,
         };
         (next, effects)
     }
@@ -246,7 +224,17 @@ fn arrive<H: Host>(request: &Headers, around: &mut Surroundings<'_, H>, effects:
     let is_upgrade = request.has("upgrade");
     let user_agent = request.text("user-agent").unwrap_or_default().into();
     let token = Rc::from("");
-    let mut held = Held { route, client, user_agent, token, by_query: false, is_upgrade, cleaning: Vec::new() };
+    let mut held = Held {
+        route,
+        client,
+        user_agent,
+        token,
+        by_query: false,
+        is_upgrade,
+        key_headers: Vec::new(),
+        limit_rounds: 0,
+        cleaning: Vec::new(),
+    };
     let found =
         RequestReadings::of(request).and_then(|readings| Ok((Rc::clone(config.routes.find(&readings)?), readings)));
     let readings = match found {
@@ -256,6 +244,8 @@ fn arrive<H: Host>(request: &Headers, around: &mut Surroundings<'_, H>, effects:
         }
         Err(reason) => return settle(held, Err(reason), around, effects),
     };
+    let key_headers = held.route.policy.limits.key_headers();
+    held.key_headers = key_headers.filter_map(|name| Some((name.to_owned(), request.get(name)?.to_vec()))).collect();
     let parameter = held.route.policy.token_query_parameter.as_deref();
     held.cleaning = config.trusted.removal(request);
     held.cleaning.extend(credential::removal(request, &config.cookie, parameter));
@@ -272,6 +262,21 @@ fn arrive<H: Host>(request: &Headers, around: &mut Surroundings<'_, H>, effects:
     settle(held, decision, around, effects)
 }
 
+/// The limits have been asked about. What has been taken back meanwhile is not served: then all is judged anew.
+fn judge_again<H: Host>(
+    held: &Held,
+    permit: Permit,
+    around: &mut Surroundings<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Decision {
+    check_block(held, around)?;
+    let refused = permit.identity().zip(around.feed.as_deref()).is_some_and(|(identity, feed)| {
+        identity.claims.check_time(around.now.wall).is_err()
+            || is_refused(&held.route, held.text(), identity, feed, around.now)
+    });
+    if refused { judge_token(held, around, effects) } else { Ok(Next::Pass(permit)) }
+}
+
 /// Turns a decision into effects, and counts it: the only place that does.
 fn settle<H: Host>(
     mut held: Held,
@@ -279,17 +284,30 @@ fn settle<H: Host>(
     around: &mut Surroundings<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Phase {
-    let describe = |decision: &str, reason: &str| {
-        Effect::Describe(format!("decision={decision} reason={reason} rule={}", held.route.name))
-    };
-    let mut admitted = None;
-    match decision {
+    let mut terms = Terms::default();
+    let decision = match decision {
         Ok(Next::AwaitKeys) => return Phase::AwaitKeys(held),
         Ok(Next::Ask(claims, question)) => {
             let flight = ask(&question, around, effects);
             return Phase::AwaitCheck(held, claims, flight);
         }
-        Ok(Next::Pass(permit)) => {
+        Ok(Next::Pass(permit)) => match limit::admit(&held, &permit, around, effects, &mut terms) {
+            Admission::Admit => Ok(permit),
+            Admission::Refuse(reason) => Err(reason),
+            Admission::Wait(call) => {
+                held.limit_rounds += 1;
+                return Phase::AwaitLimits(held, permit, call);
+            }
+        },
+        Err(reason) => Err(reason),
+    };
+    let describe = |decision: &str, reason: &str| {
+        let notes = &terms.notes;
+        Effect::Describe(format!("decision={decision} reason={reason} rule={}{notes}", held.route.name))
+    };
+    let mut admitted = None;
+    match decision {
+        Ok(permit) => {
             effects.push(Effect::Count(Counter::Allow(permit.reason())));
             effects.push(describe("allow", permit.reason().as_str()));
             let identity = permit.identity();
@@ -306,16 +324,14 @@ fn settle<H: Host>(
             effects.push(describe("deny", reason.as_str()));
             let policy = &held.route.policy;
             let scopes = policy.scopes.as_ref().map(|rule| rule.scopes());
-            effects.push(Effect::Reply(denial::reply(
-                reason,
-                &held.client,
-                &around.config.realm,
-                scopes,
-                policy.cors.as_ref(),
-            )));
+            let reply = denial::reply(reason, &held.client, &around.config.realm, scopes, policy.cors.as_ref());
+            effects.push(Effect::Reply(match terms.retry {
+                Some(retry) => reply.with_retry_after(seconds(retry)),
+                None => reply,
+            }));
         }
     }
-    Phase::Settled(Settled { admitted, ..held.into_settled() })
+    Phase::Settled(Settled { admitted, ..held.into_settled(terms) })
 }
 
 /// Asks the sidecar, unless another request has asked the same already.
@@ -330,7 +346,7 @@ fn ask<H: Host>(question: &[u8], around: &mut Surroundings<'_, H>, effects: &mut
         }
         Boarding::Started(flight) => {
             let call = around.config.sidecar.as_ref().map(|sidecar| sidecar.check(question.to_vec()));
-            effects.extend(call.map(|call| Effect::Call(flight, call)));
+            effects.extend(call.map(|call| Effect::Call(Errand::Check(flight), call)));
             flight
         }
     }
@@ -345,19 +361,9 @@ impl Held {
         Visitor::new(around.host, around.id, &self.user_agent)
     }
 
-    fn into_settled(self) -> Settled {
-        let is_stream = self.is_upgrade || self.client.grpc;
-        Settled { route: self.route, https: self.client.https, by_query: self.by_query, admitted: None, is_stream }
+    fn into_settled(self, terms: Terms) -> Settled {
+        let Self { route, client, by_query, is_upgrade, .. } = self;
+        let is_stream = is_upgrade || client.grpc;
+        Settled { route, https: client.https, by_query, admitted: None, is_stream, terms }
     }
-}
-
-fn answered(mut settled: Settled, answer: &Headers, effects: &mut Vec<Effect>) -> Phase {
-    settled.is_stream = true;
-    let mut changes = settled.route.policy.security_headers.changes(answer, settled.https);
-    if settled.by_query && !answer.has("cache-control") {
-        // RFC 6750, section 2.3.
-        changes.push(HeaderChange::set("cache-control", "private"));
-    }
-    effects.push(Effect::ChangeAnswer(changes));
-    Phase::Settled(settled)
 }

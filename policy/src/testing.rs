@@ -105,7 +105,7 @@ pub(crate) fn check_reply(reply: Option<CheckReply>) -> Event {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) call: Option<Call>,
-    pub(crate) flight: Option<Errand>,
+    pub(crate) errand: Option<Errand>,
     pub(crate) forwarded: Option<Vec<HeaderChange>>,
     pub(crate) reply: Option<Reply>,
     pub(crate) answer: Option<Vec<HeaderChange>>,
@@ -119,9 +119,9 @@ impl From<Vec<Effect>> for Outcome {
         let mut outcome = Self::default();
         for effect in effects {
             match effect {
-                Effect::Call(flight, call) => {
+                Effect::Call(errand, call) => {
                     outcome.call = Some(call);
-                    outcome.flight = Some(Errand::Check(flight));
+                    outcome.errand = Some(errand);
                 }
                 Effect::ChangeAnswer(changes) => outcome.answer = Some(changes),
                 Effect::Count(counter) => outcome.counted.push(counter),

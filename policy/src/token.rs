@@ -1,6 +1,12 @@
 //! From a token's text to [`VerifiedClaims`], the proof that it is good.
 
-use std::{cell::Cell, collections::HashMap, fmt, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, OnceCell},
+    collections::HashMap,
+    fmt,
+    rc::Rc,
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 use session_gate_protocol::{Claims, DenyReason, Fingerprint, Scopes, UnixSeconds, UserId};
@@ -68,6 +74,8 @@ struct Verified {
     names: Names,
     /// All claims of an opaque token, which cannot be read from its text.
     all: Option<Map<String, Value>>,
+    /// All claims, once somebody has asked for one that is not among the others.
+    read: OnceCell<Map<String, Value>>,
     cleared: Cell<Cleared>,
 }
 
@@ -186,7 +194,14 @@ impl VerifiedClaims {
             return Err(DenyReason::TokenAudienceRefused);
         }
         let names = Names::of(issuer, &claims);
-        Ok(Self(Rc::new(Verified { issuer: Rc::clone(issuer), claims, names, all, cleared: Cell::default() })))
+        Ok(Self(Rc::new(Verified {
+            issuer: Rc::clone(issuer),
+            claims,
+            names,
+            all,
+            read: OnceCell::new(),
+            cleared: Cell::default(),
+        })))
     }
 
     /// What it is known by in the feed.
@@ -197,6 +212,11 @@ impl VerifiedClaims {
     /// All of its claims, read anew from its text.
     pub fn all(&self, token: TokenText<'_>) -> Option<Map<String, Value>> {
         self.0.all.clone().or_else(|| jose::parse(token.0).ok()?.payload().ok())
+    }
+
+    /// One of its claims. All of them are read the first time.
+    pub fn claim(&self, token: TokenText<'_>, name: &str) -> Option<Value> {
+        self.0.read.get_or_init(|| self.all(token).unwrap_or_default()).get(name).cloned()
     }
 
     /// For which rules it is known that none is against it.

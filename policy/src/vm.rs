@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::HashMap, fmt, rc::Rc};
 
-use crate::{call::Sidecar, feed::Follower};
+use crate::{call::Sidecar, feed::Follower, limits::Ledger};
 
 /// What is known from a sidecar. Configurations that name the same one share it, also the old and the
 /// new one while the old one's requests go on.
@@ -14,13 +14,21 @@ pub struct Source {
     pub feed: Follower,
     /// Its keys, as they came.
     pub keys: Vec<u8>,
+    /// What is leased of limits.
+    pub ledger: Ledger,
+    /// What the sidecar knows this VM by.
+    pub worker: String,
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The keys may be secrets.
-        let Self { feed, keys: _ } = self;
-        f.debug_struct("Source").field("feed", feed).finish_non_exhaustive()
+        let Self { feed, keys: _, ledger, worker } = self;
+        f.debug_struct("Source")
+            .field("feed", feed)
+            .field("ledger", ledger)
+            .field("worker", worker)
+            .finish_non_exhaustive()
     }
 }
 
@@ -29,18 +37,23 @@ impl fmt::Debug for Source {
 pub struct Vm(HashMap<String, SharedSource>);
 
 impl Vm {
-    /// What is known from a sidecar, to be believed for as long as its newest configuration says.
-    /// `worker` is the name of a follower that is new. What no configuration uses any more is forgotten
+    /// What is known from a sidecar, to be believed for as long as its newest configuration says, with room
+    /// for as many keys of limits. `worker` is the name of a follower that is new. What no configuration uses any more is forgotten
     /// when another sidecar is named.
-    pub fn source(&mut self, sidecar: &Sidecar, worker: &str) -> SharedSource {
+    pub fn source(&mut self, sidecar: &Sidecar, limit_keys: usize, worker: &str) -> SharedSource {
         let name = sidecar.name();
         if let Some(source) = self.0.get(&name) {
-            source.borrow_mut().feed.set_max_staleness(sidecar.max_staleness);
+            let mut known = source.borrow_mut();
+            known.feed.set_max_staleness(sidecar.max_staleness);
+            known.ledger.set_max_entries(limit_keys);
+            drop(known);
             return Rc::clone(source);
         }
         self.0.retain(|_, source| Rc::strong_count(source) > 1);
         let feed = Follower::new(worker.to_owned(), sidecar.max_staleness);
-        let source = Rc::new(RefCell::new(Source { feed, keys: Vec::new() }));
+        let ledger = Ledger::new(limit_keys);
+        let source = Source { feed, keys: Vec::new(), ledger, worker: worker.to_owned() };
+        let source = Rc::new(RefCell::new(source));
         self.0.insert(name, Rc::clone(&source));
         source
     }

@@ -3,6 +3,8 @@
 //! A worker is one VM's share of one plugin. It owns no clock and does no I/O: the host brings events
 //! and time, and carries out effects.
 
+mod leases;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt,
@@ -20,6 +22,7 @@ use crate::{
     flights::{FlightId, Flights},
     headers::{HeaderChange, Headers},
     host::Host,
+    limits::{Asking, CallId, Reachable},
     metric::{CallOutcome, Counter},
     now::Now,
     request::{Answer, Effect, Event, MAX_USED, Phase, Surroundings},
@@ -50,6 +53,8 @@ pub enum Errand {
     Feed(QuestionId),
     /// Fetches the sidecar's keys.
     Keys,
+    /// Asks about limits, for every request that needs it or ahead of them.
+    Leases(CallId),
 }
 
 /// What the reply to an errand leads to.
@@ -61,6 +66,8 @@ pub struct ErrandOutcome {
     pub requests: Vec<RequestEffects>,
     /// What has changed, for the other workers that share what is known: see [`Worker::on_changes`].
     pub changes: Option<Changes>,
+    /// The sidecar cannot be asked about limits from here on, or can again.
+    pub limits: Option<Reachable>,
 }
 
 /// A worker's state.
@@ -77,6 +84,10 @@ pub struct Worker {
     /// What is known from the sidecar, where there is one.
     source: Option<SharedSource>,
     flights: Flights,
+    /// Questions about limits under way.
+    asking: Asking,
+    /// How many requests wait for the same behind the one that is woken.
+    crowd: u64,
     /// Sessions that were used since the last report.
     used: HashSet<String>,
     report_from: Duration,
@@ -110,7 +121,7 @@ impl Worker {
     /// A worker that begins with what its VM knows. `name` tells the VM from all others, for as long as it
     /// lives: 1 to 64 visible ASCII characters that need no encoding in a query.
     pub fn new(config: Config, name: &str, vm: &mut Vm) -> Self {
-        let source = config.sidecar.as_ref().map(|sidecar| vm.source(sidecar, name));
+        let source = config.sidecar.as_ref().map(|sidecar| vm.source(sidecar, config.limit_keys, name));
         let cache = TokenCache::new(config.cache_entries, config.cache_bytes);
         let mut keys = Keys {
             fetched: None,
@@ -134,6 +145,8 @@ impl Worker {
             held: 0,
             source,
             flights: Flights::default(),
+            asking: Asking::default(),
+            crowd: 0,
             used: HashSet::new(),
             report_from: REPORT_PERIOD,
         }
@@ -145,14 +158,22 @@ impl Worker {
         let was_held = is_held(&phase);
         self.held -= usize::from(was_held);
         let mut source = self.source.as_ref().map(|source| source.borrow_mut());
+        let (feed, ledger, worker) = match source.as_deref_mut() {
+            Some(source) => (Some(&mut source.feed), Some(&mut source.ledger), source.worker.as_str()),
+            None => (None, None, ""),
+        };
         let mut around = Surroundings {
             id,
             config: &self.config,
             keys: self.keys.fetched.as_ref(),
             cache: &mut self.cache,
             host,
-            feed: source.as_deref_mut().map(|source| &mut source.feed),
+            feed,
             flights: &mut self.flights,
+            ledger,
+            asking: &mut self.asking,
+            crowd: self.crowd,
+            worker,
             used: &mut self.used,
             now,
             keys_may_come: self.keys.in_flight || now.wall >= self.keys.refetch_from,
@@ -177,12 +198,18 @@ impl Worker {
     }
 
     /// The request is over. The reply to a call that was made for it need not be brought any more.
-    pub fn forget(&mut self, id: RequestId) {
-        if let Some(phase) = self.requests.remove(&id) {
-            self.held -= usize::from(is_held(&phase));
-            self.waiting.retain(|waiting| *waiting != id);
-            if let Phase::AwaitCheck(_, _, flight) = phase {
-                self.flights.leave(flight, id);
+    pub fn forget(&mut self, id: RequestId, now: Now) {
+        let Some(phase) = self.requests.remove(&id) else { return };
+        self.held -= usize::from(is_held(&phase));
+        match phase {
+            Phase::Start => {}
+            Phase::AwaitCheck(_, _, flight) => self.flights.leave(flight, id),
+            Phase::AwaitKeys(_) => self.waiting.retain(|waiting| *waiting != id),
+            Phase::AwaitLimits(_, _, call) => self.asking.leave(call, id),
+            Phase::Settled(settled) => {
+                if let Some(source) = &self.source {
+                    settled.release(&mut source.borrow_mut().ledger, now.monotonic);
+                }
             }
         }
     }
@@ -207,6 +234,7 @@ impl Worker {
             let sessions = self.used.drain().filter_map(|session| session.parse().ok()).collect();
             calls.extend(sidecar.activity(&Activity { sessions }).map(|call| (Errand::Activity, call)));
         }
+        calls.extend(self.due_leases(now.monotonic));
         calls
     }
 
@@ -218,6 +246,7 @@ impl Worker {
             Errand::Check(flight) => self.on_check(flight, reply, now, host),
             Errand::Feed(question) => self.on_feed(question, reply, now, host),
             Errand::Keys => self.on_keys(reply, now, host),
+            Errand::Leases(call) => self.on_leases(call, reply, now, host),
         }
     }
 
@@ -234,7 +263,7 @@ impl Worker {
             .into_iter()
             .map(|id| (id, self.on_request(id, Event::Check(Rc::clone(&answer)), now, host)))
             .collect();
-        ErrandOutcome { counters: vec![Counter::Check(outcome)], requests, changes: None }
+        ErrandOutcome { counters: vec![Counter::Check(outcome)], requests, ..ErrandOutcome::default() }
     }
 
     /// What has changed is known from here on.
@@ -242,7 +271,7 @@ impl Worker {
         let changes = self.source.as_ref().and_then(|source| source.borrow_mut().feed.on_reply(question, reply, now));
         let outcome = if changes.is_some() { CallOutcome::Answered } else { CallOutcome::Failed };
         let requests = changes.as_ref().map(|changes| self.on_changes(changes, now, host)).unwrap_or_default();
-        ErrandOutcome { counters: vec![Counter::Feed(outcome)], requests, changes }
+        ErrandOutcome { counters: vec![Counter::Feed(outcome)], requests, changes, limits: None }
     }
 
     /// Something has changed, and this worker or another that shares what is known has taken it in: open
@@ -305,13 +334,13 @@ impl Worker {
         };
         let waiting = std::mem::take(&mut self.waiting);
         let requests = waiting.into_iter().map(|id| (id, self.on_request(id, Event::Keys, now, host))).collect();
-        ErrandOutcome { counters: vec![Counter::Keys(outcome)], requests, changes: None }
+        ErrandOutcome { counters: vec![Counter::Keys(outcome)], requests, ..ErrandOutcome::default() }
     }
 }
 
 fn is_held(phase: &Phase) -> bool {
     match phase {
-        Phase::AwaitKeys(_) | Phase::AwaitCheck(..) => true,
+        Phase::AwaitKeys(_) | Phase::AwaitCheck(..) | Phase::AwaitLimits(..) => true,
         Phase::Start | Phase::Settled(_) => false,
     }
 }
@@ -324,5 +353,7 @@ impl Worker {
     }
 }
 
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod tests;

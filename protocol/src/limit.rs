@@ -67,7 +67,12 @@ pub struct LimitKey {
 impl LimitKey {
     /// By what its count is known.
     pub fn counter(&self) -> CounterId {
-        CounterId(Fingerprint::of_limit_key(&self.to_string()).to_string())
+        Self::counter_of(&self.to_string())
+    }
+
+    /// By what the count is known of the key with that text.
+    pub fn counter_of(text: &str) -> CounterId {
+        CounterId(Fingerprint::of_limit_key(text).to_string())
     }
 }
 
@@ -263,7 +268,7 @@ pub struct Lease {
 }
 
 /// What is left of a quota.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QuotaState {

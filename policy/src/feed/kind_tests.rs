@@ -59,14 +59,14 @@ fn scopes(version: u64, scopes: Option<&[&str]>) -> Value {
 
 fn post(worker: &mut Worker, token: &str) -> Outcome {
     let (name, value) = bearer(token);
-    worker.forget(1);
+    worker.forget(1, later(0));
     let event = Event::Request(request("POST", "/orders", &[(name, &value)]));
     worker.on_request(1, event, CLOCKS, &NoHostCrypto).into()
 }
 
 fn answer_check(worker: &mut Worker, asked: Outcome, reply: &CheckReply) -> Vec<(u32, Outcome)> {
     let body = serde_json::to_vec(reply).unwrap();
-    give(worker, asked.flight.expect("it asks"), &CallReply { status: Some(200), body }, CLOCKS)
+    give(worker, asked.errand.expect("it asks"), &CallReply { status: Some(200), body }, CLOCKS)
 }
 
 fn checked_session() -> CheckedSession {
@@ -256,7 +256,7 @@ fn requests_with_the_same_credential_share_one_question() {
         assert!(joined.is_held() && joined.call.is_none());
         assert!(joined.counted.contains(&Counter::CheckShared));
     }
-    worker.forget(1);
+    worker.forget(1, later(0));
     let woken = answer_check(&mut worker, first, &live(None));
     assert_eq!(woken.len(), 99, "one has left, and took nobody along");
     assert!(woken.iter().all(|(_, outcome)| outcome.forwarded.is_some()));
@@ -269,7 +269,7 @@ fn an_answer_that_took_longer_than_knowledge_is_believed_admits_nobody() {
     let asked = send(&mut worker, "/", &old, CLOCKS);
     let body = serde_json::to_vec(&live(None)).unwrap();
     let reply = CallReply { status: Some(200), body };
-    let late = give(&mut worker, asked.flight.unwrap(), &reply, later(1001));
+    let late = give(&mut worker, asked.errand.unwrap(), &reply, later(1001));
     assert_eq!(late[0].1.code().as_deref(), Some("store_unavailable"));
 }
 
@@ -331,7 +331,7 @@ fn an_opaque_token_that_cannot_be_asked_about_says_nothing_even_where_failures_p
     let mut worker = following_with(foreign_config(), &[]);
     let (token, _) = opaque();
     let asked = send(&mut worker, "/open", token.expose(), CLOCKS);
-    let failed = give(&mut worker, asked.flight.unwrap(), &CallReply::failed(), CLOCKS);
+    let failed = give(&mut worker, asked.errand.unwrap(), &CallReply::failed(), CLOCKS);
     assert_eq!(failed[0].1.code().as_deref(), Some("store_unavailable"));
     let mut strict = following_with(config(), &[]);
     assert_eq!(send(&mut strict, "/", token.expose(), CLOCKS).code().as_deref(), Some("token_malformed"));

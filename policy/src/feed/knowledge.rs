@@ -1,7 +1,7 @@
 //! What the feed has said, without a word of how old that is.
 
 use session_gate_protocol::{
-    CheckedSession, DenyReason, EndedList, FeedChange, FeedEntry, Fingerprint, Scopes, UnixSeconds,
+    CheckedSession, CounterId, DenyReason, EndedList, FeedChange, FeedEntry, Fingerprint, Scopes, UnixSeconds,
 };
 
 use super::{Fingerprints, expiring::Expiring, rules::Rules};
@@ -105,6 +105,16 @@ impl Knowledge {
             self.scopes.insert(session, scopes, until, now);
         }
         counts
+    }
+
+    /// Whether some key of some limit is allowed something else than the limit says.
+    pub fn has_limits(&self) -> bool {
+        self.rules.has_limits()
+    }
+
+    /// How many requests the quotas of a limit allow that key, where it is not what the limit says.
+    pub fn limit_of(&self, counter: &CounterId, now: UnixSeconds) -> Option<&[u64]> {
+        self.rules.limit_of(counter, now)
     }
 
     /// Whether the client is on the block list.

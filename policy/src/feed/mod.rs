@@ -22,7 +22,8 @@ mod rules;
 use std::{collections::HashSet, time::Duration};
 
 use session_gate_protocol::{
-    CheckedSession, DenyReason, FeedChange, FeedCursor, FeedEpoch, FeedReply, Fingerprint, Scopes, UnixSeconds,
+    CheckedSession, CounterId, DenyReason, FeedChange, FeedCursor, FeedEpoch, FeedReply, Fingerprint, Rule, Scopes,
+    UnixSeconds,
 };
 
 use self::answers::Answers;
@@ -241,6 +242,16 @@ impl Follower {
 
     // What it says.
 
+    /// Whether some key of some limit is allowed something else than the limit says.
+    pub fn has_limits(&self) -> bool {
+        self.knowledge.has_limits()
+    }
+
+    /// How many requests the quotas of a limit allow that key, where it is not what the limit says.
+    pub fn limit_of(&self, counter: &CounterId, now: UnixSeconds) -> Option<&[u64]> {
+        self.knowledge.limit_of(counter, now)
+    }
+
     /// Whether the client is on the block list.
     pub fn blocks(&self, visitor: &Visitor<'_>, now: UnixSeconds) -> bool {
         self.knowledge.blocks(visitor, now)
@@ -364,7 +375,7 @@ impl Changes {
     fn note(&mut self, change: &FeedChange) {
         match change {
             FeedChange::KeysChanged => self.keys = true,
-            FeedChange::RuleAdded { .. } => self.rules = true,
+            FeedChange::RuleAdded { rule, .. } => self.rules |= !matches!(rule, Rule::Limit { .. }),
             FeedChange::SessionSuspended { session_id, .. } | FeedChange::SessionScopes { session_id, .. } => {
                 self.touched.insert(Fingerprint::of_session(session_id.as_str()));
             }

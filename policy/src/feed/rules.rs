@@ -27,8 +27,6 @@ pub struct Rules {
     users: HashMap<Fingerprint, UnixSeconds>,
     /// How many requests limits allow single keys.
     limits: HashMap<CounterId, (Vec<u64>, UnixSeconds)>,
-    /// Counts the changes of these.
-    limits_generation: u64,
     /// In lower case.
     user_agents: Vec<(String, UnixSeconds)>,
     /// Patterns that name a token, a session or a user: found by that name.
@@ -75,7 +73,6 @@ impl Rules {
                 self.prefixes = self.networks.keys().map(IpNet::prefix_len).collect();
             }
             Rule::Limit { key, .. } => {
-                self.limits_generation += 1;
                 if let Ok(key) = key.parse::<LimitKey>() {
                     self.limits.remove(&key.counter());
                 }
@@ -107,7 +104,6 @@ impl Rules {
                 self.networks.insert(network.range(), until);
             }
             Rule::Limit { key, requests } => {
-                self.limits_generation += 1;
                 // The sidecar refuses a key that cannot be read.
                 if let Ok(key) = key.parse::<LimitKey>() {
                     self.limits.insert(key.counter(), (requests.clone(), until));
@@ -130,7 +126,6 @@ impl Rules {
     fn index_all(&mut self) {
         let kept = std::mem::take(self);
         self.generation = kept.generation;
-        self.limits_generation = kept.limits_generation;
         self.clean_at = kept.clean_at;
         for (id, standing) in kept.by_id {
             self.index(&standing.rule, standing.until);
@@ -189,9 +184,9 @@ impl Rules {
         self.limits.get(counter).filter(|(_, until)| now < *until).map(|(requests, _)| requests.as_slice())
     }
 
-    /// Another number than before where what [`Rules::limit_of`] answers may have changed.
-    pub const fn limits_generation(&self) -> u64 {
-        self.limits_generation
+    /// Whether some key of some limit is allowed something else than the limit says.
+    pub fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
     }
 
     /// How many there are.

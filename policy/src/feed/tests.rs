@@ -67,7 +67,7 @@ pub(super) fn following_with(document: Value, entries: &[Value]) -> Worker {
 pub(super) fn send(worker: &mut Worker, path: &str, token: &str, now: Now) -> Outcome {
     let (name, value) = bearer(token);
     let event = Event::Request(request("GET", path, &[(name, &value)]));
-    worker.forget(1);
+    worker.forget(1, Now::default());
     worker.on_request(1, event, now, &NoHostCrypto).into()
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use serde_json::Value;
-use session_gate_protocol::{LimitName, MAX_REQUESTS, Quota};
+use session_gate_protocol::{Algorithm, LimitName, MAX_REQUESTS, Quota};
 
 /// A limit.
 #[derive(Debug)]
@@ -94,6 +94,11 @@ pub struct LimitHeaders {
 }
 
 impl Limit {
+    /// Whether it counts streams rather than requests.
+    pub fn is_in_flight(&self) -> bool {
+        self.quotas.iter().any(|quota| quota.algorithm == Algorithm::InFlight)
+    }
+
     /// What is taken off when the request is admitted.
     pub const fn reserve(&self) -> u64 {
         match self.cost {
@@ -132,10 +137,18 @@ impl RouteLimits {
         if has_token { &self.authenticated } else { &self.anonymous }
     }
 
+    fn all(&self) -> impl Iterator<Item = &Limit> {
+        self.anonymous.iter().chain(&self.authenticated).map(Rc::as_ref)
+    }
+
+    /// The headers of answers that say what a request costs, in lower case.
+    pub fn cost_headers(&self) -> impl Iterator<Item = &str> {
+        self.all().filter_map(|limit| limit.cost.header())
+    }
+
     /// The headers by which some of them count, in lower case.
     pub fn key_headers(&self) -> impl Iterator<Item = &str> {
-        let parts = self.anonymous.iter().chain(&self.authenticated).flat_map(|limit| &limit.key);
-        parts.filter_map(|part| match part {
+        self.all().flat_map(|limit| &limit.key).filter_map(|part| match part {
             KeyPart::Header(name) => Some(name.as_str()),
             KeyPart::Address | KeyPart::Claim(_) | KeyPart::Session | KeyPart::User => None,
         })

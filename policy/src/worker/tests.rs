@@ -27,7 +27,7 @@ fn admitted(worker: &mut Worker, token: &str) -> Outcome {
 
 fn code(worker: &mut Worker, token: &str) -> String {
     let outcome = admitted(worker, token);
-    worker.forget(1);
+    worker.forget(1, Now::default());
     outcome.code().unwrap_or_else(|| "forwarded".to_owned())
 }
 
@@ -81,7 +81,7 @@ fn a_pending_second_factor_is_served_only_where_the_route_says_so() {
     let mut worker = worker_with(config());
     call(&mut worker, "GET", "/2fa", &token());
     assert!(step(&mut worker, 1, verdict(CheckVerdict::SessionPending2fa)).forwarded.is_some());
-    worker.forget(1);
+    worker.forget(1, Now::default());
     call(&mut worker, "GET", "/2fa", &token());
     let suspended = step(&mut worker, 1, verdict(CheckVerdict::SessionSuspended));
     assert_eq!(suspended.code().as_deref(), Some("session_suspended"));
@@ -138,7 +138,7 @@ fn a_remembered_token_still_expires() {
     let mut worker = worker_with(config());
     let token = token_with(|c| c["exp"] = json!(NOW.0 + 5));
     admitted(&mut worker, &token);
-    worker.forget(1);
+    worker.forget(1, Now::default());
     let (name, value) = bearer(&token);
     let event = Event::Request(request("GET", "/", &[(name, &value)]));
     let later: Outcome = worker.on_request(1, event, at(UnixSeconds(NOW.0 + 5)), &NoHostCrypto).into();
@@ -160,10 +160,10 @@ fn scopes_and_sessions_that_a_route_asks_for() {
     assert!(call(&mut worker, "POST", "/orders/1", &token()).is_held(), "its session may permit more");
     let refused = step(&mut worker, 1, verdict(CheckVerdict::Live));
     assert_eq!(refused.code().as_deref(), Some("scope_insufficient"));
-    worker.forget(1);
+    worker.forget(1, Now::default());
     let without_session = token_with(|c| _ = c.as_object_mut().unwrap().remove("sid"));
     assert_eq!(call(&mut worker, "GET", "/session", &without_session).code().as_deref(), Some("session_missing"));
-    worker.forget(1);
+    worker.forget(1, Now::default());
     assert!(call(&mut worker, "GET", "/", &without_session).call.is_some(), "the blacklist is asked all the same");
 }
 
@@ -193,7 +193,7 @@ fn a_cookie_passes_the_csrf_check_only_from_our_own_pages() {
     let cookie = format!("__Host-session-gate={}", token());
     let send = |worker: &mut Worker, extra: (&str, &str)| {
         let outcome = step(worker, 1, Event::Request(request("POST", "/", &[("cookie", &cookie), extra])));
-        worker.forget(1);
+        worker.forget(1, Now::default());
         outcome
     };
     assert_eq!(send(&mut worker, ("sec-fetch-site", "cross-site")).code().as_deref(), Some("csrf_refused"));
@@ -227,12 +227,12 @@ fn a_store_that_says_nothing_ends_in_the_routes_failure_mode() {
     ];
     for reply in rubbish {
         let mut worker = worker_with(config());
-        let flight = call(&mut worker, "GET", "/", &token()).flight.unwrap();
+        let flight = call(&mut worker, "GET", "/", &token()).errand.unwrap();
         let (_, refused) = give(&mut worker, flight, &reply, CLOCKS).pop().unwrap();
         assert_eq!(refused.code().as_deref(), Some("store_unavailable"), "{reply:?}");
         assert_eq!(refused.reply.unwrap().status, 503);
-        worker.forget(1);
-        let flight = call(&mut worker, "GET", "/open", &token()).flight.unwrap();
+        worker.forget(1, Now::default());
+        let flight = call(&mut worker, "GET", "/open", &token()).errand.unwrap();
         let (_, passed) = give(&mut worker, flight, &reply, CLOCKS).pop().unwrap();
         assert_eq!(passed.described, ["decision=allow reason=failure_mode rule=open"]);
     }
@@ -273,7 +273,7 @@ fn without_keys_tokens_are_answered_503_and_the_fetch_is_tried_again() {
     let woken = give(&mut worker, Errand::Keys, &CallReply::failed(), CLOCKS);
     let refused = woken.into_iter().next().unwrap().1;
     assert_eq!(refused.code().as_deref(), Some("keys_unavailable"));
-    worker.forget(1);
+    worker.forget(1, Now::default());
     assert_eq!(call(&mut worker, "GET", "/", &token()).code().as_deref(), Some("keys_unavailable"));
     assert!(
         due(&mut worker, Errand::Keys, at(NOW)).is_none()
@@ -290,7 +290,7 @@ fn an_unknown_key_has_the_keys_fetched_again_but_not_for_every_request() {
         Some("token_key_unknown"),
         "fetched just now"
     );
-    worker.forget(1);
+    worker.forget(1, Now::default());
     let later = UnixSeconds(NOW.0 + 5);
     let (name, value) = bearer(&rotated);
     let ask = |worker: &mut Worker| -> Outcome {
@@ -378,7 +378,7 @@ fn no_more_requests_wait_than_the_limit_and_those_that_leave_make_room() {
     assert!(send(&mut worker, 1).call.is_some());
     let refused = send(&mut worker, 2);
     assert_eq!(refused.code().as_deref(), Some("overloaded"));
-    worker.forget(1);
+    worker.forget(1, Now::default());
     assert!(send(&mut worker, 3).is_held());
 }
 
@@ -410,7 +410,7 @@ fn a_preflight_passes_where_the_route_has_cors_and_a_denial_can_be_read() {
         let disguised = [origin, ("access-control-request-method", "POST"), extra];
         let refused = step(&mut worker, 7, Event::Request(request("OPTIONS", "/cors", &disguised)));
         assert_eq!(refused.code().as_deref(), Some("credential_missing"), "{extra:?}");
-        worker.forget(7);
+        worker.forget(7, Now::default());
     }
     let foreign = [("origin", "https://evil.example"), ("access-control-request-method", "POST")];
     let refused = step(&mut worker, 8, Event::Request(request("OPTIONS", "/cors", &foreign)));
@@ -444,7 +444,7 @@ fn an_issuer_with_inline_keys_needs_no_sidecar() {
     assert_eq!(set(&passed, "x-user-id"), Some(&b"bob"[..]));
     assert_eq!(set(&passed, "x-token-issuer"), Some(&b"idp"[..]));
     assert_eq!(set(&passed, "x-session-id"), None, "no session that the sidecar knows");
-    worker.forget(1);
+    worker.forget(1, Now::default());
     assert_eq!(call(&mut worker, "GET", "/session", &token).code().as_deref(), Some("session_missing"));
     assert!(due(&mut worker, Errand::Keys, at(NOW)).is_none(), "no keys to fetch");
 }

@@ -167,7 +167,7 @@ impl World {
         let now = self.now;
         if let Some(place) = self.workers.get_mut(worker) {
             place.host.answered(now, id);
-            place.host.forget(id);
+            place.host.forget(now, id);
             place.requests.remove(&id);
         }
     }
@@ -182,8 +182,9 @@ impl World {
     }
 
     pub(crate) fn on_leave(&mut self, worker: usize, life: u32, id: RequestId) {
+        let now = self.now;
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
-        place.host.forget(id);
+        place.host.forget(now, id);
         if let Some(request) = place.requests.remove(&id)
             && request.form == Form::Plain
         {
@@ -278,7 +279,8 @@ impl World {
         let unanswered = place.requests.values_mut().filter(|request| request.open_since.is_none());
         unanswered.filter(|request| concerns(request)).for_each(|request| request.is_late = true);
         let over: Vec<Request> = ended.iter().filter_map(|id| place.requests.remove(id)).collect();
-        ended.iter().for_each(|id| place.host.forget(*id));
+        let now = self.now;
+        ended.iter().for_each(|id| place.host.forget(now, *id));
         for request in over {
             self.counts.one("streams", "ended by the gate");
             self.history.add(now, What::StreamEnded { worker, session: request.session });

@@ -198,9 +198,9 @@ impl WorkerHost {
     }
 
     /// A request is over.
-    pub fn forget(&mut self, id: RequestId) {
+    pub fn forget(&mut self, now: Millis, id: RequestId) {
         self.calls.retain(|_, (_, made_by)| *made_by != Some(id));
-        self.worker.forget(id);
+        self.worker.forget(id, self.clock.now(now));
     }
 
     /// A call has brought its reply, or has failed. `None` where it was over already.
@@ -234,7 +234,7 @@ impl WorkerHost {
         let mut deeds = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Call(flight, call) => deeds.push(self.call(Errand::Check(flight), Some(id), call)),
+                Effect::Call(errand, call) => deeds.push(self.call(errand, Some(id), call)),
                 Effect::Forward(permit, _) => deeds.push(Deed::Decide(id, Decision::Allow(permit.reason()))),
                 Effect::Count(Counter::Deny(reason)) => deeds.push(Deed::Decide(id, Decision::Deny(reason))),
                 Effect::EndStream => deeds.push(Deed::EndStream(id)),
@@ -248,7 +248,7 @@ impl WorkerHost {
         let purpose = match errand {
             Errand::Feed(_) => Purpose::Feed,
             Errand::Check(_) => Purpose::Check,
-            Errand::Activity | Errand::Keys => Purpose::Other,
+            Errand::Activity | Errand::Keys | Errand::Leases(_) => Purpose::Other,
         };
         self.next_call += 1;
         self.calls.insert(self.next_call, (errand, made_by));

@@ -1,0 +1,110 @@
+//! Questions about limits under way, and which requests wait for them.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use session_gate_protocol::LeaseRequest;
+
+use super::ledger::{KeyText, Question};
+use crate::{
+    call::{Call, Sidecar},
+    worker::RequestId,
+};
+
+/// Numbers the calls.
+pub type CallId = u64;
+
+/// The calls under way.
+#[derive(Default)]
+pub struct Asking {
+    calls: HashMap<CallId, Landed>,
+    by_key: HashMap<KeyText, CallId>,
+    /// Calls whose reply is lost with the request on whose behalf they were made.
+    lost: Vec<CallId>,
+    last: CallId,
+}
+
+/// Who is asked, and who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Between<'a> {
+    /// The sidecar.
+    pub sidecar: &'a Sidecar,
+    /// What it knows this VM by.
+    pub worker: &'a str,
+}
+
+/// A call that has come back.
+#[derive(Debug)]
+pub struct Landed {
+    /// What was asked.
+    pub questions: Vec<Question>,
+    /// When.
+    pub asked_at: Duration,
+    /// Who waits for it, in their order.
+    pub waiting: Vec<RequestId>,
+    /// On whose behalf it was sent; none: the worker's own.
+    sent_for: Option<RequestId>,
+}
+
+impl fmt::Debug for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The keys have users and headers in them.
+        f.debug_struct("Asking").field("calls", &self.calls.len()).finish_non_exhaustive()
+    }
+}
+
+impl Asking {
+    /// Whether a question about that key is under way.
+    pub fn is_asked(&self, key: &KeyText) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    /// Has a request wait for the question about that key that is under way.
+    pub fn board(&mut self, key: &KeyText, request: RequestId) -> Option<CallId> {
+        let call = *self.by_key.get(key)?;
+        self.calls.get_mut(&call)?.waiting.push(request);
+        Some(call)
+    }
+
+    /// The call that asks this, for those that wait for it. `sent_for`: on whose behalf it is made; none: the
+    /// worker's own. `None` if it cannot be written down.
+    pub fn start(
+        &mut self,
+        questions: Vec<Question>,
+        waiting: Vec<RequestId>,
+        sent_for: Option<RequestId>,
+        asked_at: Duration,
+        between: Between<'_>,
+    ) -> Option<(CallId, Call)> {
+        let asks = questions.iter().map(|question| question.ask.clone()).collect();
+        let call = between.sidecar.leases(&LeaseRequest { worker: between.worker.to_owned(), asks })?;
+        self.last += 1;
+        for key in questions.iter().filter_map(|question| question.key.as_ref()) {
+            self.by_key.insert(key.clone(), self.last);
+        }
+        self.calls.insert(self.last, Landed { questions, asked_at, waiting, sent_for });
+        Some((self.last, call))
+    }
+
+    /// The call has come back.
+    pub fn land(&mut self, call: CallId) -> Option<Landed> {
+        let landed = self.calls.remove(&call)?;
+        self.lost.retain(|lost| *lost != call);
+        self.by_key.retain(|_, by| *by != call);
+        Some(landed)
+    }
+
+    /// The request waits no more. A call that was made on its behalf brings no reply.
+    pub fn leave(&mut self, call: CallId, request: RequestId) {
+        let Some(under_way) = self.calls.get_mut(&call) else { return };
+        under_way.waiting.retain(|waiting| *waiting != request);
+        if under_way.sent_for == Some(request) {
+            self.lost.push(call);
+        }
+    }
+
+    /// The calls that are lost.
+    pub fn take_lost(&mut self) -> Vec<Landed> {
+        let lost = std::mem::take(&mut self.lost);
+        lost.into_iter().filter_map(|call| self.land(call)).collect()
+    }
+}

@@ -1,0 +1,404 @@
+//! What a worker knows of one key of one limit: what it has leased, and what the store has said.
+
+use std::time::Duration;
+
+use session_gate_protocol::{
+    Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, MAX_SETTLED, Quota, QuotaState, SettledLease,
+};
+
+use super::{held::Held, share::Shares};
+
+/// Most that is asked for at first, ahead of any demand.
+const FIRST_SIZE: u64 = 64;
+/// What part of a limit that is: so that all workers of some Envoys get something.
+const FIRST_PART: u64 = 16;
+/// By how much a size grows at most from one lease to the next.
+const GROWTH: u64 = 4;
+/// How long slots that came back stay here, for the next requests.
+const SLOTS_IDLE: Duration = Duration::from_secs(1);
+
+/// A key's account with this worker.
+#[derive(Debug)]
+pub(super) struct Entry {
+    counter: CounterId,
+    quotas: Vec<Quota>,
+    /// Whether nothing is kept for later requests.
+    exact: bool,
+    leases: Vec<Held>,
+    /// Leases that were settled, and the store may not know.
+    unsettled: Vec<(SettledLease, Duration)>,
+    /// What was used beyond all leases.
+    owed: u64,
+    /// Slots in use, of a limit in flight.
+    in_use: u64,
+    /// Until when nothing is to be had, by what the store has said.
+    shut_until: Duration,
+    /// Until when it is of no use to ask: the store could not be asked about this key.
+    away_until: Duration,
+    /// What the store has said last.
+    said: Option<Said>,
+    /// How many the next lease should have.
+    size: u64,
+    /// When a request took something, or gave a slot back.
+    used_at: Duration,
+    shares: Shares,
+    /// When the worker looks at it next.
+    pub(super) alarm: Option<Duration>,
+    /// Of all entries, which was used how long ago.
+    pub(super) use_number: u64,
+}
+
+#[derive(Debug)]
+struct Said {
+    at: Duration,
+    quotas: Vec<QuotaState>,
+}
+
+/// What can be said to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The store must be asked.
+    Ask,
+    /// The store cannot be asked for now.
+    Away,
+    /// There is enough.
+    Open,
+    /// There is not, for so long.
+    Shut(Duration),
+}
+
+/// What is settled with a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settle {
+    /// Every lease.
+    All,
+    /// Those of which nothing is left.
+    Spent,
+}
+
+/// What a quota has left for this worker's clients, as far as it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The quota.
+    pub quota: Quota,
+    /// How many.
+    pub remaining: u64,
+    /// In what time there is more.
+    pub reset: Duration,
+}
+
+impl Entry {
+    pub(super) fn new(counter: CounterId, quotas: &[Quota], exact: bool) -> Self {
+        let tightest = quotas.iter().map(Quota::size).min().unwrap_or(1);
+        Self {
+            counter,
+            quotas: quotas.to_vec(),
+            exact,
+            leases: Vec::new(),
+            unsettled: Vec::new(),
+            owed: 0,
+            in_use: 0,
+            shut_until: Duration::ZERO,
+            away_until: Duration::ZERO,
+            said: None,
+            size: (tightest / FIRST_PART).clamp(1, FIRST_SIZE),
+            used_at: Duration::ZERO,
+            shares: Shares::default(),
+            alarm: None,
+            use_number: 0,
+        }
+    }
+
+    /// What the limit allows from now on. What is leased stays; what the store has said counts no more.
+    pub(super) fn set_quotas(&mut self, quotas: &[Quota]) {
+        if self.quotas != quotas {
+            self.quotas = quotas.to_vec();
+            self.shut_until = Duration::ZERO;
+            self.said = None;
+        }
+    }
+
+    pub(super) fn counter(&self) -> &CounterId {
+        &self.counter
+    }
+
+    fn is_in_flight(&self) -> bool {
+        self.quotas.iter().any(|quota| quota.algorithm == Algorithm::InFlight)
+    }
+
+    /// How many are leased and not used.
+    fn left(&self, now: Duration) -> u64 {
+        let alive = self.leases.iter().filter(|lease| now < lease.ends_at());
+        if self.is_in_flight() {
+            alive.map(|lease| lease.granted).sum::<u64>().saturating_sub(self.in_use)
+        } else {
+            alive.map(Held::left).sum()
+        }
+    }
+
+    /// What can be said to a request that costs so much. `has_asked`: the store was asked since it came.
+    pub(super) fn standing(&self, cost: u64, has_asked: bool, now: Duration) -> Standing {
+        if (has_asked || !self.exact) && self.left(now) >= cost {
+            Standing::Open
+        } else if now < self.shut_until {
+            Standing::Shut(self.shut_until.saturating_sub(now))
+        } else if now < self.away_until {
+            Standing::Away
+        } else {
+            Standing::Ask
+        }
+    }
+
+    /// Takes what a request costs.
+    pub(super) fn take(&mut self, cost: u64, now: Duration) {
+        self.used_at = now;
+        self.shares.note(&self.quotas, cost, now);
+        if self.is_in_flight() {
+            self.in_use += 1;
+            return;
+        }
+        let mut rest = cost;
+        for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
+            let part = rest.min(lease.left());
+            lease.used += part;
+            rest -= part;
+        }
+        // Nobody is admitted with less than it costs, so there is no rest.
+        self.owed = self.owed.saturating_add(rest);
+        if self.is_low(now) {
+            self.wake_at(now);
+        }
+    }
+
+    /// Whether this worker's part of the limit has room for a request.
+    pub(super) fn has_share(&self, cost: u64, workers: u64, now: Duration) -> bool {
+        if self.is_in_flight() {
+            self.quotas.iter().all(|quota| self.in_use < Shares::part(quota, workers))
+        } else {
+            self.shares.fits(&self.quotas, cost, workers, now)
+        }
+    }
+
+    /// Notes that a request passes without the store's leave.
+    pub(super) fn take_unasked(&mut self, cost: u64, now: Duration) {
+        self.used_at = now;
+        self.shares.note(&self.quotas, cost, now);
+        self.in_use += u64::from(self.is_in_flight());
+    }
+
+    /// A stream has ended.
+    pub(super) fn release(&mut self, now: Duration) {
+        self.in_use = self.in_use.saturating_sub(1);
+        self.used_at = now;
+        self.wake_at(now.saturating_add(SLOTS_IDLE));
+    }
+
+    /// A request has cost something else than was taken.
+    pub(super) fn correct(&mut self, taken: u64, cost: u64, now: Duration) {
+        let mut more = cost.saturating_sub(taken);
+        let mut less = taken.saturating_sub(cost);
+        for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
+            let back = less.min(lease.used);
+            lease.used -= back;
+            less -= back;
+            let part = more.min(lease.left());
+            lease.used += part;
+            more -= part;
+        }
+        if more > 0 {
+            self.owed = self.owed.saturating_add(more).min(MAX_REQUESTS);
+            self.wake_at(now);
+        }
+    }
+
+    /// Whether what is left will soon be gone, and there is more to be had.
+    fn is_low(&self, now: Duration) -> bool {
+        !self.exact
+            && !self.is_scarce()
+            && self.leases.last().is_some_and(|lease| self.left(now) <= lease.granted / 4 && lease.granted >= 8)
+    }
+
+    /// Whether the limit runs out: then nothing is asked for ahead.
+    fn is_scarce(&self) -> bool {
+        let Some(said) = &self.said else { return false };
+        said.quotas.iter().zip(&self.quotas).any(|(state, quota)| state.remaining < quota.size() / 4)
+    }
+
+    /// Asks for an earlier look.
+    fn wake_at(&mut self, at: Duration) {
+        self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
+    }
+
+    // === questions to the store ===
+
+    /// Asks for what requests need now.
+    pub(super) fn ask_for(&mut self, need: u64, number: u64, now: Duration) -> LeaseAsk {
+        self.follow_demand(now);
+        let settle = if self.is_in_flight() { Settle::All } else { Settle::Spent };
+        let want = if self.exact || self.is_in_flight() { need } else { need.max(self.size) };
+        self.ask(settle, need, want, number, now)
+    }
+
+    /// The alarm has rung: what is handed back or asked for ahead, if anything is.
+    pub(super) fn look_after(&mut self, number: u64, now: Duration) -> Option<LeaseAsk> {
+        self.leases.retain(|lease| now < lease.ends_at());
+        self.unsettled.retain(|(_, until)| now < *until);
+        let patience = self.patience();
+        let is_idle = self.used_at.saturating_add(patience) <= now;
+        let must_return = self.leases.iter().any(|lease| lease.return_at() <= now);
+        let has_more = !self.unsettled.is_empty() || self.owed > 0;
+        if self.is_in_flight() {
+            if must_return || has_more || (is_idle && self.left(now) > 0) {
+                return Some(self.ask(Settle::All, 0, 0, number, now));
+            }
+            self.alarm = self.next_look(patience, now);
+            return None;
+        }
+        if !self.leases.is_empty() && is_idle {
+            // Whoever comes next will need about as much again.
+            let used = self.leases.iter().map(|lease| lease.used).sum::<u64>();
+            self.size = used.saturating_mul(2).clamp(1, self.size.max(1));
+            return Some(self.ask(Settle::All, 0, 0, number, now));
+        }
+        if must_return {
+            let used = self.leases.iter().map(|lease| lease.used).sum::<u64>();
+            self.size = used.saturating_add(used / 4).clamp(1, MAX_REQUESTS);
+            return Some(self.ask(Settle::All, 0, self.size, number, now));
+        }
+        if self.is_low(now) {
+            self.follow_demand(now);
+            return Some(self.ask(Settle::Spent, 0, self.size, number, now));
+        }
+        if has_more {
+            return Some(self.ask(Settle::Spent, 0, 0, number, now));
+        }
+        self.alarm = self.next_look(patience, now);
+        None
+    }
+
+    /// Hands everything back: the worker goes. Its streams go with it.
+    pub(super) fn hand_back(&mut self, number: u64, now: Duration) -> Option<LeaseAsk> {
+        self.in_use = 0;
+        let has_any = !self.leases.is_empty() || !self.unsettled.is_empty() || self.owed > 0;
+        has_any.then(|| self.ask(Settle::All, 0, 0, number, now))
+    }
+
+    fn ask(&mut self, settle: Settle, need: u64, want: u64, number: u64, now: Duration) -> LeaseAsk {
+        let mut settled: Vec<SettledLease> = self.unsettled.drain(..).map(|(settled, _)| settled).collect();
+        self.leases.retain(|lease| {
+            let goes = settle == Settle::All || lease.left() == 0;
+            if goes && now < lease.ends_at() {
+                settled.push(lease.settled());
+            }
+            !goes && now < lease.ends_at()
+        });
+        let surplus = settled.len().saturating_sub(MAX_SETTLED);
+        settled.drain(..surplus);
+        self.alarm = None;
+        LeaseAsk {
+            counter: self.counter.clone(),
+            quotas: self.quotas.clone(),
+            settle: settled,
+            owed: std::mem::take(&mut self.owed),
+            lease: number,
+            kept: if self.is_in_flight() { self.in_use } else { 0 },
+            need: need.min(MAX_REQUESTS),
+            want: want.clamp(need, MAX_REQUESTS),
+        }
+    }
+
+    /// How many the next lease should have: what is used in the better part of a lease's life, at the pace at
+    /// which the last one was used up.
+    fn follow_demand(&mut self, now: Duration) {
+        let Some(lease) = self.leases.last().filter(|lease| lease.left() <= lease.granted / 4 && lease.used > 0) else {
+            return;
+        };
+        let took = now.saturating_sub(lease.asked_at).max(Duration::from_millis(1));
+        let lasting = u128::from(lease.used) * (lease.lifetime * 3 / 4).as_micros() / took.as_micros().max(1);
+        let most = self.size.saturating_mul(GROWTH).min(MAX_REQUESTS);
+        self.size = u64::try_from(lasting).unwrap_or(MAX_REQUESTS).clamp(self.size.min(most), most);
+    }
+
+    /// How long what is leased may lie unused.
+    fn patience(&self) -> Duration {
+        if self.exact {
+            Duration::ZERO
+        } else if self.is_in_flight() {
+            SLOTS_IDLE
+        } else {
+            self.leases.last().map_or(Duration::ZERO, |lease| lease.lifetime / 4)
+        }
+    }
+
+    /// When to look again: at a lease's end, and whether it has become idle.
+    fn next_look(&self, patience: Duration, now: Duration) -> Option<Duration> {
+        let returns = self.leases.iter().map(Held::return_at).min()?;
+        let idle = self.used_at.saturating_add(patience);
+        let next = if idle > now { returns.min(idle) } else { returns };
+        Some(next.max(now))
+    }
+
+    // === answers ===
+
+    /// The store has answered a question that was asked at `asked_at`.
+    pub(super) fn on_lease(&mut self, ask: &LeaseAsk, lease: Lease, asked_at: Duration, now: Duration) {
+        let granted = lease.granted.saturating_add(ask.kept);
+        if granted > 0 {
+            let lifetime = Duration::from_millis(lease.lifetime_ms);
+            self.leases.push(Held { number: ask.lease, granted, used: 0, asked_at, lifetime });
+        }
+        self.shut_until = if lease.granted < ask.need {
+            now.saturating_add(Duration::from_millis(lease.again_ms.max(1)))
+        } else {
+            Duration::ZERO
+        };
+        self.away_until = Duration::ZERO;
+        self.said = (lease.quotas.len() == self.quotas.len() && ask.quotas == self.quotas)
+            .then_some(Said { at: now, quotas: lease.quotas });
+        self.used_at = self.used_at.max(asked_at);
+        let patience = self.patience();
+        // What an exact limit has left over goes back on the next tick.
+        if let Some(next) = if self.exact { Some(now) } else { self.next_look(patience, now) } {
+            self.wake_at(next);
+        }
+    }
+
+    /// The store has not answered, or nobody has heard: it may have done what it was asked.
+    pub(super) fn on_failure(&mut self, ask: &LeaseAsk, asked_at: Duration, retry_at: Duration, is_away: bool) {
+        // As long as leases live at most: after that there is nothing to settle.
+        let until = asked_at.saturating_add(Duration::from_secs(30));
+        let lost = (ask.want > 0 || ask.kept > 0).then_some(SettledLease { lease: ask.lease, used: 0 });
+        self.unsettled.extend(ask.settle.iter().copied().chain(lost).map(|settled| (settled, until)));
+        let surplus = self.unsettled.len().saturating_sub(MAX_SETTLED);
+        self.unsettled.drain(..surplus);
+        self.owed = self.owed.saturating_add(ask.owed).min(MAX_REQUESTS);
+        if is_away {
+            self.away_until = retry_at;
+        }
+        self.wake_at(retry_at);
+    }
+
+    // === for eviction and for clients ===
+
+    /// Whether a stream still counts in it.
+    pub(super) const fn is_in_use(&self) -> bool {
+        self.in_use > 0
+    }
+
+    /// What each quota has left for clients of this worker.
+    pub(super) fn left_for_clients(&self, now: Duration) -> Vec<Left> {
+        let own = self.left(now);
+        let left = |(place, quota): (usize, &Quota)| {
+            let said = self.said.as_ref().and_then(|said| Some((said.at, said.quotas.get(place)?)));
+            let (remaining, reset) = match said {
+                Some((at, state)) => {
+                    let reset = Duration::from_millis(state.reset_ms).saturating_sub(now.saturating_sub(at));
+                    (state.remaining, reset)
+                }
+                None => (0, Duration::ZERO),
+            };
+            Left { quota: *quota, remaining: remaining.saturating_add(own).min(quota.size()), reset }
+        };
+        self.quotas.iter().enumerate().map(left).collect()
+    }
+}

@@ -1,0 +1,80 @@
+//! What clients are told of limits: draft-ietf-httpapi-ratelimit-headers-10, and the older `X-RateLimit-*`.
+
+use std::time::Duration;
+
+use session_gate_protocol::{Algorithm, LimitName};
+
+use super::{entry::Left, limit::LimitHeaders};
+use crate::headers::HeaderChange;
+
+/// What a limit has left for a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The limit.
+    pub name: LimitName,
+    /// Its quotas.
+    pub quotas: Vec<Left>,
+}
+
+impl Report {
+    /// The quota of which least is left.
+    fn tightest(&self) -> Option<&Left> {
+        self.quotas.iter().min_by_key(|left| (left.remaining, left.quota.requests))
+    }
+
+    /// How many more requests the limit has for the client.
+    pub fn remaining(&self) -> u64 {
+        self.tightest().map_or(u64::MAX, |left| left.remaining)
+    }
+
+    /// As the limit that denies: nothing is left for so long.
+    #[must_use]
+    pub fn denying(mut self, retry: Duration) -> Self {
+        if let Some(tightest) = self.quotas.iter_mut().min_by_key(|left| (left.remaining, left.quota.requests)) {
+            tightest.remaining = 0;
+            tightest.reset = retry;
+        }
+        self
+    }
+
+    /// What a quota is called: the limit's name, and where it has several quotas their window.
+    fn policy(&self, left: &Left) -> String {
+        if self.quotas.len() < 2 {
+            return self.name.to_string();
+        }
+        format!("{}.{}s", self.name, seconds(Duration::from_millis(left.quota.window_ms)))
+    }
+
+    /// The headers that say so. Names are token characters, so that nothing needs quoting within quotes.
+    pub fn headers(&self, wanted: LimitHeaders) -> Vec<HeaderChange> {
+        let Some(tightest) = self.tightest() else { return Vec::new() };
+        let reset = seconds(tightest.reset);
+        let mut headers = Vec::new();
+        if wanted.draft {
+            let policies: Vec<String> = self.quotas.iter().map(|left| self.policy_item(left)).collect();
+            let state = format!("\"{}\";r={};t={reset}", self.policy(tightest), tightest.remaining);
+            headers.push(HeaderChange::set("ratelimit-policy", policies.join(", ")));
+            headers.push(HeaderChange::set("ratelimit", state));
+        }
+        if wanted.x {
+            headers.push(HeaderChange::set("x-ratelimit-limit", tightest.quota.requests.to_string()));
+            headers.push(HeaderChange::set("x-ratelimit-remaining", tightest.remaining.to_string()));
+            headers.push(HeaderChange::set("x-ratelimit-reset", reset.to_string()));
+        }
+        headers
+    }
+
+    fn policy_item(&self, left: &Left) -> String {
+        let name = self.policy(left);
+        let quota = &left.quota;
+        if quota.algorithm == Algorithm::InFlight {
+            return format!("\"{name}\";q={};qu=\"concurrent-requests\"", quota.requests);
+        }
+        format!("\"{name}\";q={};w={}", quota.requests, seconds(Duration::from_millis(quota.window_ms)))
+    }
+}
+
+/// Whole seconds, rounded up: who waits for so long has waited long enough.
+pub fn seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}

@@ -1,0 +1,274 @@
+//! Whether the limits of a request's route admit it.
+
+use std::{net::IpAddr, rc::Rc, time::Duration};
+
+use serde_json::Value;
+use session_gate_protocol::{DenyReason, MAX_REQUESTS};
+
+use super::{Effect, Held, Surroundings};
+use crate::{
+    feed::Follower,
+    headers::{HeaderChange, Headers},
+    host::Host,
+    limits::{
+        Asking, Between, CallId, Claim, KeyText, Ledger, Limit, Report, Requester, RouteLimits, Standing, StoreAway,
+        key_of,
+    },
+    metric::{Counter, LimitOutcome},
+    now::Now,
+    permit::{Identity, Permit},
+    worker::{Errand, RequestId},
+};
+
+/// How often a request is asked about at most. Each answer serves all who wait, so two will do; more happens
+/// where others take what has come.
+const MAX_ROUNDS: u8 = 5;
+
+/// When a client may come again whom this worker's part of a limit refuses.
+const SHARE_RETRY: Duration = Duration::from_secs(1);
+
+/// What the limits say.
+pub(super) enum Admission {
+    Admit,
+    Refuse(DenyReason),
+    /// The request waits for the answer to that call.
+    Wait(CallId),
+}
+
+/// What a request has been told, and what it has taken.
+#[derive(Debug, Default)]
+pub(super) struct Terms {
+    /// What it has taken that is not settled yet.
+    pub(super) tickets: Vec<Ticket>,
+    /// What its client is told.
+    pub(super) report: Option<Report>,
+    /// After which time it may come again.
+    pub(super) retry: Option<Duration>,
+    /// For the access log.
+    pub(super) notes: String,
+}
+
+/// What was taken of a limit, and may have to be corrected when the answer is there.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    limit: Rc<Limit>,
+    key: KeyText,
+}
+
+/// Who sends the request.
+struct Sender<'a, H: Host> {
+    held: &'a Held,
+    identity: Option<&'a Identity>,
+    host: &'a H,
+    id: RequestId,
+}
+
+impl<H: Host> Requester for Sender<'_, H> {
+    fn user(&self) -> Option<(&str, &str)> {
+        self.identity.map(|identity| (identity.claims.subject().as_str(), identity.claims.issuer()))
+    }
+
+    fn session(&self) -> Option<&str> {
+        self.identity.and_then(|identity| identity.session.as_ref()).map(|session| session.id.as_str())
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.host.address(self.id)
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.held.key_headers.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_slice())
+    }
+
+    fn claim(&self, name: &str) -> Option<Value> {
+        self.identity.and_then(|identity| identity.claims.claim(self.held.text(), name))
+    }
+}
+
+/// Whether the request is admitted. It takes from all limits or from none.
+pub(super) fn admit<H: Host>(
+    held: &Held,
+    permit: &Permit,
+    around: &mut Surroundings<'_, H>,
+    effects: &mut Vec<Effect>,
+    terms: &mut Terms,
+) -> Admission {
+    let limits = held.route.policy.limits.of(permit.identity().is_some());
+    if limits.is_empty() || permit.is_preflight() {
+        return Admission::Admit;
+    }
+    let sender = Sender { held, identity: permit.identity().map(Rc::as_ref), host: around.host, id: around.id };
+    let (Some(feed), Some(ledger), Some(sidecar)) =
+        (around.feed.as_deref(), around.ledger.as_deref_mut(), around.config.sidecar.as_ref())
+    else {
+        return Admission::Refuse(DenyReason::LimitUnavailable);
+    };
+    let now = around.now.monotonic;
+    let claims: Vec<Claim> = limits.iter().map(|limit| claim(limit, &sender, feed, ledger, around.now)).collect();
+    let may_ask = !around.full && held.limit_rounds < MAX_ROUNDS;
+    let standings = claims.iter().map(|claim| {
+        let standing = ledger.standing(claim, held.limit_rounds > 0, now);
+        if standing == Standing::Ask && !may_ask { Standing::Away } else { standing }
+    });
+    let standings: Vec<Standing> = standings.collect();
+    let mut desk = Desk { ledger, now, effects, terms };
+    if let Some(reason) = claims.iter().zip(&standings).find_map(|(claim, standing)| desk.refuse(claim, *standing)) {
+        return Admission::Refuse(reason);
+    }
+    let unknown = claims.iter().zip(&standings).filter(|(_, standing)| **standing == Standing::Ask);
+    let unknown: Vec<&Claim> = unknown.map(|(claim, _)| claim).collect();
+    if !unknown.is_empty() {
+        let crowd = around.crowd;
+        return desk.ask(&unknown, crowd, around.id, around.asking, Between { sidecar, worker: around.worker });
+    }
+    claims.iter().zip(&standings).for_each(|(claim, standing)| desk.take(claim, *standing));
+    Admission::Admit
+}
+
+fn claim<H: Host>(limit: &Rc<Limit>, sender: &Sender<'_, H>, feed: &Follower, ledger: &Ledger, now: Now) -> Claim {
+    let key: KeyText = key_of(limit, sender).to_string().into();
+    let mut quotas = limit.quotas.clone();
+    if let (Some(from), [quota]) = (&limit.requests_from, quotas.as_mut_slice())
+        && let Some(requests) = sender.claim(&from.claim).and_then(|value| from.requests(&value))
+    {
+        quota.requests = requests;
+    }
+    if feed.has_limits()
+        && let Some(requests) = feed.limit_of(&ledger.counter(&key), now.wall)
+    {
+        quotas.iter_mut().zip(requests).for_each(|(quota, requests)| quota.requests = *requests);
+    }
+    Claim { limit: Rc::clone(limit), key, quotas }
+}
+
+/// Where limits are applied: what there is, and what is told.
+struct Desk<'a> {
+    ledger: &'a mut Ledger,
+    now: Duration,
+    effects: &'a mut Vec<Effect>,
+    terms: &'a mut Terms,
+}
+
+impl Desk<'_> {
+    /// Why the limit refuses the request, if it does.
+    fn refuse(&mut self, claim: &Claim, standing: Standing) -> Option<DenyReason> {
+        let limit = &claim.limit;
+        match standing {
+            _ if limit.shadow => None,
+            Standing::Ask | Standing::Open => None,
+            Standing::Shut(retry) => Some(self.deny(claim, retry)),
+            Standing::Away => match limit.store_away {
+                StoreAway::Allow => None,
+                StoreAway::Deny => {
+                    self.tell(limit, LimitOutcome::Away);
+                    Some(DenyReason::LimitUnavailable)
+                }
+                StoreAway::Share if self.ledger.has_share(claim, self.now) => None,
+                StoreAway::Share => Some(self.deny(claim, SHARE_RETRY)),
+            },
+        }
+    }
+
+    fn deny(&mut self, claim: &Claim, retry: Duration) -> DenyReason {
+        self.tell(&claim.limit, LimitOutcome::Denied);
+        self.terms.retry = Some(retry);
+        self.terms.report = Some(self.report(claim).denying(retry));
+        DenyReason::RateLimited
+    }
+
+    /// Has the request wait for what must be known. Where a question is under way already, for that first.
+    fn ask(
+        self,
+        claims: &[&Claim],
+        crowd: u64,
+        request: RequestId,
+        asking: &mut Asking,
+        between: Between<'_>,
+    ) -> Admission {
+        let Self { ledger, now, effects, .. } = self;
+        if let Some(call) = claims.iter().find_map(|claim| asking.board(&claim.key, request)) {
+            return Admission::Wait(call);
+        }
+        // Those that wait behind this request need as much again.
+        let need = |claim: &Claim| claim.limit.reserve().saturating_mul(crowd.saturating_add(1)).min(MAX_REQUESTS);
+        let questions = claims.iter().filter_map(|claim| ledger.ask_for(&claim.key, need(claim), now)).collect();
+        match asking.start(questions, vec![request], Some(request), now, between) {
+            Some((call, http)) => {
+                effects.push(Effect::Call(Errand::Leases(call), http));
+                Admission::Wait(call)
+            }
+            None => Admission::Refuse(DenyReason::LimitUnavailable),
+        }
+    }
+
+    /// Takes what the request costs. A limit that only reports may have nothing left.
+    fn take(&mut self, claim: &Claim, standing: Standing) {
+        let Claim { limit, key, .. } = claim;
+        match standing {
+            Standing::Open => {
+                self.ledger.take(claim, self.now);
+                self.tell(limit, LimitOutcome::Allowed);
+            }
+            Standing::Away => {
+                self.ledger.take_unasked(claim, self.now);
+                self.tell(limit, LimitOutcome::Away);
+            }
+            Standing::Shut(_) => return self.tell(limit, LimitOutcome::ShadowDenied),
+            Standing::Ask => return,
+        }
+        if limit.cost.header().is_some() || limit.is_in_flight() {
+            self.terms.tickets.push(Ticket { limit: Rc::clone(limit), key: Rc::clone(key) });
+        }
+        let report = self.report(claim);
+        let is_tighter = |there: &Report| report.remaining() < there.remaining();
+        if !limit.shadow && self.terms.report.as_ref().is_none_or(is_tighter) {
+            self.terms.report = Some(report);
+        }
+    }
+
+    fn report(&self, claim: &Claim) -> Report {
+        Report { name: claim.limit.name.clone(), quotas: self.ledger.left(&claim.key, self.now) }
+    }
+
+    /// Tells metrics and the access log.
+    fn tell(&mut self, limit: &Limit, outcome: LimitOutcome) {
+        let name = &limit.name;
+        match outcome {
+            LimitOutcome::Allowed => {}
+            LimitOutcome::Away => self.terms.notes.push_str(&format!(" limit_away={name}")),
+            LimitOutcome::Denied => self.terms.notes.push_str(&format!(" limit={name}")),
+            LimitOutcome::ShadowDenied => self.terms.notes.push_str(&format!(" shadow_limit={name}")),
+        }
+        self.effects.push(Effect::Count(Counter::Limit(name.clone(), outcome)));
+    }
+}
+
+/// The answer is there: what it says of its cost is settled, and is nobody else's business.
+pub(super) fn settle_costs(
+    tickets: &mut Vec<Ticket>,
+    limits: &RouteLimits,
+    answer: &Headers,
+    ledger: Option<&mut Ledger>,
+    now: Duration,
+) -> Vec<HeaderChange> {
+    let said = |header: &str| answer.text(header).and_then(|text| text.trim().parse::<u64>().ok());
+    if let Some(ledger) = ledger {
+        for Ticket { limit, key } in tickets.iter() {
+            if let Some(cost) = limit.cost.header().and_then(said) {
+                ledger.correct(key, limit.reserve(), cost.min(MAX_REQUESTS), now);
+            }
+        }
+    }
+    tickets.retain(|ticket| ticket.limit.is_in_flight());
+    let headers = limits.cost_headers().filter(|header| answer.has(header));
+    headers.map(|header| HeaderChange::Remove(header.to_owned())).collect()
+}
+
+/// The stream has ended: what it held counts no more.
+pub(super) fn release(tickets: &[Ticket], ledger: &mut Ledger, now: Duration) {
+    for Ticket { limit, key } in tickets {
+        if limit.is_in_flight() {
+            ledger.release(key, now);
+        }
+    }
+}
