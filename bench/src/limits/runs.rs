@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::strikes::{Chance, Victim, strike};
+use super::volley::HAND_BACK;
 use super::{Algorithm, LIMIT, Plan};
 use crate::app::Credential;
 use crate::fleet::{ENVOYS, Fleet, WORKERS};
@@ -22,8 +23,6 @@ const QUIET: Duration = Duration::from_secs(11);
 const BEYOND: Duration = Duration::from_secs(2);
 /// When a run ends however it stands.
 const LONGEST: Duration = Duration::from_secs(30);
-/// What is under way is answered by then, and what is not used handed back.
-const SETTLE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What came of one limit.
@@ -126,7 +125,7 @@ impl Start {
         last_admission: Duration,
     ) -> Result<Run> {
         let duration = self.at.elapsed();
-        sleep(SETTLE).await;
+        sleep(HAND_BACK).await;
         let admitted = self.admitted(fleet)?;
         let mut run = Run {
             algorithm,

@@ -20,8 +20,9 @@ const AT_ONCE: usize = 64;
 const FIRST: usize = 100;
 /// How often these are sent, each time with another key.
 const FIRST_TIMES: usize = 5;
-/// By then workers that have nothing to do have handed back what they had.
-const HAND_BACK: Duration = Duration::from_secs(1);
+/// By then workers that have nothing to do have handed back what they had: a quarter of a lease's life, which
+/// is ten seconds at most.
+pub(super) const HAND_BACK: Duration = Duration::from_secs(3);
 
 impl Fleet {
     /// How many calls of `/v1/leases` the sidecar has answered.
