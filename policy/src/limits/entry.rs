@@ -88,12 +88,12 @@ pub struct Left {
 }
 
 impl Entry {
-    pub(super) fn new(counter: CounterId, quotas: &[Quota], exact: bool) -> Self {
+    pub(super) fn new(counter: CounterId, quotas: &[Quota]) -> Self {
         let tightest = quotas.iter().map(Quota::size).min().unwrap_or(1);
         Self {
             counter,
             quotas: quotas.to_vec(),
-            exact,
+            exact: false,
             leases: Vec::new(),
             unsettled: Vec::new(),
             owed: 0,
@@ -110,7 +110,8 @@ impl Entry {
     }
 
     /// What the limit allows from now on. What is leased stays; what the store has said counts no more.
-    pub(super) fn set_quotas(&mut self, quotas: &[Quota]) {
+    pub(super) fn set_terms(&mut self, quotas: &[Quota], exact: bool) {
+        self.exact = exact;
         if self.quotas != quotas {
             self.quotas = quotas.to_vec();
             self.shut_until = Duration::ZERO;

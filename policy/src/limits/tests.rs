@@ -1,7 +1,7 @@
 use std::{rc::Rc, time::Duration};
 
 use proptest::prelude::*;
-use session_gate_protocol::{Algorithm, Lease, LeaseGrant, LeaseReply, Quota, QuotaState, SettledLease};
+use session_gate_protocol::{Algorithm, Lease, LeaseGrant, LeaseReply, LimitKey, Quota, QuotaState, SettledLease};
 
 use super::*;
 
@@ -29,7 +29,8 @@ fn limit(quota: Quota, change: impl FnOnce(&mut Limit)) -> Rc<Limit> {
 
 fn claim_of(limit: Rc<Limit>, user: &str) -> Claim {
     let quotas = limit.quotas.clone();
-    Claim { limit, key: format!("api:user={user}").into(), quotas }
+    let key = LimitKey { limit: limit.name.clone(), parts: [("user".to_owned(), user.to_owned())].into() };
+    Claim { limit, key: KeyText::from(&key), quotas }
 }
 
 fn claim() -> Claim {
