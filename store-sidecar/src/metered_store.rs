@@ -4,15 +4,16 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds,
+    UserId,
 };
 use tokio::time::Instant;
 
 use crate::{
     metrics::Metrics,
     store::{
-        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers, Store,
-        StoreError, Termination, Update, UserTermination,
+        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers,
+        Store, StoreError, Termination, Update, UserTermination,
     },
 };
 

@@ -9,7 +9,9 @@ use tracing_subscriber::filter::Targets;
 use super::{
     Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig,
     problem::{Problem, Problems},
-    raw::{RawConfig, RawCredentials, RawLimits, RawMonitoring, RawRedis, RawSecurity, RawServer, RawSession, RawTokens},
+    raw::{
+        RawConfig, RawCredentials, RawLimits, RawMonitoring, RawRedis, RawSecurity, RawServer, RawSession, RawTokens,
+    },
     sources::Origins,
 };
 use crate::{

@@ -105,55 +105,41 @@ impl Feed {
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn blocks_after(&self, after: Option<&RuleId>, limit: usize) -> Result<RulePage, StoreError> {
-        self.rules_after(after, limit, Rule::is_block)
-    }
-
-    /// The limits of single keys after that id, `limit` of them at most.
-    ///
-    /// # Errors
-    /// `Unavailable` where the feed has never been read up to its end.
-    pub fn limits_after(&self, after: Option<&RuleId>, limit: usize) -> Result<RulePage, StoreError> {
-        self.rules_after(after, limit, |rule| matches!(rule, Rule::Limit { .. }))
-    }
-
-    /// The rule with that id, where it is in force.
-    ///
-    /// # Errors
-    /// `Unavailable` where the feed has never been read up to its end.
-    pub fn rule(&self, id: &RuleId) -> Result<Option<RuleData>, StoreError> {
         self.known(|known| {
-            let held = known.facts().iter().find_map(|facts| facts.rules.get(id)).filter(|held| known.now() < held.until);
-            held.map(|held| held.shown(id))
-        })
-    }
-
-    fn rules_after(
-        &self,
-        after: Option<&RuleId>,
-        limit: usize,
-        is_wanted: impl Fn(&Rule) -> bool,
-    ) -> Result<RulePage, StoreError> {
-        self.known(|known| {
-            let mut rules: Vec<(&RuleId, &Held)> = known.facts().iter().flat_map(|facts| facts.rules.all()).collect();
-            // Of two under one id the newer comes first, and stays.
-            rules.sort_by_key(|(id, _)| *id);
-            rules.dedup_by_key(|(id, _)| *id);
             let follow = |id: &RuleId| after.is_none_or(|after| id > after);
-            let mut rest =
-                rules.into_iter().filter(|(id, held)| follow(id) && is_wanted(&held.rule) && known.now() < held.until);
+            let mut rest = rules_in_force(known).filter(|(id, held)| follow(id) && held.rule.is_block());
             let rules = rest.by_ref().take(limit).map(|(id, held)| held.shown(id)).collect();
             RulePage { rules, more: rest.next().is_some() }
         })
     }
 
-    fn known<T>(&self, read: impl FnOnce(&Known) -> T) -> Result<T, StoreError> {
+    /// Whether the rule of that id is another limit, as far as the feed has been read: that one is none of
+    /// those which requests are refused for.
+    pub fn is_override(&self, id: &RuleId) -> bool {
+        let is_override = self.known(|known| {
+            let mut found = rules_in_force(known).filter(|(found, _)| *found == id);
+            found.any(|(_, held)| matches!(held.rule, Rule::Limit { .. }))
+        });
+        is_override.unwrap_or_default()
+    }
+
+    pub(super) fn known<T>(&self, read: impl FnOnce(&Known) -> T) -> Result<T, StoreError> {
         let known = self.shared.known();
         known.as_ref().map(read).ok_or_else(|| StoreError::new(StoreErrorKind::Unavailable, NEVER_READ))
     }
 }
 
+/// The rules in force, in the order of their ids.
+pub(super) fn rules_in_force(known: &Known) -> impl Iterator<Item = (&RuleId, &Held)> {
+    let mut rules: Vec<(&RuleId, &Held)> = known.facts().iter().flat_map(|facts| facts.rules.all()).collect();
+    // Of two under one id the newer comes first, and stays.
+    rules.sort_by_key(|(id, _)| *id);
+    rules.dedup_by_key(|(id, _)| *id);
+    rules.into_iter().filter(|(_, held)| known.now() < held.until)
+}
+
 impl Held {
-    fn shown(&self, id: &RuleId) -> RuleData {
+    pub(super) fn shown(&self, id: &RuleId) -> RuleData {
         let Self { rule, until, note } = self;
         let expires_at = (*until < UNLIMITED).then_some(*until);
         RuleData { rule_id: id.clone(), rule: rule.clone(), expires_at, note: note.clone() }

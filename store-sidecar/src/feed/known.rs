@@ -187,7 +187,13 @@ impl Known {
         }
         let word = Subject::of(&entry.change).and_then(|subject| self.last_words.get(&subject));
         let Some(word) = word.and_then(|at| self.others.get(at)) else { return false };
-        let lasts = matches!(word.entry.change, FeedChange::RuleAdded { .. }) && entry.until <= word.entry.until;
+        // Of one id, but what it says may be another: of two limits for one key the later counts.
+        let lasts = match (&entry.change, &word.entry.change) {
+            (FeedChange::RuleAdded { rule, .. }, FeedChange::RuleAdded { rule: known, .. }) => {
+                rule == known && entry.until <= word.entry.until
+            }
+            _ => false,
+        };
         lasts || entry.at <= word.entry.at
     }
 
@@ -229,9 +235,9 @@ impl Known {
         }
     }
 
-    /// At most `limit` entries after that place, and the place up to which they go.
+    /// At most `limit` entries after that place that say what is refused, and the place up to which they go.
     pub(super) fn after(&self, after: FeedCursor, limit: usize) -> (Vec<FeedEntry>, FeedCursor) {
-        let mut items = self.items(after).filter(|item| self.now < item.until());
+        let mut items = self.items(after).filter(|item| self.now < item.until() && !item.is_override());
         let entries: Vec<FeedEntry> = items.by_ref().take(limit).map(Item::entry).collect();
         let cursor = entries.last().filter(|_| items.next().is_some()).map_or(self.cursor, |entry| entry.at);
         (entries, cursor)

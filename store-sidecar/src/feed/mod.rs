@@ -10,6 +10,7 @@ mod facts;
 mod followers;
 mod judge;
 mod known;
+mod limits;
 mod receipt;
 mod rules;
 mod tail;
@@ -31,8 +32,8 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use self::{followers::Registry, known::Known};
-pub use self::{judge::RulePage, rules::Client};
+use self::{followers::Registry, known::Known, limits::Crowd};
+pub use self::{judge::RulePage, limits::OverridePage, rules::Client};
 use crate::{
     metrics::{FeedState, Metrics, PollOutcome},
     store::{FeedPosition, NewFeedEntry, Store, StoreError, StoreErrorKind},
@@ -81,6 +82,7 @@ struct Shared {
     /// Plain locks: nobody waits for anything while holding one.
     known: RwLock<Option<Known>>,
     registry: Mutex<Registry>,
+    crowd: Mutex<Crowd>,
     /// Makes the task read at once.
     wake: Notify,
     /// Told whenever there is something new to answer with.
@@ -94,8 +96,6 @@ struct Shared {
     polled: watch::Sender<()>,
     /// Lets one poll at a time ask the store about a place that this replica doesn't know.
     ahead: AsyncMutex<()>,
-    /// How many workers there are over all replicas, and when that was found out.
-    counted: Mutex<Option<(u64, Instant)>>,
     closing: AtomicBool,
 }
 
@@ -114,13 +114,13 @@ impl Feed {
             pages,
             known: RwLock::default(),
             registry: Mutex::default(),
+            crowd: Mutex::default(),
             wake: Notify::new(),
             news: watch::Sender::default(),
             proven: watch::Sender::default(),
             introduced: watch::Sender::default(),
             polled: watch::Sender::default(),
             ahead: AsyncMutex::default(),
-            counted: Mutex::default(),
             closing: AtomicBool::new(false),
         });
         let tail = tokio::spawn(tail::run(Arc::clone(&shared))).abort_handle();
@@ -268,6 +268,10 @@ impl Shared {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn crowd(&self) -> MutexGuard<'_, Crowd> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the worker knows another epoch, or more of this one, than this replica.

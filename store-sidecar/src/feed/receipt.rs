@@ -16,7 +16,6 @@
 //!    is told that all know. (A replica that started meanwhile cannot tell such a store from a new one.)
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, Receipt};
@@ -30,9 +29,6 @@ use crate::{
 
 /// How often the records of other replicas are looked at while somebody waits for them.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// For how long the number of workers is believed: it changes when Envoys come and go.
-const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// What a wait takes beyond the longest time that a worker trusts what it knows.
 const GRACE: Duration = Duration::from_secs(1);
@@ -63,27 +59,8 @@ impl Feed {
     }
 }
 
-impl Feed {
-    /// How many workers follow the feed over all replicas, as of some seconds ago; at least 1.
-    pub async fn worker_count(&self) -> u64 {
-        let now = Instant::now();
-        let known = *self.shared.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((count, _)) = known.filter(|(_, at)| now < *at + COUNT_EVERY) {
-            return count;
-        }
-        let count = match self.workers().await {
-            Ok(all) => all.workers.iter().filter(|worker| worker.fails_safe_in_ms > 0).count(),
-            // What was found out last is better than nothing.
-            Err(_) => known.map_or(0, |(count, _)| usize::try_from(count).unwrap_or(usize::MAX)),
-        };
-        let count = u64::try_from(count).unwrap_or(u64::MAX).max(1);
-        *self.shared.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((count, now));
-        count
-    }
-}
-
 /// What all replicas say.
-struct View {
+pub(super) struct View {
     /// How far this replica knows the feed.
     cursor: FeedCursor,
     /// How far that one knows it that knows the least.
@@ -133,6 +110,11 @@ impl Worker {
 }
 
 impl View {
+    /// How many may still trust what they know.
+    pub(super) fn trusting(&self) -> usize {
+        self.workers.values().filter(|worker| worker.trusts_for > Duration::ZERO).count()
+    }
+
     fn is_applied(&self, at: FeedCursor, elapsed: Duration) -> bool {
         self.least >= at && !self.workers.values().any(|worker| worker.is_pending(at, elapsed))
     }
@@ -198,7 +180,7 @@ impl Shared {
 
     /// What this replica and those others say; of the others only those that know this epoch count as
     /// having read anything.
-    fn view(&self, others: Vec<PublishedFollowers>) -> View {
+    pub(super) fn view(&self, others: Vec<PublishedFollowers>) -> View {
         // First the place, then the workers, as in a record.
         let position = self.position().unwrap_or_default();
         let own = self.registry().list(&position.epoch, Instant::now(), false);

@@ -12,12 +12,15 @@ use session_gate_protocol::{
 };
 
 use super::{
-    MAX_BODY_BYTES,
+    MAX_BODY_BYTES, MAX_LEASES_BYTES,
     reply::{ApiError, ApiResult},
 };
 
 /// A body of `application/json`.
 pub(super) struct ApiJson<T>(pub T);
+
+/// The same for a body that may have [`MAX_LEASES_BYTES`].
+pub(super) struct LargeJson<T>(pub T);
 
 /// A body that is a JSON merge patch (RFC 7396).
 pub(super) struct MergePatch<T>(pub T);
@@ -78,7 +81,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
-        json(&read(request, &["application/json"]).await?).map(Self)
+        json(&read(request, &["application/json"], MAX_BODY_BYTES).await?).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for LargeJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
+        json(&read(request, &["application/json"], MAX_LEASES_BYTES).await?).map(Self)
     }
 }
 
@@ -86,7 +97,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MergePatch<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
-        json(&read(request, &["application/merge-patch+json", "application/json"]).await?).map(Self)
+        json(&read(request, &["application/merge-patch+json", "application/json"], MAX_BODY_BYTES).await?).map(Self)
     }
 }
 
@@ -94,7 +105,7 @@ impl<S: Send + Sync> FromRequest<S> for ApiForm {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
-        let body = read(request, &["application/x-www-form-urlencoded"]).await?;
+        let body = read(request, &["application/x-www-form-urlencoded"], MAX_BODY_BYTES).await?;
         let mut token = None;
         for (name, value) in form_urlencoded::parse(&body) {
             // RFC 6749, section 3.2: no parameter may come twice.
@@ -108,12 +119,12 @@ impl<S: Send + Sync> FromRequest<S> for ApiForm {
     }
 }
 
-/// The body, if it is of an allowed media type and within the limit that the router sets.
-async fn read(request: Request, allowed: &[&str]) -> ApiResult<Bytes> {
+/// The body, if it is of an allowed media type and within the limit that the router sets, which is `max_bytes`.
+async fn read(request: Request, allowed: &[&str], max_bytes: usize) -> ApiResult<Bytes> {
     media_type(request.headers(), allowed)?;
     Bytes::from_request(request, &()).await.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let detail = format!("a body may have {MAX_BODY_BYTES} bytes");
+            let detail = format!("a body may have {max_bytes} bytes");
             Problem { detail: Some(detail), ..Problem::new(ProblemCode::PayloadTooLarge) }.into()
         } else {
             invalid("the body could not be read")
@@ -186,21 +197,21 @@ async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> ApiResult<String>
     Ok(text)
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for RulePath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
-        let id = path(parts, state).await?.parse::<RuleId>();
-        id.map(Self).map_err(|error| wrong_field("rule_id", error.to_string()))
-    }
-}
-
 impl<S: Send + Sync> FromRequestParts<S> for LimitPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let key = path(parts, state).await?.parse::<LimitKey>();
         key.map(Self).map_err(|error| wrong_field("key", error.to_string()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RulePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let id = path(parts, state).await?.parse::<RuleId>();
+        id.map(Self).map_err(|error| wrong_field("rule_id", error.to_string()))
     }
 }
 

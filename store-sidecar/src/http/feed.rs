@@ -5,9 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use session_gate_protocol::{
-    Activity, FeedCursor, FeedEntry, FeedQuery, FeedReply, FeedWorkers, Problem, is_header_safe,
-};
+use session_gate_protocol::{Activity, FeedCursor, FeedEntry, FeedQuery, FeedReply, FeedWorkers, Problem};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -15,9 +13,7 @@ use super::{
     extract::{ApiJson, ApiQuery, Query, page_limit, wrong_field},
     reply::{ApiResult, NO_STORE, stored},
 };
-
-/// Longest name of a worker, in characters.
-const MAX_WORKER_CHARS: usize = 64;
+use crate::service::{MAX_WORKER_CHARS, is_worker_name};
 
 /// The longest time that a worker may trust what it knows, in milliseconds: an hour. Whoever waits for
 /// all workers waits for the slowest.
@@ -54,18 +50,6 @@ impl Query for RevocationsQuery {
     const NUMBERS: &[&str] = &["limit"];
 }
 
-/// Whether it can be a worker's name.
-///
-/// # Errors
-/// Where it cannot.
-pub(super) fn check_worker(name: &str) -> ApiResult<()> {
-    let is_visible = name.bytes().all(|byte| byte.is_ascii_graphic());
-    if !(1..=MAX_WORKER_CHARS).contains(&name.len()) || !is_visible || !is_header_safe(name) {
-        return Err(wrong_field("worker", format!("must be 1 to {MAX_WORKER_CHARS} visible ASCII characters")));
-    }
-    Ok(())
-}
-
 /// What has changed since the place that a worker knows; held back while there is nothing to say. Asked by the filter.
 #[utoipa::path(
     get, path = "/v1/feed", tag = "filter", operation_id = "feed", params(FeedQuery),
@@ -76,7 +60,9 @@ pub(super) fn check_worker(name: &str) -> ApiResult<()> {
     security(("bearer" = []))
 )]
 pub(super) async fn feed(State(api): State<Shared>, ApiQuery(query): ApiQuery<FeedQuery>) -> ApiResult<Response> {
-    check_worker(&query.worker)?;
+    if !is_worker_name(&query.worker) {
+        return Err(wrong_field("worker", format!("must be 1 to {MAX_WORKER_CHARS} visible ASCII characters")));
+    }
     if !(1..=MAX_STALENESS_MS).contains(&query.max_staleness_ms) {
         return Err(wrong_field("max_staleness_ms", format!("must be 1 to {MAX_STALENESS_MS}")));
     }

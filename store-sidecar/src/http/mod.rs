@@ -37,6 +37,9 @@ use crate::{
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// Largest body of a question for leases: as many as can be asked, each as long as it can be.
+pub const MAX_LEASES_BYTES: usize = 512 * 1024;
+
 /// What the handlers work with.
 #[derive(Debug)]
 pub struct Api {
@@ -86,7 +89,7 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
         .merge(filter("/v1/keys", get(meta::keys)))
         .merge(filter("/v1/feed", get(feed::feed)))
         .merge(filter("/v1/activity", post(feed::activity)))
-        .merge(filter("/v1/leases", post(leases::lease)))
+        .merge(filter("/v1/leases", post(leases::lease).layer(DefaultBodyLimit::max(MAX_LEASES_BYTES))))
         .merge(app("/v1/limits/overrides", get(limits::list)))
         .merge(app("/v1/limits/overrides/{key}", get(limits::read).put(limits::put).delete(limits::remove)))
         .merge(app("/v1/revocations", get(feed::revocations).post(rules::revoke)))

@@ -23,8 +23,8 @@ use super::{feed, leases, limits, login, meta, rules, sessions, tokens};
         tokens::create, tokens::introspect, tokens::revoke,
         login::login, login::logout, login::check,
         rules::block, rules::list, rules::unblock, rules::revoke, rules::unrevoke,
-        leases::lease, limits::put, limits::read, limits::list, limits::remove,
-        feed::feed, feed::workers, feed::revocations, feed::activity,
+        feed::feed, feed::workers, feed::revocations, feed::activity, leases::lease,
+        limits::put, limits::list, limits::read, limits::remove,
         meta::healthz, meta::readyz, meta::metrics, meta::jwks, meta::keys, meta::policy,
     )
 )]

@@ -3,8 +3,6 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use session_gate_protocol::{FeedChange, LeaseAsk};
 
-use crate::store::Leased;
-
 /// Why a session ended, as far as the sidecar ended it. Expiry happens in the store and is not
 /// counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +24,43 @@ impl EndReason {
             Self::Logout => "logout",
             Self::Patched => "patched",
             Self::UserDeleted => "user_deleted",
+        }
+    }
+}
+
+/// What became of a question for a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseOutcome {
+    /// The worker was given what it needs.
+    Granted,
+    /// There was nothing left.
+    None,
+    /// There was less left than it needs.
+    Partly,
+    /// It only settled.
+    SettledOnly,
+    /// The store did not answer.
+    Unavailable,
+}
+
+impl LeaseOutcome {
+    /// That of a question to which so many were granted.
+    pub const fn of(ask: &LeaseAsk, granted: u64) -> Self {
+        match (ask.need, ask.want, granted) {
+            (0, 0, _) => Self::SettledOnly,
+            (_, _, 0) => Self::None,
+            (need, ..) if granted < need => Self::Partly,
+            _ => Self::Granted,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::None => "none",
+            Self::Partly => "partly",
+            Self::SettledOnly => "settled_only",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -65,43 +100,6 @@ impl ReceiptOutcome {
         match self {
             Self::Applied => "applied",
             Self::Pending => "pending",
-        }
-    }
-}
-
-/// What became of a question about a counter of a rate limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseOutcome {
-    /// What was needed was there.
-    Granted,
-    /// Nothing was left.
-    None,
-    /// There was less than was needed.
-    Partly,
-    /// Nothing was needed: leases were settled, or asked for ahead.
-    Settled,
-    /// The store did not answer.
-    Unavailable,
-}
-
-impl LeaseOutcome {
-    pub(super) fn of(ask: &LeaseAsk, leased: Option<&Leased>) -> Self {
-        match leased.map(|leased| leased.lease.granted) {
-            None => Self::Unavailable,
-            Some(_) if ask.need == 0 => Self::Settled,
-            Some(0) => Self::None,
-            Some(granted) if granted < ask.need => Self::Partly,
-            Some(_) => Self::Granted,
-        }
-    }
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Granted => "granted",
-            Self::None => "none",
-            Self::Partly => "partly",
-            Self::Settled => "settled",
-            Self::Unavailable => "unavailable",
         }
     }
 }

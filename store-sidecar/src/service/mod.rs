@@ -15,7 +15,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use session_gate_protocol::{FieldProblem, UnixSeconds};
 
-pub use self::{changes::Told, error::ServiceError, limits::OverridePage};
+pub use self::{
+    changes::Told,
+    error::ServiceError,
+    leases::{MAX_WORKER_CHARS, is_worker_name},
+};
 use crate::{
     clock::Clock,
     config::{SessionConfig, TokenConfig},

@@ -57,7 +57,7 @@ impl Service {
         if let Some(first) = fields.next() {
             problems.extend(fields.map(|field| invalid(field, format!("is given beside {first}"))));
         }
-        let until = end(duration, self.now(), &mut problems);
+        let until = duration.map_or(UNLIMITED, |duration| self.now().after(lifetime(duration, &mut problems)));
         check_note(note.as_deref(), &mut problems);
         match rule {
             Some(rule) if problems.is_empty() => self.add_rule(rule, until, note).await,
@@ -99,11 +99,22 @@ impl Service {
         self.add_rule(Rule::Tokens(pattern), until, note).await
     }
 
-    /// Removes a rule. One that is not there is as good as removed.
+    /// Removes a rule that requests are refused for. One that is not there is as good as removed.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn remove_rule(&self, rule_id: RuleId) -> Result<Told<()>, ServiceError> {
+        if self.tools.feed.is_override(&rule_id) {
+            return Ok(Told { done: (), at: None });
+        }
+        self.withdraw(rule_id).await
+    }
+
+    /// Removes any rule.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn withdraw(&self, rule_id: RuleId) -> Result<Told<()>, ServiceError> {
         let change = FeedChange::RuleRemoved { rule_id };
         let at = self.tell(vec![NewFeedEntry { until: UNLIMITED, change }]).await?;
         Ok(Told { done: (), at: Some(at) })
@@ -139,12 +150,7 @@ impl Service {
     }
 }
 
-/// When a rule ends that is to last for so many seconds, or until it is removed.
-pub(super) fn end(duration: Option<u64>, now: UnixSeconds, problems: &mut Vec<FieldProblem>) -> UnixSeconds {
-    duration.map_or(UNLIMITED, |duration| now.after(lifetime(duration, problems)))
-}
-
-fn lifetime(duration: u64, problems: &mut Vec<FieldProblem>) -> Duration {
+pub(super) fn lifetime(duration: u64, problems: &mut Vec<FieldProblem>) -> Duration {
     let longest = MAX_LIFETIME.as_secs();
     if duration == 0 || duration > longest {
         problems.push(invalid("duration", format!("must be 1 to {longest} seconds")));

@@ -13,7 +13,8 @@ use std::{
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds,
+    UserId,
 };
 
 use super::{

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckVerdict, CheckedSession, Claims, ETag, FeedCursor, InvalidTransition, LeaseAsk, NewSession, OwnToken, SessionData,
-    SessionId, SessionPatch, SessionStatus, SlotTag, TokenId, UnixSeconds, UserId,
+    CheckVerdict, CheckedSession, Claims, ETag, FeedCursor, InvalidTransition, LeaseAsk, NewSession, OwnToken,
+    SessionData, SessionId, SessionPatch, SessionStatus, SlotTag, TokenId, UnixSeconds, UserId,
 };
 use thiserror::Error;
 

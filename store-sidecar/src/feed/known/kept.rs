@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::{FeedChange, FeedCursor, FeedEntry, Fingerprint, RuleId, SessionId, TokenId, UnixSeconds};
+use session_gate_protocol::{
+    FeedChange, FeedCursor, FeedEntry, Fingerprint, Rule, RuleId, SessionId, TokenId, UnixSeconds,
+};
 
 /// For how long the last word on a rule is told that is no more: whoever asks again later than that may
 /// keep the rule, and so must begin at the start.
@@ -176,6 +178,15 @@ impl Item<'_> {
     /// know an earlier one, of a longer life.
     pub(super) fn is_needed(self, now: UnixSeconds) -> bool {
         now < self.until() || matches!(self, Self::Other(other) if other.is_rule())
+    }
+
+    /// Whether it is another limit for a key, which refuses nobody.
+    pub(super) fn is_override(self) -> bool {
+        let change = match self {
+            Self::Ended(_) => return false,
+            Self::Other(other) => &other.entry.change,
+        };
+        matches!(change, FeedChange::RuleAdded { rule: Rule::Limit { .. }, .. })
     }
 
     pub(super) fn chars(self) -> usize {

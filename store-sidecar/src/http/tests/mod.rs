@@ -22,8 +22,8 @@ use axum::{
 use secrecy::SecretString;
 use serde_json::Value;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag,
-    TokenId, UnixSeconds, UserId,
+    CheckRequest, CheckVerdict, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch,
+    SlotTag, TokenId, UnixSeconds, UserId,
 };
 use tower::ServiceExt as _;
 
@@ -38,8 +38,8 @@ use crate::{
     rng::testing::SeededRandom,
     service::Tools,
     store::{
-        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store,
-        StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
+        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers,
+        Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },

@@ -19,8 +19,9 @@ use self::log::Log;
 use self::state::{Opaque, Revocation, State};
 use super::feed::epoch_id;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry, PublishedFollowers,
-    Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry,
+    PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
+    newest_first, patch,
 };
 use crate::clock::Clock;
 use crate::rng::Random;

@@ -25,7 +25,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{ErrorKind, FromRedisValue, ServerErrorKind};
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds,
+    UserId,
 };
 use thiserror::Error;
 use tokio::time::Instant;
@@ -37,8 +38,9 @@ use self::record::Fields;
 pub use self::report::{Eviction, Report};
 use self::scripts::Script;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry, PublishedFollowers,
-    Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry,
+    PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
+    newest_first, patch,
 };
 use crate::rng::Random;
 

@@ -1,0 +1,70 @@
+//! What is counted of rate limits.
+
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+use session_gate_protocol::LeaseAsk;
+
+use super::{GaugeF64, LeaseOutcome, Metrics, OutcomeLabel};
+use crate::store::Leased;
+
+#[derive(Default)]
+pub(super) struct LimitMetrics {
+    counters: GaugeF64,
+    evicted: Counter,
+    handed_back: Counter,
+    lapsed: Counter,
+    leased: Counter,
+    owed: Counter,
+    steps: Family<OutcomeLabel, Counter>,
+}
+
+impl LimitMetrics {
+    pub(super) fn register(&self, r: &mut Registry) {
+        r.register(
+            "limit_admissions_handed_back",
+            "Admissions of rate limits that were leased and came back unused",
+            self.handed_back.clone(),
+        );
+        r.register(
+            "limit_admissions_lapsed",
+            "Admissions in leases that ended without being settled: they count as used",
+            self.lapsed.clone(),
+        );
+        r.register("limit_admissions_leased", "Admissions of rate limits leased to workers", self.leased.clone());
+        r.register("limit_admissions_owed", "Admissions used beyond leases and counted afterwards", self.owed.clone());
+        r.register("limit_counters", "Counters of rate limits, as the memory store counts them", self.counters.clone());
+        r.register(
+            "limit_counters_evicted",
+            "Counters of rate limits forgotten to make room for others",
+            self.evicted.clone(),
+        );
+        r.register("limit_lease_steps", "Questions of workers for leases, by outcome", self.steps.clone());
+    }
+
+    pub(super) fn set_counters(&self, counters: f64) {
+        self.counters.set(counters);
+    }
+}
+
+impl Metrics {
+    /// A worker's question for a lease was answered.
+    pub fn leased(&self, outcome: LeaseOutcome, ask: &LeaseAsk, leased: &Leased) {
+        self.limits.leased.inc_by(leased.lease.granted);
+        self.limits.handed_back.inc_by(leased.returned);
+        self.limits.lapsed.inc_by(leased.lapsed);
+        self.limits.evicted.inc_by(leased.evicted);
+        self.limits.owed.inc_by(ask.owed);
+        self.count_step(outcome);
+    }
+
+    /// The store did not answer one.
+    pub fn lease_failed(&self) {
+        self.count_step(LeaseOutcome::Unavailable);
+    }
+
+    fn count_step(&self, outcome: LeaseOutcome) {
+        self.limits.steps.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    }
+}
