@@ -28,6 +28,9 @@ struct Args {
     /// Envoys and workers that are killed in a run.
     #[arg(long, default_value_t = 6)]
     kills: usize,
+    /// Keys whose first requests come all at once.
+    #[arg(long, default_value_t = 5)]
+    first_keys: usize,
     /// Requests that are sent far from the limit.
     #[arg(long, default_value_t = 10_000)]
     far: usize,
@@ -52,6 +55,7 @@ fn measure(args: &Args) -> Result<Report> {
         rps: args.rps,
         killed_rps: args.killed_rps,
         kills: args.kills,
+        first_keys: args.first_keys,
         far: args.far,
         denied: args.denied,
         edge: Duration::from_secs(args.edge_seconds),

@@ -70,6 +70,8 @@ pub struct Plan {
     pub killed_rps: u32,
     /// Envoys and workers that are killed in a run.
     pub kills: usize,
+    /// Keys whose first requests come all at once.
+    pub first_keys: usize,
     /// Requests that are sent far from the limit.
     pub far: usize,
     /// Requests with a key that is denied.
@@ -94,7 +96,7 @@ pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Resul
     fleet.warm_up().await?;
 
     eprintln!("first requests of a key, and requests far from the limit");
-    let first_requests = volley::first_requests(&fleet).await?;
+    let first_requests = volley::first_requests(&fleet, plan.first_keys).await?;
     let far = Cost::of_volley(&fleet, &fleet.login("far").await?, FAR, plan.far).await?;
     eprintln!("the edge of a window that slides");
     let edges = [Edge::watch(&fleet, &plan, false).await?, Edge::watch(&fleet, &plan, true).await?];

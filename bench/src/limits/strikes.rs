@@ -60,8 +60,9 @@ pub(super) async fn strike(fleet: &mut Fleet, chance: &mut Chance, credential: &
 /// Brings down the VM of a worker, whichever accepts a connection.
 async fn trap_a_worker(envoy: &Envoy, token: &str) -> Result<()> {
     let before = crashes(envoy).await?;
-    trap::send_trailers(envoy.address(), FREE, token).await;
     until("a VM to crash, and to be started anew", async || {
+        // Its answer may be there before its trailers are: then they are not looked at.
+        trap::send_trailers(envoy.address(), FREE, token).await;
         // The next request that comes to the worker makes the new VM.
         Call::get(FREE).bearer(token).send(envoy.address(), Http::V1).await?;
         ensure!(crashes(envoy).await? > before, "none has crashed");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -18,8 +18,6 @@ use crate::load::shoot;
 const AT_ONCE: usize = 64;
 /// First requests of a key, all at once.
 const FIRST: usize = 100;
-/// How often these are sent, each time with another key.
-const FIRST_TIMES: usize = 5;
 /// By then workers that have nothing to do have handed back what they had: a quarter of a lease's life, which
 /// is ten seconds at most.
 pub(super) const HAND_BACK: Duration = Duration::from_secs(3);
@@ -65,19 +63,18 @@ impl Fleet {
     }
 }
 
-/// How many calls the first requests of a key cost that come all at once, for several keys.
-pub(super) async fn first_requests(fleet: &Fleet) -> Result<Vec<u64>> {
-    let mut calls = Vec::new();
-    for _ in 0..FIRST_TIMES {
+/// What the first requests of a key cost that come all at once, for so many keys.
+pub(super) async fn first_requests(fleet: &Fleet, keys: usize) -> Result<Vec<Cost>> {
+    let mut costs = Vec::new();
+    for _ in 0..keys {
         let credential = fleet.login("first").await?;
         let before = fleet.leases().await?;
-        let answers = fleet.volley(&credential, Algorithm::SlidingWindow.path(), (FIRST, FIRST)).await?;
-        calls.push(fleet.leases().await? - before);
-        ensure!(answers.keys().eq(&[200]), "first requests were answered {answers:?}");
+        let by_status = fleet.volley(&credential, Algorithm::SlidingWindow.path(), (FIRST, FIRST)).await?;
+        costs.push(Cost { requests: FIRST, by_status, callouts: fleet.leases().await? - before });
         // What they hand back is not the next one's.
         sleep(HAND_BACK).await;
     }
-    Ok(calls)
+    Ok(costs)
 }
 
 /// What requests of one key have cost.
@@ -87,12 +84,17 @@ pub(super) struct Cost {
     pub requests: usize,
     /// How they were answered, by status.
     pub by_status: BTreeMap<u16, usize>,
-    /// Calls of `/v1/leases`, with those that hand back.
+    /// Calls of `/v1/leases`.
     pub callouts: u64,
 }
 
 impl Cost {
-    /// Sends that many, and counts.
+    /// Whether all were admitted.
+    pub(super) fn is_admitted(&self) -> bool {
+        self.by_status.keys().eq(&[200])
+    }
+
+    /// Sends that many, and counts the calls, with those that hand back.
     pub(super) async fn of_volley(
         fleet: &Fleet,
         credential: &Arc<Credential>,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use session_gate_tests::forge::{EcKey, Parts, Signer as _};
 use session_gate_tests::{Call, Stack};
 
-use crate::limits::{expect_denied, expect_left, gate, gate_with};
+use crate::limits::{expect_denied, expect_left, gate, gate_of};
 use crate::login_story::expect;
 
 /// A limit of one request, by that key.
@@ -148,7 +148,7 @@ async fn an_address_is_the_connections_and_of_ipv6_its_subscribers() -> Result<(
 async fn a_route_that_names_no_limit_has_the_usual_ones() -> Result<()> {
     let limits = json!({"default": {"requests": 2, "window": 60}, "authenticated": {"requests": 3, "window": 60}});
     let routes = json!([{"name": "usual", "match": {"path": {"prefix": "/usual"}}, "authentication": "optional"}]);
-    let mut stack = gate_with(limits, &routes).start().await?;
+    let mut stack = gate_of(limits, &routes).start().await?;
     let alice = stack.login("alice", &[]).await?.token;
     let bob = stack.login("bob", &[]).await?.token;
     for (what, call, name, limit) in [
@@ -166,7 +166,7 @@ async fn a_route_that_names_no_limit_has_the_usual_ones() -> Result<()> {
     stack.assert_still_serving().await?;
 
     // The section alone brings them, and `null` takes them away.
-    let mut stack = gate_with(json!({"default": null}), &routes).start().await?;
+    let mut stack = gate_of(json!({"default": null}), &routes).start().await?;
     let alice = stack.login("alice", &[]).await?.token;
     expect_left(&stack.send(Call::get("/usual").bearer(&alice)).await?, "authenticated", 1000, 999)?;
     let anonymous = stack.send(Call::get("/usual")).await?;
