@@ -4,15 +4,15 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag, TokenId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag, TokenId,
     UnixSeconds, UserId,
 };
 use store_sidecar::store::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers, Store,
     StoreError, Termination, Update, UserTermination,
 };
 
-use super::{ReplicaStore, SharedStore, StoreLink};
+use super::{LeaseStep, ReplicaStore, SharedStore, StoreLink};
 
 impl fmt::Debug for SharedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,6 +150,25 @@ impl Store for ReplicaStore {
 
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
         self.ask(Box::new(|shared| Box::pin(async move { shared.current().followers().await }))).await
+    }
+
+    async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
+        let (worker, ask) = (worker.to_owned(), ask.clone());
+        let lease = move |shared: Arc<SharedStore>| async move {
+            let leased = shared.current().lease(&worker, &ask).await?;
+            let Leased { lease: given, returned, .. } = &leased;
+            shared.note_lease(LeaseStep {
+                counter: ask.counter,
+                worker,
+                lease: ask.lease,
+                granted: given.granted,
+                lifetime_ms: given.lifetime_ms,
+                returned: *returned,
+                outstanding: given.outstanding,
+            });
+            Ok(leased)
+        };
+        self.ask(Box::new(move |shared| Box::pin(lease(shared)))).await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
