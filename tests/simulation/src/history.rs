@@ -107,7 +107,6 @@ impl History {
         worker: usize,
     ) -> Vec<String> {
         let (mut decisions, mut polls) = (0, 0);
-        let most_decisions = if key.is_some() { SHOWN } else { DECISIONS_SHOWN };
         let mut lines: Vec<String> = self
             .recent
             .iter()
@@ -118,7 +117,9 @@ impl History {
             })
             .filter(|(_, what)| {
                 let (shown, most) = match what {
-                    What::Decided { .. } => (&mut decisions, most_decisions),
+                    // Each counts.
+                    What::Decided { decision: Decision::Allow(_), .. } if key.is_some() => return true,
+                    What::Decided { .. } => (&mut decisions, DECISIONS_SHOWN),
                     What::Asked { .. } | What::Failed { .. } | What::Heard { .. } => (&mut polls, POLLS_SHOWN),
                     _ => return true,
                 };

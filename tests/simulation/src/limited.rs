@@ -23,6 +23,9 @@ const MENDING: Millis = 24_000;
 /// How often each worker is tried by a probe.
 const TRIED_EVERY: Millis = 12;
 
+/// With how many requests: together more than any limit has.
+const TRIES: usize = 3;
+
 /// A key that nobody uses any more, of which all is asked for that must be left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe {
@@ -204,11 +207,13 @@ impl World {
             };
             let window = settings.quota.window_ms;
             let from = self.now + MENDING;
-            let begins = match settings.quota.algorithm {
-                Algorithm::FixedWindow => from + window - self.store_wall.at(from) % window + 1,
-                _ => from,
+            let (begins, of) = match settings.quota.algorithm {
+                Algorithm::FixedWindow => (from + window - self.store_wall.at(from) % window + 1, 0),
+                // One that was used may take longer until it is full.
+                Algorithm::TokenBucket => (from, limits.headers),
+                _ => (from, 0),
             };
-            let key = Key { limit, of: 0 };
+            let key = Key { limit, of };
             self.limits.sought(limit, key.of);
             let probe = Probe { key, begins, hammers: begins + window / 2, ends: begins + window * 9 / 10, admitted: 0 };
             last = last.max(probe.ends);
@@ -226,7 +231,7 @@ impl World {
             return;
         }
         let Key { limit, of } = probe.key;
-        for worker in 0..self.workers.len() {
+        for worker in (0..self.workers.len()).flat_map(|worker| [worker; TRIES]) {
             self.deliver(worker, (None, None), Some((limit, of)), Route::Limited(limit), Form::Plain);
         }
         let next = if self.now < probe.hammers { probe.hammers } else { self.now + TRIED_EVERY };
