@@ -26,7 +26,7 @@ with_tools := scripts/with-tools.sh
 redis_if_asked := $(if $(filter redis,$(STORE)),redis)
 say = @printf '%s\n' "==> $(1)" >&2
 
-.PHONY: help tools build wasm run demo test check sim sim-bites measure-revocation measure-memory clean
+.PHONY: help tools build wasm run demo test check sim sim-bites measure-limits measure-memory measure-revocation clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,11 @@ measure-revocation: wasm ## Measure how fast a revocation is known, under load: 
 	$(call say,building the sidecar and the measurement)
 	@cargo build --locked --release -p store-sidecar -p session-gate-bench --bins
 	@exec $(with_tools) envoy redis -- target/release/measure-revocation --output target/measure/revocation.json
+
+measure-limits: wasm ## Measure whether limits hold, and what counting costs: target/measure/limits.json
+	$(call say,building the sidecar and the measurement)
+	@cargo build --locked --release -p store-sidecar -p session-gate-bench --bins
+	@exec $(with_tools) envoy redis -- target/release/measure-limits --output target/measure/limits.json
 
 measure-memory: wasm ## Measure how large a worker's VM grows: target/measure/memory.json
 	$(call say,building the measurement)

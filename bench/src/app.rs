@@ -10,6 +10,7 @@ use hyper::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 use session_gate_tests::poll::{Final, until};
+use session_gate_tests::sidecar::calls_in;
 use session_gate_tests::{Call, Http, Reply};
 
 /// What a measurement has in mind for a session.
@@ -140,11 +141,16 @@ impl App {
     /// # Errors
     /// Where it does not say.
     pub async fn checks(&self) -> Result<u64> {
+        self.calls("/v1/check").await
+    }
+
+    /// How many calls of that route the sidecar has answered.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub async fn calls(&self, route: &str) -> Result<u64> {
         let metrics = self.ask(Call::get("/metrics")).await?.text();
-        let lines = metrics.lines().filter(|line| {
-            line.starts_with("session_gate_http_requests_total{") && line.contains(r#"route="/v1/check""#)
-        });
-        lines.map(|line| line.rsplit(' ').next().context("a value")?.parse::<u64>().context("a count")).sum()
+        calls_in(&metrics, route)
     }
 
     /// Asks until the sidecar says something: 503 means that a store which is busy has not answered it in

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use session_gate_tests::envoy::Envoy;
 use session_gate_tests::poll::until;
+use session_gate_tests::ports::free_port;
 use session_gate_tests::redis::Fsync;
+use session_gate_tests::stack::Builder;
 use session_gate_tests::upstream::Upstream;
 use session_gate_tests::{Call, Http, Stack, Store};
 use tokio::time::sleep;
@@ -49,36 +51,51 @@ pub struct Fleet {
     rps: u32,
 }
 
+/// The routes of those paths.
+pub fn routes() -> Value {
+    json!([
+        {"name": "lenient", "match": {"path": {"prefix": LENIENT}}, "failure_mode": "allow"},
+        {
+            "name": "last-known",
+            "match": {"path": {"prefix": LAST_KNOWN}},
+            "failure_mode": {"last_known": format!("{}s", LAST_KNOWN_FOR.as_secs())},
+        },
+        {"name": "strict", "match": {"path": {"prefix": STRICT}}},
+    ])
+}
+
 impl Fleet {
-    /// Starts all of it. The upstream tells the journal what arrives.
+    /// What every measurement starts; its routes are to be added. The upstream tells the journal what
+    /// arrives.
     ///
     /// # Errors
-    /// Where a part does not start, with what it said.
-    pub async fn start(upstream: Upstream, journal: Arc<Journal>, rps: u32) -> Result<Self> {
-        let stack = Stack::builder()
+    /// Where no port is free.
+    pub fn deployment(upstream: Upstream) -> Result<Builder> {
+        // Each Envoy has a port that it can be started on again.
+        let port = free_port()?;
+        Ok(Stack::builder()
             .store(Store::Redis)
             .fsync(Fsync::EverySecond)
             .concurrency(u32::try_from(WORKERS)?)
             .upstream(upstream)
-            .envoy(|config| {
+            .envoy(move |config| {
+                config.use_ports(port, 0)?;
                 config.speak_as_the_client_does("app")?;
                 config.set_route_timeout("0s")?;
                 // Nobody reads it.
                 config.manager()?.as_object_mut().context("a manager is an object")?.remove("access_log");
                 Ok(())
-            })
-            .routes(json!([
-                {"name": "lenient", "match": {"path": {"prefix": LENIENT}}, "failure_mode": "allow"},
-                {
-                    "name": "last-known",
-                    "match": {"path": {"prefix": LAST_KNOWN}},
-                    "failure_mode": {"last_known": format!("{}s", LAST_KNOWN_FOR.as_secs())},
-                },
-                {"name": "strict", "match": {"path": {"prefix": STRICT}}},
-            ]))
-            .start()
-            .await?;
-        let second = stack.another_envoy().await?;
+            }))
+    }
+
+    /// Starts all of it.
+    ///
+    /// # Errors
+    /// Where a part does not start, with what it said.
+    pub async fn start(deployment: Builder, journal: Arc<Journal>, rps: u32) -> Result<Self> {
+        let stack = deployment.start().await?;
+        let port = free_port()?;
+        let second = stack.another_envoy_with(|config| config.use_ports(port, 0)).await?;
         let app = App::new(stack.sidecar.address());
         let lines = lines::open(&[&stack.envoy, &second], WORKERS).await?;
         Ok(Self { stack, second, app, journal, lines, rps })
@@ -89,7 +106,37 @@ impl Fleet {
     /// # Errors
     /// Never, while there are workers.
     pub fn load(&self, aim: Aim) -> Result<Load> {
-        Load::start(self.lines.clone(), Arc::clone(&self.journal), self.rps, aim)
+        self.load_of(self.rps, aim)
+    }
+
+    /// Sends as many requests a second through the gate.
+    ///
+    /// # Errors
+    /// Never, while there are workers.
+    pub fn load_of(&self, rps: u32, aim: Aim) -> Result<Load> {
+        Load::start(self.lines.clone(), Arc::clone(&self.journal), rps, aim)
+    }
+
+    /// Connections to each worker of both Envoys.
+    pub fn lines(&self) -> &[Vec<Line>] {
+        &self.lines
+    }
+
+    /// Kills an Envoy, the first or the second, and starts it again on its port, with new connections to its
+    /// workers. A load that was there goes on to send over the old ones.
+    ///
+    /// # Errors
+    /// Where it does not start, with what it said.
+    pub async fn kill_and_restart(&mut self, is_first: bool) -> Result<()> {
+        let envoy = if is_first { &mut self.stack.envoy } else { &mut self.second };
+        envoy.kill().await?;
+        let port = envoy.address().port();
+        let again = self.stack.another_envoy_with(|config| config.use_ports(port, 0)).await?;
+        let lines = lines::open(&[&again], WORKERS).await?;
+        let place = if is_first { 0 } else { WORKERS };
+        self.lines.splice(place..place + WORKERS, lines);
+        *(if is_first { &mut self.stack.envoy } else { &mut self.second }) = again;
+        Ok(())
     }
 
     /// Both Envoys.
@@ -155,7 +202,10 @@ impl Fleet {
     /// # Errors
     /// Where they do not start.
     pub async fn bare(&self, aim: Aim, duration: Duration) -> Result<Vec<Sample>> {
-        let without_gate = |config: &mut session_gate_tests::envoy::Config| config.remove_gate();
+        let without_gate = |config: &mut session_gate_tests::envoy::Config| {
+            config.use_free_ports()?;
+            config.remove_gate()
+        };
         let (one, other) =
             (self.stack.another_envoy_with(without_gate).await?, self.stack.another_envoy_with(without_gate).await?);
         let lines = lines::open(&[&one, &other], WORKERS).await?;

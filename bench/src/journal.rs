@@ -2,10 +2,12 @@
 //! and how it was answered.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use hyper::HeaderMap;
 use tokio::time::Instant;
 
@@ -77,6 +79,20 @@ impl Journal {
     /// A number for a request.
     pub fn number(&self) -> usize {
         self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many numbers were given: the next request has this one.
+    pub fn numbers(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// How many of the requests with these numbers have arrived, whether or not anybody has their answers.
+    ///
+    /// # Errors
+    /// Where some have numbers that arrivals are not kept for.
+    pub fn arrived_of(&self, numbers: Range<usize>) -> Result<usize> {
+        let arrivals = self.arrivals.get(numbers).context("the journal is full")?;
+        Ok(arrivals.iter().filter(|arrival| arrival.load(Ordering::Acquire) > 0).count())
     }
 
     /// The upstream has received a request with these headers.

@@ -108,7 +108,14 @@ fn read(aim: &RwLock<Aim>) -> RwLockReadGuard<'_, Aim> {
     aim.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn shoot(line: Line, journal: Arc<Journal>, credential: Arc<Credential>, path: &'static str, worker: usize) {
+/// Sends one request, and notes what became of it.
+pub(crate) async fn shoot(
+    line: Line,
+    journal: Arc<Journal>,
+    credential: Arc<Credential>,
+    path: &'static str,
+    worker: usize,
+) {
     let number = journal.number();
     let sent = journal.now();
     let answer = timeout(PATIENCE, exchange(line, &credential, path, number)).await;

@@ -8,11 +8,11 @@ use session_gate_tests::upstream::Upstream;
 use tokio::time::{interval, sleep};
 
 use crate::app::{Credential, Fate};
-use crate::fleet::{ENVOYS, Fleet, STRICT, WORKERS};
+use crate::fleet::{self, Fleet, STRICT};
 use crate::freeze;
 use crate::journal::{Journal, Sample};
 use crate::load::{Aim, Load};
-use crate::report::{Bare, Callouts, LoadFigures, MainLoad, Plain, Report, Setting, Waited};
+use crate::report::{Application, Bare, Callouts, LoadFigures, MainLoad, Plain, Report, Setting, Waited};
 use crate::rounds::{self, ByCredential, Revocation};
 use crate::streams::{self, Streams};
 
@@ -52,7 +52,8 @@ struct Main {
 /// # Errors
 /// Where something does not start, or does not do what it should at all.
 pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Result<Report> {
-    let mut fleet = Fleet::start(upstream, journal, plan.rps).await?;
+    let deployment = Fleet::deployment(upstream)?.routes(fleet::routes());
+    let mut fleet = Fleet::start(deployment, journal, plan.rps).await?;
     eprintln!("warming up: workers ask about tokens of the feed's first seconds");
     let in_warm_up = fleet.warm_up().await?;
     let mut everybody = Vec::new();
@@ -74,21 +75,14 @@ pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Resul
 
     let Main { plain, waited, streams, callouts, samples } = main;
     let by_credential = ByCredential::of(&samples);
-    let setting = Setting {
-        envoy: fleet.stack.envoy.admin().version().await?,
-        store: "redis",
-        workers: ENVOYS * WORKERS,
-        sessions: plan.sessions,
-        put_off: fleet.app.put_off(),
-        cores: std::thread::available_parallelism()?.get(),
-    };
+    let application = Application { sessions: plan.sessions, put_off: fleet.app.put_off() };
     Ok(Report::new(
         (Plain::of(&plain, &by_credential), Waited::of(&waited, &by_credential)),
         streams,
         callouts,
         (MainLoad::of(&samples), Bare::of(before, after, plan.rps)),
         freeze,
-        setting,
+        (Setting::of(&fleet).await?, application),
     ))
 }
 

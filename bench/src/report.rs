@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::app::{Fate, How};
-use crate::fleet::Fleet;
+use crate::fleet::{ENVOYS, Fleet, WORKERS};
 use crate::freeze::Freeze;
 use crate::journal::Sample;
 use crate::rounds::{ByCredential, Late, Revocation};
@@ -277,16 +277,36 @@ impl Bare {
 pub struct Setting {
     /// Envoy's version.
     pub envoy: String,
-    /// What the sidecar keeps its sessions in.
+    /// What the sidecar keeps its data in.
     pub store: &'static str,
     /// Workers, over all Envoys.
     pub workers: usize,
-    /// Sessions that the load goes to, beside what is revoked.
-    pub sessions: usize,
-    /// Calls of the application's that the sidecar answered with 503, and that were made again.
-    pub put_off: usize,
     /// What this machine has.
     pub cores: usize,
+}
+
+impl Setting {
+    /// That of a fleet.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub async fn of(fleet: &Fleet) -> Result<Self> {
+        Ok(Self {
+            envoy: fleet.stack.envoy.admin().version().await?,
+            store: "redis",
+            workers: ENVOYS * WORKERS,
+            cores: std::thread::available_parallelism()?.get(),
+        })
+    }
+}
+
+/// What the application did.
+#[derive(Debug, Serialize)]
+pub struct Application {
+    /// Sessions that the load goes to, beside what is revoked.
+    pub sessions: usize,
+    /// Calls that the sidecar answered with 503, and that were made again.
+    pub put_off: usize,
 }
 
 /// All of it.
@@ -307,6 +327,8 @@ pub struct Report {
     freeze: Freeze,
     #[serde(flatten)]
     setting: Setting,
+    #[serde(flatten)]
+    application: Application,
     wanted: Wanted,
 }
 
@@ -318,9 +340,10 @@ impl Report {
         callouts: Callouts,
         (load, bare): (MainLoad, Bare),
         freeze: Freeze,
-        setting: Setting,
+        (setting, application): (Setting, Application),
     ) -> Self {
-        Self { plain, waited, streams: streams.into(), callouts, load, bare, freeze, setting, wanted: WANTED }
+        let streams = streams.into();
+        Self { plain, waited, streams, callouts, load, bare, freeze, setting, application, wanted: WANTED }
     }
 }
 
@@ -352,7 +375,7 @@ impl Figures for Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plain, waited, streams, callouts, load, bare, freeze, setting, wanted } = self;
+        let Self { plain, waited, streams, callouts, load, bare, freeze, setting, application: _, wanted } = self;
         writeln!(
             f,
             "{} revocations among {} requests at {}/s; Envoy {}, {} workers, {} cores; bare Envoys bore the load: {}",

@@ -29,9 +29,14 @@ fn rfc7515_verdict(token: &str) -> bool {
 
 fn worker() -> Worker {
     let config = serde_json::json!({
+        "sidecar": {"cluster": "sidecar"},
+        "rate_limits": {
+            "default": {"requests": 2, "key": ["address", {"header": "accept"}], "cost": {"response_header": "origin"}},
+            "authenticated": {"in_flight": 1, "store_away": "allow"},
+        },
         "issuers": [{"issuer": "joe", "jwks": {"inline": serde_json::from_str::<serde_json::Value>(RFC7515_KEY).unwrap()}}],
         "routes": [
-            {"name": "public", "match": {"path": {"prefix": "/public"}}, "authentication": "public"},
+            {"name": "public", "match": {"path": {"prefix": "/public"}}, "authentication": "public", "rate_limit": []},
             {"name": "query", "match": {"path": {"prefix": "/q"}}, "token_query_parameter": "t", "cors": {"allow_origins": ["*"]}},
         ],
     });
@@ -135,7 +140,7 @@ proptest! {
 
     #[test]
     fn no_request_brings_the_step_function_down(
-        headers in vec(any_header(), 0..12), body in vec(any::<u8>(), 0..60), order in vec(0..4_u8, 1..5)
+        headers in vec(any_header(), 0..12), body in vec(any::<u8>(), 0..60), order in vec(0..6_u8, 1..6)
     ) {
         let mut worker = worker();
         let now = Now { wall: UnixSeconds(1_300_819_000), ..Now::default() };
@@ -147,6 +152,12 @@ proptest! {
                 2 => {
                     let reply = CallReply { status: Some(200), body: body.clone() }.json();
                     Event::Check(Rc::new(Answer { reply, asked: Asked::default() }))
+                }
+                3 => Event::Limits,
+                4 => {
+                    worker.forget(1, now);
+                    replies = 0;
+                    continue;
                 }
                 _ => Event::Answer(Headers::from_iter(headers.clone())),
             };

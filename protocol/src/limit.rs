@@ -56,12 +56,20 @@ impl fmt::Debug for CounterId {
 /// What a limit counts by: `<limit>:<name>=<value>&<name>=<value>`, names in their order, names and values
 /// encoded as in a form (WHATWG URL, section 5). A key without parts, that of a limit that counts all
 /// requests together, is `<limit>:`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct LimitKey {
     /// The limit.
     pub limit: LimitName,
     /// The parts: `user` and `issuer`, `session`, `address`, `header.<name>`, `claim.<name>`.
     pub parts: BTreeMap<String, String>,
+}
+
+/// The values may be secrets: a limit may count by an API key's header.
+impl fmt::Debug for LimitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, parts } = self;
+        f.debug_struct("LimitKey").field("limit", limit).field("parts", &parts.keys()).finish()
+    }
 }
 
 impl LimitKey {
@@ -268,7 +276,7 @@ pub struct Lease {
 }
 
 /// What is left of a quota.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QuotaState {

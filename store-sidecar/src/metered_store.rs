@@ -4,14 +4,14 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
 };
 use tokio::time::Instant;
 
 use crate::{
     metrics::Metrics,
     store::{
-        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store,
+        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers, Store,
         StoreError, Termination, Update, UserTermination,
     },
 };
@@ -122,6 +122,10 @@ impl Store for MeteredStore {
 
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
         self.metered("followers", self.store.followers()).await
+    }
+
+    async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
+        self.metered("lease", self.store.lease(worker, ask)).await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

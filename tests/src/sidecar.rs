@@ -170,6 +170,17 @@ impl Sidecar {
     }
 }
 
+/// How many calls of that route a sidecar with these metrics has answered.
+///
+/// # Errors
+/// Where they are none.
+pub fn calls_in(metrics: &str, route: &str) -> Result<u64> {
+    let route = format!(r#"route="{route}""#);
+    let lines = metrics.lines();
+    let calls = lines.filter(|line| line.starts_with("session_gate_http_requests_total{") && line.contains(&route));
+    calls.map(|line| line.rsplit(' ').next().context("a value")?.parse::<u64>().context("a count")).sum()
+}
+
 /// A sidecar that answers what the test wants; it ends when this is dropped.
 #[derive(Debug)]
 pub struct FakeSidecar {

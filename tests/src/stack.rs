@@ -12,7 +12,7 @@ use crate::client::{Call, Http, Reply};
 use crate::envoy::{Config, Envoy};
 use crate::poll::until;
 use crate::redis::{Fsync, Redis};
-use crate::sidecar::Sidecar;
+use crate::sidecar::{Sidecar, calls_in};
 use crate::tools;
 use crate::upstream::Upstream;
 
@@ -219,6 +219,11 @@ impl Stack {
         self.sidecar.start_replica(&self.folder("sidecar")?).await
     }
 
+    /// The Envoy's configuration, for one like it.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// A new folder within the stack's own.
     fn folder(&self, name: &str) -> Result<PathBuf> {
         Ok(tempfile::Builder::new().prefix(name).tempdir_in(&self.dir)?.keep())
@@ -248,6 +253,14 @@ impl Stack {
     /// Where there is no reply.
     pub async fn ask_sidecar(&self, call: Call) -> Result<Reply> {
         call.send(self.sidecar.address(), Http::V1).await
+    }
+
+    /// How many calls of that route the sidecar has answered.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub async fn sidecar_calls(&self, route: &str) -> Result<u64> {
+        calls_in(&self.ask_sidecar(Call::get("/metrics")).await?.text(), route)
     }
 
     /// Logs `user` in at the sidecar, and waits until the gate knows the key of the token.

@@ -1,12 +1,22 @@
 //! A wasm plugin that traps on demand: with it the tests show that they would see a trap of the
 //! filter.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use http_body_util::channel::Channel;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderValue};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use wasmparser::{Parser, Payload, TypeRef};
 
+use crate::poll::PATIENCE;
 use crate::tools;
 
 /// The smallest plugin that Envoy takes. It traps on a request with more than 20 headers, pseudo
@@ -53,6 +63,27 @@ pub fn write_trapping_filter(dir: &Path) -> Result<PathBuf> {
     let path = dir.join("trapping_filter.wasm");
     std::fs::write(&path, module)?;
     Ok(path)
+}
+
+/// Sends a request whose trailers bring down the VM of a [trapping filter](write_trapping_filter), that of
+/// the worker which accepts its connection. What becomes of the request does not matter.
+pub async fn send_trailers(address: SocketAddr, path: &str, token: &str) {
+    let exchange = async {
+        let stream = TokioIo::new(TcpStream::connect(address).await?);
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+        tokio::spawn(connection);
+        let trailers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static("x"))]);
+        let (mut writer, body) = Channel::<Bytes, Infallible>::new(2);
+        writer.send_data(Bytes::from_static(b"body")).await?;
+        writer.send_trailers(trailers).await?;
+        drop(writer);
+        let uri = format!("http://{address}{path}");
+        let request = Request::get(uri).header(AUTHORIZATION, format!("Bearer {token}")).body(body)?;
+        sender.send_request(request).await?;
+        anyhow::Ok(())
+    };
+    // It fails one way or another.
+    timeout(PATIENCE, exchange).await.ok();
 }
 
 const UNREACHABLE: u8 = 0x00;

@@ -1,19 +1,15 @@
 //! `make measure-revocation`: how fast a revocation is known everywhere, and what happens while a sidecar
 //! is frozen.
 
-use std::future::pending;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
-use session_gate_bench::journal::Journal;
 use session_gate_bench::measure::{self, Plan};
 use session_gate_bench::report::{Report, conclude, write_json};
-use session_gate_tests::upstream::Upstream;
-use tokio::runtime::Builder;
+use session_gate_bench::stage;
 
 /// Measures how fast a revocation is known to two Envoys of four workers each, under load.
 #[derive(Debug, Parser)]
@@ -58,19 +54,7 @@ fn measure(args: &Args) -> Result<Report> {
         freeze: Duration::from_secs(args.freeze_seconds),
         bare: Duration::from_secs(args.bare_seconds),
     };
-    // The upstream has a thread of its own, so that what it receives does not wait for what is sent, and
-    // a runtime that takes what has come first first.
-    let upstreams = Builder::new_current_thread().enable_all().build()?;
-    let on_upstreams = upstreams.handle().clone();
-    std::thread::Builder::new().name("upstream".to_owned()).spawn(move || upstreams.block_on(pending::<()>()))?;
-    let everything_else = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let report = everything_else.block_on(async {
-        let journal = Arc::new(Journal::begin());
-        let observed = Arc::clone(&journal);
-        let upstream = Upstream::start_observed(move |request| observed.arrived(&request.headers));
-        let upstream = on_upstreams.spawn(upstream).await.context("the upstream's thread")??;
-        measure::run(plan, upstream, journal).await
-    })?;
+    let report = stage::perform(async |upstream, journal| measure::run(plan, upstream, journal).await)?;
     write_json(&args.output, &report)?;
     Ok(report)
 }

@@ -176,3 +176,54 @@ fn what_is_no_json_is_said_to_be_none() {
     assert_eq!(Config::from_json(b"{").unwrap_err().first().unwrap().path, ".");
     assert_eq!(Config::from_json(b"[]").unwrap_err().len(), 1);
 }
+
+#[test]
+fn every_mistake_in_a_limit_is_named() {
+    let mut document = config();
+    document["rate_limits"] = json!({
+        "a b": {"requests": 1},
+        "both": {"requests": 1, "in_flight": 1},
+        "burst": {"requests": 1, "burst": 2},
+        "cost": {"requests": 1, "cost": 0},
+        "flight": {"in_flight": 0},
+        "from": {"windows": [{"requests": 1, "window": 1}, {"window": "2min"}], "requests_from": {}},
+        "header": {"requests": 1, "cost": {"response_header": "a b", "reserve": 0}},
+        "key": {"requests": 1, "key": ["user", "user", {"header": "a b"}, {"claim": ""}, "colour"]},
+        "none": {},
+        "window": {"requests": 2_000_000_000, "window": "1ms"},
+    });
+    document["routes"][0]["rate_limit"] = json!(["none", "unknown", "cost", "cost"]);
+    document["limits"] = json!({"rate_limit_keys": 1});
+    assert_eq!(
+        problems(document),
+        [
+            "limits.rate_limit_keys",
+            "rate_limits.a b",
+            "rate_limits.both",
+            "rate_limits.burst.burst",
+            "rate_limits.cost.cost",
+            "rate_limits.flight.in_flight",
+            "rate_limits.from.requests_from",
+            "rate_limits.from.requests_from.claim",
+            "rate_limits.from.windows[1].requests",
+            "rate_limits.header.cost.reserve",
+            "rate_limits.header.cost.response_header",
+            "rate_limits.key.key[1]",
+            "rate_limits.key.key[2]",
+            "rate_limits.key.key[3]",
+            "rate_limits.key.key[4]",
+            "rate_limits.none.requests",
+            "rate_limits.window.requests",
+            "rate_limits.window.window",
+            "routes[0].rate_limit[1]",
+            "routes[0].rate_limit[3]",
+        ]
+    );
+    let alone = json!({"routes": [{"name": "all", "authentication": "public"}], "rate_limits": {}});
+    assert_eq!(problems(alone), ["sidecar"], "limits are counted there");
+    let off = json!({
+        "routes": [{"name": "all", "authentication": "public"}],
+        "rate_limits": {"default": null, "authenticated": null},
+    });
+    assert_eq!(problems(off), Vec::<String>::new());
+}

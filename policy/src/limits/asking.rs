@@ -47,7 +47,6 @@ pub struct Landed {
 
 impl fmt::Debug for Asking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The keys have users and headers in them.
         f.debug_struct("Asking").field("calls", &self.calls.len()).finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use session_gate_protocol::{
     Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, MAX_SETTLED, Quota, QuotaState, SettledLease,
 };
 
-use super::share::Shares;
+use super::{held::Held, share::Shares};
 
 /// Most that is asked for at first, ahead of any demand.
 const FIRST_SIZE: u64 = 64;
@@ -48,16 +48,6 @@ pub(super) struct Entry {
     pub(super) use_number: u64,
 }
 
-/// A lease.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    number: u64,
-    granted: u64,
-    used: u64,
-    asked_at: Duration,
-    lifetime: Duration,
-}
-
 #[derive(Debug)]
 struct Said {
     at: Duration,
@@ -97,34 +87,13 @@ pub struct Left {
     pub reset: Duration,
 }
 
-impl Held {
-    /// Until when it can be used. Less than its lifetime, for this clock may be slow: by a hundredth, and
-    /// the store's fast by as much.
-    fn ends_at(&self) -> Duration {
-        self.asked_at.saturating_add(self.lifetime - self.lifetime / 50)
-    }
-
-    /// From when on it is handed back: in time for the store to hear of it.
-    fn return_at(&self) -> Duration {
-        self.asked_at.saturating_add(self.lifetime * 3 / 4)
-    }
-
-    const fn left(&self) -> u64 {
-        self.granted.saturating_sub(self.used)
-    }
-
-    const fn settled(&self) -> SettledLease {
-        SettledLease { lease: self.number, used: self.used }
-    }
-}
-
 impl Entry {
-    pub(super) fn new(counter: CounterId, quotas: &[Quota], exact: bool) -> Self {
+    pub(super) fn new(counter: CounterId, quotas: &[Quota]) -> Self {
         let tightest = quotas.iter().map(Quota::size).min().unwrap_or(1);
         Self {
             counter,
             quotas: quotas.to_vec(),
-            exact,
+            exact: false,
             leases: Vec::new(),
             unsettled: Vec::new(),
             owed: 0,
@@ -141,7 +110,8 @@ impl Entry {
     }
 
     /// What the limit allows from now on. What is leased stays; what the store has said counts no more.
-    pub(super) fn set_quotas(&mut self, quotas: &[Quota]) {
+    pub(super) fn set_terms(&mut self, quotas: &[Quota], exact: bool) {
+        self.exact = exact;
         if self.quotas != quotas {
             self.quotas = quotas.to_vec();
             self.shut_until = Duration::ZERO;
@@ -274,19 +244,17 @@ impl Entry {
     pub(super) fn look_after(&mut self, number: u64, now: Duration) -> Option<LeaseAsk> {
         self.leases.retain(|lease| now < lease.ends_at());
         self.unsettled.retain(|(_, until)| now < *until);
-        let lifetime = self.leases.last().map_or(Duration::ZERO, |lease| lease.lifetime);
+        let patience = self.patience();
+        let is_idle = self.used_at.saturating_add(patience) <= now;
         let must_return = self.leases.iter().any(|lease| lease.return_at() <= now);
         let has_more = !self.unsettled.is_empty() || self.owed > 0;
         if self.is_in_flight() {
-            let is_idle = self.left(now) > 0 && self.used_at.saturating_add(SLOTS_IDLE) <= now;
-            if must_return || is_idle || has_more {
+            if must_return || has_more || (is_idle && self.left(now) > 0) {
                 return Some(self.ask(Settle::All, 0, 0, number, now));
             }
-            self.alarm = self.next_look(SLOTS_IDLE, now);
+            self.alarm = self.next_look(patience, now);
             return None;
         }
-        let patience = if self.exact { Duration::ZERO } else { lifetime / 4 };
-        let is_idle = self.used_at.saturating_add(patience) <= now;
         if !self.leases.is_empty() && is_idle {
             // Whoever comes next will need about as much again.
             let used = self.leases.iter().map(|lease| lease.used).sum::<u64>();
@@ -305,7 +273,7 @@ impl Entry {
         if has_more {
             return Some(self.ask(Settle::Spent, 0, 0, number, now));
         }
-        self.alarm = self.next_look(lifetime / 4, now);
+        self.alarm = self.next_look(patience, now);
         None
     }
 
@@ -352,6 +320,17 @@ impl Entry {
         self.size = u64::try_from(lasting).unwrap_or(MAX_REQUESTS).clamp(self.size.min(most), most);
     }
 
+    /// How long what is leased may lie unused.
+    fn patience(&self) -> Duration {
+        if self.exact {
+            Duration::ZERO
+        } else if self.is_in_flight() {
+            SLOTS_IDLE
+        } else {
+            self.leases.last().map_or(Duration::ZERO, |lease| lease.lifetime / 4)
+        }
+    }
+
     /// When to look again: at a lease's end, and whether it has become idle.
     fn next_look(&self, patience: Duration, now: Duration) -> Option<Duration> {
         let returns = self.leases.iter().map(Held::return_at).min()?;
@@ -377,10 +356,10 @@ impl Entry {
         self.away_until = Duration::ZERO;
         self.said = (lease.quotas.len() == self.quotas.len() && ask.quotas == self.quotas)
             .then_some(Said { at: now, quotas: lease.quotas });
-        let patience = if self.is_in_flight() { SLOTS_IDLE } else { Duration::from_millis(lease.lifetime_ms / 4) };
-        let patience = if self.exact { Duration::ZERO } else { patience };
         self.used_at = self.used_at.max(asked_at);
-        if let Some(next) = self.next_look(patience, now) {
+        let patience = self.patience();
+        // What an exact limit has left over goes back on the next tick.
+        if let Some(next) = if self.exact { Some(now) } else { self.next_look(patience, now) } {
             self.wake_at(next);
         }
     }

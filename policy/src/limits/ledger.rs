@@ -21,8 +21,21 @@ const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// Leases of forgotten keys that are still to be handed back, at most. What is beyond counts as used.
 const MAX_RETURNS: usize = 1024;
 
-/// The text of a [`LimitKey`].
-pub type KeyText = Rc<str>;
+/// The text of a [`LimitKey`]. `Debug` hides it: there are users and headers in it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyText(Rc<str>);
+
+impl From<&LimitKey> for KeyText {
+    fn from(key: &LimitKey) -> Self {
+        Self(key.to_string().into())
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(…)")
+    }
+}
 
 /// The leases of a VM.
 pub struct Ledger {
@@ -70,8 +83,13 @@ pub struct Claim {
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The keys have users and headers in them.
-        f.debug_struct("Ledger").field("entries", &self.entries.len()).finish_non_exhaustive()
+        let Self { entries, max_entries, away_until, workers, .. } = self;
+        f.debug_struct("Ledger")
+            .field("entries", &entries.len())
+            .field("max_entries", max_entries)
+            .field("away_until", away_until)
+            .field("workers", workers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -126,7 +144,7 @@ impl Ledger {
 
     /// By what the store knows a key.
     pub fn counter(&self, key: &KeyText) -> CounterId {
-        self.entries.get(key).map_or_else(|| LimitKey::counter_of(key), |entry| entry.counter().clone())
+        self.entries.get(key).map_or_else(|| LimitKey::counter_of(&key.0), |entry| entry.counter().clone())
     }
 
     /// Takes what a request costs.
@@ -167,10 +185,10 @@ impl Ledger {
         self.last_use += 1;
         let entry = self
             .entries
-            .entry(Rc::clone(&claim.key))
-            .or_insert_with(|| Entry::new(LimitKey::counter_of(&claim.key), &claim.quotas, claim.limit.exact));
+            .entry(claim.key.clone())
+            .or_insert_with(|| Entry::new(LimitKey::counter_of(&claim.key.0), &claim.quotas));
         entry.use_number = self.last_use;
-        entry.set_quotas(&claim.quotas);
+        entry.set_terms(&claim.quotas, claim.limit.exact);
         entry
     }
 
@@ -182,9 +200,9 @@ impl Ledger {
         let after = entry.alarm;
         if before != after {
             if let Some(before) = before {
-                self.alarms.remove(&(before, Rc::clone(key)));
+                self.alarms.remove(&(before, key.clone()));
             }
-            self.alarms.extend(after.map(|after| (after, Rc::clone(key))));
+            self.alarms.extend(after.map(|after| (after, key.clone())));
         }
         Some(result)
     }
@@ -196,7 +214,7 @@ impl Ledger {
         let middle = uses.len() / 2;
         let threshold = if uses.is_empty() { 0 } else { *uses.select_nth_unstable(middle).1 };
         let old = self.entries.iter().filter(|(_, entry)| entry.use_number <= threshold && !entry.is_in_use());
-        let old: Vec<KeyText> = old.map(|(key, _)| Rc::clone(key)).collect();
+        let old: Vec<KeyText> = old.map(|(key, _)| key.clone()).collect();
         for key in old {
             let Some(mut entry) = self.entries.remove(&key) else { continue };
             self.evicted += 1;
@@ -227,7 +245,7 @@ impl Ledger {
     pub fn ask_for(&mut self, key: &KeyText, need: u64, now: Duration) -> Option<Question> {
         let number = self.next_lease();
         let ask = self.with(key, |entry| entry.ask_for(need, number, now))?;
-        Some(Question { key: Some(Rc::clone(key)), ask })
+        Some(Question { key: Some(key.clone()), ask })
     }
 
     /// What is due at this moment: what is handed back, and what is asked for ahead. `is_asked` tells about
@@ -240,7 +258,7 @@ impl Ledger {
         while questions.len() < MAX_LEASE_ASKS
             && let Some((at, key)) = self.alarms.first().filter(|(at, _)| *at <= now).cloned()
         {
-            self.alarms.remove(&(at, Rc::clone(&key)));
+            self.alarms.remove(&(at, key.clone()));
             let is_asked = is_asked(&key);
             let number = self.next_lease();
             let Some(entry) = self.entries.get_mut(&key) else { continue };
@@ -258,7 +276,7 @@ impl Ledger {
 
     /// Everything that is leased is handed back: this VM goes.
     pub fn hand_all_back(&mut self, now: Duration) -> Vec<Question> {
-        let keys: Vec<KeyText> = self.entries.keys().map(Rc::clone).collect();
+        let keys: Vec<KeyText> = self.entries.keys().cloned().collect();
         let mut questions = Vec::new();
         for key in keys {
             let number = self.next_lease();

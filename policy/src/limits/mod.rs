@@ -11,11 +11,14 @@
 
 mod asking;
 mod entry;
+mod held;
 mod key;
 mod ledger;
 mod limit;
 mod report;
 mod share;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     asking::{Asking, Between, CallId, Landed},

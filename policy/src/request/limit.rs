@@ -126,7 +126,7 @@ pub(super) fn admit<H: Host>(
 }
 
 fn claim<H: Host>(limit: &Rc<Limit>, sender: &Sender<'_, H>, feed: &Follower, ledger: &Ledger, now: Now) -> Claim {
-    let key: KeyText = key_of(limit, sender).to_string().into();
+    let key = KeyText::from(&key_of(limit, sender));
     let mut quotas = limit.quotas.clone();
     if let (Some(from), [quota]) = (&limit.requests_from, quotas.as_mut_slice())
         && let Some(requests) = sender.claim(&from.claim).and_then(|value| from.requests(&value))
@@ -217,7 +217,7 @@ impl Desk<'_> {
             Standing::Ask => return,
         }
         if limit.cost.header().is_some() || limit.is_in_flight() {
-            self.terms.tickets.push(Ticket { limit: Rc::clone(limit), key: Rc::clone(key) });
+            self.terms.tickets.push(Ticket { limit: Rc::clone(limit), key: key.clone() });
         }
         let report = self.report(claim);
         let is_tighter = |there: &Report| report.remaining() < there.remaining();

@@ -7,6 +7,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub credentials: Option<RawCredentials>,
+    pub limits: Option<RawLimits>,
     pub monitoring: Option<RawMonitoring>,
     pub redis: Option<RawRedis>,
     pub security: Option<RawSecurity>,
@@ -26,6 +27,12 @@ pub(super) struct RawCredentials {
     pub filter_file: Option<String>,
     pub monitor: Option<Vec<String>>,
     pub monitor_file: Option<String>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub max_counters: Option<u64>,
 }
 
 #[derive(Clone, Default, Deserialize)]

@@ -87,7 +87,7 @@ pub const SETTINGS: &[Setting] = &[
         "app-credentials",
         SecretList,
         "none",
-        "Bearer credentials of applications: sessions, tokens, login, logout, rules, policy. At least 32 characters each",
+        "Bearer credentials of applications: sessions, tokens, login, logout, rules, limits, policy. At least 32 characters each",
     ),
     setting(
         "credentials.app_file",
@@ -103,7 +103,7 @@ pub const SETTINGS: &[Setting] = &[
         "filter-credentials",
         SecretList,
         "none",
-        "Bearer credentials of filters: check, keys, feed and activity. At least 32 characters each",
+        "Bearer credentials of filters: check, keys, feed, activity and leases. At least 32 characters each",
     ),
     setting(
         "credentials.filter_file",
@@ -259,6 +259,15 @@ pub const SETTINGS: &[Setting] = &[
         Text,
         "none",
         "PEM file with an ES256 key, made on the first start and used from then on",
+    ),
+    setting(
+        "limits.max_counters",
+        "LIMIT_MAX_COUNTERS",
+        "limit-max-counters",
+        Integer,
+        "1000000",
+        "How many counters of rate limits the store has at most, one for each key of a limit that is in use: those idle \
+         the longest are forgotten first; 4096 to 100000000",
     ),
     setting(
         "security.require_https",

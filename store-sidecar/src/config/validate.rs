@@ -9,7 +9,7 @@ use tracing_subscriber::filter::Targets;
 use super::{
     Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig,
     problem::{Problem, Problems},
-    raw::{RawConfig, RawCredentials, RawMonitoring, RawRedis, RawSecurity, RawServer, RawSession, RawTokens},
+    raw::{RawConfig, RawCredentials, RawLimits, RawMonitoring, RawRedis, RawSecurity, RawServer, RawSession, RawTokens},
     sources::Origins,
 };
 use crate::{
@@ -72,13 +72,14 @@ impl Judge<'_> {
 /// `problems` to say.
 pub(super) fn config(raw: RawConfig, origins: &Origins, problems: &mut Problems) -> Option<Config> {
     let judge = &mut Judge { origins, problems };
-    let RawConfig { credentials, monitoring, redis, security, server, session, tokens } = raw;
+    let RawConfig { credentials, limits, monitoring, redis, security, server, session, tokens } = raw;
     let server = self::server(server.unwrap_or_default(), judge);
     let credentials = self::credentials(credentials.unwrap_or_default(), server.listen, judge);
     let mut session = self::session(&session.unwrap_or_default(), judge);
     let (tokens, refresh_threshold) = self::tokens(tokens.unwrap_or_default(), judge);
     let policy = policy(&security.unwrap_or_default(), &session, judge);
     let monitoring = self::monitoring(monitoring.unwrap_or_default(), judge);
+    session.store.max_counters = max_counters(&limits.unwrap_or_default(), judge);
     let redis = self::redis(redis.unwrap_or_default(), judge);
     let tokens = tokens?;
     session.store.feed_horizon = tokens.duration.saturating_add(MAX_LEEWAY);
@@ -181,8 +182,18 @@ fn session(raw: &RawSession, judge: &mut Judge<'_>) -> SessionConfig {
             // Follows from the tokens' duration, see `config`.
             feed_horizon: defaults.feed_horizon,
             max_metadata_bytes: usize::try_from(max_metadata).unwrap_or(defaults.max_metadata_bytes),
+            // A section of its own, see `config`.
+            max_counters: defaults.max_counters,
         },
     }
+}
+
+fn max_counters(raw: &RawLimits, judge: &mut Judge<'_>) -> usize {
+    let default = StoreSettings::default().max_counters;
+    let usual = u64::try_from(default).unwrap_or(u64::MAX);
+    // At least one for each part of the store's counters.
+    let given = judge.number("limits.max_counters", raw.max_counters, usual, 4_096..=100_000_000);
+    usize::try_from(given).unwrap_or(default)
 }
 
 fn tokens(raw: RawTokens, judge: &mut Judge<'_>) -> (Option<TokenConfig>, Duration) {

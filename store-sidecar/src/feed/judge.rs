@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use session_gate_protocol::{CheckedSession, Fingerprint, RuleData, RuleId, SessionId, TokenId};
+use session_gate_protocol::{CheckedSession, Fingerprint, Rule, RuleData, RuleId, SessionId, TokenId};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Client, Feed, NEVER_READ, known::Known, rules::Held};
@@ -105,6 +105,34 @@ impl Feed {
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn blocks_after(&self, after: Option<&RuleId>, limit: usize) -> Result<RulePage, StoreError> {
+        self.rules_after(after, limit, Rule::is_block)
+    }
+
+    /// The limits of single keys after that id, `limit` of them at most.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub fn limits_after(&self, after: Option<&RuleId>, limit: usize) -> Result<RulePage, StoreError> {
+        self.rules_after(after, limit, |rule| matches!(rule, Rule::Limit { .. }))
+    }
+
+    /// The rule with that id, where it is in force.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub fn rule(&self, id: &RuleId) -> Result<Option<RuleData>, StoreError> {
+        self.known(|known| {
+            let held = known.facts().iter().find_map(|facts| facts.rules.get(id)).filter(|held| known.now() < held.until);
+            held.map(|held| held.shown(id))
+        })
+    }
+
+    fn rules_after(
+        &self,
+        after: Option<&RuleId>,
+        limit: usize,
+        is_wanted: impl Fn(&Rule) -> bool,
+    ) -> Result<RulePage, StoreError> {
         self.known(|known| {
             let mut rules: Vec<(&RuleId, &Held)> = known.facts().iter().flat_map(|facts| facts.rules.all()).collect();
             // Of two under one id the newer comes first, and stays.
@@ -112,7 +140,7 @@ impl Feed {
             rules.dedup_by_key(|(id, _)| *id);
             let follow = |id: &RuleId| after.is_none_or(|after| id > after);
             let mut rest =
-                rules.into_iter().filter(|(id, held)| follow(id) && held.rule.is_block() && known.now() < held.until);
+                rules.into_iter().filter(|(id, held)| follow(id) && is_wanted(&held.rule) && known.now() < held.until);
             let rules = rest.by_ref().take(limit).map(|(id, held)| held.shown(id)).collect();
             RulePage { rules, more: rest.next().is_some() }
         })

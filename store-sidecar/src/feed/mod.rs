@@ -94,6 +94,8 @@ struct Shared {
     polled: watch::Sender<()>,
     /// Lets one poll at a time ask the store about a place that this replica doesn't know.
     ahead: AsyncMutex<()>,
+    /// How many workers there are over all replicas, and when that was found out.
+    counted: Mutex<Option<(u64, Instant)>>,
     closing: AtomicBool,
 }
 
@@ -118,6 +120,7 @@ impl Feed {
             introduced: watch::Sender::default(),
             polled: watch::Sender::default(),
             ahead: AsyncMutex::default(),
+            counted: Mutex::default(),
             closing: AtomicBool::new(false),
         });
         let tail = tokio::spawn(tail::run(Arc::clone(&shared))).abort_handle();

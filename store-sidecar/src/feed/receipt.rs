@@ -16,6 +16,7 @@
 //!    is told that all know. (A replica that started meanwhile cannot tell such a store from a new one.)
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, Receipt};
@@ -29,6 +30,9 @@ use crate::{
 
 /// How often the records of other replicas are looked at while somebody waits for them.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// For how long the number of workers is believed: it changes when Envoys come and go.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// What a wait takes beyond the longest time that a worker trusts what it knows.
 const GRACE: Duration = Duration::from_secs(1);
@@ -56,6 +60,25 @@ impl Feed {
         let view = self.shared.view(others);
         let workers = view.workers.into_iter().map(|(name, worker)| worker.shown(name)).collect();
         Ok(FeedWorkers { cursor: view.cursor, workers })
+    }
+}
+
+impl Feed {
+    /// How many workers follow the feed over all replicas, as of some seconds ago; at least 1.
+    pub async fn worker_count(&self) -> u64 {
+        let now = Instant::now();
+        let known = *self.shared.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((count, _)) = known.filter(|(_, at)| now < *at + COUNT_EVERY) {
+            return count;
+        }
+        let count = match self.workers().await {
+            Ok(all) => all.workers.iter().filter(|worker| worker.fails_safe_in_ms > 0).count(),
+            // What was found out last is better than nothing.
+            Err(_) => known.map_or(0, |(count, _)| usize::try_from(count).unwrap_or(usize::MAX)),
+        };
+        let count = u64::try_from(count).unwrap_or(u64::MAX).max(1);
+        *self.shared.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((count, now));
+        count
     }
 }
 

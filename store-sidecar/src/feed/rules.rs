@@ -113,6 +113,11 @@ impl Rules {
         self.by_id.len()
     }
 
+    /// The one with that id.
+    pub(super) fn get(&self, id: &RuleId) -> Option<&Held> {
+        self.by_id.get(id)
+    }
+
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = (&RuleId, &Held)> {
         self.by_id.iter()

@@ -8,7 +8,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use session_gate_protocol::{
-    ETag, FieldProblem, Misfit, Problem, ProblemCode, RuleId, SessionId, TokenForm, UserId, collect,
+    ETag, FieldProblem, LimitKey, Misfit, Problem, ProblemCode, RuleId, SessionId, TokenForm, UserId, collect,
 };
 
 use super::{
@@ -33,6 +33,9 @@ pub(super) trait Query: DeserializeOwned {
     /// The parameters that are numbers.
     const NUMBERS: &[&str];
 }
+
+/// The key of a limit in the path.
+pub(super) struct LimitPath(pub LimitKey);
 
 /// The rule's id in the path.
 pub(super) struct RulePath(pub RuleId);
@@ -189,6 +192,15 @@ impl<S: Send + Sync> FromRequestParts<S> for RulePath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let id = path(parts, state).await?.parse::<RuleId>();
         id.map(Self).map_err(|error| wrong_field("rule_id", error.to_string()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for LimitPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let key = path(parts, state).await?.parse::<LimitKey>();
+        key.map(Self).map_err(|error| wrong_field("key", error.to_string()))
     }
 }
 

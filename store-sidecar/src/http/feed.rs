@@ -54,6 +54,18 @@ impl Query for RevocationsQuery {
     const NUMBERS: &[&str] = &["limit"];
 }
 
+/// Whether it can be a worker's name.
+///
+/// # Errors
+/// Where it cannot.
+pub(super) fn check_worker(name: &str) -> ApiResult<()> {
+    let is_visible = name.bytes().all(|byte| byte.is_ascii_graphic());
+    if !(1..=MAX_WORKER_CHARS).contains(&name.len()) || !is_visible || !is_header_safe(name) {
+        return Err(wrong_field("worker", format!("must be 1 to {MAX_WORKER_CHARS} visible ASCII characters")));
+    }
+    Ok(())
+}
+
 /// What has changed since the place that a worker knows; held back while there is nothing to say. Asked by the filter.
 #[utoipa::path(
     get, path = "/v1/feed", tag = "filter", operation_id = "feed", params(FeedQuery),
@@ -64,11 +76,7 @@ impl Query for RevocationsQuery {
     security(("bearer" = []))
 )]
 pub(super) async fn feed(State(api): State<Shared>, ApiQuery(query): ApiQuery<FeedQuery>) -> ApiResult<Response> {
-    let name = &query.worker;
-    let is_visible = name.bytes().all(|byte| byte.is_ascii_graphic());
-    if !(1..=MAX_WORKER_CHARS).contains(&name.len()) || !is_visible || !is_header_safe(name) {
-        return Err(wrong_field("worker", format!("must be 1 to {MAX_WORKER_CHARS} visible ASCII characters")));
-    }
+    check_worker(&query.worker)?;
     if !(1..=MAX_STALENESS_MS).contains(&query.max_staleness_ms) {
         return Err(wrong_field("max_staleness_ms", format!("must be 1 to {MAX_STALENESS_MS}")));
     }

@@ -3,6 +3,8 @@
 mod auth;
 mod extract;
 mod feed;
+mod leases;
+mod limits;
 mod login;
 mod meta;
 mod observe;
@@ -84,6 +86,9 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
         .merge(filter("/v1/keys", get(meta::keys)))
         .merge(filter("/v1/feed", get(feed::feed)))
         .merge(filter("/v1/activity", post(feed::activity)))
+        .merge(filter("/v1/leases", post(leases::lease)))
+        .merge(app("/v1/limits/overrides", get(limits::list)))
+        .merge(app("/v1/limits/overrides/{key}", get(limits::read).put(limits::put).delete(limits::remove)))
         .merge(app("/v1/revocations", get(feed::revocations).post(rules::revoke)))
         .merge(app("/v1/revocations/{rule_id}", delete(rules::unrevoke)))
         .merge(app("/v1/blocks", get(rules::list).post(rules::block)))

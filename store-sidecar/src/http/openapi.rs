@@ -7,7 +7,7 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use super::{feed, login, meta, rules, sessions, tokens};
+use super::{feed, leases, limits, login, meta, rules, sessions, tokens};
 
 /// The description of the API. Its text is compared with a golden file by a test.
 #[derive(OpenApi)]
@@ -23,6 +23,7 @@ use super::{feed, login, meta, rules, sessions, tokens};
         tokens::create, tokens::introspect, tokens::revoke,
         login::login, login::logout, login::check,
         rules::block, rules::list, rules::unblock, rules::revoke, rules::unrevoke,
+        leases::lease, limits::put, limits::read, limits::list, limits::remove,
         feed::feed, feed::workers, feed::revocations, feed::activity,
         meta::healthz, meta::readyz, meta::metrics, meta::jwks, meta::keys, meta::policy,
     )

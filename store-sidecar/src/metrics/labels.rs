@@ -1,7 +1,9 @@
 //! The labels of the metrics, and the closed sets that their values come from.
 
 use prometheus_client::encoding::EncodeLabelSet;
-use session_gate_protocol::FeedChange;
+use session_gate_protocol::{FeedChange, LeaseAsk};
+
+use crate::store::Leased;
 
 /// Why a session ended, as far as the sidecar ended it. Expiry happens in the store and is not
 /// counted.
@@ -63,6 +65,43 @@ impl ReceiptOutcome {
         match self {
             Self::Applied => "applied",
             Self::Pending => "pending",
+        }
+    }
+}
+
+/// What became of a question about a counter of a rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseOutcome {
+    /// What was needed was there.
+    Granted,
+    /// Nothing was left.
+    None,
+    /// There was less than was needed.
+    Partly,
+    /// Nothing was needed: leases were settled, or asked for ahead.
+    Settled,
+    /// The store did not answer.
+    Unavailable,
+}
+
+impl LeaseOutcome {
+    pub(super) fn of(ask: &LeaseAsk, leased: Option<&Leased>) -> Self {
+        match leased.map(|leased| leased.lease.granted) {
+            None => Self::Unavailable,
+            Some(_) if ask.need == 0 => Self::Settled,
+            Some(0) => Self::None,
+            Some(granted) if granted < ask.need => Self::Partly,
+            Some(_) => Self::Granted,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::None => "none",
+            Self::Partly => "partly",
+            Self::Settled => "settled",
+            Self::Unavailable => "unavailable",
         }
     }
 }

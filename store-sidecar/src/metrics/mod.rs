@@ -15,13 +15,13 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use session_gate_protocol::{CheckVerdict, FeedChange};
+use session_gate_protocol::{CheckVerdict, FeedChange, LeaseAsk};
 
-pub use self::labels::{EndReason, PollOutcome, ReceiptOutcome};
+pub use self::labels::{EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome};
 use self::labels::{
     HttpLabels, KindLabel, OpLabel, OutcomeLabel, ReasonLabel, RouteLabels, StoreLabels, VerdictLabel, kind,
 };
-use crate::store::{Health, StoreErrorKind};
+use crate::store::{Health, Leased, StoreErrorKind};
 
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -54,6 +54,10 @@ pub struct Metrics {
     feed_retold: Counter,
     feed_rules: GaugeF64,
     feed_workers: Gauge,
+    leases: Family<OutcomeLabel, Counter>,
+    limit_admissions: Family<KindLabel, Counter>,
+    limit_counters: GaugeF64,
+    limit_counters_evicted: Counter,
     http_duration: Family<RouteLabels, Histogram, NewHistogram>,
     http_requests: Family<HttpLabels, Counter>,
     logins: Counter,
@@ -95,6 +99,10 @@ impl Default for Metrics {
             feed_retold: Counter::default(),
             feed_rules: GaugeF64::default(),
             feed_workers: Gauge::default(),
+            leases: Family::default(),
+            limit_admissions: Family::default(),
+            limit_counters: GaugeF64::default(),
+            limit_counters_evicted: Counter::default(),
             http_duration: Family::new_with_constructor(request_histogram),
             http_requests: Family::default(),
             logins: Counter::default(),
@@ -131,6 +139,8 @@ impl Metrics {
         let r = &mut self.registry;
         r.register("http_request_duration_seconds", "Time to answer a request", self.http_duration.clone());
         r.register("http_requests", "Requests answered, by route, method and status", self.http_requests.clone());
+        self.register_limits();
+        let r = &mut self.registry;
         r.register("logins", "Logins", self.logins.clone());
         r.register("logouts", "Logouts", self.logouts.clone());
         r.register(
@@ -176,6 +186,34 @@ impl Metrics {
             self.feed_rules.clone(),
         );
         r.register("feed_workers", "Workers that follow the feed at this sidecar", self.feed_workers.clone());
+    }
+
+    fn register_limits(&mut self) {
+        let r = &mut self.registry;
+        r.register("leases", "Questions about counters of rate limits, by outcome", self.leases.clone());
+        r.register(
+            "limit_admissions",
+            "Admissions of rate limits: leased, returned unused, lapsed with a lease that nobody settled, or owed",
+            self.limit_admissions.clone(),
+        );
+        r.register("limit_counters", "Counters of rate limits, as the store counts them", self.limit_counters.clone());
+        r.register(
+            "limit_counters_evicted",
+            "Counters of rate limits that were forgotten to make room",
+            self.limit_counters_evicted.clone(),
+        );
+    }
+
+    /// A counter of a rate limit was asked about; none: the store did not answer.
+    pub fn lease_asked(&self, ask: &LeaseAsk, leased: Option<&Leased>) {
+        let outcome = LeaseOutcome::of(ask, leased).as_str();
+        self.leases.get_or_create(&OutcomeLabel { outcome }).inc();
+        let Some(Leased { lease, returned, lapsed, evicted }) = leased else { return };
+        let admissions = [("leased", lease.granted), ("returned", *returned), ("lapsed", *lapsed), ("owed", ask.owed)];
+        for (kind, count) in admissions.into_iter().filter(|(_, count)| *count > 0) {
+            self.limit_admissions.get_or_create(&KindLabel { kind }).inc_by(count);
+        }
+        self.limit_counters_evicted.inc_by(*evicted);
     }
 
     /// All metrics in the OpenMetrics text format.
@@ -279,6 +317,7 @@ impl Metrics {
         self.store_up.set(i64::from(health.is_some()));
         self.active_sessions.set(known(health.and_then(|health| health.active_sessions)));
         self.store_memory.set(known(health.and_then(|health| health.memory_bytes)));
+        self.limit_counters.set(known(health.and_then(|health| health.counters)));
     }
 
     /// A request was answered. `route` must be one of the router's own patterns.

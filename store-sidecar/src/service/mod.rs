@@ -3,6 +3,8 @@
 mod changes;
 mod check;
 mod error;
+mod leases;
+mod limits;
 mod login;
 mod presented;
 mod rules;
@@ -13,7 +15,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use session_gate_protocol::{FieldProblem, UnixSeconds};
 
-pub use self::{changes::Told, error::ServiceError};
+pub use self::{changes::Told, error::ServiceError, limits::OverridePage};
 use crate::{
     clock::Clock,
     config::{SessionConfig, TokenConfig},

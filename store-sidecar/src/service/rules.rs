@@ -26,7 +26,7 @@ const MAX_PATTERN_BYTES: usize = 2048;
 const MAX_CLAIMS: usize = 8;
 
 /// How long a reading of the block list waits for the newest: as long as a step of the store may take.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Service {
     /// Puts a client or a user on the block list. The same again replaces its end.
@@ -57,7 +57,7 @@ impl Service {
         if let Some(first) = fields.next() {
             problems.extend(fields.map(|field| invalid(field, format!("is given beside {first}"))));
         }
-        let until = duration.map_or(UNLIMITED, |duration| self.now().after(lifetime(duration, &mut problems)));
+        let until = end(duration, self.now(), &mut problems);
         check_note(note.as_deref(), &mut problems);
         match rule {
             Some(rule) if problems.is_empty() => self.add_rule(rule, until, note).await,
@@ -118,7 +118,7 @@ impl Service {
         Ok(self.tools.feed.blocks_after(after, limit)?)
     }
 
-    async fn add_rule(
+    pub(super) async fn add_rule(
         &self,
         rule: Rule,
         until: UnixSeconds,
@@ -139,6 +139,11 @@ impl Service {
     }
 }
 
+/// When a rule ends that is to last for so many seconds, or until it is removed.
+pub(super) fn end(duration: Option<u64>, now: UnixSeconds, problems: &mut Vec<FieldProblem>) -> UnixSeconds {
+    duration.map_or(UNLIMITED, |duration| now.after(lifetime(duration, problems)))
+}
+
 fn lifetime(duration: u64, problems: &mut Vec<FieldProblem>) -> Duration {
     let longest = MAX_LIFETIME.as_secs();
     if duration == 0 || duration > longest {
@@ -147,7 +152,7 @@ fn lifetime(duration: u64, problems: &mut Vec<FieldProblem>) -> Duration {
     Duration::from_secs(duration.min(longest))
 }
 
-fn check_note(note: Option<&str>, problems: &mut Vec<FieldProblem>) {
+pub(super) fn check_note(note: Option<&str>, problems: &mut Vec<FieldProblem>) {
     if note.is_some_and(|note| note.len() > MAX_NOTE_BYTES) {
         problems.push(invalid("note", format!("must be at most {MAX_NOTE_BYTES} bytes long")));
     }

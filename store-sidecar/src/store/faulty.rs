@@ -13,11 +13,11 @@ use std::{
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
 };
 
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, NewFeedEntry, PublishedFollowers, Store,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers, Store,
     StoreError, StoreErrorKind, Termination, Update, UserTermination, memory::MemoryStore,
 };
 
@@ -164,6 +164,9 @@ impl Store for Faulty {
     }
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
         self.ask("followers", |store| store.followers()).await
+    }
+    async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
+        self.ask("lease", |store| store.lease(worker, ask)).await
     }
     async fn health(&self) -> Result<Health, StoreError> {
         self.ask("health", |store| store.health()).await

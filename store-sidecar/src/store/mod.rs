@@ -8,6 +8,7 @@ pub mod conformance;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod feed;
+mod limits;
 pub mod memory;
 mod patch;
 pub mod redis;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckVerdict, CheckedSession, Claims, ETag, FeedCursor, InvalidTransition, NewSession, OwnToken, SessionData,
+    CheckVerdict, CheckedSession, Claims, ETag, FeedCursor, InvalidTransition, LeaseAsk, NewSession, OwnToken, SessionData,
     SessionId, SessionPatch, SessionStatus, SlotTag, TokenId, UnixSeconds, UserId,
 };
 use thiserror::Error;
@@ -29,7 +30,8 @@ pub use self::{
         FeedPage, FeedPosition, Follower, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, UNLIMITED,
         UserTermination,
     },
-    settings::{MAX_LIFETIME, StoreSettings},
+    limits::Leased,
+    settings::{DEFAULT_MAX_COUNTERS, MAX_LIFETIME, StoreSettings},
 };
 
 /// Everything about a new session that the caller decides. When it was created, and so when it
@@ -166,6 +168,8 @@ pub struct Health {
     pub active_sessions: Option<u64>,
     /// Bytes that the store's data takes up, where it knows.
     pub memory_bytes: Option<u64>,
+    /// Counters of rate limits, where the store counts them cheaply.
+    pub counters: Option<u64>,
 }
 
 /// Sessions, the token blacklist and the change feed.
@@ -266,6 +270,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// What every replica says of its followers, as far as its lifetime is not over.
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError>;
+
+    /// Settles leases of one counter of a rate limit, and then leases to the worker what there is of it.
+    ///
+    /// Promises: whatever workers ask when, no more is admitted than each quota allows, as long as each
+    /// admits only what it was leased, until the lease ends, and settles no lease with less than it used.
+    /// That holds whether settlements arrive or not, and if a worker dies. What is not settled counts as
+    /// used at its lease's end; all that is handed back can be leased again. The counter of a shape of
+    /// quota goes on where only its number of requests is another than before.
+    ///
+    /// The time is the store's, and never goes back for one counter. Of more counters than
+    /// [`StoreSettings::max_counters`] those are forgotten that nobody has asked for for the longest time.
+    async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError>;
 
     /// Whether the store can be reached, and how it is.
     async fn health(&self) -> Result<Health, StoreError>;

@@ -8,6 +8,10 @@ use session_gate_protocol::{MAX_LEEWAY, Metadata};
 /// what the numbers of Redis' scripts hold exactly, and no real lifetime comes near it.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// Counters of rate limits that a store has at most, unless it is told otherwise: with a few hundred bytes
+/// each, less than what a million sessions take up.
+pub const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
+
 /// What both stores are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -21,6 +25,8 @@ pub struct StoreSettings {
     pub feed_horizon: Duration,
     /// Largest metadata of a session, in bytes of JSON.
     pub max_metadata_bytes: usize,
+    /// How many counters of rate limits there are at most. One that is forgotten admits anew.
+    pub max_counters: usize,
 }
 
 impl Default for StoreSettings {
@@ -33,6 +39,7 @@ impl Default for StoreSettings {
             // That of the default token's life, an hour.
             feed_horizon: Duration::from_hours(1).saturating_add(MAX_LEEWAY),
             max_metadata_bytes: 16 * 1024,
+            max_counters: DEFAULT_MAX_COUNTERS,
         }
     }
 }

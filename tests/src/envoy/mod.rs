@@ -117,6 +117,14 @@ impl Envoy {
         self.process.ensure_running()
     }
 
+    /// Kills Envoy at once, and waits until it is gone.
+    ///
+    /// # Errors
+    /// Where it does not end in time.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await
+    }
+
     /// Ends Envoy and waits until it is gone.
     ///
     /// # Errors

@@ -1,21 +1,14 @@
 //! What was taken back stays so: through a new configuration, a trap, a sidecar that is killed or away,
 //! and a store that loses its data.
 
-use std::convert::Infallible;
-
 use anyhow::{Context as _, Result, ensure};
-use http_body_util::channel::Channel;
-use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use hyper::{Method, Request};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::Method;
 use serde_json::{Value, json};
 use session_gate_tests::envoy::{Config, Envoy};
 use session_gate_tests::poll::until;
 use session_gate_tests::sidecar::Sidecar;
 use session_gate_tests::upstream::Upstream;
 use session_gate_tests::{Call, Http, Stack, Store, tools, trap};
-use tokio::net::TcpStream;
 
 use crate::feed::{end, served_alone};
 use crate::login_story::expect;
@@ -33,32 +26,12 @@ async fn a_new_vm_after_a_trap_knows_what_was_taken_back() -> Result<()> {
     let kept = served_alone(&stack).await?;
     let ended = served_alone(&stack).await?;
     end(&stack, &ended.session_id).await?;
-    send_with_trailers(&stack, &kept.token).await;
+    trap::send_trailers(stack.address(), "/orders", &kept.token).await;
     // The next request makes the new VM.
     expect_soon(&stack, &ended.token, 401, Some("session_terminated")).await?;
     let counters = stack.envoy.admin().crash_counters().await?;
     ensure!(counters.values().any(|count| *count > 0), "it has not trapped: {counters:?}");
     expect_soon(&stack, &kept.token, 200, None).await
-}
-
-/// A request whose trailers bring the filter's VM down. What becomes of it does not matter.
-async fn send_with_trailers(stack: &Stack, token: &str) {
-    let exchange = async {
-        let stream = TokioIo::new(TcpStream::connect(stack.address()).await?);
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
-        tokio::spawn(connection);
-        let trailers = HeaderMap::from_iter([(hyper::header::ETAG, HeaderValue::from_static("x"))]);
-        let (mut writer, body) = Channel::<Bytes, Infallible>::new(2);
-        writer.send_data(Bytes::from_static(b"body")).await?;
-        writer.send_trailers(trailers).await?;
-        drop(writer);
-        let uri = format!("http://{}/orders", stack.address());
-        let request = Request::get(uri).header(AUTHORIZATION, format!("Bearer {token}")).body(body)?;
-        sender.send_request(request).await?;
-        anyhow::Ok(())
-    };
-    // It fails one way or another.
-    let _failed: Result<()> = exchange.await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -295,6 +295,9 @@ impl Store for BrokenStore {
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
         self.fail()
     }
+    async fn lease(&self, _: &str, _: &LeaseAsk) -> Result<Leased, StoreError> {
+        self.fail()
+    }
     async fn health(&self) -> Result<Health, StoreError> {
         self.fail()
     }

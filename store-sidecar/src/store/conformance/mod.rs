@@ -52,6 +52,7 @@ pub const SETTINGS: StoreSettings = StoreSettings {
     activity_resolution: Duration::from_secs(60),
     feed_horizon: Duration::from_secs(5_000),
     max_metadata_bytes: 1024,
+    max_counters: 1_000_000,
 };
 
 /// How long the sessions of most tests live.

@@ -1,5 +1,6 @@
 //! The embedded store: everything in this process, gone when it ends. For one replica only.
 
+mod counters;
 mod log;
 mod state;
 
@@ -9,15 +10,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckVerdict, Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId,
+    CheckVerdict, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId,
     UnixSeconds, UserId,
 };
 
+use self::counters::Counters;
 use self::log::Log;
 use self::state::{Opaque, Revocation, State};
 use super::feed::epoch_id;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, MAX_LIFETIME, NewFeedEntry, PublishedFollowers,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry, PublishedFollowers,
     Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
 };
 use crate::clock::Clock;
@@ -46,6 +48,8 @@ pub struct MemoryStore {
     state: Mutex<State>,
     /// The feed. Never held together with the other.
     log: Mutex<Log>,
+    /// The counters of rate limits. Never held together with another.
+    counters: Mutex<Counters>,
 }
 
 impl MemoryStore {
@@ -57,6 +61,7 @@ impl MemoryStore {
             max_entries: MAX_ENTRIES,
             state: Mutex::new(State::new(settings.retention)),
             log: Mutex::default(),
+            counters: Mutex::default(),
             settings,
         }
     }
@@ -72,6 +77,7 @@ impl MemoryStore {
     /// sessions and blacklist entries it removed.
     pub async fn cleanup(&self) -> u64 {
         let mut removed = 0;
+        self.counters().clean(self.clock.millis());
         loop {
             let batch = self.lock().clean(self.clock.now(), STEPS_PER_BATCH);
             removed += batch.removed;
@@ -85,6 +91,10 @@ impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No step can panic half-way through a change, so what a poisoned lock guards is sound.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state for a write, cleaned a little, and the time.
@@ -142,7 +152,7 @@ fn note_activity(state: &mut State, session: &SessionData, now: UnixSeconds, set
 
 impl std::fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { clock, random: _, settings, max_entries, state: _, log: _ } = self;
+        let Self { clock, random: _, settings, max_entries, state: _, log: _, counters: _ } = self;
         f.debug_struct("MemoryStore")
             .field("clock", clock)
             .field("settings", settings)
@@ -324,8 +334,14 @@ impl Store for MemoryStore {
         Ok(log.followers(millis))
     }
 
+    async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
+        let mut counters = self.counters();
+        Ok(counters.lease(self.clock.millis(), worker, ask, self.settings.max_counters))
+    }
+
     async fn health(&self) -> Result<Health, StoreError> {
-        Ok(Health { backend: "memory", active_sessions: Some(self.lock().live()), memory_bytes: None })
+        let counters = u64::try_from(self.counters().len()).ok();
+        Ok(Health { backend: "memory", active_sessions: Some(self.lock().live()), memory_bytes: None, counters })
     }
 }
 

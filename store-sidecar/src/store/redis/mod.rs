@@ -9,6 +9,7 @@ mod connector;
 mod error;
 mod feed;
 mod keys;
+mod limits;
 mod link;
 mod opaque;
 mod options;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{ErrorKind, FromRedisValue, ServerErrorKind};
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds, UserId,
 };
 use thiserror::Error;
 use tokio::time::Instant;
@@ -36,7 +37,7 @@ use self::record::Fields;
 pub use self::report::{Eviction, Report};
 use self::scripts::Script;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, MAX_LIFETIME, NewFeedEntry, PublishedFollowers,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry, PublishedFollowers,
     Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination, newest_first, patch,
 };
 use crate::rng::Random;
@@ -355,6 +356,10 @@ impl Store for RedisStore {
         self.read_followers().await
     }
 
+    async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
+        self.take_lease(worker, ask).await
+    }
+
     async fn health(&self) -> Result<Health, StoreError> {
         let memory_bytes = if self.fit.load(Ordering::Relaxed) {
             Report::used_memory(&self.link, self.deadline()).await?
@@ -363,7 +368,7 @@ impl Store for RedisStore {
             self.accept(&report).map_err(|unfit| StoreError::new(StoreErrorKind::Unavailable, unfit))?;
             report.used_memory
         };
-        Ok(Health { backend: "redis", active_sessions: None, memory_bytes })
+        Ok(Health { backend: "redis", active_sessions: None, memory_bytes, counters: None })
     }
 }
 

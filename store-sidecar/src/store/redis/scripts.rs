@@ -25,6 +25,7 @@ pub(super) static FEED_APPEND: LazyLock<Script> = script!("feed_prelude.lua", "f
 pub(super) static FEED_READ: LazyLock<Script> = script!("feed_prelude.lua", "feed_read.lua");
 pub(super) static FOLLOWERS_PUBLISH: LazyLock<Script> = script!("followers_publish.lua");
 pub(super) static FOLLOWERS_READ: LazyLock<Script> = script!("followers_read.lua");
+pub(super) static LEASE: LazyLock<Script> = script!("account.lua", "lease.lua");
 pub(super) static LIST: LazyLock<Script> = script!("list.lua");
 pub(super) static OPAQUE: LazyLock<Script> = script!("opaque.lua");
 pub(super) static PUT_OPAQUE: LazyLock<Script> = script!("put_opaque.lua");

@@ -1,0 +1,199 @@
+//! What the measurement of limits has found out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::edge::Edge;
+use super::runs::Run;
+use super::volley::Cost;
+use crate::report::{Figures, Setting};
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Wanted {
+    /// Of a limit of 1,000, where nothing was killed: at least that many.
+    admitted_undisturbed: usize,
+    callouts_per_1000: f64,
+    far_from_limit_callouts_per_1000: f64,
+    denied_callouts_per_1000: f64,
+}
+
+const WANTED: Wanted = Wanted {
+    admitted_undisturbed: 990,
+    callouts_per_1000: 40.0,
+    far_from_limit_callouts_per_1000: 5.0,
+    denied_callouts_per_1000: 5.0,
+};
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    runs: Vec<Run>,
+    /// The most in a run in which nothing was killed.
+    callouts_per_1000: f64,
+    /// What killing has cost: what nobody got of the limit, in each run in which something was killed.
+    unused_by_kills: Vec<u64>,
+    /// Calls that 100 parallel first requests of a key cost, the most of several keys.
+    first_requests_callouts: u64,
+    /// The same, of each key.
+    first_requests: Vec<u64>,
+    far_from_limit_callouts_per_1000: f64,
+    far_from_limit: Cost,
+    /// Calls per 1,000 requests with a key that is denied, over all such requests.
+    denied_callouts_per_1000: f64,
+    /// The most admissions that were certainly within one window's length.
+    sliding_worst_interval: usize,
+    edges: [Edge; 2],
+    #[serde(flatten)]
+    setting: Setting,
+    seed: u64,
+    wanted: Wanted,
+}
+
+impl Report {
+    /// All of it.
+    pub(super) fn new(
+        runs: Vec<Run>,
+        first_requests: Vec<u64>,
+        far_from_limit: Cost,
+        denied: &[Cost],
+        edges: [Edge; 2],
+        (setting, seed): (Setting, u64),
+    ) -> Self {
+        let undisturbed = runs.iter().filter(|run| !run.killed);
+        let admitted_far = far_from_limit.by_status.get(&200).copied().unwrap_or_default();
+        Self {
+            callouts_per_1000: undisturbed.map(Run::callouts_per_1000).fold(0.0, f64::max),
+            unused_by_kills: runs.iter().filter(|run| run.killed).map(|run| run.unused).collect(),
+            runs,
+            first_requests_callouts: first_requests.iter().copied().max().unwrap_or_default(),
+            first_requests,
+            far_from_limit_callouts_per_1000: per_1000(far_from_limit.callouts, admitted_far),
+            far_from_limit,
+            denied_callouts_per_1000: per_1000(
+                denied.iter().map(|cost| cost.callouts).sum(),
+                denied.iter().map(|cost| cost.requests).sum(),
+            ),
+            sliding_worst_interval: edges.iter().map(|edge| edge.worst_interval).max().unwrap_or_default(),
+            edges,
+            setting,
+            seed,
+            wanted: WANTED,
+        }
+    }
+}
+
+/// To a hundredth.
+pub(super) fn per_1000(count: u64, of: usize) -> f64 {
+    let of = u32::try_from(of).unwrap_or(u32::MAX).max(1);
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    (f64::from(count) * 100_000.0 / f64::from(of)).round() / 100.0
+}
+
+impl Figures for Report {
+    fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        for run in &self.runs {
+            mistakes.extend(mistakes_of(run));
+        }
+        for edge in &self.edges {
+            if edge.worst_interval > edge.limit {
+                mistakes.push(format!(
+                    "{} admissions within {} ms, where {} may be",
+                    edge.worst_interval, edge.window_ms, edge.limit
+                ));
+            }
+        }
+        if self.first_requests_callouts > u64::try_from(self.setting.workers).unwrap_or_default() {
+            mistakes.push(format!("{} calls for the first requests of a key", self.first_requests_callouts));
+        }
+        for (what, figure, wanted) in [
+            ("far from the limit", self.far_from_limit_callouts_per_1000, WANTED.far_from_limit_callouts_per_1000),
+            ("that are denied", self.denied_callouts_per_1000, WANTED.denied_callouts_per_1000),
+        ] {
+            if figure > wanted {
+                mistakes.push(format!("{figure} calls per 1,000 requests {what}"));
+            }
+        }
+        let far = &self.far_from_limit;
+        if !far.by_status.keys().eq(&[200]) {
+            mistakes.push(format!("requests far from the limit were answered {:?}", far.by_status));
+        }
+        mistakes
+    }
+}
+
+fn mistakes_of(run: &Run) -> Vec<String> {
+    let Run { algorithm, limit, admitted, .. } = run;
+    let mut mistakes = Vec::new();
+    if u64::try_from(*admitted).unwrap_or(u64::MAX) > *limit {
+        mistakes.push(format!("{algorithm:?}: {admitted} of {limit} were admitted"));
+    }
+    if run.killed {
+        return mistakes;
+    }
+    if *admitted < WANTED.admitted_undisturbed {
+        mistakes.push(format!("{algorithm:?}: only {admitted} of {limit} were admitted, and nothing was killed"));
+    }
+    if run.callouts_per_1000() > WANTED.callouts_per_1000 {
+        mistakes.push(format!("{algorithm:?}: {} calls for {admitted} admitted requests", run.callouts));
+    }
+    if run.answered_by_worker.contains(&0) {
+        mistakes.push(format!("{algorithm:?}: not every worker was asked: {:?}", run.answered_by_worker));
+    }
+    let others: BTreeMap<_, _> = run.by_status.iter().filter(|(status, _)| ![200, 429].contains(*status)).collect();
+    if !others.is_empty() {
+        mistakes.push(format!("{algorithm:?}: answers that the limit does not give, by status: {others:?}"));
+    }
+    mistakes
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { setting, wanted, .. } = self;
+        writeln!(f, "Envoy {}, {} workers, {} cores", setting.envoy, setting.workers, setting.cores)?;
+        for run in &self.runs {
+            let what = if run.killed { format!("{} killed", run.victims.len()) } else { "undisturbed".to_owned() };
+            writeln!(
+                f,
+                "{:<14} {what:<12} {:>4} of {} admitted, of {:>5} attempts, for {:>3} calls",
+                format!("{:?}", run.algorithm),
+                run.admitted,
+                run.limit,
+                run.attempts,
+                run.callouts
+            )?;
+        }
+        writeln!(
+            f,
+            "calls per 1,000 admitted:    at most {} undisturbed (wanted {}), {} far from the limit (wanted {})",
+            self.callouts_per_1000,
+            wanted.callouts_per_1000,
+            self.far_from_limit_callouts_per_1000,
+            wanted.far_from_limit_callouts_per_1000
+        )?;
+        writeln!(
+            f,
+            "calls per 1,000 denied:      {} (wanted {})",
+            self.denied_callouts_per_1000, wanted.denied_callouts_per_1000
+        )?;
+        writeln!(
+            f,
+            "calls for 100 first requests: {} (wanted {}), of several keys {:?}",
+            self.first_requests_callouts, setting.workers, self.first_requests
+        )?;
+        let [steady, bursts] = &self.edges;
+        write!(
+            f,
+            "within any {} ms of {}:     at most {} of {} admitted, in bursts {} of {}",
+            steady.window_ms,
+            steady.limit,
+            steady.worst_interval,
+            steady.admitted,
+            bursts.worst_interval,
+            bursts.admitted
+        )
+    }
+}

@@ -1,0 +1,36 @@
+//! A lease in a worker's hands.
+
+use std::time::Duration;
+
+use session_gate_protocol::SettledLease;
+
+/// A lease.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) number: u64,
+    pub(super) granted: u64,
+    pub(super) used: u64,
+    pub(super) asked_at: Duration,
+    pub(super) lifetime: Duration,
+}
+
+impl Held {
+    /// Until when it can be used. Less than its lifetime, for this clock may be slow: by a hundredth, and
+    /// the store's fast by as much.
+    pub(super) fn ends_at(&self) -> Duration {
+        self.asked_at.saturating_add(self.lifetime - self.lifetime / 50)
+    }
+
+    /// From when on it is handed back: in time for the store to hear of it.
+    pub(super) fn return_at(&self) -> Duration {
+        self.asked_at.saturating_add(self.lifetime * 3 / 4)
+    }
+
+    pub(super) const fn left(&self) -> u64 {
+        self.granted.saturating_sub(self.used)
+    }
+
+    pub(super) const fn settled(&self) -> SettledLease {
+        SettledLease { lease: self.number, used: self.used }
+    }
+}

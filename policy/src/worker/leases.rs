@@ -1,0 +1,83 @@
+//! A worker's questions about limits, and their answers.
+
+use std::time::Duration;
+
+use session_gate_protocol::{LeaseReply, MAX_LEASE_ASKS};
+
+use super::{Errand, ErrandOutcome, RequestId, Worker};
+use crate::{
+    call::{Call, CallReply},
+    host::Host,
+    limits::{Between, CallId, Landed, Question},
+    metric::{CallOutcome, Counter},
+    now::Now,
+    request::Event,
+};
+
+impl Worker {
+    /// The sidecar has answered about limits, or has not. Wakes every request that waits for it.
+    pub(super) fn on_leases<H: Host>(&mut self, call: CallId, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
+        let (Some(Landed { questions, asked_at, waiting, .. }), Some(source)) = (self.asking.land(call), &self.source)
+        else {
+            return ErrandOutcome::default();
+        };
+        let reply = reply.json::<LeaseReply>();
+        let outcome = if reply.is_some() { CallOutcome::Answered } else { CallOutcome::Failed };
+        let limits = source.borrow_mut().ledger.on_reply(questions, reply, asked_at, now.monotonic);
+        let mut requests = Vec::new();
+        let mut behind = waiting.len() as u64;
+        for id in waiting {
+            behind -= 1;
+            self.crowd = behind;
+            requests.push((id, self.on_request(id, Event::Limits, now, host)));
+        }
+        self.crowd = 0;
+        ErrandOutcome { counters: vec![Counter::Leases(outcome)], requests, changes: None, limits }
+    }
+
+    /// What is due about limits.
+    pub(super) fn due_leases(&mut self, now: Duration) -> Vec<(Errand, Call)> {
+        let Some(source) = &self.source else { return Vec::new() };
+        let mut calls = Vec::new();
+        for Landed { questions, asked_at, waiting, .. } in self.asking.take_lost() {
+            // Its reply went with a request that is over. Whoever waited too needs it asked again.
+            let ledger = &mut source.borrow_mut().ledger;
+            let needs: Vec<_> = questions.iter().filter_map(|q| Some((q.key.clone()?, q.ask.need))).collect();
+            ledger.on_lost(questions, asked_at, now);
+            if !waiting.is_empty() {
+                let again = needs.iter().filter_map(|(key, need)| ledger.ask_for(key, *need, now)).collect();
+                calls.push((again, waiting));
+            }
+        }
+        let due = source.borrow_mut().ledger.due(|key| self.asking.is_asked(key), now);
+        if !due.is_empty() {
+            calls.push((due, Vec::new()));
+        }
+        calls.into_iter().filter_map(|(questions, waiting)| self.ask_leases(questions, waiting, now)).collect()
+    }
+
+    /// Everything that is leased is handed back: this VM goes. The replies concern nobody.
+    pub fn hand_back(&mut self, now: Now) -> Vec<(Errand, Call)> {
+        let Some(source) = &self.source else { return Vec::new() };
+        let questions = source.borrow_mut().ledger.hand_all_back(now.monotonic);
+        let calls = questions.chunks(MAX_LEASE_ASKS).map(<[Question]>::to_vec);
+        calls.filter_map(|questions| self.ask_leases(questions, Vec::new(), now.monotonic)).collect()
+    }
+
+    fn ask_leases(
+        &mut self,
+        questions: Vec<Question>,
+        waiting: Vec<RequestId>,
+        now: Duration,
+    ) -> Option<(Errand, Call)> {
+        let (sidecar, source) = (self.config.sidecar.as_ref()?, self.source.as_ref()?.borrow());
+        let between = Between { sidecar, worker: &source.worker };
+        let (call, http) = self.asking.start(questions, waiting, None, now, between)?;
+        Some((Errand::Leases(call), http))
+    }
+
+    /// How many keys of limits were forgotten for want of room since somebody asked.
+    pub fn take_forgotten_keys(&self) -> u64 {
+        self.source.as_ref().map_or(0, |source| source.borrow_mut().ledger.take_evicted())
+    }
+}

@@ -1,0 +1,59 @@
+//! The counters of rate limits in Redis: each a string of its own, beside the index of its part.
+
+use session_gate_protocol::{Algorithm, Lease, LeaseAsk, Quota, QuotaState};
+
+use super::{RedisStore, keys, scripts};
+use crate::store::limits::{Leased, is_alike, shard_capacity};
+use crate::store::{StoreError, StoreErrorKind};
+
+impl RedisStore {
+    pub(super) async fn take_lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
+        let keys = keys::counter(&ask.counter);
+        let arguments = arguments(worker, ask, shard_capacity(self.settings.max_counters));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let reply: Vec<u64> =
+            self.run(&scripts::LEASE, &keys.each_ref().map(String::as_str), &arguments, self.deadline()).await?;
+        leased(&reply).ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))
+    }
+}
+
+/// The script's arguments.
+fn arguments(worker: &str, ask: &LeaseAsk, capacity: usize) -> Vec<String> {
+    let LeaseAsk { counter, quotas, settle, owed, lease, kept, need, want } = ask;
+    let mut arguments = vec![counter.to_string(), capacity.to_string(), worker.to_owned(), lease.to_string()];
+    arguments.extend([owed, kept, need, want].map(u64::to_string));
+    arguments.push(quotas.len().to_string());
+    for (place, quota) in quotas.iter().enumerate() {
+        let Quota { algorithm, requests, window_ms, burst: _ } = quota;
+        let nth = quotas.iter().take(place).filter(|before| is_alike(before, quota)).count();
+        arguments.push(letter(*algorithm).to_owned());
+        arguments.extend([*requests, *window_ms, quota.size()].map(|number| number.to_string()));
+        arguments.push(nth.to_string());
+    }
+    arguments.push(settle.len().to_string());
+    arguments.extend(settle.iter().flat_map(|settled| [settled.lease.to_string(), settled.used.to_string()]));
+    arguments
+}
+
+/// How the script calls an algorithm. Stored.
+const fn letter(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::FixedWindow => "f",
+        Algorithm::InFlight => "i",
+        Algorithm::SlidingWindow => "s",
+        Algorithm::TokenBucket => "t",
+    }
+}
+
+/// The script's reply.
+fn leased(reply: &[u64]) -> Option<Leased> {
+    let (head, states) = reply.split_first_chunk()?;
+    let [granted, lifetime_ms, outstanding, retry_ms, again_ms, returned, lapsed, evicted] = *head;
+    let states = states.as_chunks().0.iter().map(|[remaining, reset_ms]| (*remaining, *reset_ms));
+    let quotas = states.map(|(remaining, reset_ms)| QuotaState { remaining, reset_ms }).collect();
+    let lease = Lease { granted, lifetime_ms, outstanding, retry_ms, again_ms, quotas };
+    Some(Leased { lease, returned, lapsed, evicted })
+}
+
+#[cfg(test)]
+mod tests;
