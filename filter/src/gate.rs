@@ -116,7 +116,7 @@ impl Gate {
     fn make_calls(&self, calls: Vec<(Errand, Call)>) {
         for (errand, call) in calls {
             if !self.dispatch(&call, errand, None) {
-                self.on_errand(errand, &CallReply::failed());
+                self.on_errand(errand, &CallReply::failed(), None);
             }
         }
     }
@@ -127,7 +127,7 @@ impl Gate {
         if let Some(UnderWay { errand, made_by }) = call
             && host::act_for(self.root)
         {
-            self.on_errand(errand, &host::call_reply(body_bytes));
+            self.on_errand(errand, &host::call_reply(body_bytes), made_by);
             if made_by.is_none() {
                 // Whoever follows the feed asks again at once.
                 self.make_due_calls();
@@ -135,10 +135,11 @@ impl Gate {
         }
     }
 
-    fn on_errand(&self, errand: Errand, reply: &CallReply) {
+    /// `active`: in whose context Envoy has called; none: the root's.
+    fn on_errand(&self, errand: Errand, reply: &CallReply, active: Option<RequestId>) {
         let outcome = self.worker.borrow_mut().on_errand(errand, reply, host::now(), &Envoy);
         outcome.counters.into_iter().for_each(host::count);
-        self.act(outcome.requests);
+        self.act(outcome.requests, active);
         outcome.limits.into_iter().for_each(host::tell_of_limits);
         if let Some(changes) = outcome.changes {
             self.tell_others(&changes);
@@ -152,15 +153,15 @@ impl Gate {
         for other in others {
             if !Rc::ptr_eq(&other, &self.worker) && other.borrow().shares_source(&self.worker.borrow()) {
                 let requests = other.borrow_mut().on_changes(changes, host::now(), &Envoy);
-                self.act(requests);
+                self.act(requests, None);
             }
         }
     }
 
     /// Carries out effects on requests that are not the one at hand.
-    fn act(&self, requests: Vec<RequestEffects>) {
+    fn act(&self, requests: Vec<RequestEffects>, active: Option<RequestId>) {
         for (id, effects) in requests {
-            if host::act_for(id) && matches!(self.carry_out(id, effects), Outcome::Forwarded) {
+            if host::act_for(id) && matches!(self.carry_out(id, effects, active), Outcome::Forwarded) {
                 host::resume_request();
             }
         }
@@ -174,18 +175,18 @@ impl Gate {
 
     fn step(&self, id: RequestId, event: Event) -> Outcome {
         let effects = self.worker.borrow_mut().on_request(id, event, host::now(), &Envoy);
-        self.carry_out(id, effects)
+        self.carry_out(id, effects, Some(id))
     }
 
-    fn carry_out(&self, id: RequestId, effects: Vec<Effect>) -> Outcome {
+    fn carry_out(&self, id: RequestId, effects: Vec<Effect>, active: Option<RequestId>) -> Outcome {
         let mut outcome = Outcome::Stopped;
         for effect in effects {
             match effect {
                 Effect::Call(errand, call) => {
-                    let sent = self.dispatch(&call, errand, Some(id));
+                    let sent = self.dispatch(&call, errand, active);
                     host::act_for(id);
                     if !sent {
-                        return self.fail(id, errand);
+                        return self.fail(id, errand, active);
                     }
                 }
                 Effect::ChangeAnswer(changes) => host::change(MapType::HttpResponseHeaders, &changes),
@@ -203,11 +204,12 @@ impl Gate {
     }
 
     /// The call that a request has just asked for cannot be made: nobody else waits for it yet.
-    fn fail(&self, id: RequestId, errand: Errand) -> Outcome {
+    fn fail(&self, id: RequestId, errand: Errand, active: Option<RequestId>) -> Outcome {
         let failed = self.worker.borrow_mut().on_errand(errand, &CallReply::failed(), host::now(), &Envoy);
         failed.counters.into_iter().for_each(host::count);
+        failed.limits.into_iter().for_each(host::tell_of_limits);
         let effects =
             failed.requests.into_iter().filter(|(waiting, _)| *waiting == id).flat_map(|(_, effects)| effects);
-        self.carry_out(id, effects.collect())
+        self.carry_out(id, effects.collect(), active)
     }
 }

@@ -19,12 +19,12 @@ pub struct Flights {
 struct Flight {
     question: Vec<u8>,
     asked: Asked,
-    /// On whose behalf it was sent: its answer is lost with that request.
+    /// In whose context it was sent: its answer is lost with that request.
     sent_for: Sender,
     waiting: Vec<RequestId>,
 }
 
-/// On whose behalf a question was sent.
+/// In whose context a question was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sender {
     /// A request's.
@@ -33,6 +33,17 @@ enum Sender {
     Gone,
     /// The worker's own.
     Worker,
+}
+
+/// A question that has come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Landed {
+    /// When it was sent.
+    pub asked: Asked,
+    /// In whose context; none: the worker's own.
+    pub sent_for: Option<RequestId>,
+    /// Who waits.
+    pub waiting: Vec<RequestId>,
 }
 
 /// What became of a wish to ask.
@@ -54,7 +65,15 @@ impl fmt::Debug for Flights {
 impl Flights {
     /// Has a request wait for the answer to a question, in the form in which it is sent. One that was sent
     /// under another epoch of the feed is none that could be shared, nor one that is older than `timeout`.
-    pub fn board(&mut self, request: RequestId, question: &[u8], asked: Asked, timeout: Duration) -> Boarding {
+    /// `sender`: in whose context it would be sent; none: the worker's own.
+    pub fn board(
+        &mut self,
+        request: RequestId,
+        sender: Option<RequestId>,
+        question: &[u8],
+        asked: Asked,
+        timeout: Duration,
+    ) -> Boarding {
         let shared = self.by_question.get(question).and_then(|id| Some((*id, self.flights.get_mut(id)?)));
         let can_share =
             |flight: &Flight| flight.asked.epoch == asked.epoch && asked.at.saturating_sub(flight.asked.at) <= timeout;
@@ -64,31 +83,37 @@ impl Flights {
         }
         self.last += 1;
         self.by_question.insert(question.to_vec(), self.last);
-        self.flights.insert(
-            self.last,
-            Flight { question: question.to_vec(), asked, sent_for: Sender::Request(request), waiting: vec![request] },
-        );
+        let sent_for = sender.map_or(Sender::Worker, Sender::Request);
+        self.flights.insert(self.last, Flight { question: question.to_vec(), asked, sent_for, waiting: vec![request] });
         Boarding::Started(self.last)
     }
 
-    /// The question has been answered, or has failed: when it was sent, and who waits.
-    pub fn land(&mut self, id: FlightId) -> Option<(Asked, Vec<RequestId>)> {
-        let flight = self.flights.remove(&id)?;
-        if self.by_question.get(&flight.question) == Some(&id) {
-            self.by_question.remove(&flight.question);
+    /// The question has been answered, or has failed.
+    pub fn land(&mut self, id: FlightId) -> Option<Landed> {
+        let Flight { question, asked, sent_for, waiting } = self.flights.remove(&id)?;
+        if self.by_question.get(&question) == Some(&id) {
+            self.by_question.remove(&question);
         }
-        Some((flight.asked, flight.waiting))
+        let sent_for = match sent_for {
+            Sender::Request(request) => Some(request),
+            Sender::Gone | Sender::Worker => None,
+        };
+        Some(Landed { asked, sent_for, waiting })
     }
 
-    /// The request waits no more. If the question was sent on its behalf, the others need it sent again.
-    pub fn leave(&mut self, id: FlightId, request: RequestId) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        flight.waiting.retain(|waiting| *waiting != request);
-        if flight.sent_for == Sender::Request(request) {
-            flight.sent_for = Sender::Gone;
-            if flight.waiting.is_empty() {
-                self.land(id);
+    /// The request is over: it waits no more. If a question was sent in its context, the others need it sent
+    /// again.
+    pub fn leave(&mut self, request: RequestId) {
+        let mut over = Vec::new();
+        for (id, flight) in &mut self.flights {
+            flight.waiting.retain(|waiting| *waiting != request);
+            if flight.sent_for == Sender::Request(request) {
+                flight.sent_for = Sender::Gone;
+                over.extend(flight.waiting.is_empty().then_some(*id));
             }
+        }
+        for id in over {
+            self.land(id);
         }
     }
 
@@ -118,25 +143,26 @@ mod tests {
         let mut flights = Flights::default();
         let now = Asked::default();
         let other_epoch = Asked { epoch: Some("e2".to_owned()), ..Asked::default() };
-        assert_eq!(flights.board(1, b"a", now.clone(), TIMEOUT), Boarding::Started(1));
-        assert_eq!(flights.board(2, b"a", now.clone(), TIMEOUT), Boarding::Joined(1));
-        assert_eq!(flights.board(3, b"b", now.clone(), TIMEOUT), Boarding::Started(2));
-        assert_eq!(flights.board(4, b"a", other_epoch.clone(), TIMEOUT), Boarding::Started(3));
-        assert_eq!(flights.board(5, b"a", other_epoch.clone(), TIMEOUT), Boarding::Joined(3));
-        flights.leave(2, 3);
+        assert_eq!(flights.board(1, Some(1), b"a", now.clone(), TIMEOUT), Boarding::Started(1));
+        assert_eq!(flights.board(2, Some(2), b"a", now.clone(), TIMEOUT), Boarding::Joined(1));
+        assert_eq!(flights.board(3, Some(3), b"b", now.clone(), TIMEOUT), Boarding::Started(2));
+        assert_eq!(flights.board(4, Some(4), b"a", other_epoch.clone(), TIMEOUT), Boarding::Started(3));
+        assert_eq!(flights.board(5, Some(5), b"a", other_epoch.clone(), TIMEOUT), Boarding::Joined(3));
+        flights.leave(3);
         assert_eq!(flights.land(2), None, "nobody waits for it any more");
         assert!(flights.orphans(&now).is_empty());
-        flights.leave(1, 1);
+        flights.leave(1);
         let again = Asked { at: Duration::from_millis(50), ..Asked::default() };
         assert_eq!(flights.orphans(&again), [(1, b"a".to_vec())], "its sender has gone, the second waits");
         assert!(flights.orphans(&again).is_empty(), "once is enough");
-        assert_eq!(flights.land(1), Some((again, vec![2])));
+        assert_eq!(flights.land(1), Some(Landed { asked: again, sent_for: None, waiting: vec![2] }));
         assert_eq!(flights.land(1), None);
-        assert_eq!(flights.board(6, b"a", other_epoch.clone(), TIMEOUT), Boarding::Joined(3));
-        assert_eq!(flights.land(3), Some((other_epoch, vec![4, 5, 6])));
+        assert_eq!(flights.board(6, Some(6), b"a", other_epoch.clone(), TIMEOUT), Boarding::Joined(3));
+        let landed = Landed { asked: other_epoch, sent_for: Some(4), waiting: vec![4, 5, 6] };
+        assert_eq!(flights.land(3), Some(landed));
         let later = Asked { at: Duration::from_millis(251), ..Asked::default() };
-        assert_eq!(flights.board(7, b"b", now.clone(), TIMEOUT), Boarding::Started(4));
-        assert_eq!(flights.board(8, b"b", later, TIMEOUT), Boarding::Started(5), "the other's time is over");
+        assert_eq!(flights.board(7, Some(7), b"b", now.clone(), TIMEOUT), Boarding::Started(4));
+        assert_eq!(flights.board(8, Some(8), b"b", later, TIMEOUT), Boarding::Started(5), "the other's time is over");
         assert_eq!(flights.by_question.len(), 1);
     }
 }

@@ -106,7 +106,7 @@ pub enum Event {
 #[derive(Debug)]
 pub enum Effect {
     /// Call the sidecar about this and all other requests that ask the same: the reply is that to the
-    /// errand.
+    /// errand. The call belongs to whatever the host was called for, which need not be this request.
     Call(Errand, Call),
     /// Apply these changes to the answer.
     ChangeAnswer(Vec<HeaderChange>),
@@ -127,6 +127,8 @@ pub enum Effect {
 pub struct Surroundings<'a, H: Host> {
     /// The request.
     pub id: RequestId,
+    /// In whose context calls are made, and with which their replies are lost; none: the worker's own.
+    pub sender: Option<RequestId>,
     /// The configuration.
     pub config: &'a Config,
     /// The sidecar's keys, once they have come.
@@ -339,7 +341,7 @@ fn ask<H: Host>(question: &[u8], around: &mut Surroundings<'_, H>, effects: &mut
     let epoch = around.feed.as_deref().and_then(|feed| feed.epoch().map(str::to_owned));
     let asked = Asked { at: around.now.monotonic, epoch };
     let timeout = around.config.sidecar.as_ref().map(|sidecar| sidecar.timeout).unwrap_or_default();
-    match around.flights.board(around.id, question, asked, timeout) {
+    match around.flights.board(around.id, around.sender, question, asked, timeout) {
         Boarding::Joined(flight) => {
             effects.push(Effect::Count(Counter::CheckShared));
             flight

@@ -19,7 +19,7 @@ use crate::{
     call::{Call, CallReply},
     config::Config,
     feed::{Asked, Changes, QuestionId},
-    flights::{FlightId, Flights},
+    flights::{FlightId, Flights, Landed},
     headers::{HeaderChange, Headers},
     host::Host,
     limits::{Asking, CallId, Reachable},
@@ -86,8 +86,6 @@ pub struct Worker {
     flights: Flights,
     /// Questions about limits under way.
     asking: Asking,
-    /// How many requests wait for the same behind the one that is woken.
-    crowd: u64,
     /// Sessions that were used since the last report.
     used: HashSet<String>,
     report_from: Duration,
@@ -146,14 +144,19 @@ impl Worker {
             source,
             flights: Flights::default(),
             asking: Asking::default(),
-            crowd: 0,
             used: HashSet::new(),
             report_from: REPORT_PERIOD,
         }
     }
 
-    /// Takes one step with one request. A request that is not known is a new one.
+    /// Takes one step with one request, in that request's own context. A request that is not known is a new
+    /// one.
     pub fn on_request<H: Host>(&mut self, id: RequestId, event: Event, now: Now, host: &H) -> Vec<Effect> {
+        self.step(id, event, Waking { sender: Some(id), crowd: 0 }, now, host)
+    }
+
+    /// Takes one step with one request. `waking`: why now.
+    fn step<H: Host>(&mut self, id: RequestId, event: Event, waking: Waking, now: Now, host: &H) -> Vec<Effect> {
         let phase = self.requests.remove(&id).unwrap_or(Phase::Start);
         let was_held = is_held(&phase);
         self.held -= usize::from(was_held);
@@ -164,6 +167,7 @@ impl Worker {
         };
         let mut around = Surroundings {
             id,
+            sender: waking.sender,
             config: &self.config,
             keys: self.keys.fetched.as_ref(),
             cache: &mut self.cache,
@@ -172,7 +176,7 @@ impl Worker {
             flights: &mut self.flights,
             ledger,
             asking: &mut self.asking,
-            crowd: self.crowd,
+            crowd: waking.crowd,
             worker,
             used: &mut self.used,
             now,
@@ -201,16 +205,11 @@ impl Worker {
     pub fn forget(&mut self, id: RequestId, now: Now) {
         let Some(phase) = self.requests.remove(&id) else { return };
         self.held -= usize::from(is_held(&phase));
-        match phase {
-            Phase::Start => {}
-            Phase::AwaitCheck(_, _, flight) => self.flights.leave(flight, id),
-            Phase::AwaitKeys(_) => self.waiting.retain(|waiting| *waiting != id),
-            Phase::AwaitLimits(_, _, call) => self.asking.leave(call, id),
-            Phase::Settled(settled) => {
-                if let Some(source) = &self.source {
-                    settled.release(&mut source.borrow_mut().ledger, now.monotonic);
-                }
-            }
+        self.waiting.retain(|waiting| *waiting != id);
+        self.flights.leave(id);
+        self.asking.leave(id);
+        if let (Phase::Settled(settled), Some(source)) = (phase, &self.source) {
+            settled.release(&mut source.borrow_mut().ledger, now.monotonic);
         }
     }
 
@@ -253,7 +252,9 @@ impl Worker {
     /// The sidecar has answered about a credential, or has not. Wakes every request that waits for it. An
     /// answer that took longer than knowledge is believed says nothing any more.
     fn on_check<H: Host>(&mut self, flight: FlightId, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
-        let Some((asked, waiting)) = self.flights.land(flight) else { return ErrandOutcome::default() };
+        let landed = self.flights.land(flight);
+        let Some(Landed { asked, sent_for, waiting }) = landed else { return ErrandOutcome::default() };
+        let waking = Waking { sender: sent_for, crowd: 0 };
         let believed = self.source.as_ref().map(|source| source.borrow().feed.max_staleness());
         let is_late = believed.is_some_and(|believed| now.monotonic.saturating_sub(asked.at) > believed);
         let reply = reply.json::<CheckReply>().filter(|_| !is_late);
@@ -261,7 +262,7 @@ impl Worker {
         let answer = Rc::new(Answer { reply, asked });
         let requests = waiting
             .into_iter()
-            .map(|id| (id, self.on_request(id, Event::Check(Rc::clone(&answer)), now, host)))
+            .map(|id| (id, self.step(id, Event::Check(Rc::clone(&answer)), waking, now, host)))
             .collect();
         ErrandOutcome { counters: vec![Counter::Check(outcome)], requests, ..ErrandOutcome::default() }
     }
@@ -333,9 +334,19 @@ impl Worker {
             }
         };
         let waiting = std::mem::take(&mut self.waiting);
-        let requests = waiting.into_iter().map(|id| (id, self.on_request(id, Event::Keys, now, host))).collect();
+        let waking = Waking { sender: None, crowd: 0 };
+        let requests = waiting.into_iter().map(|id| (id, self.step(id, Event::Keys, waking, now, host))).collect();
         ErrandOutcome { counters: vec![Counter::Keys(outcome)], requests, ..ErrandOutcome::default() }
     }
+}
+
+/// Why a request takes a step.
+#[derive(Clone, Copy, Debug)]
+struct Waking {
+    /// In whose context the host has called; none: the worker's own. Calls that are made now belong to it.
+    sender: Option<RequestId>,
+    /// How many requests are woken behind it for the same reason.
+    crowd: u64,
 }
 
 fn is_held(phase: &Phase) -> bool {

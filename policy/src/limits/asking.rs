@@ -18,7 +18,7 @@ pub type CallId = u64;
 pub struct Asking {
     calls: HashMap<CallId, Landed>,
     by_key: HashMap<KeyText, CallId>,
-    /// Calls whose reply is lost with the request on whose behalf they were made.
+    /// Calls whose reply is lost with the request in whose context they were made.
     lost: Vec<CallId>,
     last: CallId,
 }
@@ -41,8 +41,8 @@ pub struct Landed {
     pub asked_at: Duration,
     /// Who waits for it, in their order.
     pub waiting: Vec<RequestId>,
-    /// On whose behalf it was sent; none: the worker's own.
-    sent_for: Option<RequestId>,
+    /// In whose context it was made; none: the worker's own.
+    pub sent_for: Option<RequestId>,
 }
 
 impl fmt::Debug for Asking {
@@ -64,7 +64,7 @@ impl Asking {
         Some(call)
     }
 
-    /// The call that asks this, for those that wait for it. `sent_for`: on whose behalf it is made; none: the
+    /// The call that asks this, for those that wait for it. `sent_for`: in whose context it is made; none: the
     /// worker's own. `None` if it cannot be written down.
     pub fn start(
         &mut self,
@@ -92,12 +92,14 @@ impl Asking {
         Some(landed)
     }
 
-    /// The request waits no more. A call that was made on its behalf brings no reply.
-    pub fn leave(&mut self, call: CallId, request: RequestId) {
-        let Some(under_way) = self.calls.get_mut(&call) else { return };
-        under_way.waiting.retain(|waiting| *waiting != request);
-        if under_way.sent_for == Some(request) {
-            self.lost.push(call);
+    /// The request is over: it waits no more, and a call that was made in its context brings no reply.
+    pub fn leave(&mut self, request: RequestId) {
+        for (call, under_way) in &mut self.calls {
+            under_way.waiting.retain(|waiting| *waiting != request);
+            if under_way.sent_for == Some(request) {
+                under_way.sent_for = None;
+                self.lost.push(*call);
+            }
         }
     }
 

@@ -118,8 +118,8 @@ pub(super) fn admit<H: Host>(
     let unknown = claims.iter().zip(&standings).filter(|(_, standing)| **standing == Standing::Ask);
     let unknown: Vec<&Claim> = unknown.map(|(claim, _)| claim).collect();
     if !unknown.is_empty() {
-        let crowd = around.crowd;
-        return desk.ask(&unknown, crowd, around.id, around.asking, Between { sidecar, worker: around.worker });
+        let waiting = Waiting { request: around.id, sender: around.sender, crowd: around.crowd };
+        return desk.ask(&unknown, waiting, around.asking, Between { sidecar, worker: around.worker });
     }
     claims.iter().zip(&standings).for_each(|(claim, standing)| desk.take(claim, *standing));
     Admission::Admit
@@ -139,6 +139,16 @@ fn claim<H: Host>(limit: &Rc<Limit>, sender: &Sender<'_, H>, feed: &Follower, le
         quotas.iter_mut().zip(requests).for_each(|(quota, requests)| quota.requests = *requests);
     }
     Claim { limit: Rc::clone(limit), key, quotas }
+}
+
+/// A request that may have to wait.
+#[derive(Clone, Copy)]
+struct Waiting {
+    request: RequestId,
+    /// In whose context it asks.
+    sender: Option<RequestId>,
+    /// How many wait for the same behind it.
+    crowd: u64,
 }
 
 /// Where limits are applied: what there is, and what is told.
@@ -177,22 +187,16 @@ impl Desk<'_> {
     }
 
     /// Has the request wait for what must be known. Where a question is under way already, for that first.
-    fn ask(
-        self,
-        claims: &[&Claim],
-        crowd: u64,
-        request: RequestId,
-        asking: &mut Asking,
-        between: Between<'_>,
-    ) -> Admission {
+    fn ask(self, claims: &[&Claim], waiting: Waiting, asking: &mut Asking, between: Between<'_>) -> Admission {
         let Self { ledger, now, effects, .. } = self;
+        let Waiting { request, sender, crowd } = waiting;
         if let Some(call) = claims.iter().find_map(|claim| asking.board(&claim.key, request)) {
             return Admission::Wait(call);
         }
         // Those that wait behind this request need as much again.
         let need = |claim: &Claim| claim.limit.reserve().saturating_mul(crowd.saturating_add(1)).min(MAX_REQUESTS);
         let questions = claims.iter().filter_map(|claim| ledger.ask_for(&claim.key, need(claim), now)).collect();
-        match asking.start(questions, vec![request], Some(request), now, between) {
+        match asking.start(questions, vec![request], sender, now, between) {
             Some((call, http)) => {
                 effects.push(Effect::Call(Errand::Leases(call), http));
                 Admission::Wait(call)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use session_gate_protocol::{LeaseReply, MAX_LEASE_ASKS};
 
-use super::{Errand, ErrandOutcome, RequestId, Worker};
+use super::{Errand, ErrandOutcome, RequestId, Waking, Worker};
 use crate::{
     call::{Call, CallReply},
     host::Host,
@@ -17,7 +17,8 @@ use crate::{
 impl Worker {
     /// The sidecar has answered about limits, or has not. Wakes every request that waits for it.
     pub(super) fn on_leases<H: Host>(&mut self, call: CallId, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
-        let (Some(Landed { questions, asked_at, waiting, .. }), Some(source)) = (self.asking.land(call), &self.source)
+        let (Some(Landed { questions, asked_at, waiting, sent_for: sender }), Some(source)) =
+            (self.asking.land(call), &self.source)
         else {
             return ErrandOutcome::default();
         };
@@ -25,13 +26,11 @@ impl Worker {
         let outcome = if reply.is_some() { CallOutcome::Answered } else { CallOutcome::Failed };
         let limits = source.borrow_mut().ledger.on_reply(questions, reply, asked_at, now.monotonic);
         let mut requests = Vec::new();
-        let mut behind = waiting.len() as u64;
+        let mut crowd = waiting.len() as u64;
         for id in waiting {
-            behind -= 1;
-            self.crowd = behind;
-            requests.push((id, self.on_request(id, Event::Limits, now, host)));
+            crowd -= 1;
+            requests.push((id, self.step(id, Event::Limits, Waking { sender, crowd }, now, host)));
         }
-        self.crowd = 0;
         ErrandOutcome { counters: vec![Counter::Leases(outcome)], requests, changes: None, limits }
     }
 

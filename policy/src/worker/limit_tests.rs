@@ -336,6 +336,21 @@ fn a_question_that_went_with_its_request_is_asked_again_for_the_others() {
 }
 
 #[test]
+fn a_question_that_was_asked_when_another_requests_reply_came_goes_with_that_one() {
+    let mut worker = worker(json!({"api": {"requests": 160, "key": []}}), public(json!(["api"])), &[]);
+    let first = send(&mut worker, 1, &[]);
+    send(&mut worker, 2, &[]);
+    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[1]), later(1));
+    assert!(woken[0].1.forwarded.is_some() && woken[1].1.call.is_some());
+    // The host was called for the first, and brings the second's reply to it, if it is still there.
+    worker.forget(1, later(2));
+    let due = worker.due(later(50));
+    let (errand, _) = due.iter().find(|(errand, _)| matches!(errand, Errand::Leases(_))).expect("it is asked again");
+    let woken = give(&mut worker, *errand, &grants(&[3]), later(51));
+    assert!(woken[0].0 == 2 && woken[0].1.forwarded.is_some());
+}
+
+#[test]
 fn a_new_configuration_goes_on_with_what_is_leased() {
     let mut document = config();
     document["rate_limits"] = json!({"api": {"requests": 160, "key": []}});

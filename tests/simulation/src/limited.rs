@@ -166,9 +166,21 @@ impl World {
         }
     }
 
+    /// A stream of a limited route is over.
+    pub(crate) fn close(&mut self, request: (usize, RequestId), key: (usize, KeyName)) {
+        let strays = self.limits.closed(request, key);
+        self.counts.add("limits", "streams beyond their lease", u64::from(strays));
+    }
+
     /// A worker has heard about limits.
     pub(crate) fn hear_of_leases(&mut self, worker: usize, sent: Millis, request: &LeaseRequest, answer: &Answer) {
         let now = self.now;
+        if (400..500).contains(&answer.status) {
+            // What is not taken in is never handed back, and nobody is admitted meanwhile.
+            let text = format!("what a worker asks is refused with {}: {} questions", answer.status, request.asks.len());
+            let key = request.asks.first().and_then(|ask| self.limits.key_of(&ask.counter));
+            self.judge(Err(Violation { promise: Promise::NothingLost, text, session: None, key, worker }));
+        }
         let Ok(reply) = serde_json::from_slice::<LeaseReply>(&answer.body) else { return };
         let handled = self.limits.heard(worker, request, &reply, sent, now);
         self.counts.add("limits", "leases", handled.granted);

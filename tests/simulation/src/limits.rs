@@ -162,19 +162,14 @@ impl Limits {
         }
     }
 
-    /// A stream is over.
-    pub fn closed(&mut self, (worker, request): (usize, RequestId), (route, of): (usize, KeyName)) {
+    /// A stream is over. Answers whether the store may have given its slot away before.
+    pub fn closed(&mut self, request: (usize, RequestId), (route, of): (usize, KeyName)) -> bool {
+        let mut strays = false;
         for (limit, _) in self.all.of_route(route) {
-            if let Some(account) = self.keys.get_mut(&Key { limit, of }) {
-                account.open.remove(&(worker, request));
-            }
+            let stream = self.keys.get_mut(&Key { limit, of }).and_then(|account| account.open.remove(&request));
+            strays |= stream.is_some_and(|stream| stream.strays);
         }
-    }
-
-    /// How many streams may have slots that the store has given away.
-    pub fn strays(&self) -> u64 {
-        let open = self.keys.values().flat_map(|account| account.open.values());
-        open.filter(|stream| stream.strays).count() as u64
+        strays
     }
 
     /// The store has lost its data: what was admitted or leased before counts no more.

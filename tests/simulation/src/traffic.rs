@@ -239,7 +239,7 @@ impl World {
             self.counts.one("requests", "held and abandoned");
         }
         if let Some(key) = request.key {
-            self.limits.closed((worker, id), key);
+            self.close((worker, id), key);
         }
     }
 
@@ -272,7 +272,7 @@ impl World {
         if call.purpose == Purpose::Check {
             place.note_answer(&deeds, call, is_good, now, self.parameters.settings.max_staleness);
         }
-        if let (Some(request), Some(answer)) = (request, answer.filter(|_| is_good && is_heard)) {
+        if let (Some(request), Some(answer)) = (request, answer.filter(|_| is_heard)) {
             self.hear_of_leases(worker, call.sent, &request, answer);
         }
         let ended: Vec<RequestId> = deeds
@@ -338,12 +338,11 @@ impl World {
         unanswered.filter(|request| concerns(request)).for_each(|request| request.is_late = true);
         let over: Vec<(RequestId, Request)> =
             ended.iter().filter_map(|id| Some((*id, place.requests.remove(id)?))).collect();
-        let now = self.now;
         ended.iter().for_each(|id| place.host.forget(now, *id));
         for (id, request) in over {
             self.counts.one("streams", "ended by the gate");
             if let Some(key) = request.key {
-                self.limits.closed((worker, id), key);
+                self.close((worker, id), key);
             }
             self.history.add(now, What::StreamEnded { worker, session: request.session });
         }

@@ -242,7 +242,7 @@ impl WorkerHost {
         let mut deeds = Vec::new();
         for (id, effects) in requests {
             deeds.extend(is_check.then_some(Deed::Told(id)));
-            deeds.extend(self.carry_out(id, effects));
+            deeds.extend(self.carry_out(id, effects, made_by));
         }
         if made_by.is_none() {
             // Whoever follows the feed asks again at once.
@@ -253,14 +253,15 @@ impl WorkerHost {
 
     fn step(&mut self, now: Millis, id: RequestId, event: Event) -> Vec<Deed> {
         let effects = self.worker.on_request(id, event, self.clock.now(now), &NoHostCrypto);
-        self.carry_out(id, effects)
+        self.carry_out(id, effects, Some(id))
     }
 
-    fn carry_out(&mut self, id: RequestId, effects: Vec<Effect>) -> Vec<Deed> {
+    /// A call belongs to the context in which the host was called, as with the SDK.
+    fn carry_out(&mut self, id: RequestId, effects: Vec<Effect>, active: Option<RequestId>) -> Vec<Deed> {
         let mut deeds = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Call(errand, call) => deeds.push(self.call(errand, Some(id), call)),
+                Effect::Call(errand, call) => deeds.push(self.call(errand, active, call)),
                 Effect::Forward(permit, _) => deeds.push(Deed::Decide(id, Decision::Allow(permit.reason()))),
                 Effect::Count(Counter::Deny(reason)) => deeds.push(Deed::Decide(id, Decision::Deny(reason))),
                 Effect::EndStream => deeds.push(Deed::EndStream(id)),
