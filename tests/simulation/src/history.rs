@@ -59,7 +59,16 @@ pub enum What {
     /// A worker took in what came of that.
     HeardOfLease { worker: usize, key: Key, lease: u64, sent: Millis },
     /// The store has done it.
-    LeaseStep { worker: String, key: Key, lease: u64, granted: u64, lifetime_ms: u64, returned: u64, outstanding: u64 },
+    LeaseStep {
+        worker: String,
+        key: Key,
+        lease: u64,
+        granted: u64,
+        lifetime_ms: u64,
+        returned: u64,
+        lapsed: u64,
+        outstanding: u64,
+    },
     /// A stream was ended by the gate.
     StreamEnded { worker: usize, session: Option<SessionNumber> },
     /// Something broke, or was mended.
@@ -232,9 +241,9 @@ impl fmt::Display for What {
             Self::HeardOfLease { worker, key, lease, sent } => {
                 write!(f, "worker {worker}: hears of lease {lease} of {key}, asked at {sent}")
             }
-            Self::LeaseStep { worker, key, lease, granted, lifetime_ms, returned, outstanding } => {
+            Self::LeaseStep { worker, key, lease, granted, lifetime_ms, returned, lapsed, outstanding } => {
                 write!(f, "store: lease {lease} of {worker}, {key}: {granted} for {lifetime_ms} ms; ")?;
-                write!(f, "{returned} come back, {outstanding} in other leases")
+                write!(f, "{returned} come back, {lapsed} have lapsed, {outstanding} in other leases")
             }
             Self::StreamEnded { worker, session } => write!(f, "worker {worker}: ends a stream{}", Of(*session)),
             Self::Fault(fault) => write!(f, "{fault}"),

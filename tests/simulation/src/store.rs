@@ -54,6 +54,8 @@ pub struct LeaseStep {
     pub lifetime_ms: u64,
     /// How many came back.
     pub returned: u64,
+    /// How many were in leases that ended without a word: they count as used.
+    pub lapsed: u64,
     /// How many are in other leases.
     pub outstanding: u64,
 }

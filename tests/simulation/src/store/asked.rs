@@ -156,7 +156,7 @@ impl Store for ReplicaStore {
         let (worker, ask) = (worker.to_owned(), ask.clone());
         let lease = move |shared: Arc<SharedStore>| async move {
             let leased = shared.current().lease(&worker, &ask).await?;
-            let Leased { lease: given, returned, .. } = &leased;
+            let Leased { lease: given, returned, lapsed, .. } = &leased;
             shared.note_lease(LeaseStep {
                 counter: ask.counter,
                 worker,
@@ -164,6 +164,7 @@ impl Store for ReplicaStore {
                 granted: given.granted,
                 lifetime_ms: given.lifetime_ms,
                 returned: *returned,
+                lapsed: *lapsed,
                 outstanding: given.outstanding,
             });
             Ok(leased)
