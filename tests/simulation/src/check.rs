@@ -7,6 +7,7 @@ use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
     clocks::{Millis, WorkerClock},
+    limits::Key,
     mind::Mind,
     truth::{Refusal, Session, SessionNumber, Token, TokenNumber, Truth},
     worker_host::{Route, WorkerSettings},
@@ -24,6 +25,8 @@ pub struct Violation {
     pub text: String,
     /// The session that it is about.
     pub session: Option<SessionNumber>,
+    /// What a limit counts by, where it is about that.
+    pub key: Option<Key>,
     /// The worker that did it.
     pub worker: usize,
 }
@@ -31,14 +34,20 @@ pub struct Violation {
 /// The promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {
+    /// A key that is used up costs no calls.
+    DeniedKeys,
     /// Nothing passes but by its route's failure mode, and by that only as long as it may.
     FailureMode,
     /// Nothing passes that nobody has signed, or whose time is over.
     Forged,
     /// What a worker knows against a token holds.
     Known,
+    /// No window admits more than its limit.
+    Limit,
     /// No live session is refused.
     Live,
+    /// What was leased and not used is admitted later.
+    NothingLost,
     /// Nothing passes after a receipt.
     Receipt,
     /// Nothing passes for longer than `max_staleness` after it was taken back.
@@ -83,10 +92,13 @@ pub struct Case<'a> {
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::DeniedKeys => "a key that is used up costs no calls",
             Self::FailureMode => "failure modes",
             Self::Forged => "forged and expired tokens",
             Self::Known => "what is known holds",
+            Self::Limit => "no window admits more than its limit",
             Self::Live => "live sessions are served",
+            Self::NothingLost => "what is handed back is admitted again",
             Self::Receipt => "nothing passes after applied: true",
             Self::Staleness => "nothing passes after max_staleness",
             Self::StoreLoss => "a store that has lost its data",
@@ -107,6 +119,7 @@ impl Case<'_> {
             promise,
             text,
             session: self.session_number(),
+            key: None,
             worker: self.worker,
         })
     }
@@ -128,15 +141,26 @@ impl Case<'_> {
     /// # Errors
     /// The promise that it breaks.
     pub fn denied(&self, reason: DenyReason) -> Result<(), Violation> {
+        if self.is_public() {
+            return self.violation(self.judge_public_denial(reason));
+        }
         let Some((number, token)) = self.token.and_then(|number| Some((number, self.truth.token(number)?))) else {
             return Ok(());
         };
         self.violation(self.judge_denial(reason, number, token))
     }
 
+    /// Whether the route takes no tokens.
+    fn is_public(&self) -> bool {
+        matches!(self.route, Route::Limited(route) if !self.settings.limits.takes_tokens(route))
+    }
+
     // === admissions ===
 
     fn judge_admission(&self, reason: AllowReason) -> Verdict {
+        if self.is_public() && reason == AllowReason::Public {
+            return Ok(());
+        }
         let Some((number, token)) = self.token.and_then(|number| Some((number, self.truth.token(number)?))) else {
             return broken(Promise::Forged, "a token passed that nobody has signed");
         };
@@ -166,7 +190,8 @@ impl Case<'_> {
             Some(refusal) => {
                 broken(Promise::Staleness, format!("asked about after it was taken back at {}", refusal.acked))
             }
-            None => Ok(()),
+            // What was answered may have waited for a limit.
+            None => self.truth.refusals(token).try_for_each(|refusal| self.judge_refusal(refusal)),
         }
     }
 
@@ -226,6 +251,14 @@ impl Case<'_> {
 
     // === denials ===
 
+    fn judge_public_denial(&self, reason: DenyReason) -> Verdict {
+        match reason {
+            DenyReason::RateLimited => Ok(()),
+            DenyReason::LimitUnavailable if !self.is_healthy => Ok(()),
+            _ => broken(Promise::Live, format!("a public request was refused with {}", reason.as_str())),
+        }
+    }
+
     fn judge_denial(&self, reason: DenyReason, number: TokenNumber, token: &Token) -> Verdict {
         let session = token.session.and_then(|session| self.truth.session(session));
         if session.is_some_and(|session| session.generation < self.truth.generation) {
@@ -246,6 +279,8 @@ impl Case<'_> {
                 session.is_some_and(|session| session.served_since.is_none_or(|since| self.arrived <= since))
             }
             DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
+            DenyReason::LimitUnavailable => matches!(self.route, Route::Limited(_)) && !self.is_healthy,
+            DenyReason::RateLimited => matches!(self.route, Route::Limited(_)),
             DenyReason::Overloaded | DenyReason::StoreUnavailable => !self.is_healthy && !self.can_tell(number, token),
             _ => false,
         };

@@ -9,7 +9,7 @@ use crate::faults::Fault;
 pub struct Counts(BTreeMap<(&'static str, &'static str), u64>);
 
 /// What must have happened in a large run, lest it has shown nothing.
-const NEEDED: [(&str, &str); 42] = [
+const NEEDED: [(&str, &str); 53] = [
     ("admitted", "failure_mode"),
     ("admitted", "last_known"),
     ("admitted", "token"),
@@ -30,6 +30,17 @@ const NEEDED: [(&str, &str); 42] = [
     ("feed", "new epochs"),
     ("feed", "pages with more to come"),
     ("feed", "polls"),
+    ("limits", "admitted"),
+    ("limits", "calls come twice"),
+    ("limits", "calls of a worker that stops"),
+    ("limits", "denied"),
+    ("limits", "denied, store away"),
+    ("limits", "leases"),
+    ("limits", "leases handed back"),
+    ("limits", "leases lost with a worker"),
+    ("limits", "leases settled again"),
+    ("limits", "probes"),
+    ("limits", "questions with nothing left"),
     ("network", "calls come twice"),
     ("network", "messages lost"),
     ("receipts", "applied"),

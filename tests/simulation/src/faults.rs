@@ -20,6 +20,8 @@ pub enum Fault {
     Reset { worker: usize },
     /// A worker's VM is lost; a new one takes its place.
     WorkerCrash { worker: usize },
+    /// A worker's VM goes in good order; a new one takes its place.
+    WorkerStop { worker: usize },
     /// A sidecar dies.
     SidecarCrash { sidecar: usize, until: Millis },
     /// A sidecar stands still.
@@ -44,6 +46,7 @@ impl Fault {
             Self::Deaf { .. } => "worker cut off",
             Self::Reset { .. } => "connections reset",
             Self::WorkerCrash { .. } => "worker crash",
+            Self::WorkerStop { .. } => "worker stopped",
             Self::SidecarCrash { .. } => "sidecar crash",
             Self::Freeze { .. } => "sidecar frozen",
             Self::StoreAway { .. } => "store away",
@@ -55,11 +58,12 @@ impl Fault {
     }
 
     /// Every kind.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 12] = [
         "partition",
         "worker cut off",
         "connections reset",
         "worker crash",
+        "worker stopped",
         "sidecar crash",
         "sidecar frozen",
         "store away",
@@ -72,9 +76,17 @@ impl Fault {
     /// Whether it has to do with that worker.
     pub fn concerns(self, number: usize) -> bool {
         match self {
-            Self::Deaf { worker, .. } | Self::Reset { worker } | Self::WorkerCrash { worker } => worker == number,
+            Self::Deaf { worker, .. }
+            | Self::Reset { worker }
+            | Self::WorkerCrash { worker }
+            | Self::WorkerStop { worker } => worker == number,
             _ => true,
         }
+    }
+
+    /// Whether the store has lost its data.
+    pub fn is_loss(self) -> bool {
+        self == Self::StoreLoss
     }
 
     /// When it is over.
@@ -87,7 +99,11 @@ impl Fault {
             | Self::StoreAway { until, .. }
             | Self::StoreSlow { until, .. }
             | Self::NetworkSlow { until } => Some(until),
-            Self::Reset { .. } | Self::WorkerCrash { .. } | Self::StoreLoss | Self::Keys { .. } => None,
+            Self::Reset { .. }
+            | Self::WorkerCrash { .. }
+            | Self::WorkerStop { .. }
+            | Self::StoreLoss
+            | Self::Keys { .. } => None,
         }
     }
 }
@@ -97,7 +113,10 @@ impl fmt::Display for Fault {
         write!(f, "fault: {}", self.name())?;
         match self {
             Self::Cut { envoy, sidecar, .. } => write!(f, ", envoy {envoy} from sidecar {sidecar}"),
-            Self::Deaf { worker, .. } | Self::Reset { worker } | Self::WorkerCrash { worker } => {
+            Self::Deaf { worker, .. }
+            | Self::Reset { worker }
+            | Self::WorkerCrash { worker }
+            | Self::WorkerStop { worker } => {
                 write!(f, ", worker {worker}")
             }
             Self::SidecarCrash { sidecar, .. }
@@ -114,6 +133,9 @@ impl fmt::Display for Fault {
 impl World {
     /// Draws a fault, and when the next one comes.
     pub(crate) fn next_fault(&mut self) {
+        if self.is_mended {
+            return;
+        }
         let mean = self.parameters.fault_every.as_millis() as f64;
         let gap = -mean * (1.0 - self.rng.f64()).ln();
         let gap = Duration::from_secs_f64((gap / 1_000.0).min(60.0));
@@ -123,6 +145,9 @@ impl World {
 
     /// Something breaks.
     pub(crate) fn draw_fault(&mut self) {
+        if self.is_mended {
+            return;
+        }
         let envoy = self.rng.usize(0..self.parameters.envoys);
         let worker = self.rng.usize(0..self.parameters.all_workers());
         let sidecar = self.rng.usize(0..self.parameters.replicas);
@@ -130,10 +155,14 @@ impl World {
         let long = self.now + self.rng.u64(1..4_000);
         let until = if self.rng.bool() { short } else { long };
         let is_exact = self.parameters.weather == Weather::Exact;
+        let is_lasting = self.parameters.is_slow && self.rng.u8(0..8) == 0;
         let fault = match self.rng.u8(0..if is_exact { 8 } else { 22 }) {
             0..4 => Fault::Reset { worker },
+            // Longer than any lease lasts.
+            4 | 5 if is_lasting => Fault::Deaf { worker, until: self.now + 45_000 },
             4 | 5 => Fault::Deaf { worker, until },
             6 => Fault::Cut { envoy, sidecar, until },
+            7 if self.rng.bool() => Fault::WorkerStop { worker },
             7 => Fault::WorkerCrash { worker },
             8..11 => Fault::Cut { envoy, sidecar, until },
             11 | 12 => Fault::SidecarCrash { sidecar, until: short },
@@ -158,6 +187,7 @@ impl World {
             Fault::Deaf { worker, until } => self.network.deafen(worker, until),
             Fault::Reset { worker } => self.reset(worker),
             Fault::WorkerCrash { worker } => self.crash_worker(worker),
+            Fault::WorkerStop { worker } => self.stop_worker(worker),
             Fault::SidecarCrash { sidecar, until } => self.crash_sidecar(sidecar, until),
             Fault::Freeze { sidecar, until } => {
                 if let Some(place) = self.sidecars.get_mut(sidecar) {
@@ -179,6 +209,7 @@ impl World {
             Fault::StoreLoss => {
                 self.store.lose_data();
                 self.truth.lost(now);
+                self.limits.lost(now);
                 self.forget_clients();
             }
             Fault::NetworkSlow { until } => self.network.slow_down(until),

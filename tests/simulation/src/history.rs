@@ -11,6 +11,7 @@ use crate::{
     clients::Kind,
     clocks::Millis,
     faults::Fault,
+    limits::{Key, settings::{KeyName, LIMITS}},
     truth::{SessionNumber, TokenNumber, UserNumber},
     worker_host::{Decision, Form, Route},
 };
@@ -38,6 +39,7 @@ pub enum What {
         worker: usize,
         token: Option<TokenNumber>,
         session: Option<SessionNumber>,
+        key: Option<(usize, KeyName)>,
         decision: Decision,
         route: Route,
         form: Form,
@@ -52,6 +54,21 @@ pub enum What {
     Asked { worker: usize, sidecar: usize, feed: bool },
     /// A call of a worker failed.
     Failed { worker: usize, feed: bool },
+    /// A worker asked for a lease, or settled leases with so many used.
+    AskedForLease { worker: usize, key: Key, lease: u64, need: u64, want: u64, kept: u64, settled: Vec<(u64, u64)> },
+    /// A worker took in what came of that.
+    HeardOfLease { worker: usize, key: Key, lease: u64, sent: Millis },
+    /// The store has done it.
+    LeaseStep {
+        worker: String,
+        key: Key,
+        lease: u64,
+        granted: u64,
+        lifetime_ms: u64,
+        returned: u64,
+        lapsed: u64,
+        outstanding: u64,
+    },
     /// A stream was ended by the gate.
     StreamEnded { worker: usize, session: Option<SessionNumber> },
     /// Something broke, or was mended.
@@ -89,16 +106,28 @@ impl History {
         self.hasher.finish()
     }
 
-    /// The last lines that have to do with that session, its user or that worker's knowledge.
-    pub fn trace(&self, session: Option<SessionNumber>, user: Option<UserNumber>, worker: usize) -> Vec<String> {
+    /// The last lines that have to do with that session, its user or that worker's knowledge, or with that key of a
+    /// limit.
+    pub fn trace(
+        &self,
+        session: Option<SessionNumber>,
+        user: Option<UserNumber>,
+        key: Option<Key>,
+        worker: usize,
+    ) -> Vec<String> {
         let (mut decisions, mut polls) = (0, 0);
         let mut lines: Vec<String> = self
             .recent
             .iter()
             .rev()
-            .filter(|(_, what)| what.concerns(session, user, worker))
+            .filter(|(_, what)| match key {
+                Some(key) => what.concerns_key(key),
+                None => what.concerns(session, user, worker),
+            })
             .filter(|(_, what)| {
                 let (shown, most) = match what {
+                    // Each counts.
+                    What::Decided { decision: Decision::Allow(_), .. } if key.is_some() => return true,
                     What::Decided { .. } => (&mut decisions, DECISIONS_SHOWN),
                     What::Asked { .. } | What::Failed { .. } | What::Heard { .. } => (&mut polls, POLLS_SHOWN),
                     _ => return true,
@@ -115,6 +144,19 @@ impl History {
 }
 
 impl What {
+    fn concerns_key(&self, wanted: Key) -> bool {
+        match self {
+            Self::Decided { key: Some((route, of)), .. } => {
+                *of == wanted.of && (*route == wanted.limit || *route == LIMITS)
+            }
+            Self::AskedForLease { key, .. } | Self::HeardOfLease { key, .. } | Self::LeaseStep { key, .. } => {
+                *key == wanted
+            }
+            Self::Fault(fault) => fault.is_loss(),
+            _ => false,
+        }
+    }
+
     fn concerns(&self, session: Option<SessionNumber>, user: Option<UserNumber>, number: usize) -> bool {
         match self {
             Self::Begin { about, .. } | Self::End { about, .. } | Self::Cut { about, .. } => match about {
@@ -127,6 +169,7 @@ impl What {
             Self::HeardOf { worker, session: other } => *worker == number && Some(*other) == session,
             Self::Failed { worker, feed } => *worker == number && *feed,
             Self::Asked { worker, feed, .. } => *worker == number && *feed,
+            Self::AskedForLease { .. } | Self::HeardOfLease { .. } | Self::LeaseStep { .. } => false,
             Self::Fault(fault) => fault.concerns(number),
         }
     }
@@ -162,8 +205,12 @@ impl fmt::Display for What {
                 applied.map_or(Ok(()), |applied| write!(f, ", applied: {applied}"))
             }
             Self::Cut { call, kind, about } => write!(f, "call {call}: {kind} {about} is cut off"),
-            Self::Decided { worker, token, session, decision, route, form, arrived, asked } => {
-                let token = token.map_or("a forged token".to_owned(), |token| format!("token {token}"));
+            Self::Decided { worker, token, session, key, decision, route, form, arrived, asked } => {
+                let token = match (token, key) {
+                    (Some(token), _) => format!("token {token}"),
+                    (None, Some((_, of))) => format!("key {of}"),
+                    (None, None) => "a forged token".to_owned(),
+                };
                 let asked = match asked {
                     None => "alone",
                     Some(true) => "as answered",
@@ -186,6 +233,17 @@ impl fmt::Display for What {
             }
             Self::Failed { worker, feed } => {
                 write!(f, "worker {worker}: gets no answer{}", if *feed { " of the feed" } else { "" })
+            }
+            Self::AskedForLease { worker, key, lease, need, want, kept, settled } => {
+                write!(f, "worker {worker}: asks as lease {lease} of {key}, needs {need}, wants {want}, keeps {kept}")?;
+                settled.iter().try_for_each(|(lease, used)| write!(f, "; of lease {lease} {used} were used"))
+            }
+            Self::HeardOfLease { worker, key, lease, sent } => {
+                write!(f, "worker {worker}: hears of lease {lease} of {key}, asked at {sent}")
+            }
+            Self::LeaseStep { worker, key, lease, granted, lifetime_ms, returned, lapsed, outstanding } => {
+                write!(f, "store: lease {lease} of {worker}, {key}: {granted} for {lifetime_ms} ms; ")?;
+                write!(f, "{returned} come back, {lapsed} have lapsed, {outstanding} in other leases")
             }
             Self::StreamEnded { worker, session } => write!(f, "worker {worker}: ends a stream{}", Of(*session)),
             Self::Fault(fault) => write!(f, "{fault}"),

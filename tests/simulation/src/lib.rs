@@ -13,6 +13,8 @@ mod clocks;
 mod counts;
 mod faults;
 mod history;
+mod limited;
+mod limits;
 mod machines;
 mod mind;
 mod network;

@@ -121,8 +121,23 @@ impl World {
         place.is_up = false;
         place.requests.clear();
         place.calls.clear();
+        place.lease_calls.clear();
+        let lost = self.limits.gone(worker);
+        self.counts.add("limits", "leases lost with a worker", lost);
         let at = self.now + self.rng.u64(0..VM_STARTS);
         self.push(at, Event::WorkerStarts { worker });
+    }
+
+    /// A worker's VM goes in good order: first it hands back what it has leased.
+    pub(crate) fn stop_worker(&mut self, worker: usize) {
+        let now = self.now;
+        let Some(place) = self.workers.get_mut(worker).filter(|place| place.is_up) else { return };
+        // Its streams go with it.
+        place.requests.clear();
+        let deeds = place.host.stop(now);
+        self.counts.add("limits", "calls of a worker that stops", deeds.len() as u64);
+        self.carry_out(worker, deeds);
+        self.crash_worker(worker);
     }
 
     pub(crate) fn start_worker(&mut self, worker: usize) -> Result<()> {
@@ -161,6 +176,9 @@ impl World {
         if feed {
             self.counts.one("feed", "polls");
         }
+        if purpose == Purpose::Leases {
+            self.ask_for_leases(worker, number, &call);
+        }
         self.history.add(now, What::Asked { worker, sidecar, feed });
         self.push(time_out, Event::TimeOut { worker, life, number });
         if self.network.is_cut(envoy, worker, sidecar, now) {
@@ -171,6 +189,9 @@ impl World {
             Passage::Arrives(delay, again) => {
                 if let Some(again) = again {
                     self.counts.one("network", "calls come twice");
+                    if purpose == Purpose::Leases {
+                        self.counts.one("limits", "calls come twice");
+                    }
                     self.push(now + again, Event::Arrive { sidecar, call: call.clone(), from: from.clone() });
                 }
                 self.push(now + delay, Event::Arrive { sidecar, call, from });

@@ -23,6 +23,8 @@ impl World {
             self.client_calls(Kind::Login, user, None, None, None);
         } else if self.rng.u32(0..1_000) < self.parameters.changes {
             self.change();
+        } else if self.rng.u32(0..1_000) < self.parameters.limited {
+            self.use_limit();
         } else {
             self.ask();
         }

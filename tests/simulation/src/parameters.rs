@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store_sidecar::feed::Pages;
 
-use crate::worker_host::WorkerSettings;
+use crate::{limits::settings::AllLimits, worker_host::WorkerSettings};
 
 /// What a run is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,14 @@ pub struct Parameters {
     pub sessions: usize,
     /// How many of a thousand operations change something.
     pub changes: u32,
+    /// How many of a thousand operations begin to use a limit.
+    pub limited: u32,
+    /// Whether what was handed back is tried to be had again at the end, when nothing goes wrong any more.
+    pub probes: bool,
     /// How long it is between two faults on average.
     pub fault_every: Duration,
+    /// Whether little happens in much time.
+    pub is_slow: bool,
     /// Whether the data of the store may be lost.
     pub may_lose_data: bool,
 }
@@ -64,6 +70,8 @@ impl Parameters {
             _ => Weather::Rough,
         };
         let is_large = rng.u8(0..8) == 0;
+        // So long that leases of slots end.
+        let is_slow = !is_large && rng.u8(0..32) == 0;
         let (envoys, workers) =
             if is_large { (rng.usize(8..20), rng.usize(2..5)) } else { (rng.usize(1..5), rng.usize(1..5)) };
         let max_staleness = one_of(rng, &[100, 150, 250, 400, 1_000, 2_000]);
@@ -72,6 +80,7 @@ impl Parameters {
             timeout: Duration::from_millis(one_of(rng, &[50, 100, 250])),
             last_known: Duration::from_millis(one_of(rng, &[1_000, 2_000, 4_000])),
             max_held: if weather == Weather::Calm { 1_024 } else { one_of(rng, &[2, 16, 1_024]) },
+            limits: AllLimits::new(rng),
         };
         let pages =
             Pages { reply_chars: one_of(rng, &[60, 400, 2_000, 192 * 1024]), reading: one_of(rng, &[1, 3, 10, 1_000]) };
@@ -87,10 +96,17 @@ impl Parameters {
             pages,
             drift_ppm: if is_rough && rng.bool() { one_of(rng, &[200, 2_000, 10_000]) } else { 0 },
             wall_millis: one_of(rng, &[0, 500, 1_000]),
-            ops_per_milli: if is_large { 1.0 + rng.f64() * 3.0 } else { 0.3 + rng.f64() * 2.5 },
+            ops_per_milli: match (is_large, is_slow) {
+                (true, _) => 1.0 + rng.f64() * 3.0,
+                (false, true) => 0.1 + rng.f64() * 0.1,
+                (false, false) => 0.3 + rng.f64() * 2.5,
+            },
+            is_slow,
             users: rng.u32(3..60),
             sessions: rng.usize(10..300),
             changes: rng.u32(10..70),
+            limited: rng.u32(5..30),
+            probes: weather == Weather::Calm || rng.u8(0..6) == 0,
             fault_every: Duration::from_millis(rng.u64(60..1_500)),
             may_lose_data: rng.u8(0..3) == 0,
         }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use session_gate_protocol::{SessionId, SessionStatus};
+use session_gate_protocol::{CounterId, SessionId, SessionStatus};
 use store_sidecar::{
     clock::Clock,
     rng::Random,
@@ -39,6 +39,27 @@ pub struct Applied {
     pub status: SessionStatus,
 }
 
+/// A step of a limit's counter that the store has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseStep {
+    /// The counter.
+    pub counter: CounterId,
+    /// The worker that asked.
+    pub worker: String,
+    /// Its number for the lease.
+    pub lease: u64,
+    /// How many were granted.
+    pub granted: u64,
+    /// For how long.
+    pub lifetime_ms: u64,
+    /// How many came back.
+    pub returned: u64,
+    /// How many were in leases that ended without a word: they count as used.
+    pub lapsed: u64,
+    /// How many are in other leases.
+    pub outstanding: u64,
+}
+
 /// The store that all replicas share.
 pub struct SharedStore {
     clock: Arc<dyn Clock>,
@@ -49,6 +70,7 @@ pub struct SharedStore {
     /// In which life of the store a session began.
     born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
+    lease_steps: Mutex<Vec<LeaseStep>>,
 }
 
 /// One replica's way to the store.
@@ -92,8 +114,16 @@ impl SharedStore {
     /// An empty store.
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, settings: StoreSettings) -> Self {
         let current = Mutex::new(Self::empty(&clock, &random, settings));
-        let (generation, born) = (AtomicU32::new(0), Mutex::default());
-        Self { clock, random, settings, current, generation, born, applied: Mutex::default() }
+        Self {
+            clock,
+            random,
+            settings,
+            current,
+            generation: AtomicU32::new(0),
+            born: Mutex::default(),
+            applied: Mutex::default(),
+            lease_steps: Mutex::default(),
+        }
     }
 
     fn empty(clock: &Arc<dyn Clock>, random: &Arc<dyn Random>, settings: StoreSettings) -> Arc<MemoryStore> {
@@ -111,6 +141,11 @@ impl SharedStore {
         std::mem::take(&mut *locked(&self.applied))
     }
 
+    /// What was done about limits since somebody asked.
+    pub fn take_lease_steps(&self) -> Vec<LeaseStep> {
+        std::mem::take(&mut *locked(&self.lease_steps))
+    }
+
     /// What there is now.
     pub fn current(&self) -> Arc<MemoryStore> {
         Arc::clone(&locked(&self.current))
@@ -123,6 +158,10 @@ impl SharedStore {
 
     fn note_birth(&self, session: &SessionId) {
         locked(&self.born).insert(session.clone(), self.generation.load(Ordering::Relaxed));
+    }
+
+    fn note_lease(&self, step: LeaseStep) {
+        locked(&self.lease_steps).push(step);
     }
 
     fn note(&self, session: &SessionId, version: u64, status: SessionStatus) {

@@ -1,6 +1,6 @@
 //! Requests at workers, from the moment they come until they are over.
 
-use session_gate_protocol::{AllowReason, FeedReply};
+use session_gate_protocol::{AllowReason, DenyReason, FeedReply};
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use crate::{
     check::{Case, Promise, Violation},
     clocks::Millis,
     history::What,
+    limits::settings::KeyName,
     mind::News,
     sidecar::Answer,
     truth::{SessionNumber, TokenNumber},
@@ -20,9 +21,15 @@ use crate::{
 pub(crate) struct Request {
     token: Option<TokenNumber>,
     session: Option<SessionNumber>,
+    /// What the limits of its route count it by.
+    pub(crate) key: Option<(usize, KeyName)>,
     route: Route,
     form: Form,
+    /// What its answer will say that it has cost.
+    cost: u64,
     arrived: Millis,
+    /// When it was admitted, if its answer is still to come.
+    admitted: Option<Millis>,
     /// Whether the sidecar was asked, and whether it has answered.
     asked: Option<bool>,
     /// When the question was sent, for this request or another with the same token.
@@ -49,11 +56,23 @@ impl WorkerPlace {
     fn note_answer(&mut self, deeds: &[Deed], call: CallUnderWay, is_good: bool, now: Millis, believed: Duration) {
         let is_good = is_good && self.clock.between(call.sent, now) <= believed;
         for deed in deeds {
-            let Deed::Decide(id, decision) = deed else { continue };
+            let Deed::Told(id) = deed else { continue };
             let Some(request) = self.requests.get_mut(id) else { continue };
             request.asked = Some(is_good);
             request.asked_at = Some(call.sent);
-            if let (Decision::Allow(AllowReason::Token), Some(token)) = (decision, request.token)
+            // One that is not decided waits for its limits: the token is good.
+            let decided = deeds.iter().find_map(|deed| match deed {
+                Deed::Decide(of, decision) if of == id => Some(*decision),
+                _ => None,
+            });
+            let is_vouched = match decided {
+                Some(Decision::Allow(reason)) => reason == AllowReason::Token,
+                Some(Decision::Deny(reason)) => {
+                    matches!(reason, DenyReason::LimitUnavailable | DenyReason::RateLimited)
+                }
+                None => is_good,
+            };
+            if let Some(token) = request.token.filter(|_| is_vouched && is_good)
                 && call.epochs == self.mind.epochs()
             {
                 self.mind.vouch(token);
@@ -70,17 +89,35 @@ impl World {
             Some(token) => self.truth.token(token).map(|token| token.text.clone()),
             None => self.forged(),
         };
+        if let Some(text) = text {
+            self.deliver(worker, (token, Some(&text)), None, route, form);
+        }
+    }
+
+    /// A request with that token comes to a worker. `key`: what the limits of its route count it by.
+    pub(crate) fn deliver(
+        &mut self,
+        worker: usize,
+        (token, text): (Option<TokenNumber>, Option<&str>),
+        key: Option<(usize, KeyName)>,
+        route: Route,
+        form: Form,
+    ) {
         let now = self.now;
         let session = token.and_then(|token| self.truth.token(token)).and_then(|token| token.session);
-        let place = self.workers.get_mut(worker).filter(|place| place.is_up);
-        let Some((text, place)) = text.zip(place) else { return };
-        let (id, deeds) = place.host.request(now, &text, route, form);
+        let cost = if key.is_some() { self.rng.u64(0..8) } else { 1 };
+        let Some(place) = self.workers.get_mut(worker).filter(|place| place.is_up) else { return };
+        let header = key.map(|(_, name)| name).filter(|_| text.is_none());
+        let (id, deeds) = place.host.request(now, text, header, route, form);
         let request = Request {
             token,
             session,
+            key,
             route,
             form,
+            cost,
             arrived: now,
+            admitted: None,
             asked: None,
             asked_at: None,
             open_since: None,
@@ -108,8 +145,8 @@ impl World {
                     self.call(worker, number, purpose, call, time_out);
                 }
                 Deed::Decide(id, decision) => self.on_decision(worker, id, decision),
-                // Taken together where the reply that ends them is taken in.
-                Deed::EndStream(_) => {}
+                // Taken together where the reply that leads to them is taken in.
+                Deed::EndStream(_) | Deed::Told(_) => {}
             }
         }
     }
@@ -118,7 +155,7 @@ impl World {
         let (now, is_healthy, store_wall) = (self.now, self.is_healthy(), self.store_wall.at(self.now) / 1_000);
         let Some(place) = self.workers.get(worker) else { return };
         let Some(request) = place.requests.get(&id).copied() else { return };
-        let Request { token, session, route, form, arrived, asked, asked_at, .. } = request;
+        let Request { token, session, key, route, form, arrived, asked, asked_at, .. } = request;
         let case = Case {
             truth: &self.truth,
             now,
@@ -139,7 +176,7 @@ impl World {
             Decision::Deny(reason) => case.denied(reason),
         };
         let life = place.life;
-        self.history.add(now, What::Decided { worker, token, session, decision, route, form, arrived, asked });
+        self.history.add(now, What::Decided { worker, token, session, key, decision, route, form, arrived, asked });
         self.judge(verdict);
         self.counts.one("requests", if asked.is_some() { "decided after asking" } else { "decided alone" });
         match decision {
@@ -147,6 +184,9 @@ impl World {
             Decision::Deny(reason) => self.counts.one("refused", reason.as_str()),
         }
         let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
+        if let Some(key) = key {
+            self.note_limited((worker, id), key, decision, (request.cost, goes_on));
+        }
         if !goes_on {
             self.finish(worker, id);
             return;
@@ -157,7 +197,12 @@ impl World {
         {
             request.open_since = Some(now);
         }
-        let (answers, leaves) = (now + self.rng.u64(0..30), now + self.rng.u64(30..4_000));
+        if let Some(request) = self.workers.get_mut(worker).and_then(|place| place.requests.get_mut(&id)) {
+            request.admitted = Some(now);
+        }
+        let slow = if key.is_some() && self.rng.u8(0..4) == 0 { 3_000 } else { 30 };
+        let longest = if self.parameters.is_slow { 50_000 } else { 4_000 };
+        let (answers, leaves) = (now + self.rng.u64(0..slow), now + self.rng.u64(30..longest));
         self.push(answers, Event::UpstreamAnswers { worker, life, request: id });
         self.push(leaves, Event::Leaves { worker, life, request: id });
     }
@@ -166,9 +211,9 @@ impl World {
     fn finish(&mut self, worker: usize, id: RequestId) {
         let now = self.now;
         if let Some(place) = self.workers.get_mut(worker) {
-            place.host.answered(now, id);
+            let cost = place.requests.remove(&id).map_or(1, |request| request.cost);
+            place.host.answered(now, id, cost);
             place.host.forget(now, id);
-            place.requests.remove(&id);
         }
     }
 
@@ -177,7 +222,11 @@ impl World {
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
         let Some(request) = place.requests.get_mut(&id) else { return };
         request.open_since.get_or_insert(now);
-        let deeds = place.host.answered(now, id);
+        let Request { cost, key, admitted, .. } = *request;
+        let deeds = place.host.answered(now, id, cost);
+        if let Some((key, admitted)) = key.zip(admitted) {
+            self.limits.corrected(key, cost, admitted);
+        }
         self.carry_out(worker, deeds);
     }
 
@@ -185,10 +234,12 @@ impl World {
         let now = self.now;
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
         place.host.forget(now, id);
-        if let Some(request) = place.requests.remove(&id)
-            && request.form == Form::Plain
-        {
+        let Some(request) = place.requests.remove(&id) else { return };
+        if request.form == Form::Plain {
             self.counts.one("requests", "held and abandoned");
+        }
+        if let Some(key) = request.key {
+            self.close((worker, id), key);
         }
     }
 
@@ -201,7 +252,7 @@ impl World {
         match call.purpose {
             Purpose::Check => {}
             Purpose::Other if is_good => place.mind.keys = Some(call.sent),
-            Purpose::Feed | Purpose::Other => {}
+            Purpose::Feed | Purpose::Leases | Purpose::Other => {}
         }
         if !is_good {
             let feed = call.purpose == Purpose::Feed;
@@ -214,15 +265,21 @@ impl World {
             .filter(|_| is_good && call.purpose == Purpose::Feed)
             .and_then(|answer| self.hear(worker, call.sent, answer));
         let Some(place) = self.workers.get_mut(worker) else { return };
-        let deeds = place.host.replied(now, number, answer).unwrap_or_default();
+        let request = place.lease_calls.remove(&number);
+        let replied = place.host.replied(now, number, answer);
+        let is_heard = replied.is_some();
+        let deeds = replied.unwrap_or_default();
         if call.purpose == Purpose::Check {
             place.note_answer(&deeds, call, is_good, now, self.parameters.settings.max_staleness);
+        }
+        if let (Some(request), Some(answer)) = (request, answer.filter(|_| is_heard)) {
+            self.hear_of_leases(worker, call.sent, &request, answer);
         }
         let ended: Vec<RequestId> = deeds
             .iter()
             .filter_map(|deed| match deed {
                 Deed::EndStream(id) => Some(*id),
-                Deed::Call { .. } | Deed::Decide(..) => None,
+                Deed::Call { .. } | Deed::Decide(..) | Deed::Told(_) => None,
             })
             .collect();
         self.end_streams(worker, &ended, news.as_ref());
@@ -274,15 +331,19 @@ impl World {
             promise: Promise::Streams,
             text: format!("a stream {text}"),
             session: place.requests.get(&id).and_then(|request| request.session),
+            key: None,
             worker,
         });
         let unanswered = place.requests.values_mut().filter(|request| request.open_since.is_none());
         unanswered.filter(|request| concerns(request)).for_each(|request| request.is_late = true);
-        let over: Vec<Request> = ended.iter().filter_map(|id| place.requests.remove(id)).collect();
-        let now = self.now;
+        let over: Vec<(RequestId, Request)> =
+            ended.iter().filter_map(|id| Some((*id, place.requests.remove(id)?))).collect();
         ended.iter().for_each(|id| place.host.forget(now, *id));
-        for request in over {
+        for (id, request) in over {
             self.counts.one("streams", "ended by the gate");
+            if let Some(key) = request.key {
+                self.close((worker, id), key);
+            }
             self.history.add(now, What::StreamEnded { worker, session: request.session });
         }
         self.judge(violation.map_or(Ok(()), Err));
@@ -312,6 +373,7 @@ impl World {
             promise: Promise::Streams,
             text: format!("a stream goes on long after it was taken back: {request:?}"),
             session: request.session,
+            key: None,
             worker,
         });
         self.judge(violation.map_or(Ok(()), Err));

@@ -20,6 +20,7 @@ use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
     clocks::{Millis, WorkerClock},
+    limits::settings::{AllLimits, COST_HEADER, KEY_HEADER, KeyName, path},
     sidecar::{Answer, ApiCall},
 };
 
@@ -37,9 +38,11 @@ pub struct WorkerSettings {
     pub last_known: Duration,
     /// How many requests it may hold.
     pub max_held: u32,
+    /// Its limits.
+    pub limits: AllLimits,
 }
 
-/// How a route serves when nobody can be asked.
+/// How a route serves when nobody can be asked, or by which limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
     /// It refuses.
@@ -48,6 +51,8 @@ pub enum Route {
     Allow,
     /// It goes by what was known last.
     LastKnown,
+    /// It refuses, and has the limits of that number.
+    Limited(usize),
 }
 
 /// How a request goes on after it was admitted.
@@ -66,6 +71,8 @@ pub enum Form {
 pub enum Purpose {
     /// To ask what has changed.
     Feed,
+    /// To ask about limits, or to hand back what is left of them.
+    Leases,
     /// To fetch the keys, or to report.
     Other,
     /// To ask about a token.
@@ -95,6 +102,8 @@ pub enum Deed {
         /// How long it may take.
         timeout: Duration,
     },
+    /// It has been answered about the token of that request.
+    Told(RequestId),
     /// It has decided.
     Decide(RequestId, Decision),
     /// It ends an open stream.
@@ -118,11 +127,12 @@ impl fmt::Debug for WorkerHost {
 }
 
 impl Route {
-    const fn path(self) -> &'static str {
+    fn path(self) -> String {
         match self {
-            Self::Deny => "/deny",
-            Self::Allow => "/allow",
-            Self::LastKnown => "/last-known",
+            Self::Deny => "/deny".to_owned(),
+            Self::Allow => "/allow".to_owned(),
+            Self::LastKnown => "/last-known".to_owned(),
+            Self::Limited(number) => path(number),
         }
     }
 }
@@ -130,6 +140,14 @@ impl Route {
 impl WorkerSettings {
     fn config(self) -> Value {
         let millis = |duration: Duration| format!("{}ms", duration.as_millis());
+        let mut routes = vec![
+            json!({"name": "allow", "match": {"path": {"exact": "/allow"}}, "failure_mode": "allow"}),
+            json!({
+                "name": "last_known", "match": {"path": {"exact": "/last-known"}},
+                "failure_mode": {"last_known": millis(self.last_known)},
+            }),
+        ];
+        routes.extend(self.limits.routes());
         json!({
             "sidecar": {
                 "cluster": "sidecar", "timeout": millis(self.timeout),
@@ -138,12 +156,9 @@ impl WorkerSettings {
             "issuers": [{
                 "issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar", "leeway": "5s",
             }],
-            "routes": [
-                {"name": "allow", "match": {"path": {"exact": "/allow"}}, "failure_mode": "allow"},
-                {"name": "last_known", "match": {"path": {"exact": "/last-known"}},
-                 "failure_mode": {"last_known": millis(self.last_known)}},
-            ],
-            "limits": {"max_held_requests": self.max_held},
+            "routes": routes,
+            "rate_limits": self.limits.section(),
+            "limits": {"max_held_requests": self.max_held, "rate_limit_keys": self.limits.room},
         })
     }
 }
@@ -167,34 +182,43 @@ impl WorkerHost {
     /// A tick: makes the calls that are due.
     pub fn tick(&mut self, now: Millis) -> Vec<Deed> {
         let due = self.worker.due(self.clock.now(now));
-        let mut deeds = Vec::new();
-        for (errand, call) in due {
-            deeds.push(self.call(errand, None, call));
-        }
-        deeds
+        due.into_iter().map(|(errand, call)| self.call(errand, None, call)).collect()
     }
 
-    /// A request comes.
-    pub fn request(&mut self, now: Millis, token: &str, route: Route, form: Form) -> (RequestId, Vec<Deed>) {
+    /// The worker goes, in good order.
+    pub fn stop(&mut self, now: Millis) -> Vec<Deed> {
+        let last = self.worker.hand_back(self.clock.now(now));
+        last.into_iter().map(|(errand, call)| self.call(errand, None, call)).collect()
+    }
+
+    /// A request comes. `key` tells it apart where no token does.
+    pub fn request(
+        &mut self,
+        now: Millis,
+        token: Option<&str>,
+        key: Option<KeyName>,
+        route: Route,
+        form: Form,
+    ) -> (RequestId, Vec<Deed>) {
         self.next_request += 1;
         let id = self.next_request;
-        let authorization = format!("Bearer {token}");
-        let mut headers = vec![
-            (":method", "GET"),
-            (":path", route.path()),
-            (":authority", "app.example"),
-            (":scheme", "https"),
-            ("authorization", &authorization),
-        ];
+        let path = route.path();
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let key = key.map(|key| key.to_string());
+        let mut headers =
+            vec![(":method", "GET"), (":path", path.as_str()), (":authority", "app.example"), (":scheme", "https")];
+        headers.extend(authorization.as_deref().map(|authorization| ("authorization", authorization)));
+        headers.extend(key.as_deref().map(|key| (KEY_HEADER, key)));
         if form == Form::Upgrade {
             headers.push(("upgrade", "websocket"));
         }
         (id, self.step(now, id, Event::Request(Headers::from_iter(headers))))
     }
 
-    /// The headers of a request's answer come.
-    pub fn answered(&mut self, now: Millis, id: RequestId) -> Vec<Deed> {
-        self.step(now, id, Event::Answer(Headers::from_iter([(":status", "200")])))
+    /// The headers of a request's answer come. They say what it has cost.
+    pub fn answered(&mut self, now: Millis, id: RequestId, cost: u64) -> Vec<Deed> {
+        let cost = cost.to_string();
+        self.step(now, id, Event::Answer(Headers::from_iter([(":status", "200"), (COST_HEADER, cost.as_str())])))
     }
 
     /// A request is over.
@@ -210,12 +234,14 @@ impl WorkerHost {
             status: Some(answer.status).filter(|status| *status != 0),
             body: answer.body.to_vec(),
         });
+        let is_check = matches!(errand, Errand::Check(_));
         let outcome = self.worker.on_errand(errand, &reply, self.clock.now(now), &NoHostCrypto);
         let mut requests = outcome.requests;
         // Which stream of several is ended first is of no concern.
         requests.sort_by_key(|(id, _)| *id);
         let mut deeds = Vec::new();
         for (id, effects) in requests {
+            deeds.extend(is_check.then_some(Deed::Told(id)));
             deeds.extend(self.carry_out(id, effects, made_by));
         }
         if made_by.is_none() {
@@ -249,7 +275,8 @@ impl WorkerHost {
         let purpose = match errand {
             Errand::Feed(_) => Purpose::Feed,
             Errand::Check(_) => Purpose::Check,
-            Errand::Activity | Errand::Keys | Errand::Leases(_) => Purpose::Other,
+            Errand::Leases(_) => Purpose::Leases,
+            Errand::Activity | Errand::Keys => Purpose::Other,
         };
         self.next_call += 1;
         self.calls.insert(self.next_call, (errand, made_by));

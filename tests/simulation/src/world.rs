@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use anyhow::{Result, anyhow};
+use session_gate_protocol::LeaseRequest;
 use store_sidecar::store::{Store as _, StoreSettings};
 use tokio::time::{Instant, sleep_until};
 
@@ -12,6 +13,8 @@ use crate::{
     clocks::{Millis, Wall, WorkerClock},
     counts::Counts,
     history::History,
+    limited::Probe,
+    limits::{Limits, settings::KeyName},
     mind::Mind,
     network::Network,
     parameters::{Parameters, Weather},
@@ -48,6 +51,10 @@ pub(crate) enum Event {
     Aimed { worker: usize, token: TokenNumber },
     /// An upstream begins to answer.
     UpstreamAnswers { worker: usize, life: u32, request: RequestId },
+    /// Another request of a flood.
+    Flood { route: usize, of: KeyName, left: u32 },
+    /// A step of a probe, by its number.
+    Probe { probe: usize },
     /// A client leaves.
     Leaves { worker: usize, life: u32, request: RequestId },
     /// Something breaks.
@@ -93,6 +100,8 @@ pub(crate) struct WorkerPlace {
     pub(crate) is_up: bool,
     pub(crate) requests: BTreeMap<RequestId, Request>,
     pub(crate) calls: BTreeMap<u32, CallUnderWay>,
+    /// What is asked about limits, by the number of the call.
+    pub(crate) lease_calls: BTreeMap<u32, LeaseRequest>,
 }
 
 /// Where a sidecar runs.
@@ -126,6 +135,10 @@ pub struct World {
     pub(crate) workers: Vec<WorkerPlace>,
     pub(crate) sidecars: Vec<SidecarPlace>,
     pub(crate) truth: Truth,
+    pub(crate) limits: Limits,
+    pub(crate) probes: Vec<Probe>,
+    /// Whether nothing goes wrong any more.
+    pub(crate) is_mended: bool,
     pub(crate) clients: Clients,
     pub(crate) history: History,
     pub(crate) counts: Counts,
@@ -191,6 +204,7 @@ impl World {
                 is_up: true,
                 requests: BTreeMap::new(),
                 calls: BTreeMap::new(),
+                lease_calls: BTreeMap::new(),
             });
         }
         let is_calm = parameters.weather == Weather::Calm;
@@ -213,6 +227,9 @@ impl World {
             workers,
             sidecars,
             truth: Truth::default(),
+            limits: Limits::new(parameters.settings.limits),
+            probes: Vec::new(),
+            is_mended: false,
             clients: Clients::default(),
             history: History::default(),
             counts: Counts::default(),
@@ -244,8 +261,9 @@ impl World {
             if let Some(problem) = self.problem.take() {
                 return Err(problem);
             }
-            if self.ops >= self.parameters.ops {
-                end.get_or_insert(self.now + LINGER);
+            if self.ops >= self.parameters.ops && end.is_none() {
+                let probing = if self.parameters.probes { self.begin_probes() } else { 0 };
+                end = Some(self.now + LINGER + probing);
             }
             if self.violation.is_some() || end.is_some_and(|end| self.now >= end) {
                 return Ok(self.outcome());
@@ -258,7 +276,7 @@ impl World {
         let violation = self.violation.map(|violation| {
             let user = violation.session.and_then(|session| self.truth.session(session)).map(|session| session.user);
             let mut trace = vec![format!("{:?}", self.parameters)];
-            trace.extend(self.history.trace(violation.session, user, violation.worker));
+            trace.extend(self.history.trace(violation.session, user, violation.key, violation.worker));
             (violation, trace)
         });
         let virtual_time = Duration::from_millis(self.now);
@@ -273,6 +291,9 @@ impl World {
             let done = self.tasks.run(|owner| stands_still(sidecars, owner, now));
             for applied in self.store.take_applied() {
                 self.truth.applied(&applied);
+            }
+            for step in self.store.take_lease_steps() {
+                self.note_lease_step(step);
             }
             let has_news = !done.is_empty();
             for (task, answer) in done {
@@ -321,6 +342,8 @@ impl World {
             }
             Event::UpstreamAnswers { worker, life, request } => self.on_upstream(worker, life, request),
             Event::Leaves { worker, life, request } => self.on_leave(worker, life, request),
+            Event::Flood { route, of, left } => self.go_on_flooding(route, of, left),
+            Event::Probe { probe } => self.go_on_probing(probe),
             Event::NextFault => {
                 self.draw_fault();
                 self.next_fault();

@@ -12,7 +12,7 @@ use store_sidecar::store::{
     StoreError, Termination, Update, UserTermination,
 };
 
-use super::{ReplicaStore, SharedStore, StoreLink};
+use super::{LeaseStep, ReplicaStore, SharedStore, StoreLink};
 
 impl fmt::Debug for SharedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,7 +154,22 @@ impl Store for ReplicaStore {
 
     async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
         let (worker, ask) = (worker.to_owned(), ask.clone());
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().lease(&worker, &ask).await }))).await
+        let lease = move |shared: Arc<SharedStore>| async move {
+            let leased = shared.current().lease(&worker, &ask).await?;
+            let Leased { lease: given, returned, lapsed, .. } = &leased;
+            shared.note_lease(LeaseStep {
+                counter: ask.counter,
+                worker,
+                lease: ask.lease,
+                granted: given.granted,
+                lifetime_ms: given.lifetime_ms,
+                returned: *returned,
+                lapsed: *lapsed,
+                outstanding: given.outstanding,
+            });
+            Ok(leased)
+        };
+        self.ask(Box::new(move |shared| Box::pin(lease(shared)))).await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
