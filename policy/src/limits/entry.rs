@@ -9,9 +9,9 @@ use session_gate_protocol::{
 use super::{held::Held, share::Shares};
 
 /// Most that is asked for at first, ahead of any demand.
-const FIRST_SIZE: u64 = 64;
+const FIRST_SIZE: u64 = 96;
 /// What part of a limit that is: so that all workers of some Envoys get something.
-const FIRST_PART: u64 = 16;
+const FIRST_PART: u64 = 12;
 /// By how much a size grows at most from one lease to the next.
 const GROWTH: u64 = 4;
 /// How long slots that came back stay here, for the next requests.

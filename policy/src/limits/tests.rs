@@ -76,7 +76,7 @@ fn due(ledger: &mut Ledger, now: Duration) -> Vec<Question> {
 fn what_is_leased_is_used_and_then_asked_for_again() {
     let (mut ledger, claim) = (Ledger::new(100), claim());
     let first = give(&mut ledger, &claim, lease(3), ms(0));
-    assert_eq!((first.ask.need, first.ask.want), (1, 62), "a sixteenth of the limit, ahead of any demand");
+    assert_eq!((first.ask.need, first.ask.want), (1, 83), "a twelfth of the limit, ahead of any demand");
     take(&mut ledger, &claim, 3, ms(10));
     assert_eq!(ledger.standing(&claim, false, ms(10)), Standing::Ask);
     let second = ledger.ask_for(&claim.key, 1, ms(10)).unwrap();
@@ -152,7 +152,7 @@ fn before_a_busy_lease_is_used_up_the_next_is_asked_for_and_larger() {
     take(&mut ledger, &claim, 45, ms(1_000));
     let [ahead] = due(&mut ledger, ms(1_000)).try_into().unwrap();
     assert!(ahead.ask.settle.is_empty(), "what is left of the first goes on being used");
-    assert_eq!((ahead.ask.need, ahead.ask.want), (0, 248), "four times as many at most");
+    assert_eq!((ahead.ask.need, ahead.ask.want), (0, 332), "four times as many at most");
     take(&mut ledger, &claim, 15, ms(1_001));
     ledger.on_reply(vec![ahead], reply(vec![lease(200)]), ms(1_000), ms(1_002));
     take(&mut ledger, &claim, 200, ms(1_003));

@@ -99,7 +99,7 @@ fn a_request_waits_for_its_lease_and_those_behind_it_need_none() {
     let mut worker = worker(json!({"api": {"requests": 160, "key": []}}), public(json!(["api"])), &[]);
     let first = send(&mut worker, 1, &[]);
     let [ask] = asked(&first).try_into().unwrap();
-    assert_eq!((ask.counter.as_str(), ask.need, ask.want), (&*counter("api:"), 1, 10));
+    assert_eq!((ask.counter.as_str(), ask.need, ask.want), (&*counter("api:"), 1, 13));
     assert_eq!(ask.quotas[0].algorithm, Algorithm::SlidingWindow);
     assert!(send(&mut worker, 2, &[]).call.is_none(), "one question is under way");
     let woken = give(&mut worker, first.errand.unwrap(), &grants(&[3]), later(1));

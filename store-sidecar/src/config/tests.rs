@@ -117,7 +117,7 @@ security: {min_password_length: 4}
     let found = problems(&env, file);
     let expected = [
         "gate.yaml: credentials.app[1] is a number; allowed: a text",
-        "gate.yaml: sesion is unknown here; allowed: `credentials`, `monitoring`, `redis`, `security`, `server`, \
+        "gate.yaml: sesion is unknown here; allowed: `credentials`, `limits`, `monitoring`, `redis`, `security`, `server`, \
          `session`, `tokens`",
         "gate.yaml: session.duration_hours is a text; allowed: a whole number, 0 or more",
         "gate.yaml: session.idle_timeout is unknown here; allowed: `activity_resolution_seconds`, `duration_hours`, \

@@ -2,6 +2,8 @@ mod changes;
 mod check;
 mod feed;
 mod golden;
+mod leases;
+mod limits;
 mod login;
 mod meta;
 mod opaque;

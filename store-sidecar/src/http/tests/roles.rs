@@ -24,7 +24,7 @@ async fn status(gate: &Gate, method: &str, path: &str, authorization: Option<&st
 }
 
 /// Every route with the roles that may use it, and admin may.
-const GUARDED: [(&str, &str, &[&str]); 24] = [
+const GUARDED: [(&str, &str, &[&str]); 29] = [
     ("POST", "/v1/sessions", &[APP]),
     ("GET", "/v1/sessions/x", &[APP]),
     ("PATCH", "/v1/sessions/x", &[APP]),
@@ -41,6 +41,11 @@ const GUARDED: [(&str, &str, &[&str]); 24] = [
     ("GET", "/v1/keys", &[FILTER]),
     ("GET", "/v1/feed", &[FILTER]),
     ("POST", "/v1/activity", &[FILTER]),
+    ("POST", "/v1/leases", &[FILTER]),
+    ("GET", "/v1/limits/overrides", &[APP]),
+    ("GET", "/v1/limits/overrides/x", &[APP]),
+    ("PUT", "/v1/limits/overrides/x", &[APP]),
+    ("DELETE", "/v1/limits/overrides/x", &[APP]),
     ("GET", "/v1/revocations", &[APP]),
     ("POST", "/v1/revocations", &[APP]),
     ("DELETE", "/v1/revocations/x", &[APP]),
@@ -50,6 +55,13 @@ const GUARDED: [(&str, &str, &[&str]); 24] = [
     ("GET", "/v1/workers", &[APP, MONITOR]),
     ("GET", "/metrics", &[MONITOR]),
 ];
+
+/// The path with something in the place of each parameter.
+fn filled(path: &str) -> String {
+    ["session_id", "user_id", "rule_id", "key"]
+        .iter()
+        .fold(path.to_owned(), |path, name| path.replace(&format!("{{{name}}}"), "x"))
+}
 
 #[tokio::test]
 async fn each_route_serves_its_role_and_admin_only() {
@@ -77,8 +89,7 @@ async fn the_list_of_guarded_routes_is_complete() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             if operation.get("security").is_some() {
-                let path = path.replace("{session_id}", "x").replace("{user_id}", "x").replace("{rule_id}", "x");
-                described.push(format!("{} {path}", method.to_uppercase()));
+                described.push(format!("{} {}", method.to_uppercase(), filled(path)));
             }
         }
     }
@@ -91,7 +102,7 @@ async fn the_list_of_guarded_routes_is_complete() {
 #[tokio::test]
 async fn the_documentation_has_every_route_and_its_role() {
     let role_of = |method: &str, path: &str| {
-        let path = path.replace("{session_id}", "x").replace("{user_id}", "x").replace("{rule_id}", "x");
+        let path = filled(path);
         let guarded = GUARDED.iter().find(|(m, p, _)| *m == method && *p == path);
         let names = guarded.map_or(&[][..], |(.., roles)| roles).iter().map(|name| name.split('-').next().unwrap());
         names.collect::<Vec<_>>().join(", ")
