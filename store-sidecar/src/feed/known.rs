@@ -22,6 +22,11 @@ use crate::store::{FeedPage, FeedPosition};
 /// entries are looked at.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 
+/// How long the word before the last one on a subject is told as well: for as long as somebody may wait until all
+/// workers have it. A worker in the midst of several pages may have passed its place before the last word came, and
+/// would know of neither.
+const AWAITED_FOR: Duration = Duration::from_secs(62);
+
 /// The feed as it was at one moment.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -30,7 +35,7 @@ pub(super) struct Known {
     pub(super) cursor: FeedCursor,
     /// What has ended for good, in the feed's order: nearly all there is, so it is kept small.
     ended: VecDeque<Ended>,
-    /// All else; of each subject its last word alone.
+    /// All else; of each subject its last word, and for a while those before it.
     others: BTreeMap<FeedCursor, Other>,
     last_words: HashMap<Subject, FeedCursor>,
     /// What follows from the entries.
@@ -114,6 +119,7 @@ impl Known {
         self.facts.note(&entry.change, entry.until);
         if let Some(subject) = subject
             && let Some(before) = self.last_words.insert(subject, entry.at)
+            && !is_awaited(before, self.now)
         {
             self.others.remove(&before);
         }
@@ -124,7 +130,9 @@ impl Known {
         let now = self.now;
         self.pruned = now;
         self.ended.retain(|ended| now < ended.until);
-        self.others.retain(|_, other| other.is_kept(now));
+        let last_words = &self.last_words;
+        let stays = |other: &Other| other.is_kept(now) && (is_awaited(other.entry.at, now) || is_last(other, last_words));
+        self.others.retain(|_, other| stays(other));
         let others = &self.others;
         self.last_words.retain(|_, at| others.contains_key(at));
         self.facts.prune(now);
@@ -171,8 +179,9 @@ impl Known {
 
     /// Its entries that are of use in another epoch.
     pub(super) fn into_kept(self) -> impl Iterator<Item = Kept> {
-        let now = self.now;
-        let others = self.others.into_values().filter(Other::is_worth_telling_again).map(Kept::from);
+        let (now, last_words) = (self.now, self.last_words);
+        let others = self.others.into_values().filter(move |other| is_last(other, &last_words));
+        let others = others.filter(Other::is_worth_telling_again).map(Kept::from);
         self.ended.into_iter().map(Kept::Ended).chain(others).filter(move |kept| now < kept.until())
     }
 
@@ -255,6 +264,17 @@ impl Known {
             _ => ended.next().map(Item::Ended),
         })
     }
+}
+
+/// Whether somebody may wait until all workers know the entry at that place.
+fn is_awaited(at: FeedCursor, now: UnixSeconds) -> bool {
+    now < UnixSeconds(at.millis / 1_000).after(AWAITED_FOR)
+}
+
+/// Whether it is the last word on its subject.
+fn is_last(other: &Other, last_words: &HashMap<Subject, FeedCursor>) -> bool {
+    let last = Subject::of(&other.entry.change).and_then(|subject| last_words.get(&subject));
+    last.is_none_or(|at| *at == other.entry.at)
 }
 
 /// Whole milliseconds, rounded up: an age must not look less than it is.

@@ -11,7 +11,10 @@ use crate::{
     clients::Kind,
     clocks::Millis,
     faults::Fault,
-    limits::{Key, settings::{KeyName, LIMITS}},
+    limits::{
+        Key,
+        settings::{KeyName, LIMITS},
+    },
     truth::{SessionNumber, TokenNumber, UserNumber},
     worker_host::{Decision, Form, Route},
 };

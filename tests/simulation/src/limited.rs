@@ -181,7 +181,8 @@ impl World {
         let now = self.now;
         if (400..500).contains(&answer.status) {
             // What is not taken in is never handed back, and nobody is admitted meanwhile.
-            let text = format!("what a worker asks is refused with {}: {} questions", answer.status, request.asks.len());
+            let text =
+                format!("what a worker asks is refused with {}: {} questions", answer.status, request.asks.len());
             let key = request.asks.first().and_then(|ask| self.limits.key_of(&ask.counter));
             self.judge(Err(Violation { promise: Promise::NothingLost, text, session: None, key, worker }));
         }
@@ -274,7 +275,8 @@ impl World {
         let Probe { key, admitted, lapsed, leased, .. } = probe;
         self.counts.one("limits", if admitted < allowed { "probes that missed some" } else { "probes" });
         if admitted + lapsed + leased < allowed {
-            let text = format!("{key}: {admitted} were admitted of {allowed}, {lapsed} have lapsed, {leased} are leased");
+            let text =
+                format!("{key}: {admitted} were admitted of {allowed}, {lapsed} have lapsed, {leased} are leased");
             let (session, key, worker) = (None, Some(key), 0);
             self.judge(Err(Violation { promise: Promise::NothingLost, text, session, key, worker }));
         }

@@ -99,6 +99,8 @@ impl Mind {
         for entry in &reply.entries {
             self.learn(&entry.change, truth, &mut news);
         }
+        // A later word of the same reply may say otherwise.
+        news.sessions.retain(|session| self.ended.contains(session) || self.knows_suspended(*session));
         if !reply.more {
             self.complete = true;
             let proof = Proof { sent, age: Duration::from_millis(reply.age_ms) };

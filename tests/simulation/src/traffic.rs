@@ -200,7 +200,7 @@ impl World {
         if let Some(request) = self.workers.get_mut(worker).and_then(|place| place.requests.get_mut(&id)) {
             request.admitted = Some(now);
         }
-        let slow = if key.is_some() && self.rng.u8(0..4) == 0 { 3_000 } else { 30 };
+        let slow = if key.is_some() && self.rng.bool() { 4_000 } else { 30 };
         let longest = if self.parameters.is_slow { 50_000 } else { 4_000 };
         let (answers, leaves) = (now + self.rng.u64(0..slow), now + self.rng.u64(30..longest));
         self.push(answers, Event::UpstreamAnswers { worker, life, request: id });
