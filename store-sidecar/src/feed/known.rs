@@ -131,7 +131,8 @@ impl Known {
         self.pruned = now;
         self.ended.retain(|ended| now < ended.until);
         let last_words = &self.last_words;
-        let stays = |other: &Other| other.is_kept(now) && (is_awaited(other.entry.at, now) || is_last(other, last_words));
+        let stays =
+            |other: &Other| other.is_kept(now) && (is_awaited(other.entry.at, now) || is_last(other, last_words));
         self.others.retain(|_, other| stays(other));
         let others = &self.others;
         self.last_words.retain(|_, at| others.contains_key(at));

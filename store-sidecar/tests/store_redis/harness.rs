@@ -52,7 +52,8 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
       redis.call('ZINCRBY', key, -by, member)
     end
-  else
+  elseif not string.find(key, ':counter:', 1, true) then
+    -- A counter of a rate limit has a form of its own, in which time goes on as it does.
     redis.call('DECRBY', key, by)
   end
   if ttl >= 0 then
@@ -115,7 +116,8 @@ pub async fn connect_patiently(url: &str, settings: StoreSettings) -> RedisStore
 }
 
 pub async fn connection(url: &str) -> MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection_with_config(&config).await.unwrap()
 }
 
 /// A user, and a session of theirs that is not stored yet.

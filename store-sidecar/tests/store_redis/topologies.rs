@@ -1,8 +1,10 @@
 //! More than one Redis: a Cluster, Sentinel; and TLS.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use session_gate_protocol::{CheckVerdict, SessionData};
 use store_sidecar::rng::OsRandom;
@@ -134,7 +136,65 @@ impl Harness for OnCluster {
 async fn a_cluster_keeps_every_promise() {
     let cluster = Arc::new(Cluster::start().await);
     *SHARED.lock().unwrap() = Arc::downgrade(&cluster);
+    let mut monitors = Vec::new();
+    for node in &cluster.nodes {
+        monitors.push(Monitor::start(&node.url()).await);
+    }
     store_sidecar::store_conformance!(in_turn: OnCluster);
+
+    let mut steps = HashSet::new();
+    for monitor in monitors {
+        steps.extend(monitor.stop());
+    }
+    let mut first = connection(&cluster.nodes[0].url()).await;
+    let mut seen = HashSet::new();
+    for (script, keys) in steps {
+        let mut slots = HashSet::new();
+        for key in &keys {
+            let slot: u16 = redis::cmd("CLUSTER").arg("KEYSLOT").arg(key).query_async(&mut first).await.unwrap();
+            slots.insert(slot);
+        }
+        assert_eq!(slots.len(), 1, "the keys of one step are in one slot: {keys:?}");
+        seen.insert(script);
+    }
+    for (name, hash) in store_sidecar::store::redis::all_scripts() {
+        assert!(seen.contains(hash), "no promise has run {name}");
+    }
+}
+
+/// The scripts that a node was asked to run, with their keys.
+struct Monitor {
+    steps: Arc<Mutex<HashSet<(String, Vec<String>)>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Monitor {
+    async fn start(url: &str) -> Self {
+        let monitor = redis::Client::open(url).unwrap().get_async_monitor().await.unwrap();
+        let steps = Arc::new(Mutex::new(HashSet::new()));
+        let seen = Arc::clone(&steps);
+        let task = tokio::spawn(async move {
+            let mut lines = monitor.into_on_message::<String>();
+            while let Some(line) = lines.next().await {
+                seen.lock().unwrap().extend(step(&line));
+            }
+        });
+        Self { steps, task }
+    }
+
+    fn stop(self) -> HashSet<(String, Vec<String>)> {
+        self.task.abort();
+        std::mem::take(&mut *self.steps.lock().unwrap())
+    }
+}
+
+/// What a line of MONITOR says of a step: `… "EVALSHA" "<hash>" "<number of keys>" "<key>" …`. No key has a
+/// character that would be quoted.
+fn step(line: &str) -> Option<(String, Vec<String>)> {
+    let mut texts = line.split('"').skip(1).step_by(2);
+    texts.next().filter(|command| command.eq_ignore_ascii_case("evalsha"))?;
+    let (hash, count) = (texts.next()?.to_owned(), texts.next()?.parse().ok()?);
+    Some((hash, texts.take(count).map(str::to_owned).collect()))
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@
 pub mod check;
 pub mod ending;
 pub mod feed;
+pub mod leases;
 pub mod patching;
 pub mod rules;
 pub mod storing;
@@ -147,6 +148,16 @@ macro_rules! store_conformance {
                 a_rule_that_is_told_again_has_its_new_end,
                 rules_come_in_their_order_before_the_log,
                 the_rules_that_stand_are_bounded,
+                a_limit_that_is_told_again_has_its_new_number,
+            ]
+            leases: [
+                no_more_is_leased_than_there_is,
+                what_is_handed_back_is_leased_again_once,
+                a_repeated_question_takes_nothing_more,
+                slots_in_use_move_to_the_new_lease,
+                every_quota_is_taken_from,
+                the_next_window_has_all_again,
+                counters_are_bounded,
             ]
         }
     };

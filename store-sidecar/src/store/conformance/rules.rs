@@ -171,3 +171,26 @@ pub async fn the_rules_that_stand_are_bounded<H: Harness>() {
     store.append_feed(&more).await.unwrap();
     assert_eq!(in_force(&read(store, None).await).len(), MAX_STANDING_RULES);
 }
+
+/// A key has one limit of its own at a time: whoever reads from the start is told of the latest alone, be it
+/// in the log or beside it.
+pub async fn a_limit_that_is_told_again_has_its_new_number<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let limit = |requests: u64| Rule::Limit { key: "api:user=alice".to_owned(), requests: vec![requests] };
+    for requests in [5, 7] {
+        let (rule_id, rule) = (limit(requests).id(), limit(requests));
+        let change = FeedChange::RuleAdded { rule_id, rule, note: None };
+        store.append_feed(&[NewFeedEntry { until: UNLIMITED, change }]).await.unwrap();
+    }
+    for wait in [secs(1), SETTINGS.feed_horizon * 2] {
+        harness.pass(wait).await;
+        append_another(store).await;
+        let page = read(store, None).await;
+        let told = page.entries.iter().rev().find_map(|entry| match &entry.change {
+            FeedChange::RuleAdded { rule, .. } => Some(rule.clone()),
+            _ => None,
+        });
+        assert_eq!((in_force(&page).len(), told), (1, Some(limit(7))), "{wait:?}");
+    }
+}

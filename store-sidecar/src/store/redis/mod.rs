@@ -44,6 +44,12 @@ use super::{
 };
 use crate::rng::Random;
 
+/// The name of each script that the store runs, and the hash that Redis knows it by.
+#[cfg(any(test, feature = "test-util"))]
+pub fn all_scripts() -> Vec<(&'static str, &'static str)> {
+    scripts::all()
+}
+
 /// What a step costs its caller at most: connecting, waiting for a connection and for the answer
 /// included. A filter that asks waits for it with a client's request in its hand, and can do better
 /// than wait: its failure mode says what.

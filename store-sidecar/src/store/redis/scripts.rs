@@ -9,29 +9,37 @@ pub(super) struct Script {
     pub(super) hash: String,
 }
 
-/// The script in that file, after the preludes.
-macro_rules! script {
-    ($($file:literal),+) => {
-        LazyLock::new(|| {
+/// Defines each script by its files, which stand after the prelude, and the list of all.
+macro_rules! scripts {
+    ($($name:ident: [$($file:literal),+];)+) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             let code = concat!(include_str!("scripts/prelude.lua") $(, include_str!(concat!("scripts/", $file)))+);
             Script { code, hash: redis::Script::new(code).get_hash().to_owned() }
-        })
+        });)+
+
+        /// The name and the hash of each.
+        #[cfg(any(test, feature = "test-util"))]
+        pub(super) fn all() -> Vec<(&'static str, &'static str)> {
+            vec![$((stringify!($name), $name.hash.as_str())),+]
+        }
     };
 }
 
-pub(super) static CHECK: LazyLock<Script> = script!("check.lua");
-pub(super) static CREATE: LazyLock<Script> = script!("create.lua");
-pub(super) static FEED_APPEND: LazyLock<Script> = script!("feed_prelude.lua", "feed_append.lua");
-pub(super) static FEED_READ: LazyLock<Script> = script!("feed_prelude.lua", "feed_read.lua");
-pub(super) static FOLLOWERS_PUBLISH: LazyLock<Script> = script!("followers_publish.lua");
-pub(super) static FOLLOWERS_READ: LazyLock<Script> = script!("followers_read.lua");
-pub(super) static LEASE: LazyLock<Script> = script!("account.lua", "lease.lua");
-pub(super) static LIST: LazyLock<Script> = script!("list.lua");
-pub(super) static OPAQUE: LazyLock<Script> = script!("opaque.lua");
-pub(super) static PUT_OPAQUE: LazyLock<Script> = script!("put_opaque.lua");
-pub(super) static REVOKE: LazyLock<Script> = script!("revoke.lua");
-pub(super) static SESSION: LazyLock<Script> = script!("session.lua");
-pub(super) static TERMINATE: LazyLock<Script> = script!("terminate.lua");
-pub(super) static TERMINATE_ALL: LazyLock<Script> = script!("terminate_all.lua");
-pub(super) static TOUCH: LazyLock<Script> = script!("touch.lua");
-pub(super) static UPDATE: LazyLock<Script> = script!("update.lua");
+scripts! {
+    CHECK: ["check.lua"];
+    CREATE: ["create.lua"];
+    FEED_APPEND: ["feed_prelude.lua", "feed_append.lua"];
+    FEED_READ: ["feed_prelude.lua", "feed_read.lua"];
+    FOLLOWERS_PUBLISH: ["followers_publish.lua"];
+    FOLLOWERS_READ: ["followers_read.lua"];
+    LEASE: ["account.lua", "lease.lua"];
+    LIST: ["list.lua"];
+    OPAQUE: ["opaque.lua"];
+    PUT_OPAQUE: ["put_opaque.lua"];
+    REVOKE: ["revoke.lua"];
+    SESSION: ["session.lua"];
+    TERMINATE: ["terminate.lua"];
+    TERMINATE_ALL: ["terminate_all.lua"];
+    TOUCH: ["touch.lua"];
+    UPDATE: ["update.lua"];
+}

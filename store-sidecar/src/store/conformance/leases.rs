@@ -1,0 +1,148 @@
+//! Promises on leases of rate limits. What each algorithm promises over time is tested of the account itself,
+//! and that every store has that account.
+
+use std::{sync::Arc, time::Duration};
+
+use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, LimitKey, Quota, SettledLease};
+
+use super::{Harness, SETTINGS, Store};
+use crate::store::StoreSettings;
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+fn counter(name: &str) -> CounterId {
+    format!("api:user={name}").parse::<LimitKey>().unwrap().counter()
+}
+
+fn quota(algorithm: Algorithm, requests: u64, window_ms: u64) -> Quota {
+    Quota { algorithm, requests, window_ms, burst: None }
+}
+
+/// Ten a day.
+fn ten(lease: u64, need: u64) -> LeaseAsk {
+    let quotas = vec![quota(Algorithm::SlidingWindow, 10, DAY_MS)];
+    LeaseAsk { counter: counter("alice"), quotas, settle: Vec::new(), owed: 0, lease, kept: 0, need, want: need }
+}
+
+async fn ask(store: &impl Store, worker: &str, ask: LeaseAsk) -> Lease {
+    store.lease(worker, &ask).await.unwrap().lease
+}
+
+/// However many ask at the same moment.
+pub async fn no_more_is_leased_than_there_is<H: Harness>() {
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::TokenBucket, Algorithm::InFlight] {
+        let harness = Arc::new(H::start(SETTINGS).await);
+        let window_ms = if algorithm == Algorithm::InFlight { 0 } else { DAY_MS };
+        let tasks: Vec<_> = (0..16_u64)
+            .map(|worker| {
+                let harness = Arc::clone(&harness);
+                tokio::spawn(async move {
+                    let mut granted = 0;
+                    for lease in 0..10 {
+                        let quotas = vec![quota(algorithm, 100, window_ms)];
+                        let ask = LeaseAsk { quotas, want: 5, ..ten(lease, 1) };
+                        granted += harness.store().lease(&format!("w{worker}"), &ask).await.unwrap().lease.granted;
+                    }
+                    granted
+                })
+            })
+            .collect();
+        let mut granted = 0;
+        for task in tasks {
+            granted += task.await.unwrap();
+        }
+        assert_eq!(granted, 100, "{algorithm:?}");
+    }
+}
+
+/// Once: a settlement that comes again, of another worker, or of a lease that is not known changes nothing.
+pub async fn what_is_handed_back_is_leased_again_once<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    assert_eq!(ask(store, "w1", ten(1, 10)).await.granted, 10);
+    let back = |number| {
+        let settle = vec![SettledLease { lease: 1, used: 4 }];
+        LeaseAsk { settle, ..ten(number, 0) }
+    };
+    let stranger = store.lease("w2", &back(2)).await.unwrap();
+    assert_eq!((stranger.returned, stranger.lease.outstanding), (0, 10));
+    let first = store.lease("w1", &back(2)).await.unwrap();
+    assert_eq!((first.returned, first.lease.quotas[0].remaining), (6, 6));
+    assert_eq!(store.lease("w1", &back(3)).await.unwrap().returned, 0);
+    let rest = ask(store, "w2", ten(3, 10)).await;
+    assert_eq!((rest.granted, rest.quotas[0].remaining), (6, 0));
+    assert!(ask(store, "w1", ten(4, 1)).await.retry_ms > 0);
+}
+
+/// A call whose answer was lost comes a second time.
+pub async fn a_repeated_question_takes_nothing_more<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    for _ in 0..3 {
+        let lease = ask(store, "w1", ten(1, 3)).await;
+        assert_eq!((lease.granted, lease.quotas[0].remaining), (3, 7));
+    }
+    assert_eq!(ask(store, "w2", ten(1, 3)).await.granted, 3, "each worker counts for itself");
+}
+
+/// A slot that is kept counts, whatever there is left.
+pub async fn slots_in_use_move_to_the_new_lease<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let slots = |lease, need| LeaseAsk { quotas: vec![quota(Algorithm::InFlight, 3, 0)], ..ten(lease, need) };
+    assert_eq!(ask(store, "w1", slots(1, 2)).await.granted, 2);
+    let moved = LeaseAsk { settle: vec![SettledLease { lease: 1, used: 0 }], kept: 1, ..slots(2, 1) };
+    let lease = ask(store, "w1", moved).await;
+    assert_eq!((lease.granted, lease.quotas[0].remaining), (1, 1));
+    assert_eq!(ask(store, "w2", slots(1, 5)).await.granted, 1);
+    let lost = LeaseAsk { kept: 3, ..slots(2, 0) };
+    assert_eq!(ask(store, "w3", lost).await.quotas[0].remaining, 0);
+}
+
+/// Each admission takes from every quota, and what is owed counts beyond what is left.
+pub async fn every_quota_is_taken_from<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let both = |lease, need| {
+        let bucket = Quota { burst: Some(4), ..quota(Algorithm::TokenBucket, 1, DAY_MS) };
+        LeaseAsk { quotas: vec![quota(Algorithm::FixedWindow, 10, 31 * DAY_MS), bucket], ..ten(lease, need) }
+    };
+    let lease = ask(store, "w1", both(1, 9)).await;
+    assert_eq!((lease.granted, lease.quotas[0].remaining, lease.quotas[1].remaining), (4, 6, 0));
+    let owing = LeaseAsk { owed: 20, ..ten(1, 1) };
+    let lease = ask(store, "w2", LeaseAsk { counter: counter("bob"), ..owing }).await;
+    assert_eq!((lease.granted, lease.quotas[0].remaining), (0, 0));
+}
+
+/// When its window is over, there is all of it again, also of what nobody has settled.
+pub async fn the_next_window_has_all_again<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let second = |lease| LeaseAsk { quotas: vec![quota(Algorithm::FixedWindow, 10, 1_000)], ..ten(lease, 10) };
+    assert_eq!(ask(store, "w1", second(1)).await.granted, 10);
+    for number in 2..2_000 {
+        let lease = ask(store, "w2", second(number)).await;
+        if lease.granted > 0 {
+            assert_eq!(lease.granted, 10);
+            return;
+        }
+        // The one lets the store's time pass where it can, the other this test's.
+        harness.pass(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("there was never more");
+}
+
+/// Beyond as many as the store may have, the counter that nobody has asked for for the longest time goes.
+pub async fn counters_are_bounded<H: Harness>() {
+    // One for each part.
+    let harness = H::start(StoreSettings { max_counters: 4_096, ..SETTINGS }).await;
+    let store = harness.store();
+    let mut evicted = 0;
+    for user in 0..200 {
+        let of_user = LeaseAsk { counter: counter(&user.to_string()), ..ten(1, 1) };
+        evicted += store.lease("w1", &of_user).await.unwrap().evicted;
+    }
+    // 200 of 4096 parts: some meet.
+    assert!((1..40).contains(&evicted), "{evicted}");
+}
