@@ -264,7 +264,8 @@ fn arrive<H: Host>(request: &Headers, around: &mut Surroundings<'_, H>, effects:
     settle(held, decision, around, effects)
 }
 
-/// The limits have been asked about. What has been taken back meanwhile is not served: then all is judged anew.
+/// The limits have been asked about. What has been taken back meanwhile is not served, nor what is not known any
+/// more: then all is judged anew.
 fn judge_again<H: Host>(
     held: &Held,
     permit: Permit,
@@ -272,11 +273,12 @@ fn judge_again<H: Host>(
     effects: &mut Vec<Effect>,
 ) -> Decision {
     check_block(held, around)?;
-    let refused = permit.identity().zip(around.feed.as_deref()).is_some_and(|(identity, feed)| {
-        identity.claims.check_time(around.now.wall).is_err()
+    let is_in_doubt = permit.identity().zip(around.feed.as_deref()).is_some_and(|(identity, feed)| {
+        !feed.is_current(around.now.monotonic)
+            || identity.claims.check_time(around.now.wall).is_err()
             || is_refused(&held.route, held.text(), identity, feed, around.now)
     });
-    if refused { judge_token(held, around, effects) } else { Ok(Next::Pass(permit)) }
+    if is_in_doubt { judge_token(held, around, effects) } else { Ok(Next::Pass(permit)) }
 }
 
 /// Turns a decision into effects, and counts it: the only place that does.

@@ -150,17 +150,20 @@ impl Entry {
         }
     }
 
-    /// Takes what a request costs.
-    pub(super) fn take(&mut self, cost: u64, now: Duration) {
+    /// Takes what a request costs. Answers from which lease; none where it was not from one alone.
+    pub(super) fn take(&mut self, cost: u64, now: Duration) -> Option<u64> {
         self.used_at = now;
         self.shares.note(&self.quotas, cost, now);
         if self.is_in_flight() {
             self.in_use += 1;
-            return;
+            return None;
         }
-        let mut rest = cost;
+        let (mut rest, mut from) = (cost, None);
         for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
             let part = rest.min(lease.left());
+            if part == cost {
+                from = Some(lease.number);
+            }
             lease.used += part;
             rest -= part;
         }
@@ -169,6 +172,7 @@ impl Entry {
         if self.is_low(now) {
             self.wake_at(now);
         }
+        from
     }
 
     /// Whether this worker's part of the limit has room for a request.
@@ -194,14 +198,15 @@ impl Entry {
         self.wake_at(now.saturating_add(SLOTS_IDLE));
     }
 
-    /// A request has cost something else than was taken.
-    pub(super) fn correct(&mut self, taken: u64, cost: u64, now: Duration) {
+    /// A request has cost something else than was taken. What it has not used goes back to the lease that it
+    /// was taken `from`: another was used at other times, which must not be forgotten.
+    pub(super) fn correct(&mut self, from: Option<u64>, taken: u64, cost: u64, now: Duration) {
         let mut more = cost.saturating_sub(taken);
-        let mut less = taken.saturating_sub(cost);
+        let less = taken.saturating_sub(cost);
         for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
-            let back = less.min(lease.used);
-            lease.used -= back;
-            less -= back;
+            if from == Some(lease.number) {
+                lease.used = lease.used.saturating_sub(less);
+            }
             let part = more.min(lease.left());
             lease.used += part;
             more -= part;

@@ -147,9 +147,9 @@ impl Ledger {
         self.entries.get(key).map_or_else(|| LimitKey::counter_of(&key.0), |entry| entry.counter().clone())
     }
 
-    /// Takes what a request costs.
-    pub fn take(&mut self, claim: &Claim, now: Duration) {
-        self.with(&claim.key, |entry| entry.take(claim.limit.reserve(), now));
+    /// Takes what a request costs. Answers the number of the lease that it has come from, if it is one.
+    pub fn take(&mut self, claim: &Claim, now: Duration) -> Option<u64> {
+        self.with(&claim.key, |entry| entry.take(claim.limit.reserve(), now)).flatten()
     }
 
     /// Whether this worker's part of the limit has room for a request, while the store is away.
@@ -168,9 +168,9 @@ impl Ledger {
         self.with(key, |entry| entry.release(now));
     }
 
-    /// A request has cost something else than was taken.
-    pub fn correct(&mut self, key: &KeyText, taken: u64, cost: u64, now: Duration) {
-        self.with(key, |entry| entry.correct(taken, cost, now));
+    /// A request has cost something else than was taken `from` that lease.
+    pub fn correct(&mut self, key: &KeyText, from: Option<u64>, taken: u64, cost: u64, now: Duration) {
+        self.with(key, |entry| entry.correct(from, taken, cost, now));
     }
 
     /// What each quota has left for clients of this worker.

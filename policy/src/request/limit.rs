@@ -53,6 +53,8 @@ pub(super) struct Terms {
 pub(super) struct Ticket {
     limit: Rc<Limit>,
     key: KeyText,
+    /// From which lease, if it was one.
+    lease: Option<u64>,
 }
 
 /// Who sends the request.
@@ -208,9 +210,10 @@ impl Desk<'_> {
     /// Takes what the request costs. A limit that only reports may have nothing left.
     fn take(&mut self, claim: &Claim, standing: Standing) {
         let Claim { limit, key, .. } = claim;
+        let mut lease = None;
         match standing {
             Standing::Open => {
-                self.ledger.take(claim, self.now);
+                lease = self.ledger.take(claim, self.now);
                 self.tell(limit, LimitOutcome::Allowed);
             }
             Standing::Away => {
@@ -221,7 +224,7 @@ impl Desk<'_> {
             Standing::Ask => return,
         }
         if limit.cost.header().is_some() || limit.is_in_flight() {
-            self.terms.tickets.push(Ticket { limit: Rc::clone(limit), key: key.clone() });
+            self.terms.tickets.push(Ticket { limit: Rc::clone(limit), key: key.clone(), lease });
         }
         let report = self.report(claim);
         let is_tighter = |there: &Report| report.remaining() < there.remaining();
@@ -257,9 +260,9 @@ pub(super) fn settle_costs(
 ) -> Vec<HeaderChange> {
     let said = |header: &str| answer.text(header).and_then(|text| text.trim().parse::<u64>().ok());
     if let Some(ledger) = ledger {
-        for Ticket { limit, key } in tickets.iter() {
+        for Ticket { limit, key, lease } in tickets.iter() {
             if let Some(cost) = limit.cost.header().and_then(said) {
-                ledger.correct(key, limit.reserve(), cost.min(MAX_REQUESTS), now);
+                ledger.correct(key, *lease, limit.reserve(), cost.min(MAX_REQUESTS), now);
             }
         }
     }
@@ -270,7 +273,7 @@ pub(super) fn settle_costs(
 
 /// The stream has ended: what it held counts no more.
 pub(super) fn release(tickets: &[Ticket], ledger: &mut Ledger, now: Duration) {
-    for Ticket { limit, key } in tickets {
+    for Ticket { limit, key, .. } in tickets {
         if limit.is_in_flight() {
             ledger.release(key, now);
         }

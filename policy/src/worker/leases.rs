@@ -39,13 +39,12 @@ impl Worker {
         let Some(source) = &self.source else { return Vec::new() };
         let mut calls = Vec::new();
         for Landed { questions, asked_at, waiting, .. } in self.asking.take_lost() {
-            // Its reply went with a request that is over. Whoever waited too needs it asked again.
-            let ledger = &mut source.borrow_mut().ledger;
-            let needs: Vec<_> = questions.iter().filter_map(|q| Some((q.key.clone()?, q.ask.need))).collect();
-            ledger.on_lost(questions, asked_at, now);
-            if !waiting.is_empty() {
-                let again = needs.iter().filter_map(|(key, need)| ledger.ask_for(key, *need, now)).collect();
-                calls.push((again, waiting));
+            // Its reply went with a request that is over. Whoever waited too needs it asked again: word for word,
+            // so that the store knows it for the same.
+            if waiting.is_empty() {
+                source.borrow_mut().ledger.on_lost(questions, asked_at, now);
+            } else {
+                calls.push((questions, waiting));
             }
         }
         let due = source.borrow_mut().ledger.due(|key| self.asking.is_asked(key), now);

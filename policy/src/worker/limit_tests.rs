@@ -328,7 +328,7 @@ fn a_question_that_went_with_its_request_is_asked_again_for_the_others() {
     let due = worker.due(later(50));
     let (errand, call) = due.iter().find(|(errand, _)| matches!(errand, Errand::Leases(_))).unwrap();
     let [ask] = asks(call).try_into().unwrap();
-    assert_eq!(ask.settle[0].lease, asked(&first)[0].lease, "what came of it is handed back");
+    assert_eq!(ask, asked(&first)[0], "word for word");
     let woken = give(&mut worker, *errand, &grants(&[3]), later(51));
     assert!(woken[0].0 == 2 && woken[0].1.forwarded.is_some());
     let late = give(&mut worker, first.errand.unwrap(), &grants(&[3]), later(52));

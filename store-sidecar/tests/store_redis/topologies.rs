@@ -162,16 +162,19 @@ async fn a_cluster_keeps_every_promise() {
     }
 }
 
+/// Scripts, each with its keys.
+type Steps = HashSet<(String, Vec<String>)>;
+
 /// The scripts that a node was asked to run, with their keys.
 struct Monitor {
-    steps: Arc<Mutex<HashSet<(String, Vec<String>)>>>,
+    steps: Arc<Mutex<Steps>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Monitor {
     async fn start(url: &str) -> Self {
         let monitor = redis::Client::open(url).unwrap().get_async_monitor().await.unwrap();
-        let steps = Arc::new(Mutex::new(HashSet::new()));
+        let steps = Arc::new(Mutex::new(Steps::new()));
         let seen = Arc::clone(&steps);
         let task = tokio::spawn(async move {
             let mut lines = monitor.into_on_message::<String>();
@@ -182,7 +185,7 @@ impl Monitor {
         Self { steps, task }
     }
 
-    fn stop(self) -> HashSet<(String, Vec<String>)> {
+    fn stop(self) -> Steps {
         self.task.abort();
         std::mem::take(&mut *self.steps.lock().unwrap())
     }
