@@ -206,13 +206,13 @@ pub struct LeaseAsk {
     pub settle: Vec<SettledLease>,
     /// What was used beyond all leases, since it cost more than was known before. Counts in full, even if
     /// there is less left.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub owed: u64,
     /// The worker's number for the new lease: it never gives one number to two.
     pub lease: u64,
     /// `in_flight` only: how many of the settled slots are still in use. They move to the new lease, whatever
     /// there is left.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub kept: u64,
     /// How many the worker needs now: given in full where there are as many, else as many as there are.
     pub need: u64,
@@ -287,9 +287,8 @@ pub struct QuotaState {
     pub reset_ms: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Body of `PUT /v1/limits/overrides/{key}`.
