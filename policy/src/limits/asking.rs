@@ -1,6 +1,10 @@
 //! Questions about limits under way, and which requests wait for them.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    time::Duration,
+};
 
 use session_gate_protocol::LeaseRequest;
 
@@ -16,7 +20,7 @@ pub type CallId = u64;
 /// The calls under way.
 #[derive(Default)]
 pub struct Asking {
-    calls: HashMap<CallId, Landed>,
+    calls: BTreeMap<CallId, Landed>,
     by_key: HashMap<KeyText, CallId>,
     /// Calls whose reply is lost with the request in whose context they were made.
     lost: Vec<CallId>,

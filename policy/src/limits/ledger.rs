@@ -214,7 +214,9 @@ impl Ledger {
         let middle = uses.len() / 2;
         let threshold = if uses.is_empty() { 0 } else { *uses.select_nth_unstable(middle).1 };
         let old = self.entries.iter().filter(|(_, entry)| entry.use_number <= threshold && !entry.is_in_use());
-        let old: Vec<KeyText> = old.map(|(key, _)| key.clone()).collect();
+        let mut old: Vec<KeyText> = old.map(|(key, _)| key.clone()).collect();
+        // So that the same events lead to the same calls.
+        old.sort_unstable();
         for key in old {
             let Some(mut entry) = self.entries.remove(&key) else { continue };
             self.evicted += 1;
@@ -276,7 +278,9 @@ impl Ledger {
 
     /// Everything that is leased is handed back: this VM goes.
     pub fn hand_all_back(&mut self, now: Duration) -> Vec<Question> {
-        let keys: Vec<KeyText> = self.entries.keys().cloned().collect();
+        let mut keys: Vec<KeyText> = self.entries.keys().cloned().collect();
+        // So that the same events lead to the same calls.
+        keys.sort_unstable();
         let mut questions = Vec::new();
         for key in keys {
             let number = self.next_lease();
