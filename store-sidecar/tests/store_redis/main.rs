@@ -8,6 +8,7 @@
 )]
 
 mod changes;
+mod counters;
 mod harness;
 mod losses;
 mod outages;

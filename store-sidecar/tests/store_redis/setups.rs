@@ -5,13 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use session_gate_protocol::{CheckVerdict, FeedChange};
+use session_gate_protocol::{CheckVerdict, FeedChange, LeaseAsk};
 use store_sidecar::rng::OsRandom;
 use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStartError, RedisStore};
 use store_sidecar::store::test_redis::RedisServer;
 use store_sidecar::store::{NewFeedEntry, Store as _, StoreErrorKind};
 
 use crate::harness::{PATIENCE, USUAL, check, connect_patiently, connection, is_away, new_session, poll_until};
+
+/// One admission of a counter of its own.
+fn lease(number: u64) -> LeaseAsk {
+    let ask = serde_json::json!({
+        "counter": format!("{number:016}"), "lease": 1, "need": 1, "want": 1,
+        "quotas": [{"algorithm": "fixed_window", "requests": 1, "window_ms": 60_000}],
+    });
+    serde_json::from_value(ask).unwrap()
+}
 
 /// It can be used for a session's life.
 async fn works(store: &RedisStore) {
@@ -31,6 +40,8 @@ async fn works(store: &RedisStore) {
         store.publish_followers("replica", &Default::default(), Duration::from_millis(lifetime)).await.unwrap();
     }
     assert_eq!(store.followers().await.unwrap().len(), 1);
+    let leased = store.lease("w", &lease(number.into())).await.unwrap();
+    assert_eq!(leased.lease.granted, 1);
     store.health().await.unwrap();
 }
 
@@ -61,7 +72,7 @@ async fn a_password_is_used_and_never_shown() {
 /// The rules that docs/store.md recommends.
 const RULES: &str = "resetkeys ~sg1:* resetchannels -@all +ping +info +config|get +eval +evalsha +time +get +set \
     +del +exists +expire +expireat +pexpire +persist +ttl +hset +hdel +hget +hmget +hgetall +hexists +hlen \
-    +zadd +zrem +zrange +zremrangebyscore +xadd +xdel +xrange +xrevrange +xtrim";
+    +zadd +zcard +zrem +zrange +zremrangebyscore +xadd +xdel +xrange +xrevrange +xtrim";
 
 #[tokio::test]
 async fn the_documented_rights_are_enough() {

@@ -137,6 +137,18 @@ async fn what_is_newer_in_the_new_epoch_is_not_overruled() {
 }
 
 #[tokio::test]
+async fn of_two_limits_for_one_key_the_later_is_told_again() {
+    let limit = |requests: u64| {
+        let rule = Rule::Limit { key: "api:user=a".to_owned(), requests: vec![requests] };
+        FeedChange::RuleAdded { rule_id: rule.id(), rule, note: None }
+    };
+    let here = known(vec![entry(10, UNLIMITED, limit(5))]);
+    assert!(!here.supersedes(&kept(entry(20, UNLIMITED, limit(7)))), "it was set later, and lost");
+    assert!(here.supersedes(&kept(entry(5, UNLIMITED, limit(7)))), "it was replaced");
+    assert!(here.supersedes(&kept(entry(20, UNLIMITED, limit(5)))), "it says the same");
+}
+
+#[tokio::test]
 async fn a_large_snapshot_has_nearly_nine_thousand_in_a_page() {
     let known = known((1..=100_000).map(|number| entry(number, LATER, revoked(number))).collect());
     let (mut after, mut pages, mut ended) = (FeedCursor::START, 0, 0);

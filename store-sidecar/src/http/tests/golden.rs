@@ -58,13 +58,17 @@ fn example<T: serde::de::DeserializeOwned>(name: &str) {
 
 #[test]
 fn the_examples_in_the_documentation_are_good() {
-    use session_gate_protocol::{LoginRequest, LogoutRequest, NewBlock, NewRevocation, NewToken};
+    use session_gate_protocol::{
+        LeaseRequest, LoginRequest, LogoutRequest, NewBlock, NewLimitOverride, NewRevocation, NewToken,
+    };
     example::<LoginRequest>("LoginRequest");
     example::<SessionPatch>("SessionPatch");
     example::<SessionPatch>("SessionPatch scopes");
     example::<LogoutRequest>("LogoutRequest");
     example::<NewBlock>("NewBlock");
     example::<NewRevocation>("NewRevocation");
+    example::<NewLimitOverride>("NewLimitOverride");
+    example::<LeaseRequest>("LeaseRequest");
     example::<NewToken>("NewToken");
     example::<CheckRequest>("CheckRequest");
 }

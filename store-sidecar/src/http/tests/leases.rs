@@ -73,3 +73,71 @@ async fn a_store_that_is_away_fails_the_call_and_nothing_is_granted() {
     let answer = lease(&gate, "w1", &[ask("alice", 1, 1, 1)]).await;
     assert_eq!(answer.problem().1, "store_unavailable");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_leases_is_counted() {
+    let gate = Gate::new();
+    lease(&gate, "w1", &[ask("alice", 1, 4, 4), ask("bob", 2, 20, 20), ask("carol", 3, 0, 0)]).await;
+    let mut settling = ask("alice", 4, 0, 0);
+    settling["settle"] = json!([{"lease": 1, "used": 1}]);
+    settling["owed"] = json!(2);
+    lease(&gate, "w1", &[settling, ask("bob", 5, 1, 1)]).await;
+    gate.clock.advance(Duration::from_secs(15));
+    lease(&gate, "w1", &[ask("bob", 6, 0, 0)]).await;
+    let metrics = gate.get("/metrics").await.text;
+    for line in [
+        "session_gate_limit_lease_steps_total{outcome=\"granted\"} 1\n",
+        "session_gate_limit_lease_steps_total{outcome=\"none\"} 1\n",
+        "session_gate_limit_lease_steps_total{outcome=\"partly\"} 1\n",
+        "session_gate_limit_lease_steps_total{outcome=\"settled_only\"} 3\n",
+        "session_gate_limit_admissions_leased_total 14\n",
+        "session_gate_limit_admissions_handed_back_total 3\n",
+        "session_gate_limit_admissions_lapsed_total 10\n",
+        "session_gate_limit_admissions_owed_total 2\n",
+        "session_gate_limit_counters_evicted_total 0\n",
+        "session_gate_limit_counters 2.0\n",
+    ] {
+        assert!(metrics.contains(line), "{line} {metrics}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_are_counted_over_all_replicas_and_nobody_waits_for_that() {
+    let gate = Gate::new();
+    let follower = |worker: &str| crate::store::Follower {
+        worker: worker.to_owned(),
+        applied: FeedCursor::START,
+        seen_ms: 0,
+        max_staleness_ms: 60_000,
+    };
+    let workers = ["w1", "w2", "w3"].map(follower).to_vec();
+    let followers = Followers { workers, ..Followers::default() };
+    gate.store.publish_followers("there", &followers, Duration::from_secs(60)).await.unwrap();
+    let workers = async || lease(&gate, "w1", &[]).await.json()["workers"].clone();
+    assert_eq!(workers().await, 1);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(workers().await, 3);
+}
+
+/// All that may be asked in one call fits.
+#[tokio::test(start_paused = true)]
+async fn the_longest_question_is_read_and_a_longer_one_is_not() {
+    let gate = Gate::new();
+    let settled: Vec<Value> = (0..16).map(|n| json!({"lease": u64::MAX - n, "used": 1_000_000_000})).collect();
+    let quota = json!({
+        "algorithm": "token_bucket", "requests": 1_000_000_000, "window_ms": 2_678_400_000_u64, "burst": 1_000_000_000,
+    });
+    let longest = |user: usize| {
+        json!({
+            "counter": counter(&user.to_string()), "quotas": vec![&quota; 8], "settle": settled, "lease": u64::MAX,
+            "owed": 1_000_000_000, "need": 1_000_000_000, "want": 1_000_000_000,
+        })
+    };
+    let asks: Vec<Value> = (0..128).map(longest).collect();
+    let answer = lease(&gate, "w1", &asks).await;
+    assert_eq!((answer.status, answer.json()["grants"].as_array().unwrap().len()), (StatusCode::OK, 128));
+    let body = format!("{}{}", json!({"worker": "w1", "asks": []}), " ".repeat(MAX_LEASES_BYTES));
+    let answer = gate.post("/v1/leases", body).await;
+    assert_eq!(answer.problem(), problem(413, "payload_too_large", &[]));
+    assert!(answer.text.contains(&MAX_LEASES_BYTES.to_string()), "{}", answer.text);
+}

@@ -80,3 +80,43 @@ async fn what_is_no_override_is_refused() {
     assert_eq!(put(&gate, "/v1/limits/overrides/none", json!({"requests": [1]})).await.problem().2, ["key"]);
     assert!(overrides(&gate).await.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_override_refuses_nobody_and_is_removed_by_its_key_alone() {
+    let gate = Gate::new();
+    put(&gate, KEY, json!({"requests": [1]})).await;
+    put(&gate, "/v1/limits/overrides/api:address=192.0.2.7", json!({"requests": [1]})).await;
+    let credential = json!({"kind": "foreign", "claims": {"iss": "i", "sub": "alice"}, "require_session": false});
+    let question = json!({"credential": credential, "address": "192.0.2.7", "user_agent": "x"});
+    assert_eq!(verdict(&gate.post("/v1/check", question).await), "live");
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(gate.get("/v1/revocations").await.json()["entries"], json!([]));
+    let rule = session_gate_protocol::Rule::Limit {
+        key: "api:issuer=session-gate&user=alice".to_owned(),
+        requests: Vec::new(),
+    };
+    for kind in ["blocks", "revocations"] {
+        assert_eq!(gate.delete(&format!("/v1/{kind}/{}", rule.id())).await.status, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(gate.get(KEY).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_an_override_can_be_waited_for() {
+    let gate = Gate::new();
+    let all = json!({"applied": true, "pending": []});
+    let made = put(&gate, &format!("{KEY}?wait=applied"), json!({"requests": [1]})).await;
+    assert_eq!(made.json()["receipt"], all);
+    let removed = gate.delete_and_wait(KEY).await;
+    assert_eq!((removed.status, removed.json()), (StatusCode::OK, all));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_encoded_in_the_path_once_more() {
+    let gate = Gate::new();
+    for key in ["a:address=2001%253Adb8%253A%253A%252F64", "a:user=%C3%BC%2526"] {
+        assert_eq!(put(&gate, &format!("/v1/limits/overrides/{key}"), json!({"requests": [1]})).await.status, 200);
+    }
+    let keys: Vec<String> = overrides(&gate).await.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["a:address=2001%3Adb8%3A%3A%2F64", "a:user=%C3%BC%26"]);
+}

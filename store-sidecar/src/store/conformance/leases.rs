@@ -8,7 +8,8 @@ use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, LimitKey, Quo
 use super::{Harness, SETTINGS, Store};
 use crate::store::StoreSettings;
 
-const DAY_MS: u64 = 24 * 3600 * 1000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+const HOUR_MS: u64 = 3600 * 1000;
 
 fn counter(name: &str) -> CounterId {
     format!("api:user={name}").parse::<LimitKey>().unwrap().counter()
@@ -145,4 +146,63 @@ pub async fn counters_are_bounded<H: Harness>() {
     }
     // 200 of 4096 parts: some meet.
     assert!((1..40).contains(&evicted), "{evicted}");
+}
+
+/// From its end on, for a window.
+pub async fn a_lease_of_which_nobody_hears_counts_as_used<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let hourly =
+        |lease, need| LeaseAsk { quotas: vec![quota(Algorithm::SlidingWindow, 10, HOUR_MS)], ..ten(lease, need) };
+    assert_eq!(ask(store, "w1", hourly(1, 10)).await.granted, 10);
+    harness.pass(Duration::from_secs(60)).await;
+    let settle = vec![SettledLease { lease: 1, used: 0 }];
+    let late = store.lease("w1", &LeaseAsk { settle, ..hourly(2, 1) }).await.unwrap();
+    assert_eq!((late.lapsed, late.returned, late.lease.granted, late.lease.outstanding), (10, 0, 0, 0));
+    harness.pass(Duration::from_secs(3_500)).await;
+    assert_eq!(ask(store, "w1", hourly(3, 1)).await.granted, 0);
+    harness.pass(Duration::from_secs(240)).await;
+    assert_eq!(ask(store, "w1", hourly(4, 10)).await.granted, 10);
+}
+
+/// The count of a limit goes on, unless its window is another; even then what is in leases counts.
+pub async fn another_number_of_requests_keeps_the_count<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let of = |requests, window_ms, lease, need| LeaseAsk {
+        quotas: vec![quota(Algorithm::SlidingWindow, requests, window_ms)],
+        ..ten(lease, need)
+    };
+    assert_eq!(ask(store, "w1", of(100, DAY_MS, 1, 60)).await.granted, 60);
+    assert_eq!(ask(store, "w1", of(50, DAY_MS, 2, 1)).await.granted, 0);
+    assert_eq!(ask(store, "w1", of(70, DAY_MS, 3, 60)).await.granted, 10);
+    assert_eq!(ask(store, "w1", of(100, HOUR_MS, 4, 0)).await.quotas[0].remaining, 30);
+}
+
+/// And what is as if new takes up no room.
+pub async fn the_counter_that_is_idle_the_longest_goes_first<H: Harness>() {
+    let harness = H::start(StoreSettings { max_counters: 4 * 4_096, ..SETTINGS }).await;
+    let store = harness.store();
+    let second = Duration::from_secs(1);
+    // All in one part, which has four.
+    let of = |number: usize, lease, need| {
+        let counter = format!("zz{number:014}").parse().unwrap();
+        LeaseAsk { counter, quotas: vec![quota(Algorithm::SlidingWindow, 10, HOUR_MS)], ..ten(lease, need) }
+    };
+    for number in 0..4 {
+        assert_eq!(ask(store, "w1", of(number, 1, 4)).await.granted, 4);
+        harness.pass(second).await;
+    }
+    assert_eq!(ask(store, "w1", of(0, 2, 4)).await.granted, 4, "it is in use again");
+    harness.pass(second).await;
+    assert_eq!(store.lease("w1", &of(4, 1, 4)).await.unwrap().evicted, 1);
+    harness.pass(second).await;
+    assert_eq!(ask(store, "w1", of(0, 3, 4)).await.granted, 2, "this one is there");
+    harness.pass(second).await;
+    let second_one = store.lease("w1", &of(1, 2, 10)).await.unwrap();
+    assert_eq!((second_one.lease.granted, second_one.evicted), (10, 1), "and this was not");
+    harness.pass(second * 3 * 3_600).await;
+    for number in 10..14 {
+        assert_eq!(store.lease("w1", &of(number, 1, 1)).await.unwrap().evicted, 0);
+    }
 }

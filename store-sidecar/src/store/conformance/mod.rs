@@ -157,7 +157,10 @@ macro_rules! store_conformance {
                 slots_in_use_move_to_the_new_lease,
                 every_quota_is_taken_from,
                 the_next_window_has_all_again,
+                a_lease_of_which_nobody_hears_counts_as_used,
+                another_number_of_requests_keeps_the_count,
                 counters_are_bounded,
+                the_counter_that_is_idle_the_longest_goes_first,
             ]
         }
     };
