@@ -247,7 +247,12 @@ impl Known {
 
     /// At most `limit` entries after that place that say what is refused, and the place up to which they go.
     pub(super) fn after(&self, after: FeedCursor, limit: usize) -> (Vec<FeedEntry>, FeedCursor) {
-        let mut items = self.items(after).filter(|item| self.now < item.until() && !item.is_override());
+        let is_listed = |item: &Item<'_>| match item {
+            Item::Other(other) => is_last(other, &self.last_words),
+            Item::Ended(_) => true,
+        };
+        let mut items =
+            self.items(after).filter(|item| self.now < item.until() && !item.is_override() && is_listed(item));
         let entries: Vec<FeedEntry> = items.by_ref().take(limit).map(Item::entry).collect();
         let cursor = entries.last().filter(|_| items.next().is_some()).map_or(self.cursor, |entry| entry.at);
         (entries, cursor)
