@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::{
-    Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, MAX_SETTLED, Quota, QuotaState, SettledLease,
-};
+use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, MAX_SETTLED, Quota, SettledLease};
 
-use super::{held::Held, share::Shares};
+use super::{
+    held::{Drawn, Held},
+    left::{Left, Said},
+    share::Shares,
+};
 
 /// Most that is asked for at first, ahead of any demand.
 const FIRST_SIZE: u64 = 96;
@@ -16,6 +18,9 @@ const FIRST_PART: u64 = 12;
 const GROWTH: u64 = 4;
 /// How long slots that came back stay here, for the next requests.
 const SLOTS_IDLE: Duration = Duration::from_secs(1);
+
+/// As long as leases live at most, those of slots: after that there is nothing to settle.
+const LONGEST_LEASE: Duration = Duration::from_secs(30);
 
 /// A key's account with this worker.
 #[derive(Debug)]
@@ -48,12 +53,6 @@ pub(super) struct Entry {
     pub(super) use_number: u64,
 }
 
-#[derive(Debug)]
-struct Said {
-    at: Duration,
-    quotas: Vec<QuotaState>,
-}
-
 /// What can be said to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -74,17 +73,6 @@ enum Settle {
     All,
     /// Those of which nothing is left.
     Spent,
-}
-
-/// What a quota has left for this worker's clients, as far as it knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// The quota.
-    pub quota: Quota,
-    /// How many.
-    pub remaining: u64,
-    /// In what time there is more.
-    pub reset: Duration,
 }
 
 impl Entry {
@@ -150,29 +138,29 @@ impl Entry {
         }
     }
 
-    /// Takes what a request costs. Answers from which lease; none where it was not from one alone.
-    pub(super) fn take(&mut self, cost: u64, now: Duration) -> Option<u64> {
+    /// Takes what a request costs. Answers from which leases.
+    pub(super) fn take(&mut self, cost: u64, now: Duration) -> Vec<Drawn> {
         self.used_at = now;
         self.shares.note(&self.quotas, cost, now);
         if self.is_in_flight() {
             self.in_use += 1;
-            return None;
+            return Vec::new();
         }
-        let (mut rest, mut from) = (cost, None);
+        let (mut rest, mut drawn) = (cost, Vec::new());
         for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
-            let part = rest.min(lease.left());
-            if part == cost {
-                from = Some(lease.number);
+            let count = rest.min(lease.left());
+            if count > 0 {
+                drawn.push(Drawn { lease: lease.number, count });
+                lease.used += count;
+                rest -= count;
             }
-            lease.used += part;
-            rest -= part;
         }
         // Nobody is admitted with less than it costs, so there is no rest.
         self.owed = self.owed.saturating_add(rest);
         if self.is_low(now) {
             self.wake_at(now);
         }
-        from
+        drawn
     }
 
     /// Whether this worker's part of the limit has room for a request.
@@ -198,15 +186,16 @@ impl Entry {
         self.wake_at(now.saturating_add(SLOTS_IDLE));
     }
 
-    /// A request has cost something else than was taken. What it has not used goes back to the lease that it
-    /// was taken `from`: another was used at other times, which must not be forgotten.
-    pub(super) fn correct(&mut self, from: Option<u64>, taken: u64, cost: u64, now: Duration) {
+    /// A request has cost something else than was taken. What it has not used goes back to the leases that it was
+    /// `drawn` from: others were used at other times, which must not be forgotten.
+    pub(super) fn correct(&mut self, drawn: &[Drawn], taken: u64, cost: u64, now: Duration) {
         let mut more = cost.saturating_sub(taken);
-        let less = taken.saturating_sub(cost);
+        let mut less = taken.saturating_sub(cost);
         for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
-            if from == Some(lease.number) {
-                lease.used = lease.used.saturating_sub(less);
-            }
+            let from_here = drawn.iter().find(|drawn| drawn.lease == lease.number);
+            let back = from_here.map_or(0, |drawn| less.min(drawn.count));
+            lease.used -= back;
+            less -= back;
             let part = more.min(lease.left());
             lease.used += part;
             more -= part;
@@ -371,8 +360,7 @@ impl Entry {
 
     /// The store has not answered, or nobody has heard: it may have done what it was asked.
     pub(super) fn on_failure(&mut self, ask: &LeaseAsk, asked_at: Duration, retry_at: Duration, is_away: bool) {
-        // As long as leases live at most: after that there is nothing to settle.
-        let until = asked_at.saturating_add(Duration::from_secs(30));
+        let until = asked_at.saturating_add(LONGEST_LEASE);
         let lost = (ask.want > 0 || ask.kept > 0).then_some(SettledLease { lease: ask.lease, used: 0 });
         self.unsettled.extend(ask.settle.iter().copied().chain(lost).map(|settled| (settled, until)));
         let surplus = self.unsettled.len().saturating_sub(MAX_SETTLED);
@@ -393,18 +381,6 @@ impl Entry {
 
     /// What each quota has left for clients of this worker.
     pub(super) fn left_for_clients(&self, now: Duration) -> Vec<Left> {
-        let own = self.left(now);
-        let left = |(place, quota): (usize, &Quota)| {
-            let said = self.said.as_ref().and_then(|said| Some((said.at, said.quotas.get(place)?)));
-            let (remaining, reset) = match said {
-                Some((at, state)) => {
-                    let reset = Duration::from_millis(state.reset_ms).saturating_sub(now.saturating_sub(at));
-                    (state.remaining, reset)
-                }
-                None => (0, Duration::ZERO),
-            };
-            Left { quota: *quota, remaining: remaining.saturating_add(own).min(quota.size()), reset }
-        };
-        self.quotas.iter().enumerate().map(left).collect()
+        Left::of(&self.quotas, self.said.as_ref(), self.left(now), now)
     }
 }

@@ -14,6 +14,15 @@ pub(super) struct Held {
     pub(super) lifetime: Duration,
 }
 
+/// What was taken from one lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The lease's number.
+    pub lease: u64,
+    /// How many.
+    pub count: u64,
+}
+
 impl Held {
     /// Until when it can be used. Less than its lifetime, for this clock may be slow: by a hundredth, and
     /// the store's fast by as much.

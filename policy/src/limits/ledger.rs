@@ -12,7 +12,9 @@ use session_gate_protocol::{
 };
 
 use super::{
-    entry::{Entry, Left, Standing},
+    entry::{Entry, Standing},
+    held::Drawn,
+    left::Left,
     limit::Limit,
 };
 
@@ -147,9 +149,9 @@ impl Ledger {
         self.entries.get(key).map_or_else(|| LimitKey::counter_of(&key.0), |entry| entry.counter().clone())
     }
 
-    /// Takes what a request costs. Answers the number of the lease that it has come from, if it is one.
-    pub fn take(&mut self, claim: &Claim, now: Duration) -> Option<u64> {
-        self.with(&claim.key, |entry| entry.take(claim.limit.reserve(), now)).flatten()
+    /// Takes what a request costs. Answers from which leases.
+    pub fn take(&mut self, claim: &Claim, now: Duration) -> Vec<Drawn> {
+        self.with(&claim.key, |entry| entry.take(claim.limit.reserve(), now)).unwrap_or_default()
     }
 
     /// Whether this worker's part of the limit has room for a request, while the store is away.
@@ -168,9 +170,9 @@ impl Ledger {
         self.with(key, |entry| entry.release(now));
     }
 
-    /// A request has cost something else than was taken `from` that lease.
-    pub fn correct(&mut self, key: &KeyText, from: Option<u64>, taken: u64, cost: u64, now: Duration) {
-        self.with(key, |entry| entry.correct(from, taken, cost, now));
+    /// A request has cost something else than was taken, `drawn` from those leases.
+    pub fn correct(&mut self, key: &KeyText, drawn: &[Drawn], taken: u64, cost: u64, now: Duration) {
+        self.with(key, |entry| entry.correct(drawn, taken, cost, now));
     }
 
     /// What each quota has left for clients of this worker.

@@ -14,6 +14,7 @@ mod entry;
 mod held;
 mod key;
 mod ledger;
+mod left;
 mod limit;
 mod report;
 mod share;
@@ -22,9 +23,11 @@ mod tests;
 
 pub use self::{
     asking::{Asking, Between, CallId, Landed},
-    entry::{Left, Standing},
+    entry::Standing,
+    held::Drawn,
     key::{Requester, key_of},
     ledger::{Claim, KeyText, Ledger, Question, Reachable},
+    left::Left,
     limit::{Cost, KeyPart, Limit, LimitHeaders, RequestsFrom, RouteLimits, StoreAway},
     report::{Report, seconds},
 };

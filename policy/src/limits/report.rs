@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use session_gate_protocol::{Algorithm, LimitName};
 
-use super::{entry::Left, limit::LimitHeaders};
+use super::{left::Left, limit::LimitHeaders};
 use crate::headers::HeaderChange;
 
 /// What a limit has left for a client.

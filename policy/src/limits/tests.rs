@@ -261,20 +261,35 @@ fn a_request_may_cost_less_or_more_than_was_taken() {
     let cost = Cost::Answer { header: "x-cost".to_owned(), reserve: 5 };
     let claim = claim_of(limit(HOUR, |limit| limit.cost = cost), "alice");
     let number = give(&mut ledger, &claim, lease(10), ms(0)).ask.lease;
-    let from = ledger.take(&claim, ms(0));
-    assert_eq!(from, Some(number));
+    let drawn = ledger.take(&claim, ms(0));
+    assert_eq!(drawn, [Drawn { lease: number, count: 5 }]);
     take(&mut ledger, &claim, 1, ms(0));
     assert_eq!(ledger.standing(&claim, false, ms(1)), Standing::Ask);
-    ledger.correct(&claim.key, Some(number + 1), 5, 0, ms(1));
+    ledger.correct(&claim.key, &[Drawn { lease: number + 1, count: 5 }], 5, 0, ms(1));
     assert_eq!(ledger.standing(&claim, false, ms(1)), Standing::Ask, "another lease's is not given back here");
-    ledger.correct(&claim.key, from, 5, 0, ms(1));
+    ledger.correct(&claim.key, &drawn, 5, 0, ms(1));
     take(&mut ledger, &claim, 1, ms(2));
-    ledger.correct(&claim.key, from, 5, 12, ms(3));
+    ledger.correct(&claim.key, &drawn, 5, 12, ms(3));
     let [owed] = due(&mut ledger, ms(3)).try_into().unwrap();
     assert_eq!(owed.ask.owed, 7);
     ledger.on_reply(vec![owed.clone()], None, ms(3), ms(4));
     let [again] = due(&mut ledger, ms(504)).try_into().unwrap();
     assert_eq!(again.ask.owed, 7, "a debt is not forgotten");
+}
+
+#[test]
+fn what_two_leases_have_given_goes_back_to_both() {
+    let mut ledger = Ledger::new(100);
+    let cost = Cost::Answer { header: "x-cost".to_owned(), reserve: 3 };
+    let claim = claim_of(limit(HOUR, |limit| limit.cost = cost), "alice");
+    let first = give(&mut ledger, &claim, lease(5), ms(0)).ask.lease;
+    take(&mut ledger, &claim, 1, ms(0));
+    let second = give(&mut ledger, &claim, lease(3), ms(1)).ask.lease;
+    let drawn = ledger.take(&claim, ms(2));
+    assert_eq!(drawn, [Drawn { lease: first, count: 2 }, Drawn { lease: second, count: 1 }]);
+    ledger.correct(&claim.key, &drawn, 3, 0, ms(3));
+    let back = ledger.hand_all_back(ms(4)).remove(0).ask.settle;
+    assert_eq!(back, [SettledLease { lease: first, used: 3 }, SettledLease { lease: second, used: 0 }]);
 }
 
 #[test]

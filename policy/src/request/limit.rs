@@ -11,8 +11,8 @@ use crate::{
     headers::{HeaderChange, Headers},
     host::Host,
     limits::{
-        Asking, Between, CallId, Claim, KeyText, Ledger, Limit, Report, Requester, RouteLimits, Standing, StoreAway,
-        key_of,
+        Asking, Between, CallId, Claim, Drawn, KeyText, Ledger, Limit, Report, Requester, RouteLimits, Standing,
+        StoreAway, key_of,
     },
     metric::{Counter, LimitOutcome},
     now::Now,
@@ -53,8 +53,8 @@ pub(super) struct Terms {
 pub(super) struct Ticket {
     limit: Rc<Limit>,
     key: KeyText,
-    /// From which lease, if it was one.
-    lease: Option<u64>,
+    /// From which leases.
+    drawn: Vec<Drawn>,
 }
 
 /// Who sends the request.
@@ -210,10 +210,10 @@ impl Desk<'_> {
     /// Takes what the request costs. A limit that only reports may have nothing left.
     fn take(&mut self, claim: &Claim, standing: Standing) {
         let Claim { limit, key, .. } = claim;
-        let mut lease = None;
+        let mut drawn = Vec::new();
         match standing {
             Standing::Open => {
-                lease = self.ledger.take(claim, self.now);
+                drawn = self.ledger.take(claim, self.now);
                 self.tell(limit, LimitOutcome::Allowed);
             }
             Standing::Away => {
@@ -224,7 +224,7 @@ impl Desk<'_> {
             Standing::Ask => return,
         }
         if limit.cost.header().is_some() || limit.is_in_flight() {
-            self.terms.tickets.push(Ticket { limit: Rc::clone(limit), key: key.clone(), lease });
+            self.terms.tickets.push(Ticket { limit: Rc::clone(limit), key: key.clone(), drawn });
         }
         let report = self.report(claim);
         let is_tighter = |there: &Report| report.remaining() < there.remaining();
@@ -260,9 +260,9 @@ pub(super) fn settle_costs(
 ) -> Vec<HeaderChange> {
     let said = |header: &str| answer.text(header).and_then(|text| text.trim().parse::<u64>().ok());
     if let Some(ledger) = ledger {
-        for Ticket { limit, key, lease } in tickets.iter() {
+        for Ticket { limit, key, drawn } in tickets.iter() {
             if let Some(cost) = limit.cost.header().and_then(said) {
-                ledger.correct(key, *lease, limit.reserve(), cost.min(MAX_REQUESTS), now);
+                ledger.correct(key, drawn, limit.reserve(), cost.min(MAX_REQUESTS), now);
             }
         }
     }
