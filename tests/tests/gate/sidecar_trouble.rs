@@ -15,6 +15,7 @@ use session_gate_tests::stack::Builder;
 use session_gate_tests::upstream::header_values;
 use session_gate_tests::{Call, Stack};
 
+use crate::feed::served_alone;
 use crate::login_story::expect;
 
 fn two_routes() -> Builder {
@@ -39,7 +40,8 @@ async fn ensure_failure_mode(stack: &Stack, token: &str) -> Result<()> {
     expect(&stack.send(Call::get("/lenient")).await?, 401, Some("credential_missing"))
 }
 
-/// Waits until the worker no longer trusts what it knew, and must ask.
+/// Waits until the worker no longer trusts what it knew, and must ask. Of a token that it had served alone:
+/// about another one it would have asked while its feed was current.
 async fn wait_until_stale(stack: &Stack, token: &str) -> Result<()> {
     until("the feed to be stale", async || {
         expect(&stack.send(Call::get("/strict").bearer(token)).await?, 503, Some("store_unavailable"))
@@ -50,8 +52,7 @@ async fn wait_until_stale(stack: &Stack, token: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_is_down_and_comes_back() -> Result<()> {
     let mut stack = two_routes().start().await?;
-    let login = stack.login("alice", &[]).await?;
-    expect(&stack.send(Call::get("/strict").bearer(&login.token)).await?, 200, None)?;
+    let login = served_alone(&stack).await?;
     stack.sidecar.kill().await?;
     wait_until_stale(&stack, &login.token).await?;
     ensure_failure_mode(&stack, &login.token).await?;
@@ -67,8 +68,7 @@ async fn a_sidecar_that_is_down_and_comes_back() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_is_frozen_and_thaws() -> Result<()> {
     let mut stack = two_routes().start().await?;
-    let login = stack.login("alice", &[]).await?;
-    expect(&stack.send(Call::get("/strict").bearer(&login.token)).await?, 200, None)?;
+    let login = served_alone(&stack).await?;
     stack.sidecar.pause()?;
     wait_until_stale(&stack, &login.token).await?;
     ensure_failure_mode(&stack, &login.token).await?;
@@ -83,8 +83,7 @@ async fn a_sidecar_that_is_frozen_and_thaws() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_answers_nonsense() -> Result<()> {
     let mut stack = two_routes().start().await?;
-    let login = stack.login("alice", &[]).await?;
-    expect(&stack.send(Call::get("/strict").bearer(&login.token)).await?, 200, None)?;
+    let login = served_alone(&stack).await?;
     stack.sidecar.kill().await?;
     wait_until_stale(&stack, &login.token).await?;
 
@@ -136,8 +135,7 @@ async fn a_sidecar_that_answers_nonsense() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_breaks_off() -> Result<()> {
     let mut stack = two_routes().start().await?;
-    let login = stack.login("alice", &[]).await?;
-    expect(&stack.send(Call::get("/strict").bearer(&login.token)).await?, 200, None)?;
+    let login = served_alone(&stack).await?;
     stack.sidecar.kill().await?;
     wait_until_stale(&stack, &login.token).await?;
     let port = stack.sidecar.address().port();
@@ -170,8 +168,7 @@ async fn the_last_good_keys_are_kept() -> Result<()> {
         })
         .start()
         .await?;
-    let login = stack.login("alice", &[]).await?;
-    expect(&stack.send(Call::get("/strict").bearer(&login.token)).await?, 200, None)?;
+    let login = served_alone(&stack).await?;
     stack.sidecar.kill().await?;
 
     let keys = Arc::new(Mutex::new((200, Vec::new())));
