@@ -267,7 +267,7 @@ pub const SETTINGS: &[Setting] = &[
         Integer,
         "1000000",
         "How many counters of rate limits the store has at most, one for each key of a limit that is in use: those idle \
-         the longest are forgotten first; 4096 to 100000000",
+         the longest are forgotten first; 262144 to 100000000",
     ),
     setting(
         "security.require_https",

@@ -18,7 +18,7 @@ use crate::{
     credentials::{Credentials, MIN_CREDENTIAL_CHARS, Role},
     keys::{Algorithm, KeyOrigin, KeySource, KeyType, Signing},
     store::{
-        StoreSettings,
+        FEWEST_COUNTERS, StoreSettings,
         redis::{RedisOptions, RedisUrlError},
     },
 };
@@ -186,6 +186,7 @@ fn session(raw: &RawSession, judge: &mut Judge<'_>) -> SessionConfig {
             max_metadata_bytes: usize::try_from(max_metadata).unwrap_or(defaults.max_metadata_bytes),
             // A section of its own, see `config`.
             max_counters: defaults.max_counters,
+            counter_parts: defaults.counter_parts,
         },
     }
 }
@@ -193,8 +194,8 @@ fn session(raw: &RawSession, judge: &mut Judge<'_>) -> SessionConfig {
 fn max_counters(raw: &RawLimits, judge: &mut Judge<'_>) -> usize {
     let default = StoreSettings::default().max_counters;
     let usual = u64::try_from(default).unwrap_or(u64::MAX);
-    // At least one for each part of the store's counters.
-    let given = judge.number("limits.max_counters", raw.max_counters, usual, 4_096..=100_000_000);
+    let fewest = u64::try_from(FEWEST_COUNTERS).unwrap_or(u64::MAX);
+    let given = judge.number("limits.max_counters", raw.max_counters, usual, fewest..=100_000_000);
     usize::try_from(given).unwrap_or(default)
 }
 

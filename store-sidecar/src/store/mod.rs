@@ -31,7 +31,7 @@ pub use self::{
         UserTermination,
     },
     limits::Leased,
-    settings::{DEFAULT_MAX_COUNTERS, MAX_LIFETIME, StoreSettings},
+    settings::{DEFAULT_MAX_COUNTERS, FEWEST_COUNTERS, MAX_LIFETIME, StoreSettings},
 };
 
 /// Everything about a new session that the caller decides. When it was created, and so when it

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use session_gate_protocol::{MAX_LEEWAY, Metadata};
 
+use super::limits::{PARTS, SMALLEST_PART};
+
 /// No session and no blacklist entry lasts longer than this, 100 years: sums with it stay within
 /// what the numbers of Redis' scripts hold exactly, and no real lifetime comes near it.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -11,6 +13,9 @@ pub const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60)
 /// Counters of rate limits that a store has at most, unless it is told otherwise: with a few hundred bytes
 /// each, less than what a million sessions take up.
 pub const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
+
+/// The fewest that a store may be told to have.
+pub const FEWEST_COUNTERS: usize = PARTS as usize * SMALLEST_PART;
 
 /// What both stores are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub struct StoreSettings {
     pub max_metadata_bytes: usize,
     /// How many counters of rate limits there are at most. One that is forgotten admits anew.
     pub max_counters: usize,
+    /// Into how many parts Redis has these divided, each with a bound of its own: all replicas have the same.
+    pub counter_parts: u16,
 }
 
 impl Default for StoreSettings {
@@ -40,6 +47,7 @@ impl Default for StoreSettings {
             feed_horizon: Duration::from_hours(1).saturating_add(MAX_LEEWAY),
             max_metadata_bytes: 16 * 1024,
             max_counters: DEFAULT_MAX_COUNTERS,
+            counter_parts: PARTS,
         }
     }
 }

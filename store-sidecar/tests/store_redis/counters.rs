@@ -1,17 +1,19 @@
 //! The counters of rate limits as they stand in Redis, and what becomes of them where it cannot write.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use session_gate_protocol::{Algorithm, LeaseAsk, Quota, SettledLease};
 use store_sidecar::store::conformance::Harness as _;
-use store_sidecar::store::{Store as _, StoreErrorKind};
+use store_sidecar::store::{Store as _, StoreErrorKind, StoreSettings};
 
-use crate::harness::{Redis, USUAL, poll_until};
+use crate::harness::{Redis, USUAL, connect_patiently, poll_until};
 
-const COUNTER: &str = "sg1:{limit.Ab}:counter:AbCdEfGhIjKlMnOp";
-const IDLE: &str = "sg1:{limit.Ab}:idle";
-const ENDS: &str = "sg1:{limit.Ab}:ends";
+const COUNTER: &str = "sg1:{limit.000}:counter:AbCdEfGhIjKlMnOp";
+const IDLE: &str = "sg1:{limit.000}:idle";
+const SALT: &str = "sg1:{limit}:salt";
+const ENDS: &str = "sg1:{limit.000}:ends";
 
 fn ask(lease: u64, need: u64, window_ms: u64) -> LeaseAsk {
     LeaseAsk {
@@ -45,7 +47,7 @@ async fn a_counter_is_stored_in_the_form_that_is_documented() {
     redis.store.lease("w", &ask(1, 4, 3_600_000)).await.unwrap();
     let settled = LeaseAsk { settle: vec![SettledLease { lease: 1, used: 3 }], ..ask(2, 2, 3_600_000) };
     redis.store.lease("w", &settled).await.unwrap();
-    assert_eq!(keys(&mut connection).await, [COUNTER, ENDS, IDLE]);
+    assert_eq!(keys(&mut connection).await, [COUNTER, ENDS, IDLE, SALT]);
     let stored: String = redis::cmd("EVAL").arg(READ).arg(1).arg(COUNTER).query_async(&mut connection).await.unwrap();
     let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
     let seen = stored[1].as_f64().unwrap();
@@ -66,10 +68,10 @@ async fn what_counts_no_more_is_gone_and_the_index_with_it() {
     }
     let unused = LeaseAsk { settle: vec![SettledLease { lease: 1, used: 0 }], ..ask(2, 0, 60_000) };
     redis.store.lease("w", &unused).await.unwrap();
-    assert_eq!(keys(&mut connection).await, [""; 0], "as if new");
+    assert_eq!(keys(&mut connection).await, [SALT], "as if new");
     redis.store.lease("w", &ask(3, 4, 60_000)).await.unwrap();
     redis.pass(Duration::from_secs(120)).await;
-    assert_eq!(keys(&mut connection).await, [""; 0]);
+    assert_eq!(keys(&mut connection).await, [SALT]);
 }
 
 /// By Redis' own clock, without a hand on it.
@@ -121,5 +123,35 @@ async fn a_full_redis_leases_nothing() {
     maxmemory("0").await;
     let lease = redis.store.lease("v", &ask(2, 1, 60_000)).await.unwrap().lease;
     assert_eq!((lease.outstanding, lease.quotas[0].remaining), (4, 5), "and the failures took nothing");
-    assert_eq!(keys(&mut connection).await, [COUNTER, ENDS, IDLE]);
+    assert_eq!(keys(&mut connection).await, [COUNTER, ENDS, IDLE, SALT]);
+}
+
+/// Whichever comes first; and again when Redis has lost everything.
+#[tokio::test]
+async fn all_replicas_divide_the_counters_alike() {
+    let settings = StoreSettings { counter_parts: 4_096, ..USUAL };
+    let redis = Redis::start(settings).await;
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(connect_patiently(&redis.server.url(), settings).await);
+    }
+    let last = AtomicU64::new(0);
+    let granted = async || {
+        // One counter, a new one each time, of which each wants four of ten.
+        let number = last.fetch_add(1, Ordering::Relaxed);
+        let ask = LeaseAsk { counter: format!("{number:016}").parse().unwrap(), ..ask(1, 4, 3_600_000) };
+        let leases = ["w1", "w2", "w3"].into_iter().zip(&replicas).map(|(worker, store)| store.lease(worker, &ask));
+        let leases = futures_util::future::join_all(leases).await;
+        leases.into_iter().map(|leased| leased.unwrap().lease.granted).sum::<u64>()
+    };
+    let salt = async || {
+        let mut connection = redis.connection().await;
+        redis::cmd("GET").arg(SALT).query_async::<Option<String>>(&mut connection).await.unwrap()
+    };
+    assert_eq!(granted().await, 10);
+    let before = salt().await;
+    redis::cmd("FLUSHALL").exec_async(&mut redis.connection().await).await.unwrap();
+    // One after the other they learn of it, within a second.
+    let agree = async || (granted().await, salt().await);
+    poll_until(agree, |(granted, salt)| *granted == 10 && salt.is_some() && *salt != before).await;
 }

@@ -22,8 +22,9 @@ local function earlier(till)
 end
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local ttl = redis.call('PTTL', key)
-  -- Rules may stand until they are removed; the test of what is stored says when.
-  if ttl < 0 and key ~= 'sg1:{feed}:rules' and key ~= 'sg1:{feed}:standing' then
+  -- Rules may stand until they are removed; the test of what is stored says when. The salt stays.
+  local stays = key == 'sg1:{feed}:rules' or key == 'sg1:{feed}:standing' or key == 'sg1:{limit}:salt'
+  if ttl < 0 and not stays then
     return redis.error_reply('ERR a key never expires: ' .. key)
   end
   local kind = redis.call('TYPE', key).ok
@@ -70,7 +71,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
       redis.call('ZINCRBY', key, -by, member)
     end
-  else
+  elseif key ~= 'sg1:{limit}:salt' then
     redis.call('DECRBY', key, by)
   end
   if ttl >= 0 then

@@ -54,6 +54,7 @@ pub const SETTINGS: StoreSettings = StoreSettings {
     feed_horizon: Duration::from_secs(5_000),
     max_metadata_bytes: 1024,
     max_counters: 1_000_000,
+    counter_parts: 1,
 };
 
 /// How long the sessions of most tests live.

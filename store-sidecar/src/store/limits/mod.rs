@@ -5,16 +5,14 @@
 
 mod account;
 mod count;
+mod parts;
 #[cfg(test)]
 pub(super) mod tests;
 
-use session_gate_protocol::{CounterId, Lease, Quota};
+use session_gate_protocol::{Lease, Quota};
 
 pub(super) use self::account::Account;
-
-/// Parts that the counters are divided into, by the first two of their characters: all of a part are in one
-/// slot of a Redis Cluster, with the index that bounds their number.
-const SHARDS: usize = 64 * 64;
+pub(crate) use self::parts::{PARTS, Parts, SMALLEST_PART, new_salt};
 
 /// A lease, and what the step found out besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +30,4 @@ pub struct Leased {
 /// Whether two quotas count alike, whatever each allows.
 pub(super) fn is_alike(a: &Quota, b: &Quota) -> bool {
     a.algorithm == b.algorithm && a.window_ms == b.window_ms
-}
-
-/// Which part a counter is of.
-pub(super) fn shard_of(counter: &CounterId) -> &str {
-    // An id is ASCII and has 16 characters.
-    counter.as_str().get(..2).unwrap_or_default()
-}
-
-/// How many counters a part has at most, where there are to be `max_counters` in all.
-pub(super) fn shard_capacity(max_counters: usize) -> usize {
-    max_counters.div_ceil(SHARDS).max(1)
 }

@@ -77,8 +77,10 @@ impl MemoryStore {
     /// Removes what is over, in short batches between which others get their turn. Answers how many
     /// sessions and blacklist entries it removed.
     pub async fn cleanup(&self) -> u64 {
+        while !self.counters().forget_gone(self.clock.millis(), STEPS_PER_BATCH) {
+            tokio::task::yield_now().await;
+        }
         let mut removed = 0;
-        self.counters().clean(self.clock.millis());
         loop {
             let batch = self.lock().clean(self.clock.now(), STEPS_PER_BATCH);
             removed += batch.removed;

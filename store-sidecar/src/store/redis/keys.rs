@@ -10,8 +10,6 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use session_gate_protocol::{CounterId, SessionId, SlotTag, TokenId, UserId};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::limits::shard_of;
-
 /// The key of a session.
 pub(super) fn session(id: &SessionId) -> String {
     format!("{}{id}", sessions(&id.tag()))
@@ -58,12 +56,14 @@ pub(super) const FEED_LOG: &str = "sg1:{feed}:log";
 pub(super) const FEED_RULES: &str = "sg1:{feed}:rules";
 pub(super) const FEED_STANDING: &str = "sg1:{feed}:standing";
 
+/// What decides which part a counter of a rate limit is of.
+pub(super) const LIMIT_SALT: &str = "sg1:{limit}:salt";
+
 /// The keys of a counter of a rate limit: its own, and those of the index of its part, which has a slot of its
 /// own. No tag of a user has so many characters, nor a dot.
-pub(super) fn counter(counter: &CounterId) -> [String; 3] {
-    let part = shard_of(counter);
+pub(super) fn counter(part: u16, counter: &CounterId) -> [String; 3] {
     [format!("counter:{counter}"), "idle".to_owned(), "ends".to_owned()]
-        .map(|name| format!("sg1:{{limit.{part}}}:{name}"))
+        .map(|name| format!("sg1:{{limit.{part:03x}}}:{name}"))
 }
 
 #[cfg(test)]

@@ -1,19 +1,47 @@
 //! The counters of rate limits in Redis: each a string of its own, beside the index of its part.
 
+use std::time::Duration;
+
 use session_gate_protocol::{Algorithm, Lease, LeaseAsk, Quota, QuotaState};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
 
 use super::{RedisStore, keys, scripts};
-use crate::store::limits::{Leased, is_alike, shard_capacity};
+use crate::store::limits::{Leased, Parts, is_alike, new_salt};
 use crate::store::{StoreError, StoreErrorKind};
+
+/// How old the salt may be. A Redis that has lost its data gets another one; until all replicas know that,
+/// they count apart.
+const SALT_MAX_AGE: Duration = Duration::from_secs(1);
+
+/// How counters are divided, and when Redis has said so.
+pub(super) type CounterParts = Mutex<Option<(Parts, Instant)>>;
 
 impl RedisStore {
     pub(super) async fn take_lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
-        let keys = keys::counter(&ask.counter);
-        let arguments = arguments(worker, ask, shard_capacity(self.settings.max_counters));
+        let deadline = self.deadline();
+        let parts = self.parts(deadline).await?;
+        let keys = keys::counter(parts.of(&ask.counter), &ask.counter);
+        let arguments = arguments(worker, ask, parts.capacity(self.settings.max_counters));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let reply: Vec<u64> =
-            self.run(&scripts::LEASE, &keys.each_ref().map(String::as_str), &arguments, self.deadline()).await?;
+            self.run(&scripts::LEASE, &keys.each_ref().map(String::as_str), &arguments, deadline).await?;
         leased(&reply).ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))
+    }
+
+    /// How counters are divided. One caller asks Redis, and all others wait for that, each until its deadline.
+    async fn parts(&self, deadline: Instant) -> Result<Parts, StoreError> {
+        let known = timeout_at(deadline, self.counter_parts.lock()).await;
+        let mut known = known.map_err(|late| StoreError::new(StoreErrorKind::Unavailable, late))?;
+        if let Some((parts, _)) = known.as_ref().filter(|(_, read)| read.elapsed() < SALT_MAX_AGE) {
+            return Ok(parts.clone());
+        }
+        let fresh = new_salt(&*self.random).map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
+        let read = Instant::now();
+        let salt = self.run(&scripts::SALT, &[keys::LIMIT_SALT], &[&fresh], deadline).await?;
+        let parts = Parts::new(salt, self.settings.counter_parts);
+        *known = Some((parts.clone(), read));
+        Ok(parts)
     }
 }
 

@@ -32,6 +32,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use self::connector::Connector;
+use self::limits::CounterParts;
 use self::link::{Link, QueryError};
 pub use self::options::{RedisOptions, RedisUrlError};
 use self::record::Fields;
@@ -85,6 +86,7 @@ pub struct RedisStore {
     step_timeout: Duration,
     /// Whether Redis has been found fit: see [`RedisStore::inspect`].
     fit: AtomicBool,
+    counter_parts: CounterParts,
 }
 
 /// Why the store cannot be used with this Redis.
@@ -122,6 +124,7 @@ impl RedisStore {
             allow_eviction: options.allow_eviction,
             step_timeout: options.step_timeout,
             fit: AtomicBool::new(false),
+            counter_parts: CounterParts::default(),
         };
         match store.inspect().await {
             Ok(report) => store.accept(&report)?,
@@ -192,7 +195,7 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every field is named here: the link holds the password.
-        let Self { link: _, settings, random: _, shares_slots: _, allow_eviction, step_timeout, fit } = self;
+        let Self { link: _, settings, random: _, shares_slots: _, allow_eviction, step_timeout, fit, counter_parts: _ } = self;
         f.debug_struct("RedisStore")
             .field("settings", settings)
             .field("allow_eviction", allow_eviction)

@@ -37,6 +37,7 @@ scripts! {
     OPAQUE: ["opaque.lua"];
     PUT_OPAQUE: ["put_opaque.lua"];
     REVOKE: ["revoke.lua"];
+    SALT: ["salt.lua"];
     SESSION: ["session.lua"];
     TERMINATE: ["terminate.lua"];
     TERMINATE_ALL: ["terminate_all.lua"];

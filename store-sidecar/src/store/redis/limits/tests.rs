@@ -6,12 +6,17 @@ use crate::store::limits::Account;
 use crate::store::limits::tests::{START, ask, quota};
 use crate::store::test_redis::RedisServer;
 
-/// The script as it is, but with the time that its last argument says; and no key ends by the server's clock.
+/// The script as it is, but with the time that its last argument says; no key ends by the server's clock, and
+/// the reply's last number says when it would.
 fn script() -> redis::Script {
     const CLOCK: &str = "\nlocal function now_millis()\n  return tonumber(ARGV[#ARGV])\nend\n";
     let prelude = include_str!("../scripts/prelude.lua");
     let parts = [prelude, CLOCK, include_str!("../scripts/account.lua"), include_str!("../scripts/lease.lua")];
-    redis::Script::new(&parts.concat().replace("'PX', integer(lives)", "'PX', integer(lives + 3600000)"))
+    let code = parts.concat();
+    let (lives, reply) = ("'PX', integer(lives)", "return reply");
+    assert!(code.contains(lives) && code.ends_with(&format!("{reply}\n")));
+    let code = code.replace(lives, "'PX', integer(lives + 3600000)");
+    redis::Script::new(&code.replace(&format!("\n{reply}\n"), "\ntable.insert(reply, lives)\nreturn reply\n"))
 }
 
 fn quotas() -> impl Strategy<Value = Vec<Quota>> {
@@ -61,15 +66,17 @@ fn the_script_and_the_account_answer_alike() {
             now = now.saturating_add_signed(*after);
             let worker = format!("w{worker}");
             let mut call = script.prepare_invoke();
-            for key in keys::counter(&ask.counter) {
+            for key in keys::counter(0, &ask.counter) {
                 call.key(key);
             }
             for argument in arguments(&worker, ask, 10) {
                 call.arg(argument);
             }
-            let reply: Vec<u64> = call.arg(now).invoke(&mut connection).unwrap();
+            let mut reply: Vec<u64> = call.arg(now).invoke(&mut connection).unwrap();
+            let lives = reply.pop().unwrap();
             let expected = account.step(now, &worker, ask);
             assert_eq!(leased(&reply).unwrap(), expected, "question {place} of {case:#?}");
+            assert_eq!(lives, account.over().saturating_sub(account.seen()), "question {place} of {case:#?}");
             if account.over() <= account.seen() {
                 account = Account::default();
             }
