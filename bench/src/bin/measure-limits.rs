@@ -34,6 +34,12 @@ struct Args {
     /// Requests that are sent far from the limit.
     #[arg(long, default_value_t = 10_000)]
     far: usize,
+    /// Clients that come once in five seconds.
+    #[arg(long, default_value_t = 100)]
+    slow_clients: usize,
+    /// For how many seconds they do.
+    #[arg(long, default_value_t = 60)]
+    slow_seconds: u64,
     /// Requests that are sent with a key that is denied, after each undisturbed run.
     #[arg(long, default_value_t = 5000)]
     denied: usize,
@@ -57,6 +63,8 @@ fn measure(args: &Args) -> Result<Report> {
         kills: args.kills,
         first_keys: args.first_keys,
         far: args.far,
+        slow_clients: args.slow_clients,
+        slow: Duration::from_secs(args.slow_seconds),
         denied: args.denied,
         edge: Duration::from_secs(args.edge_seconds),
         seed: args.seed,

@@ -4,6 +4,7 @@
 mod edge;
 mod report;
 mod runs;
+mod slow;
 mod strikes;
 mod volley;
 
@@ -30,6 +31,10 @@ const LIMIT: u64 = 1000;
 /// What the limit allows that is far away.
 const FAR_LIMIT: u64 = 100_000_000;
 const FAR: &str = "/far";
+/// What the default allows somebody with a token.
+const SLOW_LIMIT: u64 = 1000;
+const SLOW_WINDOW: Duration = Duration::from_secs(3600);
+const SLOW: &str = "/slow";
 /// The limit whose window slides during the measurement, and the window.
 const EDGE_LIMIT: usize = 50;
 const EDGE_WINDOW: Duration = Duration::from_secs(3);
@@ -74,6 +79,10 @@ pub struct Plan {
     pub first_keys: usize,
     /// Requests that are sent far from the limit.
     pub far: usize,
+    /// Clients that come now and then, and for how long they do.
+    pub slow_clients: usize,
+    /// See `slow_clients`.
+    pub slow: Duration,
     /// Requests with a key that is denied.
     pub denied: usize,
     /// For how long the window's edge is watched, each way.
@@ -98,6 +107,8 @@ pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Resul
     eprintln!("first requests of a key, and requests far from the limit");
     let first_requests = volley::first_requests(&fleet, plan.first_keys).await?;
     let far = Cost::of_volley(&fleet, &fleet.login("far").await?, FAR, plan.far).await?;
+    eprintln!("clients that come now and then");
+    let slow = slow::slow_clients(&fleet, &plan).await?;
     eprintln!("the edge of a window that slides");
     let edges = [Edge::watch(&fleet, &plan, false).await?, Edge::watch(&fleet, &plan, true).await?];
 
@@ -114,7 +125,7 @@ pub async fn run(plan: Plan, upstream: Upstream, journal: Arc<Journal>) -> Resul
         }
     }
     let setting = Setting::of(&fleet).await?;
-    Ok(Report::new(runs, first_requests, far, &denied, edges, (setting, plan.seed)))
+    Ok(Report::new(runs, first_requests, [far, slow], &denied, edges, (setting, plan.seed)))
 }
 
 /// Windows of a day, or of some hours more: windows begin at whole multiples of their length since 1970, and
@@ -130,6 +141,7 @@ fn configure(filter: &mut Value, window: u64) -> Result<()> {
         "default": null,
         "authenticated": null,
         "far": {"requests": FAR_LIMIT, "window": window},
+        "slow": {"requests": SLOW_LIMIT, "window": SLOW_WINDOW.as_secs()},
         "edge": {"requests": EDGE_LIMIT, "window": EDGE_WINDOW.as_secs()},
     });
     let mut routes = Vec::new();
@@ -137,7 +149,7 @@ fn configure(filter: &mut Value, window: u64) -> Result<()> {
         let limit = json!({"requests": LIMIT, "window": window, "algorithm": algorithm});
         merge(&mut limits, json!({algorithm.path().trim_start_matches('/'): limit}));
     }
-    for path in Algorithm::ALL.into_iter().map(Algorithm::path).chain([FAR, EDGE]) {
+    for path in Algorithm::ALL.into_iter().map(Algorithm::path).chain([FAR, SLOW, EDGE]) {
         let name = path.trim_start_matches('/');
         routes.push(json!({"name": name, "match": {"path": {"prefix": path}}, "rate_limit": [name]}));
     }

@@ -41,6 +41,9 @@ pub struct Report {
     first_requests: Vec<Cost>,
     far_from_limit_callouts_per_1000: f64,
     far_from_limit: Cost,
+    /// Calls per 1,000 requests of clients that come once in five seconds, each with a key of its own.
+    slow_clients_callouts_per_1000: f64,
+    slow_clients: Cost,
     /// Calls per 1,000 requests with a key that is denied, over all such requests.
     denied_callouts_per_1000: f64,
     /// The most admissions that were certainly within one window's length.
@@ -57,21 +60,22 @@ impl Report {
     pub(super) fn new(
         runs: Vec<Run>,
         first_requests: Vec<Cost>,
-        far_from_limit: Cost,
+        [far_from_limit, slow_clients]: [Cost; 2],
         denied: &[Cost],
         edges: [Edge; 2],
         (setting, seed): (Setting, u64),
     ) -> Self {
         let undisturbed = runs.iter().filter(|run| !run.killed);
-        let admitted_far = far_from_limit.by_status.get(&200).copied().unwrap_or_default();
         Self {
             callouts_per_1000: undisturbed.map(Run::callouts_per_1000).fold(0.0, f64::max),
             unused_by_kills: runs.iter().filter(|run| run.killed).map(|run| run.unused).collect(),
             runs,
             first_requests_callouts: first_requests.iter().map(|cost| cost.callouts).max().unwrap_or_default(),
             first_requests,
-            far_from_limit_callouts_per_1000: per_1000(far_from_limit.callouts, admitted_far),
+            far_from_limit_callouts_per_1000: far_from_limit.callouts_per_1000_admitted(),
             far_from_limit,
+            slow_clients_callouts_per_1000: slow_clients.callouts_per_1000_admitted(),
+            slow_clients,
             denied_callouts_per_1000: per_1000(
                 denied.iter().map(|cost| cost.callouts).sum(),
                 denied.iter().map(|cost| cost.requests).sum(),
@@ -117,7 +121,8 @@ impl Figures for Report {
                 mistakes.push(format!("{figure} calls per 1,000 requests {what}"));
             }
         }
-        for cost in self.first_requests.iter().chain([&self.far_from_limit]).filter(|cost| !cost.is_admitted()) {
+        let costs = self.first_requests.iter().chain([&self.far_from_limit, &self.slow_clients]);
+        for cost in costs.filter(|cost| !cost.is_admitted()) {
             mistakes.push(format!("requests that the limit allows were answered {:?}", cost.by_status));
         }
         mistakes
@@ -172,6 +177,11 @@ impl fmt::Display for Report {
             wanted.callouts_per_1000,
             self.far_from_limit_callouts_per_1000,
             wanted.far_from_limit_callouts_per_1000
+        )?;
+        writeln!(
+            f,
+            "  of {} requests of clients that come once in five seconds: {}",
+            self.slow_clients.requests, self.slow_clients_callouts_per_1000
         )?;
         writeln!(
             f,

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Algorithm;
+use super::report::per_1000;
 use crate::app::{Credential, Fate};
 use crate::fleet::Fleet;
 use crate::load::shoot;
@@ -18,8 +19,8 @@ use crate::load::shoot;
 const AT_ONCE: usize = 64;
 /// First requests of a key, all at once.
 const FIRST: usize = 100;
-/// By then workers that have nothing to do have handed back what they had: a quarter of a lease's life, which
-/// is ten seconds at most.
+/// By then workers that have nothing to do have handed back what they had of a limit that is hammered: a quarter
+/// of a lease's life, which is ten seconds.
 pub(super) const HAND_BACK: Duration = Duration::from_secs(3);
 
 impl Fleet {
@@ -55,11 +56,16 @@ impl Fleet {
         while let Some(over) = under_way.join_next().await {
             over?;
         }
+        Ok(self.answers_since(from))
+    }
+
+    /// How requests were answered whose samples come from there on.
+    fn answers_since(&self, from: usize) -> BTreeMap<u16, usize> {
         let mut answers = BTreeMap::new();
         for sample in self.journal.since(from) {
             *answers.entry(sample.status).or_default() += 1;
         }
-        Ok(answers)
+        answers
     }
 }
 
@@ -94,6 +100,11 @@ impl Cost {
         self.by_status.keys().eq(&[200])
     }
 
+    /// Calls per 1,000 admitted requests.
+    pub(super) fn callouts_per_1000_admitted(&self) -> f64 {
+        per_1000(self.callouts, self.by_status.get(&200).copied().unwrap_or_default())
+    }
+
     /// Sends that many, and counts the calls, with those that hand back.
     pub(super) async fn of_volley(
         fleet: &Fleet,
@@ -105,5 +116,11 @@ impl Cost {
         let by_status = fleet.volley(credential, path, (count, AT_ONCE)).await?;
         sleep(HAND_BACK).await;
         Ok(Self { requests: count, by_status, callouts: fleet.leases().await? - before })
+    }
+
+    /// What was sent since that sample, and since so many calls were counted.
+    pub(super) async fn since(fleet: &Fleet, sample: usize, calls: u64) -> Result<Self> {
+        let by_status = fleet.answers_since(sample);
+        Ok(Self { requests: by_status.values().sum(), by_status, callouts: fleet.leases().await? - calls })
     }
 }
