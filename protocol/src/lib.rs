@@ -38,7 +38,7 @@ pub use id::{
 pub use jwk::{Jwk, JwkSet};
 pub use limit::{
     Algorithm, CounterId, Lease, LeaseAsk, LeaseGrant, LeaseReply, LeaseRequest, LimitKey, LimitName,
-    LimitOverrideData, MAX_LEASE_ASKS, MAX_LIMIT_KEY_BYTES, MAX_QUOTAS, MAX_REQUESTS, MAX_SETTLED, MAX_WINDOW_MS,
+    LimitOverrideData, MAX_LEASE_ASKS, MAX_LEASE_MS, MAX_LIMIT_KEY_BYTES, MAX_QUOTAS, MAX_REQUESTS, MAX_SETTLED, MAX_WINDOW_MS,
     MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
 };
 pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};

@@ -22,6 +22,8 @@ pub const MIN_WINDOW_MS: u64 = 1000;
 pub const MAX_LEASE_ASKS: usize = 128;
 /// Most leases that one question settles.
 pub const MAX_SETTLED: usize = 16;
+/// No lease lives longer, in milliseconds.
+pub const MAX_LEASE_MS: u64 = 60_000;
 /// Longest text of a [`LimitKey`], in bytes. What is longer stands in it as its hash.
 pub const MAX_LIMIT_KEY_BYTES: usize = 1024;
 

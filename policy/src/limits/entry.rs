@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, MAX_SETTLED, Quota, SettledLease};
+use session_gate_protocol::{
+    Algorithm, CounterId, Lease, LeaseAsk, MAX_LEASE_MS, MAX_REQUESTS, MAX_SETTLED, Quota, SettledLease,
+};
 
 use super::{
     held::{Drawn, Held},
@@ -18,9 +20,6 @@ const FIRST_PART: u64 = 12;
 const GROWTH: u64 = 4;
 /// How long slots that came back stay here, for the next requests.
 const SLOTS_IDLE: Duration = Duration::from_secs(1);
-
-/// As long as leases live at most, those of slots: after that there is nothing to settle.
-const LONGEST_LEASE: Duration = Duration::from_secs(30);
 
 /// A key's account with this worker.
 #[derive(Debug)]
@@ -172,11 +171,18 @@ impl Entry {
         }
     }
 
-    /// Notes that a request passes without the store's leave.
-    pub(super) fn take_unasked(&mut self, cost: u64, now: Duration) {
+    /// Notes that a request passes without the store's leave. The store is told later, of as much as is this
+    /// worker's part: so all workers owe no more than the limit, and the next window is not theirs as well.
+    pub(super) fn take_unasked(&mut self, cost: u64, workers: u64, now: Duration) {
         self.used_at = now;
         self.shares.note(&self.quotas, cost, now);
-        self.in_use += u64::from(self.is_in_flight());
+        if self.is_in_flight() {
+            self.in_use += 1;
+            return;
+        }
+        let part = self.quotas.iter().map(|quota| Shares::part(quota, workers)).min().unwrap_or_default();
+        self.owed = self.owed.saturating_add(cost).min(part.max(self.owed));
+        self.wake_at(now.max(self.away_until));
     }
 
     /// A stream has ended.
@@ -321,7 +327,7 @@ impl Entry {
         } else if self.is_in_flight() {
             SLOTS_IDLE
         } else {
-            self.leases.last().map_or(Duration::ZERO, |lease| lease.lifetime / 4)
+            self.leases.last().map_or(Duration::ZERO, Held::patience)
         }
     }
 
@@ -360,7 +366,8 @@ impl Entry {
 
     /// The store has not answered, or nobody has heard: it may have done what it was asked.
     pub(super) fn on_failure(&mut self, ask: &LeaseAsk, asked_at: Duration, retry_at: Duration, is_away: bool) {
-        let until = asked_at.saturating_add(LONGEST_LEASE);
+        // After that there is nothing to settle.
+        let until = asked_at.saturating_add(Duration::from_millis(MAX_LEASE_MS));
         let lost = (ask.want > 0 || ask.kept > 0).then_some(SettledLease { lease: ask.lease, used: 0 });
         self.unsettled.extend(ask.settle.iter().copied().chain(lost).map(|settled| (settled, until)));
         let surplus = self.unsettled.len().saturating_sub(MAX_SETTLED);

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use session_gate_protocol::SettledLease;
 
+/// A lease that may live longer has so little of its limit that nobody misses it soon.
+const OF_LITTLE: Duration = Duration::from_secs(10);
+
 /// A lease.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -25,9 +28,15 @@ pub struct Drawn {
 
 impl Held {
     /// Until when it can be used. Less than its lifetime, for this clock may be slow: by a hundredth, and
-    /// the store's fast by as much.
+    /// the store's fast by as much; and the store's milliseconds are whole.
     pub(super) fn ends_at(&self) -> Duration {
-        self.asked_at.saturating_add(self.lifetime - self.lifetime / 50)
+        let safe = self.lifetime - self.lifetime / 50;
+        self.asked_at.saturating_add(safe.saturating_sub(Duration::from_millis(1)))
+    }
+
+    /// How long it may lie unused.
+    pub(super) fn patience(&self) -> Duration {
+        if self.lifetime > OF_LITTLE { self.lifetime * 3 / 4 } else { self.lifetime / 4 }
     }
 
     /// From when on it is handed back: in time for the store to hear of it.

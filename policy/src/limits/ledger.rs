@@ -162,7 +162,8 @@ impl Ledger {
 
     /// Notes that a request passes without the store's leave.
     pub fn take_unasked(&mut self, claim: &Claim, now: Duration) {
-        self.with(&claim.key, |entry| entry.take_unasked(claim.limit.reserve(), now));
+        let workers = self.workers;
+        self.with(&claim.key, |entry| entry.take_unasked(claim.limit.reserve(), workers, now));
     }
 
     /// A stream that had a slot has ended.

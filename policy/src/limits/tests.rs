@@ -91,9 +91,9 @@ fn a_lease_is_not_used_in_the_last_fiftieth_of_its_life_counted_from_the_questio
     assert_eq!(question, Standing::Ask);
     let question = ledger.ask_for(&claim.key, 1, ms(1000)).unwrap();
     ledger.on_reply(vec![question], reply(vec![lease(50)]), ms(1000), ms(1900));
-    assert_eq!(ledger.standing(&claim, false, ms(10_799)), Standing::Open);
-    assert_eq!(ledger.standing(&claim, false, ms(10_800)), Standing::Ask);
-    let next = ledger.ask_for(&claim.key, 1, ms(10_800)).unwrap();
+    assert_eq!(ledger.standing(&claim, false, ms(10_798)), Standing::Open);
+    assert_eq!(ledger.standing(&claim, false, ms(10_799)), Standing::Ask);
+    let next = ledger.ask_for(&claim.key, 1, ms(10_799)).unwrap();
     assert!(next.ask.settle.is_empty(), "it may have ended by now: it counts as used");
 }
 

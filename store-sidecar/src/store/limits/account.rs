@@ -178,7 +178,7 @@ impl Account {
         self.leases.insert(key.clone(), Live { count: taken, end: self.seen });
         let counted = || parts.iter().filter_map(|part| Some((part, self.count_of(part)?)));
         let is_scarce = counted().any(|(part, _)| self.left(part).saturating_mul(4) < part.quota.size());
-        let lifetimes = counted().map(|(part, count)| count.lifetime(part.quota, self.seen, is_scarce));
+        let lifetimes = counted().map(|(part, count)| count.lifetime(part.quota, taken, self.seen, is_scarce));
         let live = Live { count: taken, end: self.seen + lifetimes.min().unwrap_or(SLOTS_LEASE_MS) };
         self.leases.insert(key, live);
         live

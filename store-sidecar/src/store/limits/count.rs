@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use session_gate_protocol::{Algorithm, Quota};
+use session_gate_protocol::{Algorithm, MAX_LEASE_MS, Quota};
 
 use super::is_alike;
 
@@ -205,14 +205,19 @@ impl Count {
         }
     }
 
-    /// How long a lease of it may last at most.
-    pub(super) fn lifetime(&self, quota: &Quota, now: u64, is_scarce: bool) -> u64 {
+    /// How long a lease of so many of it may last at most. One that has little may last longer, as long as others
+    /// hardly miss it: so the seldom requests of a slow client need no lease each.
+    pub(super) fn lifetime(&self, quota: &Quota, taken: u64, now: u64, is_scarce: bool) -> u64 {
         let full = match self.used {
             Used::Bucket { .. } => quota.size() as f64 * quota.window_ms as f64 / quota.requests as f64,
             _ => quota.window_ms as f64,
         };
-        let usual = (full / 4.0).floor().clamp(SHORTEST_LEASE_MS as f64, LONGEST_LEASE_MS as f64) as u64;
-        let lifetime = if is_scarce { (usual / 4).max(SHORTEST_LEASE_MS) } else { usual };
+        let usual = |longest: u64| (full / 4.0).floor().clamp(SHORTEST_LEASE_MS as f64, longest as f64) as u64;
+        let lifetime = if is_scarce {
+            (usual(USUAL_LEASE_MS) / 4).max(SHORTEST_LEASE_MS)
+        } else {
+            usual((WHOLE_LEASE_MS * quota.size() / taken.max(1)).clamp(USUAL_LEASE_MS, MAX_LEASE_MS))
+        };
         match self.used {
             // `now` may be nearly a millisecond ago.
             Used::Fixed { window, .. } => lifetime.min(self.window_end(window) - now - 1),
@@ -274,5 +279,9 @@ impl Count {
 /// fiftieth part by which a worker ends it before its time must be more than a millisecond of the store's clock.
 pub(super) const SHORTEST_LEASE_MS: u64 = 50;
 
-/// And at most so long: what a dead worker had in it is missed for this time longer.
-const LONGEST_LEASE_MS: u64 = 10_000;
+/// And usually at most so long: what a dead worker had in it is missed for this time longer.
+const USUAL_LEASE_MS: u64 = 10_000;
+
+/// For so long one might have the whole limit: who has a hundredth of it may have that for a hundred times as
+/// long, as far as [`MAX_LEASE_MS`].
+const WHOLE_LEASE_MS: u64 = 500;

@@ -7,7 +7,7 @@
 --   f  the `index` of the window, and how many were `used` in it
 --   s  `parts`: the index of each part of the window in which any were used, and how many
 --   t  how many `requests` flow in per window, and how many are missing: the `debt`
-local SHORTEST_LEASE, LONGEST_LEASE, SLOTS_LEASE = 50, 10000, 30000
+local SHORTEST_LEASE, USUAL_LEASE, MAX_LEASE, WHOLE_LEASE, SLOTS_LEASE = 50, 10000, 60000, 500, 30000
 local PARTS, MAX_COUNTS, LONGEST = 64, 16, 100 * 365 * 24 * 3600 * 1000
 
 local function part_of(count)
@@ -271,11 +271,15 @@ local function retry_of(quota, lacking, now, leases)
   return count.window
 end
 
--- How long a lease of the quota may last at most.
-local function lifetime_of(quota, now, is_scarce)
+-- How long a lease of so many of the quota may last at most.
+local function lifetime_of(quota, taken, now, is_scarce)
   local count = quota.count
   local full = count.debt and quota.size * quota.window / quota.requests or quota.window
-  local lifetime = math.min(math.max(math.floor(full / 4), SHORTEST_LEASE), LONGEST_LEASE)
+  local longest = USUAL_LEASE
+  if not is_scarce then
+    longest = math.min(math.max(math.floor(WHOLE_LEASE * quota.size / taken), USUAL_LEASE), MAX_LEASE)
+  end
+  local lifetime = math.min(math.max(math.floor(full / 4), SHORTEST_LEASE), longest)
   if is_scarce then
     lifetime = math.max(math.floor(lifetime / 4), SHORTEST_LEASE)
   end
@@ -301,7 +305,7 @@ local function take(account, key, taken, quotas)
   end
   for _, quota in ipairs(quotas) do
     if quota.count then
-      lifetime = math.min(lifetime or LONGEST, lifetime_of(quota, account.seen, is_scarce))
+      lifetime = math.min(lifetime or LONGEST, lifetime_of(quota, taken, account.seen, is_scarce))
     end
   end
   lease.till = account.seen + (lifetime or SLOTS_LEASE)
