@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$ROOT"
 
 seed="${SEED:-1}"
-seconds=60 # for each flaw
+seconds=180 # for each flaw: most are found within seconds
 copy="$ROOT/target/sim-bites"
 
 have patch || die "the program \`patch\` is missing"

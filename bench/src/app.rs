@@ -10,7 +10,7 @@ use hyper::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 use session_gate_tests::poll::{Final, until};
-use session_gate_tests::sidecar::calls_in;
+use session_gate_tests::sidecar::{calls_in, counted_in};
 use session_gate_tests::{Call, Http, Reply};
 
 /// What a measurement has in mind for a session.
@@ -151,6 +151,15 @@ impl App {
     pub async fn calls(&self, route: &str) -> Result<u64> {
         let metrics = self.ask(Call::get("/metrics")).await?.text();
         calls_in(&metrics, route)
+    }
+
+    /// What the sidecar has counted under that name.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub async fn counted(&self, name: &str) -> Result<u64> {
+        let metrics = self.ask(Call::get("/metrics")).await?.text();
+        counted_in(&metrics, name, "")
     }
 
     /// Asks until the sidecar says something: 503 means that a store which is busy has not answered it in

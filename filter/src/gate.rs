@@ -98,9 +98,11 @@ impl Gate {
     /// This is the last configuration of its VM, and Envoy stops it: what is leased of limits is handed back,
     /// and nobody waits for a reply.
     pub(crate) fn hand_back(&self) {
-        let is_last = WORKERS.with_borrow(|workers| {
-            let others = workers.iter().filter_map(Weak::upgrade).filter(|other| !Rc::ptr_eq(other, &self.worker));
-            !others.into_iter().any(|other| other.borrow().shares_source(&self.worker.borrow()))
+        let is_last = WORKERS.with_borrow_mut(|workers| {
+            // From here on it is nobody's reason to go on.
+            workers.retain(|other| other.as_ptr() != Rc::as_ptr(&self.worker));
+            let mut others = workers.iter().filter_map(Weak::upgrade);
+            !others.any(|other| other.borrow().shares_source(&self.worker.borrow()))
         });
         if is_last {
             let calls = self.worker.borrow_mut().hand_back(host::now());
@@ -203,13 +205,15 @@ impl Gate {
         outcome
     }
 
-    /// The call that a request has just asked for cannot be made: nobody else waits for it yet.
+    /// The call that a request has just asked for cannot be made. Others may wait for it already: those that were
+    /// woken together with this one.
     fn fail(&self, id: RequestId, errand: Errand, active: Option<RequestId>) -> Outcome {
         let failed = self.worker.borrow_mut().on_errand(errand, &CallReply::failed(), host::now(), &Envoy);
         failed.counters.into_iter().for_each(host::count);
         failed.limits.into_iter().for_each(host::tell_of_limits);
-        let effects =
-            failed.requests.into_iter().filter(|(waiting, _)| *waiting == id).flat_map(|(_, effects)| effects);
-        self.carry_out(id, effects.collect(), active)
+        let (own, others): (Vec<_>, Vec<_>) = failed.requests.into_iter().partition(|(waiting, _)| *waiting == id);
+        self.act(others, active);
+        host::act_for(id);
+        self.carry_out(id, own.into_iter().flat_map(|(_, effects)| effects).collect(), active)
     }
 }

@@ -36,7 +36,7 @@ use crate::{
     flights::{Boarding, FlightId, Flights},
     headers::{HeaderChange, Headers},
     host::{Host, Visitor},
-    limits::{Asking, CallId, Ledger, seconds},
+    limits::{Asking, CallId, Ledger, Waiter, seconds},
     metric::Counter,
     now::Now,
     permit::Permit,
@@ -145,8 +145,8 @@ pub struct Surroundings<'a, H: Host> {
     pub ledger: Option<&'a mut Ledger>,
     /// Questions about limits under way.
     pub asking: &'a mut Asking,
-    /// How many requests wait for the same behind this one.
-    pub crowd: u64,
+    /// Which requests are woken behind this one, and for which keys of limits they have waited.
+    pub behind: &'a [Waiter],
     /// What the sidecar knows this VM by.
     pub worker: &'a str,
     /// Sessions that were used and not reported yet.

@@ -22,7 +22,7 @@ use crate::{
     flights::{FlightId, Flights, Landed},
     headers::{HeaderChange, Headers},
     host::Host,
-    limits::{Asking, CallId, Reachable},
+    limits::{Asking, CallId, Reachable, Waiter},
     metric::{CallOutcome, Counter},
     now::Now,
     request::{Answer, Effect, Event, MAX_USED, Phase, Surroundings},
@@ -152,11 +152,11 @@ impl Worker {
     /// Takes one step with one request, in that request's own context. A request that is not known is a new
     /// one.
     pub fn on_request<H: Host>(&mut self, id: RequestId, event: Event, now: Now, host: &H) -> Vec<Effect> {
-        self.step(id, event, Waking { sender: Some(id), crowd: 0 }, now, host)
+        self.step(id, event, Waking { sender: Some(id), behind: &[] }, now, host)
     }
 
     /// Takes one step with one request. `waking`: why now.
-    fn step<H: Host>(&mut self, id: RequestId, event: Event, waking: Waking, now: Now, host: &H) -> Vec<Effect> {
+    fn step<H: Host>(&mut self, id: RequestId, event: Event, waking: Waking<'_>, now: Now, host: &H) -> Vec<Effect> {
         let phase = self.requests.remove(&id).unwrap_or(Phase::Start);
         let was_held = is_held(&phase);
         self.held -= usize::from(was_held);
@@ -176,7 +176,7 @@ impl Worker {
             flights: &mut self.flights,
             ledger,
             asking: &mut self.asking,
-            crowd: waking.crowd,
+            behind: waking.behind,
             worker,
             used: &mut self.used,
             now,
@@ -254,7 +254,7 @@ impl Worker {
     fn on_check<H: Host>(&mut self, flight: FlightId, reply: &CallReply, now: Now, host: &H) -> ErrandOutcome {
         let landed = self.flights.land(flight);
         let Some(Landed { asked, sent_for, waiting }) = landed else { return ErrandOutcome::default() };
-        let waking = Waking { sender: sent_for, crowd: 0 };
+        let waking = Waking { sender: sent_for, behind: &[] };
         let believed = self.source.as_ref().map(|source| source.borrow().feed.max_staleness());
         let is_late = believed.is_some_and(|believed| now.monotonic.saturating_sub(asked.at) > believed);
         let reply = reply.json::<CheckReply>().filter(|_| !is_late);
@@ -334,7 +334,7 @@ impl Worker {
             }
         };
         let waiting = std::mem::take(&mut self.waiting);
-        let waking = Waking { sender: None, crowd: 0 };
+        let waking = Waking { sender: None, behind: &[] };
         let requests = waiting.into_iter().map(|id| (id, self.step(id, Event::Keys, waking, now, host))).collect();
         ErrandOutcome { counters: vec![Counter::Keys(outcome)], requests, ..ErrandOutcome::default() }
     }
@@ -342,11 +342,11 @@ impl Worker {
 
 /// Why a request takes a step.
 #[derive(Clone, Copy, Debug)]
-struct Waking {
+struct Waking<'a> {
     /// In whose context the host has called; none: the worker's own. Calls that are made now belong to it.
     sender: Option<RequestId>,
-    /// How many requests are woken behind it for the same reason.
-    crowd: u64,
+    /// Which requests are woken behind it, and for which keys of limits they have waited.
+    behind: &'a [Waiter],
 }
 
 fn is_held(phase: &Phase) -> bool {

@@ -4,11 +4,17 @@
 //! long poll. Who starts from [`FeedCursor::START`] gets every entry that is still of use, in pages:
 //! that is the snapshot. Who follows gets what came since.
 
+use std::time::Duration;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{EndedList, Fingerprint, InvalidText, Rule, RuleId, Scopes, SessionId, TokenId, UnixSeconds};
+
+/// A worker may trust what it knows for so long at most: who waits for all workers waits for the slowest, and
+/// after a loss of the store's data, when nobody knows who they are, for so long.
+pub const MAX_STALENESS: Duration = Duration::from_secs(60);
 
 /// A place in the feed: `<milliseconds>-<number>`, as Redis names the entries of a stream. Later
 /// places are greater.

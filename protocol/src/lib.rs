@@ -29,7 +29,8 @@ pub use check::{CheckReply, CheckRequest, CheckVerdict, CheckedCredential, Check
 pub use claims::{Audience, Claims, MAX_LEEWAY};
 pub use collect::{Misfit, collect};
 pub use feed::{
-    Activity, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers, Receipt,
+    Activity, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers,
+    MAX_STALENESS, Receipt,
 };
 pub use fingerprint::{EndedList, Fingerprint};
 pub use id::{
@@ -38,8 +39,8 @@ pub use id::{
 pub use jwk::{Jwk, JwkSet};
 pub use limit::{
     Algorithm, CounterId, Lease, LeaseAsk, LeaseGrant, LeaseReply, LeaseRequest, LimitKey, LimitName,
-    LimitOverrideData, MAX_LEASE_ASKS, MAX_LEASE_MS, MAX_LIMIT_KEY_BYTES, MAX_QUOTAS, MAX_REQUESTS, MAX_SETTLED, MAX_WINDOW_MS,
-    MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
+    LimitOverrideData, MAX_LEASE_ASKS, MAX_LEASE_MS, MAX_LIMIT_KEY_BYTES, MAX_QUOTAS, MAX_REQUESTS, MAX_SETTLED,
+    MAX_WINDOW_MS, MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
 };
 pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
 pub use network::Network;

@@ -4,7 +4,9 @@
 //! A worker *leases* admissions of a key: they are taken off its quotas before the first of them is used,
 //! so that no quota is exceeded whatever becomes of the worker. What it has not used it hands back.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::RangeInclusive, str::FromStr};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,9 +57,14 @@ impl fmt::Debug for CounterId {
     }
 }
 
+/// Longest value that stands in a key as it is, in bytes.
+const MAX_VALUE_BYTES: usize = 100;
+
+/// What is percent-encoded in a key: all that is not unreserved (RFC 3986, section 2.3).
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// What a limit counts by: `<limit>:<name>=<value>&<name>=<value>`, names in their order, names and values
-/// encoded as in a form (WHATWG URL, section 5). A key without parts, that of a limit that counts all
-/// requests together, is `<limit>:`.
+/// percent-encoded. A key without parts, that of a limit that counts all requests together, is `<limit>:`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct LimitKey {
     /// The limit.
@@ -80,6 +87,17 @@ impl LimitKey {
         Self::counter_of(&self.to_string())
     }
 
+    /// A part's value as it stands in a key: of one that is longer than 100 bytes its first eight characters, `…`, and
+    /// its hash.
+    pub fn part(value: &str) -> Cow<'_, str> {
+        if value.len() <= MAX_VALUE_BYTES {
+            return Cow::Borrowed(value);
+        }
+        // Whoever writes that instead of the long value shares its count, as with the long value itself.
+        let start: String = value.chars().take(8).collect();
+        Cow::Owned(format!("{start}…{}", Fingerprint::of_credential(value)))
+    }
+
     /// By what the count is known of the key with that text.
     pub fn counter_of(text: &str) -> CounterId {
         CounterId(Fingerprint::of_limit_key(text).to_string())
@@ -88,9 +106,12 @@ impl LimitKey {
 
 impl fmt::Display for LimitKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = form_urlencoded::Serializer::new(String::new());
-        parts.extend_pairs(&self.parts);
-        write!(f, "{}:{}", self.limit, parts.finish())
+        write!(f, "{}:", self.limit)?;
+        for (place, (name, value)) in self.parts.iter().enumerate() {
+            let between = if place == 0 { "" } else { "&" };
+            write!(f, "{between}{}={}", utf8_percent_encode(name, ENCODED), utf8_percent_encode(value, ENCODED))?;
+        }
+        Ok(())
     }
 }
 
@@ -100,17 +121,21 @@ impl FromStr for LimitKey {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = InvalidText::new(
             "a limit's key",
-            "a limit's name, a colon, and parts such as user=alice&issuer=session-gate, encoded as in a form",
+            "a limit's name, a colon, and parts such as user=alice&issuer=session-gate, percent-encoded, each once; \
+             at most 1024 bytes",
         );
         let read = || {
             let (limit, rest) = text.split_once(':')?;
             let mut parts = BTreeMap::new();
-            for (name, value) in form_urlencoded::parse(rest.as_bytes()) {
-                let is_new = parts.insert(name.into_owned(), value.into_owned()).is_none();
+            for part in rest.split('&').filter(|_| !rest.is_empty()) {
+                let (name, value) = part.split_once('=')?;
+                let [name, value] = [name, value].map(|text| percent_decode_str(text).decode_utf8().ok());
+                let (name, value) = (name.filter(|name| !name.is_empty())?, value?);
+                let is_new = parts.insert(name.into_owned(), Self::part(&value).into_owned()).is_none();
                 is_new.then_some(())?;
             }
-            let is_short = text.len() <= MAX_LIMIT_KEY_BYTES && parts.keys().all(|name| !name.is_empty());
-            is_short.then_some(Self { limit: limit.parse().ok()?, parts })
+            let key = Self { limit: limit.parse().ok()?, parts };
+            (key.to_string().len() <= MAX_LIMIT_KEY_BYTES).then_some(key)
         };
         read().ok_or(invalid)
     }
@@ -169,16 +194,21 @@ impl Quota {
         }
     }
 
-    /// Whether its numbers are in their ranges.
-    pub fn is_valid(&self) -> bool {
-        let has_window = (MIN_WINDOW_MS..=MAX_WINDOW_MS).contains(&self.window_ms);
-        let fits = |number: u64| (1..=MAX_REQUESTS).contains(&number);
-        fits(self.requests)
-            && match self.algorithm {
-                Algorithm::InFlight => self.window_ms == 0 && self.burst.is_none(),
-                Algorithm::FixedWindow | Algorithm::SlidingWindow => has_window && self.burst.is_none(),
-                Algorithm::TokenBucket => has_window && self.burst.is_none_or(fits),
-            }
+    /// The first of its fields that is out of its range, and what is allowed there.
+    pub fn misfit(&self) -> Option<(&'static str, String)> {
+        let is_in_flight = self.algorithm == Algorithm::InFlight;
+        let window = if is_in_flight { 0..=0 } else { MIN_WINDOW_MS..=MAX_WINDOW_MS };
+        let ranges = [
+            ("requests", self.requests, 1..=MAX_REQUESTS),
+            ("window_ms", self.window_ms, window),
+            ("burst", self.burst.unwrap_or(1), 1..=MAX_REQUESTS),
+        ];
+        let allowed = |range: &RangeInclusive<u64>| format!("must be {} to {}", range.start(), range.end());
+        let misfit = ranges.into_iter().find(|(_, number, range)| !range.contains(number));
+        let has_burst = self.burst.is_some() && self.algorithm != Algorithm::TokenBucket;
+        misfit
+            .map(|(field, _, range)| (field, allowed(&range)))
+            .or_else(|| has_burst.then(|| ("burst", "is for token_bucket only".to_owned())))
     }
 }
 
@@ -327,7 +357,8 @@ mod tests {
 
     #[test]
     fn a_key_has_one_text_and_is_read_back() {
-        for text in ["default:address=192.0.2.1", "all:", "a:address=2001%3Adb8%3A%3A%2F64&header.x-tenant=a+%26+b%3D"]
+        for text in
+            ["default:address=192.0.2.1", "all:", "a:address=2001%3Adb8%3A%3A%2F64&header.x-tenant=a%20%26%20b%3D"]
         {
             let key: LimitKey = text.parse().unwrap();
             assert_eq!(key.to_string(), text);
@@ -336,9 +367,22 @@ mod tests {
         assert_eq!(sorted.to_string(), "u:issuer=session-gate&user=alice");
         // Stored: a change here makes every count unknown.
         assert_eq!(sorted.counter().as_str(), "Ukr_WW2dmjfltDLS");
-        for bad in ["", "all", ":a=b", "a b:", "a:x=1&x=2", "a:=1", &format!("a:x={}", "y".repeat(1024))] {
+        let long: String = (0..20).map(|number| format!("&part{number}={}", "y".repeat(100))).collect();
+        let long = format!("a:{}", long.trim_start_matches('&'));
+        for bad in ["", "all", ":a=b", "a b:", "a:x", "a:x=1&", "a:x=1&x=2", "a:x=1&%78=2", "a:=1", "a:x=%FF", &long] {
             assert!(bad.parse::<LimitKey>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_may_be_written_in_several_ways() {
+        let canonical = |text: &str| text.parse::<LimitKey>().unwrap().to_string();
+        for text in ["u:user=a+b@example.com", "u:user=a%2Bb%40example.com", "u:user=%61+b%40example.com"] {
+            assert_eq!(canonical(text), "u:user=a%2Bb%40example.com", "a plus is no blank");
+        }
+        let long = canonical(&format!("u:header.x-key={}", "k".repeat(2_000)));
+        assert_eq!(long, "u:header.x-key=kkkkkkkk%E2%80%A6s6ulnnFZqajzgkb_");
+        assert_eq!(canonical(&long), long);
     }
 
     #[test]
@@ -355,10 +399,10 @@ mod tests {
     #[test]
     fn a_quota_has_what_its_algorithm_needs_and_no_more() {
         let quota = |algorithm, requests, window_ms, burst| Quota { algorithm, requests, window_ms, burst };
-        assert!(quota(Algorithm::FixedWindow, 1, 1000, None).is_valid());
-        assert!(quota(Algorithm::SlidingWindow, MAX_REQUESTS, MAX_WINDOW_MS, None).is_valid());
-        assert!(quota(Algorithm::TokenBucket, 5, 1000, Some(1)).is_valid());
-        assert!(quota(Algorithm::InFlight, 5, 0, None).is_valid());
+        assert!(quota(Algorithm::FixedWindow, 1, 1000, None).misfit().is_none());
+        assert!(quota(Algorithm::SlidingWindow, MAX_REQUESTS, MAX_WINDOW_MS, None).misfit().is_none());
+        assert!(quota(Algorithm::TokenBucket, 5, 1000, Some(1)).misfit().is_none());
+        assert!(quota(Algorithm::InFlight, 5, 0, None).misfit().is_none());
         for bad in [
             quota(Algorithm::FixedWindow, 0, 1000, None),
             quota(Algorithm::FixedWindow, 1, 999, None),
@@ -368,7 +412,7 @@ mod tests {
             quota(Algorithm::TokenBucket, 1, 1000, Some(0)),
             quota(Algorithm::InFlight, 1, 1000, None),
         ] {
-            assert!(!bad.is_valid(), "{bad:?}");
+            assert!(bad.misfit().is_some(), "{bad:?}");
         }
         assert_eq!(quota(Algorithm::TokenBucket, 5, 1000, Some(9)).size(), 9);
     }

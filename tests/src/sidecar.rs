@@ -175,10 +175,18 @@ impl Sidecar {
 /// # Errors
 /// Where they are none.
 pub fn calls_in(metrics: &str, route: &str) -> Result<u64> {
-    let route = format!(r#"route="{route}""#);
-    let lines = metrics.lines();
-    let calls = lines.filter(|line| line.starts_with("session_gate_http_requests_total{") && line.contains(&route));
-    calls.map(|line| line.rsplit(' ').next().context("a value")?.parse::<u64>().context("a count")).sum()
+    counted_in(metrics, "session_gate_http_requests_total", &format!(r#"route="{route}""#))
+}
+
+/// The sum of the counters of that name in these metrics whose labels have that text.
+///
+/// # Errors
+/// Where they are none.
+pub fn counted_in(metrics: &str, name: &str, label: &str) -> Result<u64> {
+    let is_of_it =
+        |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(label));
+    let values = metrics.lines().filter(is_of_it).map(|line| line.rsplit(' ').next().context("a value"));
+    values.map(|value| value?.parse::<u64>().context("a count")).sum()
 }
 
 /// A sidecar that answers what the test wants; it ends when this is dropped.

@@ -12,7 +12,7 @@ use crate::client::{Call, Http, Reply};
 use crate::envoy::{Config, Envoy};
 use crate::poll::until;
 use crate::redis::{Fsync, Redis};
-use crate::sidecar::{Sidecar, calls_in};
+use crate::sidecar::{Sidecar, calls_in, counted_in};
 use crate::tools;
 use crate::upstream::Upstream;
 
@@ -261,6 +261,14 @@ impl Stack {
     /// Where it does not say.
     pub async fn sidecar_calls(&self, route: &str) -> Result<u64> {
         calls_in(&self.ask_sidecar(Call::get("/metrics")).await?.text(), route)
+    }
+
+    /// What the sidecar has counted under that name, over all labels.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub async fn sidecar_counts(&self, name: &str) -> Result<u64> {
+        counted_in(&self.ask_sidecar(Call::get("/metrics")).await?.text(), name, "")
     }
 
     /// Logs `user` in at the sidecar, and waits until the gate knows the key of the token.

@@ -136,6 +136,10 @@ fn mistakes_of(run: &Run) -> Vec<String> {
         mistakes.push(format!("{algorithm:?}: {admitted} of {limit} were admitted"));
     }
     if run.killed {
+        // All that is missing must have been in the hands of the dead.
+        if run.unused > run.lapsed {
+            mistakes.push(format!("{algorithm:?}: {} are missing, and {} were left in leases", run.unused, run.lapsed));
+        }
         return mistakes;
     }
     if *admitted < WANTED.admitted_undisturbed {
@@ -162,12 +166,13 @@ impl fmt::Display for Report {
             let what = if run.killed { format!("{} killed", run.victims.len()) } else { "undisturbed".to_owned() };
             writeln!(
                 f,
-                "{:<14} {what:<12} {:>4} of {} admitted, of {:>5} attempts, for {:>3} calls",
+                "{:<14} {what:<12} {:>4} of {} admitted, of {:>5} attempts, for {:>3} calls; {:>3} left in leases",
                 format!("{:?}", run.algorithm),
                 run.admitted,
                 run.limit,
                 run.attempts,
-                run.callouts
+                run.callouts,
+                run.lapsed
             )?;
         }
         writeln!(

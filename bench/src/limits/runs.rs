@@ -42,6 +42,8 @@ pub(super) struct Run {
     pub victims: Vec<Victim>,
     /// What nobody got.
     pub unused: u64,
+    /// What was in leases that ended and that nobody had settled: it counts as used, and some of it was.
+    pub lapsed: u64,
     /// From the first request until nothing more was expected.
     pub ms: f64,
     /// From the first request until the last admission, seen every 50 ms.
@@ -103,13 +105,16 @@ struct Start {
     number: usize,
     sample: usize,
     leases: u64,
+    lapsed: u64,
 }
+
+const LAPSED: &str = "session_gate_limit_admissions_lapsed_total";
 
 impl Start {
     async fn of(fleet: &Fleet) -> Result<Self> {
-        let leases = fleet.leases().await?;
+        let (leases, lapsed) = (fleet.leases().await?, fleet.app.counted(LAPSED).await?);
         let (number, sample) = (fleet.journal.numbers(), fleet.journal.len());
-        Ok(Self { at: Instant::now(), number, sample, leases })
+        Ok(Self { at: Instant::now(), number, sample, leases, lapsed })
     }
 
     /// How many requests were admitted since.
@@ -136,6 +141,7 @@ impl Start {
             callouts: fleet.leases().await? - self.leases,
             victims,
             unused: LIMIT.saturating_sub(u64::try_from(admitted)?),
+            lapsed: fleet.app.counted(LAPSED).await? - self.lapsed,
             ms: millis(duration),
             last_admission_ms: millis(last_admission),
             by_status: BTreeMap::new(),

@@ -31,7 +31,8 @@ pub(super) async fn slow_clients(fleet: &Fleet, plan: &Plan) -> Result<Cost> {
         let line = lines.get(round % lines.len()).context("a connection")?.clone();
         let journal = Arc::clone(&fleet.journal);
         // They come one after the other.
-        let first = begin + GAP.mul_f64(f64::from(u32::try_from(number)?) / f64::from(u32::try_from(plan.slow_clients)?));
+        let first =
+            begin + GAP.mul_f64(f64::from(u32::try_from(number)?) / f64::from(u32::try_from(plan.slow_clients)?));
         let (mut clock, end) = (interval_at(first, GAP), begin + plan.slow);
         clients.spawn(async move {
             while clock.tick().await < end {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use session_gate_protocol::{JwkSet, MAX_LEEWAY, is_header_safe};
+use session_gate_protocol::{JwkSet, MAX_LEEWAY, MAX_STALENESS, is_header_safe};
 
 use super::{
     problems::Problems,
@@ -26,7 +26,7 @@ pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
     let keys_refetch =
         problems.duration("sidecar.keys_refetch", keys_refetch.as_deref(), SECOND..=3600 * SECOND, 5 * SECOND);
     let max_staleness =
-        problems.duration("sidecar.max_staleness", max_staleness.as_deref(), 100 * millisecond..=60 * SECOND, SECOND);
+        problems.duration("sidecar.max_staleness", max_staleness.as_deref(), 100 * millisecond..=MAX_STALENESS, SECOND);
     let visible = |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if credential.as_ref().is_some_and(|credential| !visible(credential)) {
         problems.add("sidecar.credential", "must be visible ASCII, or be left out");

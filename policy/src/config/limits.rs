@@ -91,6 +91,11 @@ fn limit(name: LimitName, mut raw: RawRateLimit, path: &str, problems: &mut Prob
     if raw.in_flight.is_some() && cost != Cost::Fixed(1) {
         problems.add(field("cost"), "must not be given with `in_flight`");
     }
+    let most = quotas.iter().map(Quota::size).min().unwrap_or(MAX_REQUESTS);
+    if cost.reserve() > most && !problems.has(path) {
+        let message = format!("must be at most {most}: the limit never has more at once");
+        problems.add(field(if cost.header().is_some() { "cost.reserve" } else { "cost" }), message);
+    }
     if quotas.len() > 1 && raw.requests_from.is_some() {
         problems.add(field("requests_from"), "must not be given with several windows");
     }

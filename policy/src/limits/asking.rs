@@ -17,6 +17,9 @@ use crate::{
 /// Numbers the calls.
 pub type CallId = u64;
 
+/// A request that waits, and the key that it waits for.
+pub type Waiter = (RequestId, KeyText);
+
 /// The calls under way.
 #[derive(Default)]
 pub struct Asking {
@@ -43,8 +46,8 @@ pub struct Landed {
     pub questions: Vec<Question>,
     /// When.
     pub asked_at: Duration,
-    /// Who waits for it, in their order.
-    pub waiting: Vec<RequestId>,
+    /// Who waits for it, in their order, and for which key.
+    pub waiting: Vec<Waiter>,
     /// In whose context it was made; none: the worker's own.
     pub sent_for: Option<RequestId>,
 }
@@ -64,7 +67,7 @@ impl Asking {
     /// Has a request wait for the question about that key that is under way.
     pub fn board(&mut self, key: &KeyText, request: RequestId) -> Option<CallId> {
         let call = *self.by_key.get(key)?;
-        self.calls.get_mut(&call)?.waiting.push(request);
+        self.calls.get_mut(&call)?.waiting.push((request, key.clone()));
         Some(call)
     }
 
@@ -73,7 +76,7 @@ impl Asking {
     pub fn start(
         &mut self,
         questions: Vec<Question>,
-        waiting: Vec<RequestId>,
+        waiting: Vec<Waiter>,
         sent_for: Option<RequestId>,
         asked_at: Duration,
         between: Between<'_>,
@@ -99,7 +102,7 @@ impl Asking {
     /// The request is over: it waits no more, and a call that was made in its context brings no reply.
     pub fn leave(&mut self, request: RequestId) {
         for (call, under_way) in &mut self.calls {
-            under_way.waiting.retain(|waiting| *waiting != request);
+            under_way.waiting.retain(|(waiting, _)| *waiting != request);
             if under_way.sent_for == Some(request) {
                 under_way.sent_for = None;
                 self.lost.push(*call);

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::{
-    Algorithm, CounterId, Lease, LeaseAsk, MAX_LEASE_MS, MAX_REQUESTS, MAX_SETTLED, Quota, SettledLease,
-};
+use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, MAX_SETTLED, Quota, SettledLease};
 
 use super::{
-    held::{Drawn, Held},
+    held::{Drawn, Held, LONGEST_LEASE},
     left::{Left, Said},
     share::Shares,
 };
@@ -35,8 +33,11 @@ pub(super) struct Entry {
     owed: u64,
     /// Slots in use, of a limit in flight.
     in_use: u64,
-    /// Until when nothing is to be had, by what the store has said.
+    /// Those of them that move to leases which are being asked for.
+    moving: u64,
+    /// Until when nothing is to be had, by what the store has said of these quotas.
     shut_until: Duration,
+    shut_by: Vec<Quota>,
     /// Until when it is of no use to ask: the store could not be asked about this key.
     away_until: Duration,
     /// What the store has said last.
@@ -70,13 +71,29 @@ pub enum Standing {
 enum Settle {
     /// Every lease.
     All,
+    /// Every lease of which no request may bring something back.
+    Quiet,
     /// Those of which nothing is left.
     Spent,
 }
 
+/// How many are asked for at first.
+fn first_size(quotas: &[Quota]) -> u64 {
+    let tightest = quotas.iter().map(Quota::size).min().unwrap_or(1);
+    (tightest / FIRST_PART).clamp(1, FIRST_SIZE)
+}
+
+/// Whether the first allow no more than the others.
+fn is_within(quotas: &[Quota], others: &[Quota]) -> bool {
+    let fits = |(quota, other): (&Quota, &Quota)| {
+        let is_alike = quota.algorithm == other.algorithm && quota.window_ms == other.window_ms;
+        is_alike && quota.requests <= other.requests && quota.size() <= other.size()
+    };
+    quotas.len() == others.len() && quotas.iter().zip(others).all(fits)
+}
+
 impl Entry {
     pub(super) fn new(counter: CounterId, quotas: &[Quota]) -> Self {
-        let tightest = quotas.iter().map(Quota::size).min().unwrap_or(1);
         Self {
             counter,
             quotas: quotas.to_vec(),
@@ -85,10 +102,12 @@ impl Entry {
             unsettled: Vec::new(),
             owed: 0,
             in_use: 0,
+            moving: 0,
             shut_until: Duration::ZERO,
+            shut_by: Vec::new(),
             away_until: Duration::ZERO,
             said: None,
-            size: (tightest / FIRST_PART).clamp(1, FIRST_SIZE),
+            size: first_size(quotas),
             used_at: Duration::ZERO,
             shares: Shares::default(),
             alarm: None,
@@ -96,13 +115,28 @@ impl Entry {
         }
     }
 
-    /// What the limit allows from now on. What is leased stays; what the store has said counts no more.
-    pub(super) fn set_terms(&mut self, quotas: &[Quota], exact: bool) {
+    /// What the limit allows from now on. What the store has said counts no more. What is leased stays, unless it
+    /// was leased of another kind of limit, or is more than a worker would take of the new one.
+    pub(super) fn set_terms(&mut self, quotas: &[Quota], exact: bool, now: Duration) {
         self.exact = exact;
-        if self.quotas != quotas {
-            self.quotas = quotas.to_vec();
+        if self.quotas == quotas {
+            return;
+        }
+        let was_in_flight = self.is_in_flight();
+        let has_shrunk = !is_within(&self.quotas, quotas);
+        self.quotas = quotas.to_vec();
+        self.said = None;
+        if !is_within(quotas, &self.shut_by) {
             self.shut_until = Duration::ZERO;
-            self.said = None;
+        }
+        let size = first_size(quotas);
+        if has_shrunk {
+            self.size = self.size.min(size);
+        }
+        if was_in_flight != self.is_in_flight() || (has_shrunk && self.left(now) > size) {
+            let until = now + LONGEST_LEASE;
+            self.unsettled.extend(self.leases.drain(..).map(|lease| (lease.settled(), until)));
+            self.wake_at(now);
         }
     }
 
@@ -116,12 +150,16 @@ impl Entry {
 
     /// How many are leased and not used.
     fn left(&self, now: Duration) -> u64 {
-        let alive = self.leases.iter().filter(|lease| now < lease.ends_at());
         if self.is_in_flight() {
-            alive.map(|lease| lease.granted).sum::<u64>().saturating_sub(self.in_use)
-        } else {
-            alive.map(Held::left).sum()
+            return self.slots(now).saturating_sub(self.in_use);
         }
+        self.leases.iter().filter(|lease| now < lease.ends_at()).map(Held::left).sum()
+    }
+
+    /// How many slots there are, those under way to new leases among them.
+    fn slots(&self, now: Duration) -> u64 {
+        let alive = self.leases.iter().filter(|lease| now < lease.ends_at());
+        alive.map(|lease| lease.granted).sum::<u64>().saturating_add(self.moving)
     }
 
     /// What can be said to a request that costs so much. `has_asked`: the store was asked since it came.
@@ -137,8 +175,8 @@ impl Entry {
         }
     }
 
-    /// Takes what a request costs. Answers from which leases.
-    pub(super) fn take(&mut self, cost: u64, now: Duration) -> Vec<Drawn> {
+    /// Takes what a request costs, or is thought to cost until its answer `will_say`. Answers from which leases.
+    pub(super) fn take(&mut self, cost: u64, will_say: bool, now: Duration) -> Vec<Drawn> {
         self.used_at = now;
         self.shares.note(&self.quotas, cost, now);
         if self.is_in_flight() {
@@ -151,6 +189,7 @@ impl Entry {
             if count > 0 {
                 drawn.push(Drawn { lease: lease.number, count });
                 lease.used += count;
+                lease.pending += u64::from(will_say);
                 rest -= count;
             }
         }
@@ -176,13 +215,13 @@ impl Entry {
     pub(super) fn take_unasked(&mut self, cost: u64, workers: u64, now: Duration) {
         self.used_at = now;
         self.shares.note(&self.quotas, cost, now);
+        self.wake_at(now.max(self.away_until));
         if self.is_in_flight() {
             self.in_use += 1;
             return;
         }
         let part = self.quotas.iter().map(|quota| Shares::part(quota, workers)).min().unwrap_or_default();
         self.owed = self.owed.saturating_add(cost).min(part.max(self.owed));
-        self.wake_at(now.max(self.away_until));
     }
 
     /// A stream has ended.
@@ -192,14 +231,15 @@ impl Entry {
         self.wake_at(now.saturating_add(SLOTS_IDLE));
     }
 
-    /// A request has cost something else than was taken. What it has not used goes back to the leases that it was
-    /// `drawn` from: others were used at other times, which must not be forgotten.
+    /// It is known what a request has cost for which so much was `taken`. What it has not used goes back to the
+    /// leases that it was `drawn` from: others were used at other times, which must not be forgotten.
     pub(super) fn correct(&mut self, drawn: &[Drawn], taken: u64, cost: u64, now: Duration) {
         let mut more = cost.saturating_sub(taken);
         let mut less = taken.saturating_sub(cost);
         for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
             let from_here = drawn.iter().find(|drawn| drawn.lease == lease.number);
             let back = from_here.map_or(0, |drawn| less.min(drawn.count));
+            lease.pending = lease.pending.saturating_sub(u64::from(from_here.is_some()));
             lease.used -= back;
             less -= back;
             let part = more.min(lease.left());
@@ -210,6 +250,8 @@ impl Entry {
             self.owed = self.owed.saturating_add(more).min(MAX_REQUESTS);
             self.wake_at(now);
         }
+        // It may have become idle while it waited for this.
+        self.wake_at(now.max(self.used_at.saturating_add(self.patience())));
     }
 
     /// Whether what is left will soon be gone, and there is more to be had.
@@ -249,22 +291,25 @@ impl Entry {
         let must_return = self.leases.iter().any(|lease| lease.return_at() <= now);
         let has_more = !self.unsettled.is_empty() || self.owed > 0;
         if self.is_in_flight() {
+            // Some may be in use without a lease: they began while the store was away.
+            let has_more = has_more || self.in_use > self.slots(now);
             if must_return || has_more || (is_idle && self.left(now) > 0) {
                 return Some(self.ask(Settle::All, 0, 0, number, now));
             }
             self.alarm = self.next_look(patience, now);
             return None;
         }
-        if !self.leases.is_empty() && is_idle {
+        if is_idle && self.leases.iter().any(|lease| !lease.awaits_costs(now)) {
             // Whoever comes next will need about as much again.
             let used = self.leases.iter().map(|lease| lease.used).sum::<u64>();
             self.size = used.saturating_mul(2).clamp(1, self.size.max(1));
-            return Some(self.ask(Settle::All, 0, 0, number, now));
+            return Some(self.ask(Settle::Quiet, 0, 0, number, now));
         }
         if must_return {
             let used = self.leases.iter().map(|lease| lease.used).sum::<u64>();
             self.size = used.saturating_add(used / 4).clamp(1, MAX_REQUESTS);
-            return Some(self.ask(Settle::All, 0, self.size, number, now));
+            let want = if self.is_scarce() { 0 } else { self.size };
+            return Some(self.ask(Settle::Quiet, 0, want, number, now));
         }
         if self.is_low(now) {
             self.follow_demand(now);
@@ -286,23 +331,31 @@ impl Entry {
 
     fn ask(&mut self, settle: Settle, need: u64, want: u64, number: u64, now: Duration) -> LeaseAsk {
         let mut settled: Vec<SettledLease> = self.unsettled.drain(..).map(|(settled, _)| settled).collect();
+        let surplus = settled.len().saturating_sub(MAX_SETTLED);
+        settled.drain(..surplus);
         self.leases.retain(|lease| {
-            let goes = settle == Settle::All || lease.left() == 0;
+            let goes = match settle {
+                Settle::All => true,
+                Settle::Quiet => !lease.awaits_costs(now),
+                Settle::Spent => lease.left() == 0 && !lease.awaits_costs(now),
+            };
+            // More than can be settled at once wait for the next question.
+            let goes = goes && settled.len() < MAX_SETTLED;
             if goes && now < lease.ends_at() {
                 settled.push(lease.settled());
             }
             !goes && now < lease.ends_at()
         });
-        let surplus = settled.len().saturating_sub(MAX_SETTLED);
-        settled.drain(..surplus);
         self.alarm = None;
+        let kept = if self.is_in_flight() { self.in_use.saturating_sub(self.moving) } else { 0 };
+        self.moving += kept;
         LeaseAsk {
             counter: self.counter.clone(),
             quotas: self.quotas.clone(),
             settle: settled,
             owed: std::mem::take(&mut self.owed),
             lease: number,
-            kept: if self.is_in_flight() { self.in_use } else { 0 },
+            kept,
             need: need.min(MAX_REQUESTS),
             want: want.clamp(need, MAX_REQUESTS),
         }
@@ -346,33 +399,36 @@ impl Entry {
         let granted = lease.granted.saturating_add(ask.kept);
         if granted > 0 {
             let lifetime = Duration::from_millis(lease.lifetime_ms);
-            self.leases.push(Held { number: ask.lease, granted, used: 0, asked_at, lifetime });
+            self.leases.push(Held { number: ask.lease, granted, used: 0, pending: 0, asked_at, lifetime });
         }
-        self.shut_until = if lease.granted < ask.need {
-            now.saturating_add(Duration::from_millis(lease.again_ms.max(1)))
-        } else {
-            Duration::ZERO
-        };
+        self.moving = self.moving.saturating_sub(ask.kept);
+        if lease.granted < ask.need {
+            self.shut_until = now.saturating_add(Duration::from_millis(lease.again_ms.max(1)));
+            self.shut_by.clone_from(&ask.quotas);
+        } else if ask.need > 0 {
+            self.shut_until = Duration::ZERO;
+        }
         self.away_until = Duration::ZERO;
         self.said = (lease.quotas.len() == self.quotas.len() && ask.quotas == self.quotas)
             .then_some(Said { at: now, quotas: lease.quotas });
         self.used_at = self.used_at.max(asked_at);
         let patience = self.patience();
         // What an exact limit has left over goes back on the next tick.
-        if let Some(next) = if self.exact { Some(now) } else { self.next_look(patience, now) } {
+        let has_more = self.owed > 0 || !self.unsettled.is_empty();
+        if let Some(next) = if self.exact || has_more { Some(now) } else { self.next_look(patience, now) } {
             self.wake_at(next);
         }
     }
 
     /// The store has not answered, or nobody has heard: it may have done what it was asked.
     pub(super) fn on_failure(&mut self, ask: &LeaseAsk, asked_at: Duration, retry_at: Duration, is_away: bool) {
-        // After that there is nothing to settle.
-        let until = asked_at.saturating_add(Duration::from_millis(MAX_LEASE_MS));
+        let until = asked_at + LONGEST_LEASE;
         let lost = (ask.want > 0 || ask.kept > 0).then_some(SettledLease { lease: ask.lease, used: 0 });
         self.unsettled.extend(ask.settle.iter().copied().chain(lost).map(|settled| (settled, until)));
         let surplus = self.unsettled.len().saturating_sub(MAX_SETTLED);
         self.unsettled.drain(..surplus);
         self.owed = self.owed.saturating_add(ask.owed).min(MAX_REQUESTS);
+        self.moving = self.moving.saturating_sub(ask.kept);
         if is_away {
             self.away_until = retry_at;
         }
@@ -386,8 +442,9 @@ impl Entry {
         self.in_use > 0
     }
 
-    /// What each quota has left for clients of this worker.
+    /// What each quota has left for clients of this worker. Nothing is known until the store has said something.
     pub(super) fn left_for_clients(&self, now: Duration) -> Vec<Left> {
-        Left::of(&self.quotas, self.said.as_ref(), self.left(now), now)
+        let said = self.said.as_ref();
+        said.map(|said| Left::of(&self.quotas, said, self.left(now), now)).unwrap_or_default()
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::SettledLease;
+use session_gate_protocol::{MAX_LEASE_MS, SettledLease};
+
+/// No lease lives longer: after that there is nothing to settle.
+pub(super) const LONGEST_LEASE: Duration = Duration::from_millis(MAX_LEASE_MS);
 
 /// A lease that may live longer has so little of its limit that nobody misses it soon.
 const OF_LITTLE: Duration = Duration::from_secs(10);
@@ -13,6 +16,8 @@ pub(super) struct Held {
     pub(super) number: u64,
     pub(super) granted: u64,
     pub(super) used: u64,
+    /// Requests that have taken of it, and whose cost their answers will say.
+    pub(super) pending: u64,
     pub(super) asked_at: Duration,
     pub(super) lifetime: Duration,
 }
@@ -42,6 +47,11 @@ impl Held {
     /// From when on it is handed back: in time for the store to hear of it.
     pub(super) fn return_at(&self) -> Duration {
         self.asked_at.saturating_add(self.lifetime * 3 / 4)
+    }
+
+    /// Whether more of it may come back with the answers of requests. They may take longer than it lives.
+    pub(super) fn awaits_costs(&self, now: Duration) -> bool {
+        self.pending > 0 && now < self.return_at()
     }
 
     pub(super) const fn left(&self) -> u64 {

@@ -1,15 +1,13 @@
 //! What a limit counts a request by.
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::Ipv6Net;
 use serde_json::Value;
-use session_gate_protocol::{Fingerprint, LimitKey, Network};
+use session_gate_protocol::{LimitKey, Network};
 
 use super::limit::{KeyPart, Limit};
 
-/// Longest value that stands in a key as it is: with three characters for each byte some of them fit.
-const MAX_VALUE_BYTES: usize = 100;
 /// A network of the size that one subscriber has (RFC 6177): whoever has one has all of its addresses.
 const IPV6_SUBSCRIBER: u8 = 64;
 
@@ -38,7 +36,7 @@ pub fn key_of(limit: &Limit, requester: &impl Requester) -> LimitKey {
 }
 
 fn add(part: &KeyPart, requester: &impl Requester, parts: &mut BTreeMap<String, String>) {
-    let mut put = |name: &str, value: &str| parts.insert(name.to_owned(), short(value).into_owned());
+    let mut put = |name: &str, value: &str| parts.insert(name.to_owned(), LimitKey::part(value).into_owned());
     match part {
         KeyPart::Address => {
             put("address", &requester.address().map(network).unwrap_or_default());
@@ -78,14 +76,5 @@ fn network(address: IpAddr) -> String {
         IpAddr::V6(address) => {
             Ipv6Net::new(address, IPV6_SUBSCRIBER).map(|net| net.trunc().to_string()).unwrap_or_default()
         }
-    }
-}
-
-fn short(value: &str) -> Cow<'_, str> {
-    if value.len() <= MAX_VALUE_BYTES {
-        Cow::Borrowed(value)
-    } else {
-        // Whoever writes that instead of the long value shares its count, as with the long value itself.
-        Cow::Owned(format!("{}…{}", value.chars().take(8).collect::<String>(), Fingerprint::of_credential(value)))
     }
 }

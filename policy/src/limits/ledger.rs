@@ -13,7 +13,7 @@ use session_gate_protocol::{
 
 use super::{
     entry::{Entry, Standing},
-    held::Drawn,
+    held::{Drawn, LONGEST_LEASE},
     left::Left,
     limit::Limit,
 };
@@ -61,6 +61,10 @@ struct Return {
     quotas: Vec<Quota>,
     settle: Vec<SettledLease>,
     owed: u64,
+    /// Not before then: the store could not be asked.
+    from: Duration,
+    /// After that there is nothing to settle.
+    until: Duration,
 }
 
 /// A question to the store under way.
@@ -72,7 +76,7 @@ pub struct Question {
     pub ask: LeaseAsk,
 }
 
-/// What a limit says to a request: whose key, what it may, and what it costs.
+/// What a limit says to a request: whose key, and what that may.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The limit.
@@ -136,12 +140,32 @@ impl Ledger {
 
     /// What can be said to a request. `has_asked`: the store was asked since it came.
     pub fn standing(&mut self, claim: &Claim, has_asked: bool, now: Duration) -> Standing {
-        let away_until = self.away_until;
-        let entry = self.entry(claim, now);
-        match entry.standing(claim.limit.reserve(), has_asked, now) {
-            Standing::Ask if now < away_until => Standing::Away,
-            standing => standing,
+        if !self.entries.contains_key(&claim.key) {
+            self.add(claim, now);
         }
+        match self.look_up(claim, has_asked, now) {
+            None | Some(Standing::Ask) if now < self.away_until => Standing::Away,
+            standing => standing.unwrap_or(Standing::Ask),
+        }
+    }
+
+    /// For how long a limit refuses the request by what is known; `has_asked` as with [`Self::standing`]. Nothing is remembered of a key that is new: a
+    /// client that is refused must not push out others with keys that it makes up.
+    pub fn shut(&mut self, claim: &Claim, has_asked: bool, now: Duration) -> Option<Duration> {
+        match self.look_up(claim, has_asked, now)? {
+            Standing::Shut(retry) => Some(retry),
+            Standing::Ask | Standing::Away | Standing::Open => None,
+        }
+    }
+
+    fn look_up(&mut self, claim: &Claim, has_asked: bool, now: Duration) -> Option<Standing> {
+        self.last_use += 1;
+        let use_number = self.last_use;
+        self.with(&claim.key, |entry| {
+            entry.use_number = use_number;
+            entry.set_terms(&claim.quotas, claim.limit.exact, now);
+            entry.standing(claim.limit.reserve(), has_asked, now)
+        })
     }
 
     /// By what the store knows a key.
@@ -151,7 +175,8 @@ impl Ledger {
 
     /// Takes what a request costs. Answers from which leases.
     pub fn take(&mut self, claim: &Claim, now: Duration) -> Vec<Drawn> {
-        self.with(&claim.key, |entry| entry.take(claim.limit.reserve(), now)).unwrap_or_default()
+        let will_say = claim.limit.cost.header().is_some();
+        self.with(&claim.key, |entry| entry.take(claim.limit.reserve(), will_say, now)).unwrap_or_default()
     }
 
     /// Whether this worker's part of the limit has room for a request, while the store is away.
@@ -171,7 +196,7 @@ impl Ledger {
         self.with(key, |entry| entry.release(now));
     }
 
-    /// A request has cost something else than was taken, `drawn` from those leases.
+    /// It is known what a request has cost for which so much was `taken`, `drawn` from those leases.
     pub fn correct(&mut self, key: &KeyText, drawn: &[Drawn], taken: u64, cost: u64, now: Duration) {
         self.with(key, |entry| entry.correct(drawn, taken, cost, now));
     }
@@ -181,18 +206,11 @@ impl Ledger {
         self.entries.get(key).map(|entry| entry.left_for_clients(now)).unwrap_or_default()
     }
 
-    fn entry(&mut self, claim: &Claim, now: Duration) -> &mut Entry {
-        if !self.entries.contains_key(&claim.key) && self.entries.len() >= self.max_entries {
+    fn add(&mut self, claim: &Claim, now: Duration) {
+        if self.entries.len() >= self.max_entries {
             self.make_room(now);
         }
-        self.last_use += 1;
-        let entry = self
-            .entries
-            .entry(claim.key.clone())
-            .or_insert_with(|| Entry::new(LimitKey::counter_of(&claim.key.0), &claim.quotas));
-        entry.use_number = self.last_use;
-        entry.set_terms(&claim.quotas, claim.limit.exact);
-        entry
+        self.entries.insert(claim.key.clone(), Entry::new(LimitKey::counter_of(&claim.key.0), &claim.quotas));
     }
 
     /// Changes an entry, and keeps its alarm.
@@ -228,7 +246,7 @@ impl Ledger {
             }
             let ask = entry.hand_back(0, now);
             if let Some(LeaseAsk { counter, quotas, settle, owed, .. }) = ask {
-                self.give_back(Return { counter, quotas, settle, owed });
+                self.give_back(Return { counter, quotas, settle, owed, from: now, until: now + LONGEST_LEASE });
             }
         }
     }
@@ -268,14 +286,14 @@ impl Ledger {
             let number = self.next_lease();
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             entry.alarm = None;
-            // Its answer sets a new alarm.
+            // Its answer sets a new alarm, or its failure.
             if is_asked {
                 continue;
             }
             let ask = self.with(&key, |entry| entry.look_after(number, now)).flatten();
             questions.extend(ask.map(|ask| Question { key: Some(key), ask }));
         }
-        self.add_returns(&mut questions);
+        self.add_returns(&mut questions, MAX_LEASE_ASKS, now);
         questions
     }
 
@@ -290,19 +308,24 @@ impl Ledger {
             let ask = self.with(&key, |entry| entry.hand_back(number, now)).flatten();
             questions.extend(ask.map(|ask| Question { key: Some(key), ask }));
         }
+        self.add_returns(&mut questions, usize::MAX, now);
         questions
     }
 
-    /// One call asks about each counter once.
-    fn add_returns(&mut self, questions: &mut Vec<Question>) {
+    /// What keys that were forgotten had leased, up to so many questions in all. One call asks about each counter
+    /// once.
+    fn add_returns(&mut self, questions: &mut Vec<Question>, most: usize, now: Duration) {
         let mut later = Vec::new();
         for back in std::mem::take(&mut self.returns) {
+            if back.until <= now && back.owed == 0 {
+                continue;
+            }
             let is_there = questions.iter().any(|question| question.ask.counter == back.counter);
-            if is_there || questions.len() >= MAX_LEASE_ASKS {
+            if is_there || questions.len() >= most || now < back.from {
                 later.push(back);
                 continue;
             }
-            let Return { counter, quotas, mut settle, owed } = back;
+            let Return { counter, quotas, mut settle, owed, .. } = back;
             settle.truncate(MAX_SETTLED);
             let lease = self.next_lease();
             let ask = LeaseAsk { counter, quotas, settle, owed, lease, kept: 0, need: 0, want: 0 };
@@ -350,11 +373,12 @@ impl Ledger {
     fn on_lease(&mut self, question: Question, lease: Lease, asked_at: Duration, now: Duration) {
         let Question { key, ask } = question;
         let Some(key) = key else { return };
-        let granted = lease.granted;
-        if self.with(&key, |entry| entry.on_lease(&ask, lease, asked_at, now)).is_none() && granted > 0 {
+        let has_any = lease.granted > 0 || ask.kept > 0;
+        if self.with(&key, |entry| entry.on_lease(&ask, lease, asked_at, now)).is_none() && has_any {
             // The key was forgotten meanwhile.
             let settle = vec![SettledLease { lease: ask.lease, used: 0 }];
-            self.give_back(Return { counter: ask.counter, quotas: ask.quotas, settle, owed: 0 });
+            let LeaseAsk { counter, quotas, .. } = ask;
+            self.give_back(Return { counter, quotas, settle, owed: 0, from: now, until: asked_at + LONGEST_LEASE });
         }
     }
 
@@ -364,7 +388,7 @@ impl Ledger {
         if known.is_none() {
             let LeaseAsk { counter, quotas, mut settle, owed, lease, want, .. } = ask;
             settle.extend((want > 0).then_some(SettledLease { lease, used: 0 }));
-            self.give_back(Return { counter, quotas, settle, owed });
+            self.give_back(Return { counter, quotas, settle, owed, from: retry_at, until: asked_at + LONGEST_LEASE });
         }
     }
 }

@@ -24,15 +24,16 @@ pub struct Left {
 
 impl Left {
     /// What each quota has left beside `own`, which is leased and not used.
-    pub(super) fn of(quotas: &[Quota], said: Option<&Said>, own: u64, now: Duration) -> Vec<Self> {
-        let left = |(place, quota): (usize, &Quota)| {
-            let said = said.and_then(|said| Some((said.at, said.quotas.get(place)?)));
-            let (remaining, reset) = said.map_or_else(Default::default, |(at, state)| {
-                let reset = Duration::from_millis(state.reset_ms).saturating_sub(now.saturating_sub(at));
-                (state.remaining, reset)
-            });
-            Self { quota: *quota, remaining: remaining.saturating_add(own).min(quota.size()), reset }
+    pub(super) fn of(quotas: &[Quota], said: &Said, own: u64, now: Duration) -> Vec<Self> {
+        let left = |(quota, state): (&Quota, &QuotaState)| {
+            let reset = Duration::from_millis(state.reset_ms).saturating_sub(now.saturating_sub(said.at));
+            Self { quota: *quota, remaining: state.remaining.saturating_add(own).min(quota.size()), reset }
         };
-        quotas.iter().enumerate().map(left).collect()
+        quotas.iter().zip(&said.quotas).map(left).collect()
+    }
+
+    /// Nothing, for so long.
+    pub(super) fn nothing(quota: &Quota, reset: Duration) -> Self {
+        Self { quota: *quota, remaining: 0, reset }
     }
 }

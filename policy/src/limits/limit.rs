@@ -101,14 +101,19 @@ impl Limit {
 
     /// What is taken off when the request is admitted.
     pub const fn reserve(&self) -> u64 {
-        match self.cost {
-            Cost::Answer { reserve, .. } => reserve,
-            Cost::Fixed(cost) => cost,
-        }
+        self.cost.reserve()
     }
 }
 
 impl Cost {
+    /// What is taken off when a request is admitted.
+    pub const fn reserve(&self) -> u64 {
+        match self {
+            Self::Answer { reserve, .. } => *reserve,
+            Self::Fixed(cost) => *cost,
+        }
+    }
+
     /// The header that says it.
     pub fn header(&self) -> Option<&str> {
         match self {

@@ -22,7 +22,7 @@ mod share;
 mod tests;
 
 pub use self::{
-    asking::{Asking, Between, CallId, Landed},
+    asking::{Asking, Between, CallId, Landed, Waiter},
     entry::Standing,
     held::Drawn,
     key::{Requester, key_of},

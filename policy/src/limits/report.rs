@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::{Algorithm, LimitName};
+use session_gate_protocol::{Algorithm, LimitName, Quota};
 
 use super::{left::Left, limit::LimitHeaders};
 use crate::headers::HeaderChange;
@@ -27,9 +27,12 @@ impl Report {
         self.tightest().map_or(u64::MAX, |left| left.remaining)
     }
 
-    /// As the limit that denies: nothing is left for so long.
+    /// As the limit that denies: nothing is left of `quotas` for so long.
     #[must_use]
-    pub fn denying(mut self, retry: Duration) -> Self {
+    pub fn denying(mut self, quotas: &[Quota], retry: Duration) -> Self {
+        if self.quotas.is_empty() {
+            self.quotas = quotas.iter().map(|quota| Left::nothing(quota, retry)).collect();
+        }
         if let Some(tightest) = self.quotas.iter_mut().min_by_key(|left| (left.remaining, left.quota.requests)) {
             tightest.remaining = 0;
             tightest.reset = retry;
@@ -37,12 +40,16 @@ impl Report {
         self
     }
 
-    /// What a quota is called: the limit's name, and where it has several quotas their window.
+    /// What a quota is called: the limit's name, and where it has several quotas their window; and where two have
+    /// the same window their algorithm.
     fn policy(&self, left: &Left) -> String {
         if self.quotas.len() < 2 {
             return self.name.to_string();
         }
-        format!("{}.{}s", self.name, seconds(Duration::from_millis(left.quota.window_ms)))
+        let window = |left: &Left| seconds(Duration::from_millis(left.quota.window_ms));
+        let like = self.quotas.iter().filter(|other| window(other) == window(left)).count();
+        let name = format!("{}.{}s", self.name, window(left));
+        if like < 2 { name } else { format!("{name}.{}", left.quota.algorithm.as_str()) }
     }
 
     /// The headers that say so. Names are token characters, so that nothing needs quoting within quotes.
@@ -57,7 +64,7 @@ impl Report {
             headers.push(HeaderChange::set("ratelimit", state));
         }
         if wanted.x {
-            headers.push(HeaderChange::set("x-ratelimit-limit", tightest.quota.requests.to_string()));
+            headers.push(HeaderChange::set("x-ratelimit-limit", tightest.quota.size().to_string()));
             headers.push(HeaderChange::set("x-ratelimit-remaining", tightest.remaining.to_string()));
             headers.push(HeaderChange::set("x-ratelimit-reset", reset.to_string()));
         }

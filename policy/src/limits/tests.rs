@@ -277,6 +277,29 @@ fn a_request_may_cost_less_or_more_than_was_taken() {
     assert_eq!(again.ask.owed, 7, "a debt is not forgotten");
 }
 
+/// Nobody knows what a request costs before its answer is there: what it was given waits for that, but not for ever.
+#[test]
+fn what_an_answer_may_give_back_is_not_settled_before() {
+    let mut ledger = Ledger::new(100);
+    let cost = Cost::Answer { header: "x-cost".to_owned(), reserve: 5 };
+    let claim = claim_of(limit(HOUR, |limit| limit.cost = cost), "alice");
+    let first = give(&mut ledger, &claim, lease(5), ms(0)).ask.lease;
+    let drawn = ledger.take(&claim, ms(0));
+    let next = give(&mut ledger, &claim, lease(5), ms(100));
+    assert!(next.ask.settle.is_empty(), "nothing is left of the first, but it may have cost less");
+    let unanswered = ledger.take(&claim, ms(100));
+    ledger.correct(&claim.key, &drawn, 5, 1, ms(1_000));
+    assert_eq!(ledger.standing(&claim, false, ms(1_001)), Standing::Ask, "4 came back, and that is too few");
+    let [back] = due(&mut ledger, ms(2_600)).try_into().unwrap();
+    assert_eq!(back.ask.settle, [SettledLease { lease: first, used: 1 }]);
+    ledger.on_reply(vec![back], reply(vec![lease(0)]), ms(2_600), ms(2_601));
+    assert!(due(&mut ledger, ms(7_500)).is_empty());
+    let [back] = due(&mut ledger, ms(7_600)).try_into().unwrap();
+    assert_eq!(back.ask.settle, [SettledLease { lease: next.ask.lease, used: 5 }], "it will soon be over");
+    ledger.correct(&claim.key, &unanswered, 5, 1, ms(7_601));
+    assert!(ledger.hand_all_back(ms(7_602)).is_empty(), "and then it is too late");
+}
+
 #[test]
 fn what_two_leases_have_given_goes_back_to_both() {
     let mut ledger = Ledger::new(100);
@@ -303,6 +326,109 @@ fn while_the_store_is_away_each_worker_has_its_part() {
     }
     assert!(!ledger.has_share(&claim, ms(2)), "a fourth of 1000: there are four workers");
     assert!(ledger.has_share(&claim, ms(3_600_001)));
+    let [owed] = due(&mut ledger, ms(2)).try_into().unwrap();
+    assert_eq!(owed.ask.owed, 50, "the store is told when it is back");
+    ledger.on_reply(vec![owed], reply(vec![lease(0)]), ms(2), ms(3));
+    (0..900).for_each(|_| ledger.take_unasked(&claim, ms(4)));
+    assert_eq!(due(&mut ledger, ms(4))[0].ask.owed, 250, "of all that were let pass, as many as are its part");
+}
+
+/// Two configurations of one VM know nothing of each other's questions.
+#[test]
+fn a_slot_in_use_moves_to_one_lease_only() {
+    let mut ledger = Ledger::new(100);
+    let claim = claim_of(limit(SLOTS, |_| ()), "alice");
+    let slots = |granted| Lease { lifetime_ms: 30_000, quotas: vec![QuotaState::default()], ..lease(granted) };
+    give(&mut ledger, &claim, slots(3), ms(0));
+    take(&mut ledger, &claim, 3, ms(0));
+    let one = ledger.ask_for(&claim.key, 1, ms(1)).unwrap();
+    assert_eq!((one.ask.kept, one.ask.settle.len()), (3, 1));
+    let other = ledger.ask_for(&claim.key, 1, ms(2)).unwrap();
+    assert_eq!((other.ask.kept, other.ask.settle.len()), (0, 0));
+    ledger.on_reply(vec![other], reply(vec![slots(1)]), ms(2), ms(3));
+    take(&mut ledger, &claim, 1, ms(3));
+    assert_eq!(ledger.standing(&claim, true, ms(4)), Standing::Ask, "and no more");
+    ledger.on_reply(vec![one], None, ms(1), ms(5));
+    let [again] = due(&mut ledger, ms(506)).try_into().unwrap();
+    assert_eq!((again.ask.kept, again.ask.settle.len()), (4, 3), "and none is forgotten");
+}
+
+#[test]
+fn streams_that_began_while_the_store_was_away_are_told_of() {
+    let mut ledger = Ledger::new(100);
+    let claim = claim_of(limit(SLOTS, |limit| limit.store_away = StoreAway::Allow), "alice");
+    assert_eq!(ledger.standing(&claim, false, ms(0)), Standing::Ask);
+    let lost = ledger.ask_for(&claim.key, 1, ms(0)).unwrap();
+    ledger.on_reply(vec![lost], None, ms(0), ms(250));
+    (0..3).for_each(|_| ledger.take_unasked(&claim, ms(251)));
+    let [told] = due(&mut ledger, ms(750)).try_into().unwrap();
+    assert_eq!((told.ask.kept, told.ask.need, told.ask.want), (3, 0, 0));
+    ledger.on_reply(vec![told.clone()], reply(vec![Lease { lifetime_ms: 30_000, ..none(30_000) }]), ms(750), ms(751));
+    assert!(due(&mut ledger, ms(752)).is_empty());
+}
+
+#[test]
+fn a_lowered_limit_takes_back_what_is_leased() {
+    let (mut ledger, mut claim) = (Ledger::new(100), claim());
+    let first = give(&mut ledger, &claim, lease(60), ms(0));
+    take(&mut ledger, &claim, 10, ms(1));
+    claim.quotas = vec![Quota { requests: 600, ..HOUR }];
+    assert_eq!(ledger.standing(&claim, false, ms(2)), Standing::Open, "a worker may have as many of 600 as well");
+    claim.quotas = vec![Quota { requests: 12, ..HOUR }];
+    assert_eq!(ledger.standing(&claim, false, ms(2)), Standing::Ask);
+    let next = ledger.ask_for(&claim.key, 1, ms(2)).unwrap();
+    assert_eq!(next.ask.settle, [SettledLease { lease: first.ask.lease, used: 10 }]);
+    assert_eq!((next.ask.need, next.ask.want), (1, 1));
+    ledger.on_reply(vec![next], reply(vec![lease(1)]), ms(2), ms(3));
+    claim.quotas = vec![SLOTS];
+    assert_eq!(ledger.standing(&claim, false, ms(4)), Standing::Ask, "requests are no slots");
+}
+
+/// Clients of one key may have different plans.
+#[test]
+fn only_a_larger_limit_than_the_one_that_denies_opens_a_key() {
+    let (mut ledger, large) = (Ledger::new(100), claim());
+    let small = Claim { quotas: vec![Quota { requests: 100, ..HOUR }], ..large.clone() };
+    give(&mut ledger, &small, none(5_000), ms(0));
+    give(&mut ledger, &large, none(5_000), ms(1));
+    for at in 2..10 {
+        let claim = if at % 2 == 0 { &small } else { &large };
+        assert!(matches!(ledger.standing(claim, false, ms(at)), Standing::Shut(_)), "{at}");
+    }
+}
+
+#[test]
+fn a_key_that_is_refused_is_not_remembered_for_it() {
+    let (mut ledger, denied) = (Ledger::new(100), claim());
+    assert_eq!(ledger.shut(&denied, false, ms(0)), None);
+    assert!(ledger.is_empty());
+    give(&mut ledger, &denied, none(5_000), ms(0));
+    assert_eq!(ledger.shut(&denied, false, ms(1_000)), Some(ms(4_000)));
+    assert_eq!(ledger.len(), 1);
+}
+
+#[test]
+fn a_debt_is_told_after_the_question_that_was_under_way() {
+    let (mut ledger, claim) = (Ledger::new(100), claim());
+    give(&mut ledger, &claim, lease(1), ms(0));
+    let drawn = ledger.take(&claim, ms(0));
+    let under_way = ledger.ask_for(&claim.key, 1, ms(1)).unwrap();
+    ledger.correct(&claim.key, &drawn, 1, 50, ms(2));
+    assert!(ledger.due(|_| true, ms(2)).is_empty());
+    ledger.on_reply(vec![under_way], reply(vec![none(5_000)]), ms(1), ms(3));
+    assert_eq!(due(&mut ledger, ms(3))[0].ask.owed, 49);
+}
+
+#[test]
+fn nothing_is_said_of_what_is_not_known() {
+    let (mut ledger, claim) = (Ledger::new(100), claim());
+    assert_eq!(ledger.standing(&claim, false, ms(0)), Standing::Ask);
+    ledger.take_unasked(&claim, ms(0));
+    assert!(ledger.left(&claim.key, ms(0)).is_empty());
+    let report = Report { name: claim.limit.name.clone(), quotas: Vec::new() };
+    assert!(report.headers(LimitHeaders { draft: true, x: true }).is_empty());
+    let denying = report.denying(&claim.quotas, ms(1_000));
+    assert_eq!(denying.quotas, [Left { quota: HOUR, remaining: 0, reset: ms(1_000) }]);
 }
 
 #[test]
@@ -330,6 +456,13 @@ fn keys_are_bounded_and_what_is_forgotten_is_handed_back() {
     assert!(back.iter().all(|question| question.key.is_none() && question.ask.want == 0));
     let late = back.iter().find(|question| question.ask.counter == asked.ask.counter).unwrap();
     assert_eq!(late.ask.settle, [SettledLease { lease: asked.ask.lease, used: 0 }]);
+    let unavailable = || Some(LeaseReply { workers: 1, grants: vec![LeaseGrant::Unavailable] });
+    ledger.on_reply(vec![late.clone()], unavailable(), ms(20), ms(21));
+    let asks_again = |ledger: &mut Ledger, at| due(ledger, ms(at)).iter().any(|question| question.key.is_none());
+    assert!(!asks_again(&mut ledger, 22), "not at once");
+    assert!(asks_again(&mut ledger, 521));
+    ledger.on_reply(vec![late.clone()], unavailable(), ms(521), ms(522));
+    assert!(!asks_again(&mut ledger, 60_521), "and not when it is over");
 }
 
 #[test]
@@ -370,7 +503,7 @@ fn clients_are_told_what_this_worker_can_still_give() {
     ];
     assert_eq!(text(&report, both), expected);
     assert_eq!(text(&report, LimitHeaders { draft: false, x: true }), expected[2..]);
-    let mut two = report.denying(ms(1_001));
+    let mut two = report.denying(&claim.quotas, ms(1_001));
     two.quotas.push(Left { quota: SLOTS, remaining: 3, reset: ms(0) });
     assert_eq!(
         text(&two, LimitHeaders { draft: true, x: false }),

@@ -12,7 +12,7 @@ use crate::{
     host::Host,
     limits::{
         Asking, Between, CallId, Claim, Drawn, KeyText, Ledger, Limit, Report, Requester, RouteLimits, Standing,
-        StoreAway, key_of,
+        StoreAway, Waiter, key_of,
     },
     metric::{Counter, LimitOutcome},
     now::Now,
@@ -20,9 +20,9 @@ use crate::{
     worker::{Errand, RequestId},
 };
 
-/// How often a request is asked about at most. Each answer serves all who wait, so two will do; more happens
-/// where others take what has come.
-const MAX_ROUNDS: u8 = 5;
+/// How often a request is asked about at most, beside once for each of its limits. Each answer serves all who wait,
+/// so two will do; more happens where others take what has come.
+const MAX_ROUNDS: usize = 5;
 
 /// When a client may come again whom this worker's part of a limit refuses.
 const SHARE_RETRY: Duration = Duration::from_secs(1);
@@ -107,9 +107,15 @@ pub(super) fn admit<H: Host>(
     };
     let now = around.now.monotonic;
     let claims: Vec<Claim> = limits.iter().map(|limit| claim(limit, &sender, feed, ledger, around.now)).collect();
-    let may_ask = !around.full && held.limit_rounds < MAX_ROUNDS;
+    let has_asked = held.limit_rounds > 0;
+    let refuses = |claim: &&Claim| !claim.limit.shadow;
+    let shut = claims.iter().filter(refuses).find_map(|claim| Some((claim, ledger.shut(claim, has_asked, now)?)));
+    if let Some((claim, retry)) = shut {
+        return Admission::Refuse(Desk { ledger, now, effects, terms }.deny(claim, retry));
+    }
+    let may_ask = !around.full && usize::from(held.limit_rounds) < MAX_ROUNDS + claims.len();
     let standings = claims.iter().map(|claim| {
-        let standing = ledger.standing(claim, held.limit_rounds > 0, now);
+        let standing = ledger.standing(claim, has_asked, now);
         if standing == Standing::Ask && !may_ask { Standing::Away } else { standing }
     });
     let standings: Vec<Standing> = standings.collect();
@@ -120,7 +126,7 @@ pub(super) fn admit<H: Host>(
     let unknown = claims.iter().zip(&standings).filter(|(_, standing)| **standing == Standing::Ask);
     let unknown: Vec<&Claim> = unknown.map(|(claim, _)| claim).collect();
     if !unknown.is_empty() {
-        let waiting = Waiting { request: around.id, sender: around.sender, crowd: around.crowd };
+        let waiting = Waiting { request: around.id, sender: around.sender, behind: around.behind };
         return desk.ask(&unknown, waiting, around.asking, Between { sidecar, worker: around.worker });
     }
     claims.iter().zip(&standings).for_each(|(claim, standing)| desk.take(claim, *standing));
@@ -145,12 +151,12 @@ fn claim<H: Host>(limit: &Rc<Limit>, sender: &Sender<'_, H>, feed: &Follower, le
 
 /// A request that may have to wait.
 #[derive(Clone, Copy)]
-struct Waiting {
+struct Waiting<'a> {
     request: RequestId,
     /// In whose context it asks.
     sender: Option<RequestId>,
-    /// How many wait for the same behind it.
-    crowd: u64,
+    /// Who comes after it, and what they have waited for.
+    behind: &'a [Waiter],
 }
 
 /// Where limits are applied: what there is, and what is told.
@@ -176,7 +182,10 @@ impl Desk<'_> {
                     Some(DenyReason::LimitUnavailable)
                 }
                 StoreAway::Share if self.ledger.has_share(claim, self.now) => None,
-                StoreAway::Share => Some(self.deny(claim, SHARE_RETRY)),
+                StoreAway::Share => {
+                    self.terms.notes.push_str(&format!(" limit_away={}", limit.name));
+                    Some(self.deny(claim, SHARE_RETRY))
+                }
             },
         }
     }
@@ -184,21 +193,25 @@ impl Desk<'_> {
     fn deny(&mut self, claim: &Claim, retry: Duration) -> DenyReason {
         self.tell(&claim.limit, LimitOutcome::Denied);
         self.terms.retry = Some(retry);
-        self.terms.report = Some(self.report(claim).denying(retry));
+        self.terms.report = Some(self.report(claim).denying(&claim.quotas, retry));
         DenyReason::RateLimited
     }
 
     /// Has the request wait for what must be known. Where a question is under way already, for that first.
-    fn ask(self, claims: &[&Claim], waiting: Waiting, asking: &mut Asking, between: Between<'_>) -> Admission {
+    fn ask(self, claims: &[&Claim], waiting: Waiting<'_>, asking: &mut Asking, between: Between<'_>) -> Admission {
         let Self { ledger, now, effects, .. } = self;
-        let Waiting { request, sender, crowd } = waiting;
+        let Waiting { request, sender, behind } = waiting;
         if let Some(call) = claims.iter().find_map(|claim| asking.board(&claim.key, request)) {
             return Admission::Wait(call);
         }
-        // Those that wait behind this request need as much again.
-        let need = |claim: &Claim| claim.limit.reserve().saturating_mul(crowd.saturating_add(1)).min(MAX_REQUESTS);
+        // Those that have waited for the same key need as much again.
+        let need = |claim: &Claim| {
+            let others = behind.iter().filter(|(_, key)| *key == claim.key).count();
+            claim.limit.reserve().saturating_mul(others as u64 + 1).min(MAX_REQUESTS)
+        };
         let questions = claims.iter().filter_map(|claim| ledger.ask_for(&claim.key, need(claim), now)).collect();
-        match asking.start(questions, vec![request], sender, now, between) {
+        let waiting = claims.first().map(|claim| (request, claim.key.clone())).into_iter().collect();
+        match asking.start(questions, waiting, sender, now, between) {
             Some((call, http)) => {
                 effects.push(Effect::Call(Errand::Leases(call), http));
                 Admission::Wait(call)
@@ -250,7 +263,8 @@ impl Desk<'_> {
     }
 }
 
-/// The answer is there: what it says of its cost is settled, and is nobody else's business.
+/// The answer is there: what it says of its cost is nobody else's business. Where it does not say, the request has
+/// cost what was taken.
 pub(super) fn settle_costs(
     tickets: &mut Vec<Ticket>,
     limits: &RouteLimits,
@@ -261,8 +275,9 @@ pub(super) fn settle_costs(
     let said = |header: &str| answer.text(header).and_then(|text| text.trim().parse::<u64>().ok());
     if let Some(ledger) = ledger {
         for Ticket { limit, key, drawn } in tickets.iter() {
-            if let Some(cost) = limit.cost.header().and_then(said) {
-                ledger.correct(key, drawn, limit.reserve(), cost.min(MAX_REQUESTS), now);
+            if let Some(header) = limit.cost.header() {
+                let cost = said(header).unwrap_or(limit.reserve()).min(MAX_REQUESTS);
+                ledger.correct(key, drawn, limit.reserve(), cost, now);
             }
         }
     }
@@ -271,11 +286,13 @@ pub(super) fn settle_costs(
     headers.map(|header| HeaderChange::Remove(header.to_owned())).collect()
 }
 
-/// The stream has ended: what it held counts no more.
+/// The stream has ended: what it held counts no more, and no answer will say what it has cost.
 pub(super) fn release(tickets: &[Ticket], ledger: &mut Ledger, now: Duration) {
-    for Ticket { limit, key, .. } in tickets {
+    for Ticket { limit, key, drawn } in tickets {
         if limit.is_in_flight() {
             ledger.release(key, now);
+        } else {
+            ledger.correct(key, drawn, limit.reserve(), limit.reserve(), now);
         }
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use session_gate_protocol::{LeaseReply, MAX_LEASE_ASKS};
 
-use super::{Errand, ErrandOutcome, RequestId, Waking, Worker};
+use super::{Errand, ErrandOutcome, Waking, Worker};
 use crate::{
     call::{Call, CallReply},
     host::Host,
-    limits::{Between, CallId, Landed, Question},
+    limits::{Between, CallId, Landed, Question, Waiter},
     metric::{CallOutcome, Counter},
     now::Now,
     request::Event,
@@ -26,17 +26,17 @@ impl Worker {
         let outcome = if reply.is_some() { CallOutcome::Answered } else { CallOutcome::Failed };
         let limits = source.borrow_mut().ledger.on_reply(questions, reply, asked_at, now.monotonic);
         let mut requests = Vec::new();
-        let mut crowd = waiting.len() as u64;
-        for id in waiting {
-            crowd -= 1;
-            requests.push((id, self.step(id, Event::Limits, Waking { sender, crowd }, now, host)));
+        let mut waiting = waiting.as_slice();
+        while let Some(((id, _), behind)) = waiting.split_first() {
+            requests.push((*id, self.step(*id, Event::Limits, Waking { sender, behind }, now, host)));
+            waiting = behind;
         }
         ErrandOutcome { counters: vec![Counter::Leases(outcome)], requests, changes: None, limits }
     }
 
     /// What is due about limits.
     pub(super) fn due_leases(&mut self, now: Duration) -> Vec<(Errand, Call)> {
-        let Some(source) = &self.source else { return Vec::new() };
+        let Some(source) = self.source.clone() else { return Vec::new() };
         let mut calls = Vec::new();
         for Landed { questions, asked_at, waiting, .. } in self.asking.take_lost() {
             // Its reply went with a request that is over. Whoever waited too needs it asked again: word for word,
@@ -44,14 +44,15 @@ impl Worker {
             if waiting.is_empty() {
                 source.borrow_mut().ledger.on_lost(questions, asked_at, now);
             } else {
-                calls.push((questions, waiting));
+                calls.extend(self.ask_leases(questions, waiting, now));
             }
         }
+        // After these, so that nothing is asked twice.
         let due = source.borrow_mut().ledger.due(|key| self.asking.is_asked(key), now);
         if !due.is_empty() {
-            calls.push((due, Vec::new()));
+            calls.extend(self.ask_leases(due, Vec::new(), now));
         }
-        calls.into_iter().filter_map(|(questions, waiting)| self.ask_leases(questions, waiting, now)).collect()
+        calls
     }
 
     /// Everything that is leased is handed back: this VM goes. The replies concern nobody.
@@ -62,12 +63,7 @@ impl Worker {
         calls.filter_map(|questions| self.ask_leases(questions, Vec::new(), now.monotonic)).collect()
     }
 
-    fn ask_leases(
-        &mut self,
-        questions: Vec<Question>,
-        waiting: Vec<RequestId>,
-        now: Duration,
-    ) -> Option<(Errand, Call)> {
+    fn ask_leases(&mut self, questions: Vec<Question>, waiting: Vec<Waiter>, now: Duration) -> Option<(Errand, Call)> {
         let (sidecar, source) = (self.config.sidecar.as_ref()?, self.source.as_ref()?.borrow());
         let between = Between { sidecar, worker: &source.worker };
         let (call, http) = self.asking.start(questions, waiting, None, now, between)?;

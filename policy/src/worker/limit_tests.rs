@@ -126,6 +126,26 @@ fn those_that_wait_are_asked_for_together() {
     assert_eq!(passed, [true, true, true, true, false, false], "in their order");
 }
 
+/// They may have waited for the same call without wanting the same.
+#[test]
+fn for_others_no_more_is_asked_than_waits_for_the_same_key() {
+    let limits = json!({"all": {"requests": 100, "key": []}, "each": {"requests": 100, "key": [{"header": "x-user"}]}});
+    let mut worker = worker(limits, public(json!(["all", "each"])), &[]);
+    let first = send(&mut worker, 1, &[("x-user", "alice")]);
+    for (id, user) in [(2, "bob"), (3, "carol"), (4, "bob")] {
+        assert!(send(&mut worker, id, &[("x-user", user)]).call.is_none());
+    }
+    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[9, 9]), later(1));
+    assert!(woken[0].1.forwarded.is_some());
+    let needs = |place: usize| asked(&woken[place].1).iter().map(|ask| ask.need).collect::<Vec<u64>>();
+    assert_eq!((needs(1), needs(2)), (vec![1], vec![1]), "each for itself");
+    let call = woken[1].1.errand.unwrap();
+    let woken = give(&mut worker, call, &grants(&[1]), later(2));
+    assert_eq!(woken.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2, 4]);
+    let [ask] = asked(&woken[1].1).try_into().unwrap();
+    assert_eq!(ask.need, 1, "the other one of the same user had what came");
+}
+
 #[test]
 fn who_is_denied_is_told_by_which_limit_and_for_how_long() {
     let limits = json!({"api": {"requests": 9, "window": "1min", "key": []}});

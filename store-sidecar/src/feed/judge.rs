@@ -116,11 +116,8 @@ impl Feed {
     /// Whether the rule of that id is another limit, as far as the feed has been read: that one is none of
     /// those which requests are refused for.
     pub fn is_override(&self, id: &RuleId) -> bool {
-        let is_override = self.known(|known| {
-            let mut found = rules_in_force(known).filter(|(found, _)| *found == id);
-            found.any(|(_, held)| matches!(held.rule, Rule::Limit { .. }))
-        });
-        is_override.unwrap_or_default()
+        let found = |known: &Known| matches!(rule_in_force(known, id), Some(Held { rule: Rule::Limit { .. }, .. }));
+        self.known(found).unwrap_or_default()
     }
 
     pub(super) fn known<T>(&self, read: impl FnOnce(&Known) -> T) -> Result<T, StoreError> {
@@ -136,6 +133,12 @@ pub(super) fn rules_in_force(known: &Known) -> impl Iterator<Item = (&RuleId, &H
     rules.sort_by_key(|(id, _)| *id);
     rules.dedup_by_key(|(id, _)| *id);
     rules.into_iter().filter(|(_, held)| known.now() < held.until)
+}
+
+/// The rule of that id, if it is in force.
+pub(super) fn rule_in_force<'a>(known: &'a Known, id: &RuleId) -> Option<&'a Held> {
+    let mut newest_first = known.facts().into_iter();
+    newest_first.find_map(|facts| facts.rules.get(id)).filter(|held| known.now() < held.until)
 }
 
 impl Held {

@@ -6,7 +6,10 @@ use std::time::Duration;
 use session_gate_protocol::{LimitOverrideData, Rule, RuleData, RuleId};
 use tokio::time::Instant;
 
-use super::{Feed, judge::rules_in_force};
+use super::{
+    Feed,
+    judge::{rule_in_force, rules_in_force},
+};
 use crate::store::StoreError;
 
 /// How often the other replicas' followers are counted, while workers ask for leases: as often as these
@@ -51,10 +54,7 @@ impl Feed {
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn limit_override(&self, id: &RuleId) -> Result<Option<LimitOverrideData>, StoreError> {
-        self.known(|known| {
-            let found = rules_in_force(known).find(|(found, _)| *found == id);
-            found.and_then(|(id, held)| shown(held.shown(id)))
-        })
+        self.known(|known| rule_in_force(known, id).and_then(|held| shown(held.shown(id))))
     }
 
     /// How many workers follow the feed, over all replicas, as far as is known without waiting; at least 1.

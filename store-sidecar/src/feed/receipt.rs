@@ -12,13 +12,14 @@
 //!    `RECORD_LIVES`. Then its workers have stopped trusting it, too.
 //! 4. A worker that has stopped trusting asks about each token, and uses an answer no longer than it trusts
 //!    what it knows, from when it has asked. An answer from before the change is of no use after that.
-//! 5. A store that has lost its data has lost the records, too: for as long as one can be relied on, nobody
-//!    is told that all know. (A replica that started meanwhile cannot tell such a store from a new one.)
+//! 5. A store that has lost its data has lost the records, too, and with them who trusts what and for how long: for
+//!    as long as anybody may, nobody is told that all know. (A replica that started meanwhile cannot tell such a
+//!    store from a new one.)
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, Receipt};
+use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, MAX_STALENESS, Receipt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Feed, Shared, followers::trust, tail::RECORD_LIVES};
@@ -34,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What a wait takes at most, whatever workers say of themselves.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = MAX_STALENESS;
 
 impl Feed {
     /// Waits until every worker has applied the feed up to `at`, or has stopped trusting what it knew
@@ -138,7 +139,7 @@ impl Shared {
                 Err(_) => (self.view(Vec::new()), false),
             };
             longest = longest.max(view.longest);
-            if is_complete && self.has_settled(longest) && view.is_applied(at, start.elapsed()) {
+            if is_complete && self.has_settled() && view.is_applied(at, start.elapsed()) {
                 return Receipt { applied: true, pending: Vec::new() };
             }
             let deadline = start + longest.saturating_add(GRACE).min(LONGEST_WAIT);
@@ -162,9 +163,9 @@ impl Shared {
 
     /// Whether all replicas have told of their workers again since the store has lost its data, or are no
     /// longer trusted by them.
-    fn has_settled(&self, longest: Duration) -> bool {
+    fn has_settled(&self) -> bool {
         let begun = self.known().as_ref().and_then(|known| known.begun);
-        begun.is_none_or(|begun| begun.elapsed() >= trust(RECORD_LIVES.saturating_add(longest)))
+        begun.is_none_or(|begun| begun.elapsed() >= trust(RECORD_LIVES + MAX_STALENESS))
     }
 
     /// Returns when a worker has polled here, this replica has read on, or a worker may have stopped

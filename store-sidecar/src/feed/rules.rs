@@ -28,15 +28,13 @@ pub(super) struct Held {
     pub(super) note: Option<String>,
 }
 
-/// Where a rule is looked for: each has one such place.
+/// Where a rule is looked for that requests are refused for: each has one such place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     /// One address.
     Address(Network),
     /// What a token's issuer calls it, its session or its user; or the issuer alone.
     Claim(Fingerprint),
-    /// Every limit of a key.
-    Limit,
     /// Every range of addresses.
     Range,
     User(String),
@@ -51,11 +49,11 @@ pub(super) struct Rules {
 }
 
 impl Key {
-    fn of(rule: &Rule) -> Self {
-        match rule {
+    fn of(rule: &Rule) -> Option<Self> {
+        Some(match rule {
             Rule::Address { network } if is_one(*network) => Self::Address(*network),
             Rule::Address { .. } => Self::Range,
-            Rule::Limit { .. } => Self::Limit,
+            Rule::Limit { .. } => return None,
             Rule::Tokens(pattern) => {
                 let TokenPattern { iss, jti, sid, sub, .. } = pattern;
                 let named = [("jti", jti), ("sid", sid), ("sub", sub)];
@@ -65,7 +63,7 @@ impl Key {
             }
             Rule::User { user_id } => Self::User(user_id.as_str().to_owned()),
             Rule::UserAgent { .. } => Self::UserAgent,
-        }
+        })
     }
 }
 
@@ -78,13 +76,15 @@ impl Rules {
     /// Adds a rule, in the place of what was there under that id.
     pub(super) fn put(&mut self, id: RuleId, held: Held) {
         self.remove(&id);
-        self.by_key.entry(Key::of(&held.rule)).or_default().insert(id.clone());
+        if let Some(key) = Key::of(&held.rule) {
+            self.by_key.entry(key).or_default().insert(id.clone());
+        }
         self.by_id.insert(id, held);
     }
 
     pub(super) fn remove(&mut self, id: &RuleId) {
         let Some(held) = self.by_id.remove(id) else { return };
-        let key = Key::of(&held.rule);
+        let Some(key) = Key::of(&held.rule) else { return };
         let Some(ids) = self.by_key.get_mut(&key) else { return };
         ids.remove(id);
         if ids.is_empty() {
@@ -111,6 +111,11 @@ impl Rules {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// The one of that id.
+    pub(super) fn get(&self, id: &RuleId) -> Option<&Held> {
+        self.by_id.get(id)
     }
 
     /// All of them.

@@ -5,7 +5,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use session_gate_protocol::{Activity, FeedCursor, FeedEntry, FeedQuery, FeedReply, FeedWorkers, Problem};
+use session_gate_protocol::{
+    Activity, FeedCursor, FeedEntry, FeedQuery, FeedReply, FeedWorkers, MAX_STALENESS, Problem,
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -14,10 +16,6 @@ use super::{
     reply::{ApiResult, NO_STORE, stored},
 };
 use crate::service::{MAX_WORKER_CHARS, is_worker_name};
-
-/// The longest time that a worker may trust what it knows, in milliseconds: an hour. Whoever waits for
-/// all workers waits for the slowest.
-const MAX_STALENESS_MS: u64 = 3_600_000;
 
 /// Query of `GET /v1/revocations`.
 #[derive(Deserialize, IntoParams)]
@@ -63,8 +61,9 @@ pub(super) async fn feed(State(api): State<Shared>, ApiQuery(query): ApiQuery<Fe
     if !is_worker_name(&query.worker) {
         return Err(wrong_field("worker", format!("must be 1 to {MAX_WORKER_CHARS} visible ASCII characters")));
     }
-    if !(1..=MAX_STALENESS_MS).contains(&query.max_staleness_ms) {
-        return Err(wrong_field("max_staleness_ms", format!("must be 1 to {MAX_STALENESS_MS}")));
+    let longest = MAX_STALENESS.as_millis();
+    if !(1..=longest).contains(&query.max_staleness_ms.into()) {
+        return Err(wrong_field("max_staleness_ms", format!("must be 1 to {longest}")));
     }
     let reply = api.service.feed().poll(&query).await.map_err(stored)?;
     Ok(([NO_STORE], Json(reply)).into_response())

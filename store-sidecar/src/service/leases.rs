@@ -83,9 +83,8 @@ fn check_ask(ask: &LeaseAsk, at: impl Fn(&str) -> String, problems: &mut Vec<Fie
         problems.push(invalid(at("quotas"), "must have no other beside in_flight"));
     }
     for (place, quota) in quotas.iter().enumerate() {
-        if !quota.is_valid() {
-            let message = "has a number that is out of its range, or that its algorithm does not have";
-            problems.push(invalid(at(&format!("quotas[{place}]")), message));
+        if let Some((field, message)) = quota.misfit() {
+            problems.push(invalid(at(&format!("quotas[{place}].{field}")), message));
         }
     }
     if settle.len() > MAX_SETTLED {

@@ -1,6 +1,6 @@
 //! More than one Redis: a Cluster, Sentinel; and TLS.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -142,62 +142,82 @@ async fn a_cluster_keeps_every_promise() {
     }
     store_sidecar::store_conformance!(in_turn: OnCluster);
 
-    let mut steps = HashSet::new();
+    let mut steps = Vec::new();
     for monitor in monitors {
         steps.extend(monitor.stop());
     }
     let mut first = connection(&cluster.nodes[0].url()).await;
     let mut seen = HashSet::new();
-    for (script, keys) in steps {
+    let mut beyond = 0;
+    for Step { script, keys, used } in steps.into_iter().filter(|step| !step.script.is_empty()) {
+        beyond += used.difference(&keys).count();
         let mut slots = HashSet::new();
-        for key in &keys {
+        for key in keys.union(&used) {
             let slot: u16 = redis::cmd("CLUSTER").arg("KEYSLOT").arg(key).query_async(&mut first).await.unwrap();
             slots.insert(slot);
         }
-        assert_eq!(slots.len(), 1, "the keys of one step are in one slot: {keys:?}");
+        assert_eq!(slots.len(), 1, "the keys of one step are in one slot: {keys:?} {used:?}");
         seen.insert(script);
     }
     for (name, hash) in store_sidecar::store::redis::all_scripts() {
         assert!(seen.contains(hash), "no promise has run {name}");
     }
+    assert!(beyond > 0, "a counter that makes room for another is a key that the call does not name");
 }
 
-/// Scripts, each with its keys.
-type Steps = HashSet<(String, Vec<String>)>;
+/// A script that a node was asked to run: its hash, the keys that the call named, and those that it has used.
+#[derive(Debug, Default, Clone)]
+struct Step {
+    script: String,
+    keys: BTreeSet<String>,
+    used: BTreeSet<String>,
+}
 
-/// The scripts that a node was asked to run, with their keys.
+/// What the scripts did that a node was asked to run, in their order.
 struct Monitor {
-    steps: Arc<Mutex<Steps>>,
+    steps: Arc<Mutex<Vec<Step>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Monitor {
     async fn start(url: &str) -> Self {
         let monitor = redis::Client::open(url).unwrap().get_async_monitor().await.unwrap();
-        let steps = Arc::new(Mutex::new(Steps::new()));
+        let steps = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&steps);
         let task = tokio::spawn(async move {
             let mut lines = monitor.into_on_message::<String>();
             while let Some(line) = lines.next().await {
-                seen.lock().unwrap().extend(step(&line));
+                note(&line, &mut seen.lock().unwrap());
             }
         });
         Self { steps, task }
     }
 
-    fn stop(self) -> Steps {
+    fn stop(self) -> Vec<Step> {
         self.task.abort();
         std::mem::take(&mut *self.steps.lock().unwrap())
     }
 }
 
-/// What a line of MONITOR says of a step: `… "EVALSHA" "<hash>" "<number of keys>" "<key>" …`. No key has a
-/// character that would be quoted.
-fn step(line: &str) -> Option<(String, Vec<String>)> {
-    let mut texts = line.split('"').skip(1).step_by(2);
-    texts.next().filter(|command| command.eq_ignore_ascii_case("evalsha"))?;
-    let (hash, count) = (texts.next()?.to_owned(), texts.next()?.parse().ok()?);
-    Some((hash, texts.take(count).map(str::to_owned).collect()))
+/// Notes what a line of MONITOR says of a step: `… "EVALSHA" "<hash>" "<number of keys>" "<key>" …`, and then of each
+/// command that the script runs `<time> [<database> lua] "<command>" "<key>" …`. No key has a character that would be
+/// quoted. One script runs at a time.
+fn note(line: &str, steps: &mut Vec<Step>) {
+    let mut texts = line.split('"').skip(1).step_by(2).map(str::to_owned);
+    let Some(command) = texts.next() else { return };
+    if line.split_whitespace().nth(2) == Some("lua]") {
+        let key = texts.find(|text| text.starts_with("sg1:"));
+        if let Some(step) = steps.last_mut() {
+            step.used.extend(key);
+        }
+    } else if command.eq_ignore_ascii_case("evalsha") {
+        let script = texts.next().unwrap();
+        let count: usize = texts.next().unwrap().parse().unwrap();
+        steps.push(Step { script, keys: texts.take(count).collect(), used: BTreeSet::new() });
+    } else {
+        // What follows is of a script of the test's own, if it is of any.
+        steps.push(Step::default());
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,14 @@ async fn every_mistake_in_a_question_is_named() {
     let mut many = ask("c", 1, 1, 1);
     many["settle"] = (0..17).map(|lease| json!({"lease": lease, "used": 0})).collect();
     let answer = lease(&gate, "a b", &[flight, window, many, ask("a", 2, 1, 1)]).await;
-    let fields = ["worker", "asks[0].quotas", "asks[1].quotas[0]", "asks[1].need", "asks[2].settle", "asks[3].counter"];
+    let fields = [
+        "worker",
+        "asks[0].quotas",
+        "asks[1].quotas[0].window_ms",
+        "asks[1].need",
+        "asks[2].settle",
+        "asks[3].counter",
+    ];
     assert_eq!(answer.problem(), (400, "invalid_request".to_owned(), fields.map(str::to_owned).to_vec()));
     let asks: Vec<Value> = (0..129).map(|user| ask(&user.to_string(), 1, 1, 1)).collect();
     assert_eq!(lease(&gate, "w", &asks).await.problem().2, ["asks"]);

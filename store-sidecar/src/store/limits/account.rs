@@ -16,6 +16,9 @@ use super::count::{Count, End, SHORTEST_LEASE_MS, Shape};
 /// come back after it.
 const SLOTS_LEASE_MS: u64 = 30_000;
 
+/// When it is worth asking again for a slot: they come back when streams end, whenever that is.
+const SLOTS_AGAIN_MS: u64 = 1_000;
+
 /// Counts that are kept at most, of quotas that a limit has now or had lately.
 const MAX_COUNTS: usize = 16;
 
@@ -79,9 +82,10 @@ impl Account {
             parts.iter().map(retry).max().unwrap_or_default()
         };
         let again = soonest.map_or(retry_ms, |end| retry_ms.min((end - now).max(SHORTEST_LEASE_MS)));
+        let again_ms = if is_in_flight { again.min(SLOTS_AGAIN_MS) } else { again };
         let quotas = parts.iter().map(|part| self.state(part, now, &ends)).collect();
         let lifetime_ms = own.end.saturating_sub(now);
-        let lease = Lease { granted, lifetime_ms, outstanding, retry_ms, again_ms: again, quotas };
+        let lease = Lease { granted, lifetime_ms, outstanding, retry_ms, again_ms, quotas };
         Leased { lease, returned, lapsed, evicted: 0 }
     }
 

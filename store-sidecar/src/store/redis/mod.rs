@@ -195,7 +195,8 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every field is named here: the link holds the password.
-        let Self { link: _, settings, random: _, shares_slots: _, allow_eviction, step_timeout, fit, counter_parts: _ } = self;
+        let Self { link: _, settings, random: _, shares_slots: _, allow_eviction, step_timeout, fit, counter_parts: _ } =
+            self;
         f.debug_struct("RedisStore")
             .field("settings", settings)
             .field("allow_eviction", allow_eviction)

@@ -177,7 +177,10 @@ fn drawn(number: usize, rng: &mut fastrand::Rng) -> LimitSettings {
             let quota = Quota { algorithm: Algorithm::InFlight, requests: rng.u64(1..6), window_ms: 0, burst: None };
             LimitSettings { by_user: true, ..LimitSettings::new(quota) }
         }
-        BY_COST => LimitSettings { reserve: Some(rng.u64(1..5)), ..of(rng, Algorithm::SlidingWindow) },
+        BY_COST => {
+            let limit = of(rng, Algorithm::SlidingWindow);
+            LimitSettings { reserve: Some(rng.u64(1..5).min(limit.quota.requests)), ..limit }
+        }
         LENIENT => LimitSettings { store_away: if rng.bool() { "allow" } else { "share" }, ..of(rng, any) },
         _ => of(rng, Algorithm::SlidingWindow),
     }

@@ -7,7 +7,7 @@
 --   f  the `index` of the window, and how many were `used` in it
 --   s  `parts`: the index of each part of the window in which any were used, and how many
 --   t  how many `requests` flow in per window, and how many are missing: the `debt`
-local SHORTEST_LEASE, USUAL_LEASE, MAX_LEASE, WHOLE_LEASE, SLOTS_LEASE = 50, 10000, 60000, 500, 30000
+local SHORTEST_LEASE, USUAL_LEASE, MAX_LEASE, WHOLE_LEASE, SLOTS_LEASE, SLOTS_AGAIN = 50, 10000, 60000, 500, 30000, 1000
 local PARTS, MAX_COUNTS, LONGEST = 64, 16, 100 * 365 * 24 * 3600 * 1000
 
 local function part_of(count)
@@ -360,6 +360,9 @@ local function step(account, now, ask)
     states[#states + 1] = reset_of(quota, now, leases)
   end
   local again = soonest and math.min(retry, math.max(soonest - now, SHORTEST_LEASE)) or retry
+  if ask.quotas[1].algorithm == 'i' then
+    again = math.min(again, SLOTS_AGAIN)
+  end
   local reply = {granted, own.till - now, outstanding, retry, again, returned, lapsed}
   for _, state in ipairs(states) do
     reply[#reply + 1] = state
