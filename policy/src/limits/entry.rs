@@ -93,11 +93,11 @@ fn is_within(quotas: &[Quota], others: &[Quota]) -> bool {
 }
 
 impl Entry {
-    pub(super) fn new(counter: CounterId, quotas: &[Quota]) -> Self {
+    pub(super) fn new(counter: CounterId, quotas: &[Quota], exact: bool) -> Self {
         Self {
             counter,
             quotas: quotas.to_vec(),
-            exact: false,
+            exact,
             leases: Vec::new(),
             unsettled: Vec::new(),
             owed: 0,

@@ -140,32 +140,23 @@ impl Ledger {
 
     /// What can be said to a request. `has_asked`: the store was asked since it came.
     pub fn standing(&mut self, claim: &Claim, has_asked: bool, now: Duration) -> Standing {
-        if !self.entries.contains_key(&claim.key) {
+        self.known(claim, has_asked, now).unwrap_or_else(|| {
             self.add(claim, now);
-        }
-        match self.look_up(claim, has_asked, now) {
-            None | Some(Standing::Ask) if now < self.away_until => Standing::Away,
-            standing => standing.unwrap_or(Standing::Ask),
-        }
+            if now < self.away_until { Standing::Away } else { Standing::Ask }
+        })
     }
 
-    /// For how long a limit refuses the request by what is known; `has_asked` as with [`Self::standing`]. Nothing is remembered of a key that is new: a
-    /// client that is refused must not push out others with keys that it makes up.
-    pub fn shut(&mut self, claim: &Claim, has_asked: bool, now: Duration) -> Option<Duration> {
-        match self.look_up(claim, has_asked, now)? {
-            Standing::Shut(retry) => Some(retry),
-            Standing::Ask | Standing::Away | Standing::Open => None,
-        }
-    }
-
-    fn look_up(&mut self, claim: &Claim, has_asked: bool, now: Duration) -> Option<Standing> {
+    /// The same of a key that is known. Nothing is remembered of one that is new: a client that another limit refuses
+    /// must not push out others with keys that it makes up.
+    pub fn known(&mut self, claim: &Claim, has_asked: bool, now: Duration) -> Option<Standing> {
         self.last_use += 1;
         let use_number = self.last_use;
-        self.with(&claim.key, |entry| {
+        let standing = self.with(&claim.key, |entry| {
             entry.use_number = use_number;
             entry.set_terms(&claim.quotas, claim.limit.exact, now);
             entry.standing(claim.limit.reserve(), has_asked, now)
-        })
+        })?;
+        Some(if standing == Standing::Ask && now < self.away_until { Standing::Away } else { standing })
     }
 
     /// By what the store knows a key.
@@ -210,7 +201,9 @@ impl Ledger {
         if self.entries.len() >= self.max_entries {
             self.make_room(now);
         }
-        self.entries.insert(claim.key.clone(), Entry::new(LimitKey::counter_of(&claim.key.0), &claim.quotas));
+        let mut entry = Entry::new(LimitKey::counter_of(&claim.key.0), &claim.quotas, claim.limit.exact);
+        entry.use_number = self.last_use;
+        self.entries.insert(claim.key.clone(), entry);
     }
 
     /// Changes an entry, and keeps its alarm.

@@ -400,10 +400,10 @@ fn only_a_larger_limit_than_the_one_that_denies_opens_a_key() {
 #[test]
 fn a_key_that_is_refused_is_not_remembered_for_it() {
     let (mut ledger, denied) = (Ledger::new(100), claim());
-    assert_eq!(ledger.shut(&denied, false, ms(0)), None);
+    assert_eq!(ledger.known(&denied, false, ms(0)), None);
     assert!(ledger.is_empty());
     give(&mut ledger, &denied, none(5_000), ms(0));
-    assert_eq!(ledger.shut(&denied, false, ms(1_000)), Some(ms(4_000)));
+    assert_eq!(ledger.known(&denied, false, ms(1_000)), Some(Standing::Shut(ms(4_000))));
     assert_eq!(ledger.len(), 1);
 }
 

@@ -108,28 +108,29 @@ pub(super) fn admit<H: Host>(
     let now = around.now.monotonic;
     let claims: Vec<Claim> = limits.iter().map(|limit| claim(limit, &sender, feed, ledger, around.now)).collect();
     let has_asked = held.limit_rounds > 0;
-    let refuses = |claim: &&Claim| !claim.limit.shadow;
-    let shut = claims.iter().filter(refuses).find_map(|claim| Some((claim, ledger.shut(claim, has_asked, now)?)));
-    if let Some((claim, retry)) = shut {
-        return Admission::Refuse(Desk { ledger, now, effects, terms }.deny(claim, retry));
-    }
     let may_ask = !around.full && usize::from(held.limit_rounds) < MAX_ROUNDS + claims.len();
-    let standings = claims.iter().map(|claim| {
-        let standing = ledger.standing(claim, has_asked, now);
-        if standing == Standing::Ask && !may_ask { Standing::Away } else { standing }
-    });
-    let standings: Vec<Standing> = standings.collect();
+    let allowed = |standing| if standing == Standing::Ask && !may_ask { Standing::Away } else { standing };
     let mut desk = Desk { ledger, now, effects, terms };
-    if let Some(reason) = claims.iter().zip(&standings).find_map(|(claim, standing)| desk.refuse(claim, *standing)) {
+    let known = claims.iter().map(|claim| desk.ledger.known(claim, has_asked, now).map(allowed));
+    let mut standings: Vec<Option<Standing>> = known.collect();
+    // First by the keys that are known: others are not remembered for a request that is refused.
+    if let Some(reason) = desk.refuse_by(&claims, &standings) {
         return Admission::Refuse(reason);
     }
-    let unknown = claims.iter().zip(&standings).filter(|(_, standing)| **standing == Standing::Ask);
-    let unknown: Vec<&Claim> = unknown.map(|(claim, _)| claim).collect();
+    for (claim, standing) in claims.iter().zip(&mut standings) {
+        standing.get_or_insert_with(|| allowed(desk.ledger.standing(claim, has_asked, now)));
+    }
+    if let Some(reason) = desk.refuse_by(&claims, &standings) {
+        return Admission::Refuse(reason);
+    }
+    let judged = || claims.iter().zip(standings.iter().flatten());
+    let unknown: Vec<&Claim> =
+        judged().filter(|(_, standing)| **standing == Standing::Ask).map(|(claim, _)| claim).collect();
     if !unknown.is_empty() {
         let waiting = Waiting { request: around.id, sender: around.sender, behind: around.behind };
         return desk.ask(&unknown, waiting, around.asking, Between { sidecar, worker: around.worker });
     }
-    claims.iter().zip(&standings).for_each(|(claim, standing)| desk.take(claim, *standing));
+    judged().for_each(|(claim, standing)| desk.take(claim, *standing));
     Admission::Admit
 }
 
@@ -168,6 +169,11 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    /// Why one of the limits refuses the request, if one does, by what is known of them.
+    fn refuse_by(&mut self, claims: &[Claim], standings: &[Option<Standing>]) -> Option<DenyReason> {
+        claims.iter().zip(standings).find_map(|(claim, standing)| self.refuse(claim, (*standing)?))
+    }
+
     /// Why the limit refuses the request, if it does.
     fn refuse(&mut self, claim: &Claim, standing: Standing) -> Option<DenyReason> {
         let limit = &claim.limit;

@@ -262,7 +262,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "limits.max_counters",
-        "LIMIT_MAX_COUNTERS",
+        "SESSION_GATE_LIMIT_MAX_COUNTERS",
         "limit-max-counters",
         Integer,
         "1000000",
