@@ -152,8 +152,16 @@ impl Service {
         }
         // An end can't be taken back, and the store may still refuse it: until it has not, the session is
         // as good as suspended. So it stays where nobody knows what has become of the update.
-        self.tell(vec![entry(&session, suspended(&session))]).await?;
-        let update = update().await?;
+        let as_good_as_suspended = async || self.tell(vec![entry(&session, suspended(&session))]).await;
+        as_good_as_suspended().await?;
+        let update = match update().await {
+            Ok(update) => update,
+            Err(error) => {
+                // Another call, which was refused, may have said meanwhile that the session is as it was.
+                as_good_as_suspended().await?;
+                return Err(error.into());
+            }
+        };
         let now = match &update {
             Update::Applied(session) => session.clone(),
             _ => self.session(id).await?,

@@ -326,7 +326,10 @@ impl World {
         let open = place.requests.iter().filter(|(_, request)| request.open_since.is_some());
         let expected: Vec<RequestId> = open.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();
         let wrong = expected.iter().find(|id| !ended.contains(id)).map(|id| (*id, "was not ended"));
-        let wrong = wrong.or_else(|| ended.iter().find(|id| !expected.contains(id)).map(|id| (*id, "was ended")));
+        // One whose end was heard of before its answer began may be ended later: whenever there is news of its session.
+        let is_late = |id: &RequestId| place.requests.get(id).is_some_and(|request| request.is_late);
+        let unexpected = ended.iter().find(|id| !expected.contains(id) && !is_late(id));
+        let wrong = wrong.or_else(|| unexpected.map(|id| (*id, "was ended")));
         let violation = wrong.map(|(id, text)| Violation {
             promise: Promise::Streams,
             text: format!("a stream {text}"),
