@@ -177,7 +177,7 @@ impl Count {
             let (mut debt, mut at) = (*debt, now);
             let rate = quota.requests as f64 / self.shape.window_ms as f64;
             for (end, count) in ends {
-                let enough = at as f64 + ((debt - target) / rate).ceil();
+                let enough = at as f64 + whole_ms((debt - target) / rate);
                 if outstanding as f64 <= target && enough <= *end as f64 {
                     break;
                 }
@@ -271,8 +271,14 @@ impl Count {
     fn refill_ms(&self, count: f64) -> u64 {
         let Used::Bucket { requests, .. } = &self.used else { return 0 };
         let rate = *requests as f64 / self.shape.window_ms as f64;
-        ((count / rate).ceil().max(0.0) as u64).min(LONGEST_MS)
+        (whole_ms(count / rate) as u64).min(LONGEST_MS)
     }
+}
+
+/// So many milliseconds, whole ones: after these it is there, for all the rounding of what flows in.
+fn whole_ms(millis: f64) -> f64 {
+    const ROUNDING: f64 = 1e-6;
+    if millis > 0.0 { (millis + ROUNDING).ceil() } else { 0.0 }
 }
 
 /// A lease lasts at least so long: a shorter one would be over when the worker hears of it, and the

@@ -200,9 +200,14 @@ local function left_of(account, quota)
   return math.max(quota.requests - ((count and used_of(count) or 0) + outstanding_of(account)), 0)
 end
 
+-- So many milliseconds, whole ones: after these it is there, for all the rounding of what flows in.
+local function whole(millis)
+  return millis > 0 and math.ceil(millis + 1e-6) or 0
+end
+
 -- In how many milliseconds so many flow into the bucket.
 local function refill(count, tokens)
-  return math.min(math.max(math.ceil(tokens / (count.requests / count.window)), 0), LONGEST)
+  return math.min(whole(tokens / (count.requests / count.window)), LONGEST)
 end
 
 -- When how many fall out of the sliding window, the leases used up at their ends.
@@ -236,7 +241,7 @@ local function retry_bucket(quota, lacking, now, leases, outstanding)
   local count, target = quota.count, quota.size - lacking
   local debt, at, rate = count.debt, now, quota.requests / count.window
   for _, lease in ipairs(leases) do
-    if outstanding <= target and at + math.ceil((debt - target) / rate) <= lease.till then
+    if outstanding <= target and at + whole((debt - target) / rate) <= lease.till then
       break
     end
     debt = math.max(debt - rate * (lease.till - at), outstanding)
