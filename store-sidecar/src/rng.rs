@@ -37,6 +37,14 @@ pub fn random_bytes<const N: usize>(random: &dyn Random) -> Result<[u8; N], NoRa
     Ok(bytes)
 }
 
+/// A name that nobody can guess and nobody else makes: 32 hexadecimal digits.
+///
+/// # Errors
+/// As [`Random::fill`].
+pub fn random_id(random: &dyn Random) -> Result<String, NoRandomness> {
+    Ok(format!("{:032x}", u128::from_be_bytes(random_bytes(random)?)))
+}
+
 #[cfg(test)]
 pub(crate) mod testing {
     use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use session_gate_protocol::{FeedChange, FeedCursor, FeedEntry, FeedEpoch, RuleId, SessionData, UnixSeconds};
 
 use super::{StoreError, StoreErrorKind};
-use crate::rng::{Random, random_bytes};
+use crate::rng::{Random, random_id};
 
 /// Until when a rule lasts that lasts until it is removed: the end of the year 9999, which every reader
 /// of JSON can count to.
@@ -141,6 +141,5 @@ pub struct PublishedFollowers {
 
 /// The id of a new epoch: 128 bits in hexadecimal digits, so that no two are alike.
 pub(super) fn epoch_id(random: &dyn Random) -> Result<String, StoreError> {
-    let bytes = random_bytes::<16>(random).map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+    random_id(random).map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))
 }

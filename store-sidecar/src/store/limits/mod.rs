@@ -12,7 +12,7 @@ pub(super) mod tests;
 use session_gate_protocol::{Lease, Quota};
 
 pub(super) use self::account::Account;
-pub(crate) use self::parts::{PARTS, Parts, SMALLEST_PART, new_salt};
+pub(crate) use self::parts::{PARTS, Parts, SMALLEST_PART};
 
 /// A lease, and what the step found out besides.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,6 @@
 use session_gate_protocol::CounterId;
 use sha2::{Digest as _, Sha256};
 
-use crate::rng::{NoRandomness, Random, random_bytes};
-
 /// How many parts there are.
 pub(crate) const PARTS: u16 = 4_096;
 
@@ -37,11 +35,6 @@ impl Parts {
     pub(crate) fn capacity(&self, max_counters: usize) -> usize {
         (max_counters / usize::from(self.count.max(1))).max(1)
     }
-}
-
-/// A new salt.
-pub(crate) fn new_salt(random: &dyn Random) -> Result<String, NoRandomness> {
-    Ok(format!("{:032x}", u128::from_be_bytes(random_bytes(random)?)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::{RedisStore, keys, scripts};
-use crate::store::limits::{Leased, Parts, is_alike, new_salt};
+use crate::rng::random_id;
+use crate::store::limits::{Leased, Parts, is_alike};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// How old the salt may be. A Redis that has lost its data gets another one; until all replicas know that,
@@ -36,7 +37,7 @@ impl RedisStore {
         if let Some((parts, _)) = known.as_ref().filter(|(_, read)| read.elapsed() < SALT_MAX_AGE) {
             return Ok(parts.clone());
         }
-        let fresh = new_salt(&*self.random).map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
+        let fresh = random_id(&*self.random).map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
         let read = Instant::now();
         let salt = self.run(&scripts::SALT, &[keys::LIMIT_SALT], &[&fresh], deadline).await?;
         let parts = Parts::new(salt, self.settings.counter_parts);
