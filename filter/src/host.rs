@@ -18,12 +18,12 @@ use proxy_wasm::{
     types::{BufferType, GrpcStatusCode, MapType, MetricType, Status},
 };
 use session_gate_policy::{
-    call::{Call, CallReply},
-    denial::Reply,
-    headers::{HeaderChange, Headers},
+    http::headers::{HeaderChange, Headers},
     limits::Reachable,
     metric::{Counter, VM_MEMORY},
-    now::Now,
+    response::denial::Reply,
+    sidecar::client::{Call, CallReply},
+    time::Now,
 };
 use session_gate_protocol::UnixSeconds;
 

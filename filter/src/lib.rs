@@ -71,6 +71,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Some(gate) = &self.gate {
             gate.make_due_calls();
+            gate.look_at_streams();
             gate.count_forgotten_keys();
         }
         host::record_memory();

@@ -3,19 +3,21 @@
 use std::rc::Rc;
 
 use crate::{
-    call::CallReply,
     config::Config,
-    credential,
-    feed::Asked,
-    headers::{HeaderChange, Headers},
-    jose::{self, NoHostCrypto},
-    now::Now,
-    path::Readings,
-    request::{Answer, Effect, Event},
+    http::{
+        credential,
+        headers::{HeaderChange, Headers},
+        path::PathInterpretations,
+    },
+    request::{CheckOutcome, Effect, Event},
+    sidecar::client::CallReply,
+    sidecar::in_flight::Asked,
+    time::Now,
     vm::Vm,
     worker::Worker,
 };
 use proptest::{collection::vec, prelude::*, test_runner::Config as Runs};
+use session_gate_jose::{self, NoHostCrypto};
 use session_gate_protocol::UnixSeconds;
 
 /// A token of RFC 7515, appendix A.3, signed with ES256 by another implementation.
@@ -23,8 +25,9 @@ const RFC7515_TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOj
 const RFC7515_KEY: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
 
 fn rfc7515_verdict(token: &str) -> bool {
-    let keys = jose::KeySet::strict(&serde_json::from_str(RFC7515_KEY).unwrap(), &[]).unwrap();
-    jose::parse(token).is_ok_and(|token| token.payload().is_ok() && keys.verify(&token, &NoHostCrypto).is_ok())
+    let keys = session_gate_jose::KeySet::strict(&serde_json::from_str(RFC7515_KEY).unwrap(), &[]).unwrap();
+    session_gate_jose::parse(token)
+        .is_ok_and(|token| token.payload().is_ok() && keys.verify(&token, &NoHostCrypto).is_ok())
 }
 
 fn worker() -> Worker {
@@ -132,7 +135,7 @@ proptest! {
         let request = Headers::from_iter([(":path", path.as_str()), (":method", "GET"), (":authority", "a")]);
         let effects = worker().on_request(1, Event::Request(request), Now::default(), &NoHostCrypto);
         if effects.iter().any(|effect| matches!(effect, Effect::Forward(..))) {
-            for reading in Readings::of(&path).unwrap().iter() {
+            for reading in PathInterpretations::of(&path).unwrap().iter() {
                 prop_assert!(reading.trim_end_matches('/').split('/').nth(1) == Some("public"), "{path} {reading}");
             }
         }
@@ -151,7 +154,7 @@ proptest! {
                 1 => Event::Keys,
                 2 => {
                     let reply = CallReply { status: Some(200), body: body.clone() }.json();
-                    Event::Check(Rc::new(Answer { reply, asked: Asked::default() }))
+                    Event::Check(Rc::new(CheckOutcome { reply, asked: Asked::default() }))
                 }
                 3 => Event::Limits,
                 4 => {

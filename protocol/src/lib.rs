@@ -29,8 +29,8 @@ pub use check::{CheckReply, CheckRequest, CheckVerdict, CheckedCredential, Check
 pub use claims::{Audience, Claims, MAX_LEEWAY};
 pub use collect::{Misfit, collect};
 pub use feed::{
-    Activity, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers,
-    MAX_STALENESS, Receipt,
+    Activity, CutOff, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers,
+    MAX_STALENESS, Receipt, UnknownChange,
 };
 pub use fingerprint::{EndedList, Fingerprint};
 pub use id::{
@@ -55,3 +55,8 @@ pub use session::{
 };
 pub use time::UnixSeconds;
 pub use token::{Introspection, NewToken, TokenData, TokenForm, TokenType};
+
+/// Whether a member has the value that stands for it where it is left out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

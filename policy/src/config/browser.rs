@@ -8,11 +8,13 @@ use super::{
     },
 };
 use crate::{
-    cors::Cors,
-    csrf::CsrfPolicy,
-    headers::is_same_variable,
-    security_headers::{HSTS, Precedence, SecurityHeader},
-    trusted::TrustedHeaders,
+    http::{
+        cors::Cors,
+        csrf::CsrfPolicy,
+        headers::collide_as_cgi_variables,
+        security_headers::{HSTS, Precedence, SecurityHeader},
+    },
+    response::upstream_headers::TrustedHeaders,
 };
 
 /// Headers that tell an attacker what runs behind.
@@ -71,7 +73,7 @@ fn is_origin(text: &str) -> bool {
         _ => (rest, None),
     };
     let port_fits = port.is_none_or(|port| port != default_port && port.parse::<u16>().is_ok());
-    port_fits && (is_name(host) || crate::route::is_ipv6(host))
+    port_fits && (is_name(host) || crate::http::authority::is_ipv6(host))
 }
 
 pub(super) fn cors(raw: RawCors, path: &str, problems: &mut Problems) -> Cors {
@@ -118,7 +120,7 @@ pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> Trust
         name
     });
     for (place, name) in names.iter().enumerate() {
-        if names.iter().take(place).any(|earlier| is_same_variable(earlier, name)) {
+        if names.iter().take(place).any(|earlier| collide_as_cgi_variables(earlier, name)) {
             problems.add("upstream_headers", "must be five names that differ in letters or digits");
         }
     }

@@ -9,10 +9,10 @@ use super::{
     raw::{RawIssuer, RawJwks, RawRevocation, RawSidecar},
 };
 use crate::{
-    call::Sidecar,
-    jose::{Algorithm, KeySet},
+    sidecar::client::Sidecar,
     token::{Issuer, KeySource, Revocation},
 };
+use session_gate_jose::{Algorithm, KeySet};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -78,14 +78,14 @@ fn issuer(raw: RawIssuer, name: String, has_sidecar: bool, path: &str, problems:
     };
     let is_sidecars = matches!(keys, Some(KeySource::Sidecar));
     let revocation = match raw.revocation {
-        Some(RawRevocation::Check) => Revocation::Check,
+        Some(RawRevocation::Check) => Revocation::Sessions,
         Some(RawRevocation::Feed) => Revocation::Feed,
         Some(RawRevocation::None) => Revocation::None,
-        None if is_sidecars => Revocation::Check,
+        None if is_sidecars => Revocation::Sessions,
         None if has_sidecar => Revocation::Feed,
         None => Revocation::None,
     };
-    if raw.opaque_tokens && revocation != Revocation::Check {
+    if raw.opaque_tokens && revocation != Revocation::Sessions {
         problems.add(format!("{path}.opaque_tokens"), "must be false unless revocation is \"check\"");
     }
     // The sidecar's clock and Envoy's are the same operator's; a token's end is exact there.

@@ -16,14 +16,12 @@ use session_gate_protocol::collect;
 pub use self::problems::ConfigProblem;
 use self::problems::Problems;
 use crate::{
-    call::Sidecar,
-    csrf::CsrfPolicy,
-    jose,
+    http::{csrf::CsrfPolicy, security_headers::SecurityHeaders},
     limits::LimitHeaders,
-    route::{Authentication, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
-    security_headers::SecurityHeaders,
+    response::upstream_headers::TrustedHeaders,
+    routing::{Authentication, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
+    sidecar::client::Sidecar,
     token::{Issuers, KeySource, Revocation},
-    trusted::TrustedHeaders,
 };
 
 /// A configuration without mistakes.
@@ -65,7 +63,7 @@ impl Config {
     pub fn from_json(bytes: &[u8]) -> Result<Self, Vec<ConfigProblem>> {
         let document: Value = serde_json::from_slice(bytes)
             .map_err(|error| vec![ConfigProblem::new(".", format!("must be JSON: {error}"))])?;
-        if document.is_object() && jose::parse_object(bytes).is_none() {
+        if document.is_object() && session_gate_jose::parse_object(bytes).is_none() {
             return Err(vec![ConfigProblem::new(".", "must not have a member twice in one object")]);
         }
         Self::from_value(document)
@@ -106,8 +104,8 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         security_headers: browser::defaults(problems, &raw.security_headers),
         remove: browser::removed(raw.remove_response_headers, problems),
     };
-    let otherwise = Route {
-        name: RouteName::otherwise(),
+    let fallback = Route {
+        name: RouteName::fallback(),
         matcher: Default::default(),
         policy: RoutePolicy {
             authentication: Authentication::Required,
@@ -133,7 +131,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     Config {
         sidecar,
         issuers: Issuers::new(issuers),
-        routes: RouteTable::new(routes, otherwise),
+        routes: RouteTable::new(routes, fallback),
         cookie: browser::cookie(raw.cookie, problems),
         csrf: browser::csrf(raw.csrf, problems),
         realm: realm(raw.realm, problems),

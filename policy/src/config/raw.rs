@@ -12,7 +12,7 @@ pub use self::limits::{
     RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawQuota, RawRateLimit, RawRateLimits,
     RawRequestsFrom, RawStoreAway, RawWindow,
 };
-use crate::jose::Algorithm;
+use session_gate_jose::Algorithm;
 
 /// Configuration of Session Gate's filter.
 #[derive(Debug, Default, Deserialize)]

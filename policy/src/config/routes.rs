@@ -11,11 +11,11 @@ use super::{
     raw::{RawAuthentication, RawFailureMode, RawMatch, RawPath, RawRoute, RawScopes},
 };
 use crate::{
-    route::{
+    http::security_headers::{SecurityHeader, SecurityHeaders},
+    routing::{
         Authentication, FailureMode, HostPattern, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule,
         is_plain_pattern,
     },
-    security_headers::{SecurityHeader, SecurityHeaders},
 };
 
 /// What a route gets where it says nothing of its own.
@@ -45,7 +45,7 @@ pub(super) fn routes(raw: Vec<RawRoute>, defaults: &Defaults, problems: &mut Pro
 fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems) -> (Route, Option<String>) {
     let field = |name: &str| format!("{path}.{name}");
     let name = problems.required(field("name"), raw.name);
-    let parsed = RouteName::parse(&name).filter(|name| *name != RouteName::otherwise());
+    let parsed = RouteName::parse(&name).filter(|name| *name != RouteName::fallback());
     if parsed.is_none() && !name.is_empty() {
         problems.add(field("name"), "must be 1 to 64 of a-z A-Z 0-9 _ . -, and not \"default\"");
     }
@@ -81,7 +81,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         },
     };
     let matcher = matcher(raw.r#match, &field("match"), problems);
-    (Route { name: parsed.unwrap_or_else(RouteName::otherwise), matcher, policy }, (!name.is_empty()).then_some(name))
+    (Route { name: parsed.unwrap_or_else(RouteName::fallback), matcher, policy }, (!name.is_empty()).then_some(name))
 }
 
 fn failure_mode(raw: Option<RawFailureMode>, path: &str, problems: &mut Problems) -> FailureMode {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{readings::RequestReadings, testing::config};
+use crate::{http::interpretations::RequestInterpretations, testing::config};
 
 fn problems(document: Value) -> Vec<String> {
     let mut problems: Vec<String> =
@@ -66,10 +66,13 @@ fn what_is_required_is_missed() {
 
 #[test]
 fn inline_keys_are_judged_one_by_one() {
-    let mut key = crate::testing::jwk(1, "a");
+    let mut key = session_gate_jose::testing::jwk(1, "a");
     key["use"] = json!("enc");
     let set = |keys: Value| json!({"issuers": [{"issuer": "a", "jwks": {"inline": {"keys": keys}}}]});
-    assert_eq!(problems(set(json!([crate::testing::jwk(1, "a"), key]))), ["issuers[0].jwks.inline.keys[1].use"]);
+    assert_eq!(
+        problems(set(json!([session_gate_jose::testing::jwk(1, "a"), key]))),
+        ["issuers[0].jwks.inline.keys[1].use"]
+    );
     assert_eq!(problems(set(json!([]))), ["issuers[0].jwks.inline.keys"]);
 }
 
@@ -163,7 +166,8 @@ fn a_route_overrides_single_security_headers() {
         json!({"x_frame_options": "SAMEORIGIN", "content_security_policy": false});
     let config = Config::from_value(document).unwrap();
     let request = crate::testing::request("GET", "/public", &[]);
-    let headers = &config.routes.find(&RequestReadings::of(&request).unwrap()).unwrap().policy.security_headers.set;
+    let headers =
+        &config.routes.find(&RequestInterpretations::of(&request).unwrap()).unwrap().policy.security_headers.set;
     let value = |name: &str| headers.iter().find(|header| header.name == name).map(|header| header.value.as_str());
     assert_eq!(value("x-frame-options"), Some("SAMEORIGIN"));
     assert_eq!(value("content-security-policy"), None);

@@ -235,6 +235,7 @@ impl Known {
             }
         }
         FeedReply {
+            protocol: 1,
             epoch: self.epoch.clone(),
             // Another replica may have told it more: that it keeps.
             cursor: cursor.max(after),

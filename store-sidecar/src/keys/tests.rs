@@ -36,6 +36,8 @@ fn claims() -> Claims {
         nbf: UnixSeconds(1000),
         iat: UnixSeconds(1000),
         jti: "token-1".parse().unwrap(),
+        generation: 0,
+        session_exp: None,
         sid: None,
         scope: "read".to_owned(),
         auth_time: None,
@@ -76,7 +78,7 @@ fn a_token_of_each_algorithm_round_trips_and_has_the_length_foretold() {
 
 #[test]
 fn the_filters_verifier_accepts_the_tokens_with_the_keys_that_it_is_given() {
-    use session_gate_policy::jose::{self, KeySet, NoHostCrypto};
+    use session_gate_jose::{self as jose, KeySet, NoHostCrypto};
     for (algorithm, source) in every_source() {
         let ring = load(&source);
         let token = ring.mint(&claims()).unwrap();

@@ -114,6 +114,8 @@ pub(super) const fn kind(change: &FeedChange) -> &'static str {
         FeedChange::SessionScopes { .. } => "session_scopes",
         FeedChange::SessionSuspended { .. } => "session_suspended",
         FeedChange::TokenRevoked { .. } => "token_revoked",
+        FeedChange::UserSessionsEnded(_) => "user_sessions_ended",
+        FeedChange::Unknown(_) => "unknown",
     }
 }
 

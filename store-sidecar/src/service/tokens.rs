@@ -99,6 +99,8 @@ impl Service {
             iat: now,
             jti: TokenId::new(&random_bytes(&*self.tools.random)?),
             sid: session.map(|session| session.session_id.clone()),
+            generation: 0,
+            session_exp: session.map(|session| session.expires_at),
             scope: scopes.to_string(),
             auth_time: session.map(|session| session.created_at),
             amr: new.amr.clone(),

@@ -148,6 +148,7 @@ impl Checked {
             idle_timeout: session.idle_timeout,
             scopes: session.scopes.clone(),
             version: session.version,
+            generation: 0,
         };
         Self { verdict: session.status.verdict(), session: session.status.may_mint().then(checked) }
     }

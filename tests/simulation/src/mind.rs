@@ -132,7 +132,9 @@ impl Mind {
             | FeedChange::RuleRemoved { .. }
             | FeedChange::SessionEnded { .. }
             | FeedChange::SessionScopes { .. }
-            | FeedChange::TokenRevoked { .. } => {}
+            | FeedChange::TokenRevoked { .. }
+            | FeedChange::UserSessionsEnded(_)
+            | FeedChange::Unknown(_) => {}
         }
     }
 

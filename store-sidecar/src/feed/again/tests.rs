@@ -69,8 +69,14 @@ fn knows_all(feed: &Feed) {
     assert!(!feed.has_ended(&session(2)).unwrap() && !feed.is_revoked(&token(2)).unwrap());
     let blocks = |user| feed.blocks(&Client { user: Some(user), ..Client::default() }).unwrap();
     assert!(blocks("mallory") && !blocks("eve") && !blocks("alice"));
-    let mut checked =
-        CheckedSession { session_id: session(3), expires_at: UNLIMITED, idle_timeout: None, scopes: None, version: 5 };
+    let mut checked = CheckedSession {
+        session_id: session(3),
+        expires_at: UNLIMITED,
+        idle_timeout: None,
+        scopes: None,
+        version: 5,
+        generation: 0,
+    };
     feed.correct(&mut checked).unwrap();
     assert_eq!((checked.version, checked.scopes.map(|scopes| scopes.to_string())), (7, Some("read".to_owned())));
 }

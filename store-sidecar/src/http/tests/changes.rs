@@ -24,6 +24,8 @@ async fn told(gate: &Gate, paths: &[&str]) -> Vec<(&'static str, usize)> {
             FeedChange::SessionScopes { session_id, .. } => ("scopes", number(session_id)),
             FeedChange::SessionSuspended { session_id, .. } => ("suspended", number(session_id)),
             FeedChange::TokenRevoked { .. } => ("token", 0),
+            FeedChange::UserSessionsEnded(_) => ("all", 0),
+            FeedChange::Unknown(_) => ("unknown", 0),
         })
         .collect()
 }

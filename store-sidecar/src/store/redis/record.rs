@@ -111,7 +111,14 @@ pub(super) fn checked(id: SessionId, mut reply: Vec<redis::Value>) -> Result<Che
     let (expires_at, version): (u64, u64) = (parsed(next()?)?, parsed(next()?)?);
     let scopes = scopes.map(|text| self::scopes(&text)).transpose();
     let scopes = scopes.map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
-    Ok(CheckedSession { session_id: id, expires_at: UnixSeconds(expires_at), idle_timeout, scopes, version })
+    Ok(CheckedSession {
+        session_id: id,
+        expires_at: UnixSeconds(expires_at),
+        idle_timeout,
+        scopes,
+        version,
+        generation: 0,
+    })
 }
 
 #[cfg(test)]

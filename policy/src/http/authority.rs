@@ -1,0 +1,21 @@
+//! The authority of a request (RFC 3986, section 3.2).
+
+/// The authority without its port.
+pub fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+/// The host: without port, without the dot of a fully qualified name, in lower case.
+pub fn host_name(authority: &str) -> String {
+    let host = without_port(authority);
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// Whether it is an IPv6 address in brackets.
+pub fn is_ipv6(name: &str) -> bool {
+    let inner = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inner.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+}

@@ -1,0 +1,64 @@
+//! A request's headers have come.
+
+use std::rc::Rc;
+
+use session_gate_protocol::DenyReason;
+
+use super::{
+    authenticate::{Found, check_denylist, find_token, judge_token},
+    conclude::conclude,
+    types::{Effect, Next, PendingRequest, Phase, StepContext},
+};
+use crate::{
+    host::Host,
+    http::{
+        credential::{self, Source},
+        headers::Headers,
+        interpretations::RequestInterpretations,
+    },
+    response::denial::ReplyStyle,
+};
+
+/// Finds the rule, and decides as far as that can be done at once.
+pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> Phase {
+    let mut held = PendingRequest {
+        route: Rc::clone(cx.config.routes.fallback()),
+        style: ReplyStyle::of(request),
+        user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
+        token: Rc::from(""),
+        by_query: false,
+        is_upgrade: request.has("upgrade"),
+        key_headers: Vec::new(),
+        limit_rounds: 0,
+        cleaning: Vec::new(),
+    };
+    let interpretations = match RequestInterpretations::of(request).and_then(|read| {
+        held.route = Rc::clone(cx.config.routes.find(&read)?);
+        Ok(read)
+    }) {
+        Ok(interpretations) => interpretations,
+        Err(reason) => return conclude(held, Err(reason), cx, effects),
+    };
+    prepare(&mut held, request, cx);
+    let found = check_denylist(&held, cx).and_then(|()| find_token(request, &interpretations, &held, cx.config));
+    let decision = match found {
+        Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
+        Ok(Found::Token(credential)) => {
+            held.by_query = credential.source == Source::Query;
+            held.token = credential.token.into();
+            judge_token(&held, cx, effects)
+        }
+        Err(reason) => Err::<Next, DenyReason>(reason),
+    };
+    conclude(held, decision, cx, effects)
+}
+
+/// Keeps what is needed later, when the request's headers cannot be read any more.
+fn prepare<H: Host>(held: &mut PendingRequest, request: &Headers, cx: &StepContext<'_, H>) {
+    let policy = &held.route.policy;
+    let key_headers = policy.limits.key_headers();
+    held.key_headers = key_headers.filter_map(|name| Some((name.to_owned(), request.get(name)?.to_vec()))).collect();
+    held.cleaning = cx.config.trusted.removal(request);
+    let parameter = policy.token_query_parameter.as_deref();
+    held.cleaning.extend(credential::removal(request, &cx.config.cookie, parameter));
+}

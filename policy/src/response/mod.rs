@@ -1,0 +1,4 @@
+//! What clients and upstreams are told.
+
+pub mod denial;
+pub mod upstream_headers;

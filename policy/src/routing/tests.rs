@@ -1,0 +1,153 @@
+use serde_json::json;
+
+use super::*;
+use crate::{config::Config, http::headers::Headers, testing::request};
+
+fn table() -> Config {
+    Config::from_value(json!({
+        "issuers": [{"issuer": "i", "jwks": {"inline": {"keys": [session_gate_jose::testing::jwk(1, "k")]}}}],
+        "routes": [
+            {"name": "admin", "match": {"path": {"prefix": "/admin"}}, "scopes": {"all": ["admin"]}},
+            {"name": "api", "match": {"hosts": ["api.example", "*.api.example"], "path": {"prefix": "/v1/"}}},
+            {"name": "user", "match": {"path": {"template": "/users/{id}/orders"}}},
+            {"name": "file", "match": {"path": {"regex": "/files/[0-9]+"}}},
+            {"name": "delete", "match": {"methods": ["DELETE"]}},
+            {"name": "cafe", "match": {"path": {"exact": "/café"}}},
+            {"name": "get", "match": {"methods": ["GET"], "path": {"exact": "/get"}}},
+            {"name": "home", "match": {"path": {"exact": "/home"}}, "authentication": "public"},
+            {"name": "public", "match": {"path": {"prefix": "/public"}}, "authentication": "public"},
+        ],
+    }))
+    .unwrap()
+}
+
+fn find(method: &str, authority: &str, path: &str, extra: &[(&str, &str)]) -> Result<String, DenyReason> {
+    let mut headers: Vec<(&str, &str)> = vec![(":authority", authority)];
+    headers.extend(extra);
+    // The helper's own authority comes first, so it is replaced here.
+    let request: Headers = request(method, path, &[])
+        .iter()
+        .filter(|(name, _)| *name != ":authority")
+        .map(|(n, v)| (n, v.to_vec()))
+        .chain(headers.iter().map(|&(n, v)| (n, v.as_bytes().to_vec())))
+        .collect();
+    RequestInterpretations::of(&request)
+        .and_then(|readings| table().routes.find(&readings).map(|route| route.name.to_string()))
+}
+
+fn at(path: &str) -> Result<String, DenyReason> {
+    find("GET", "x.example", path, &[])
+}
+
+fn named(name: &str) -> Result<String, DenyReason> {
+    Ok(name.to_owned())
+}
+
+#[test]
+fn the_first_rule_that_matches_counts() {
+    assert_eq!(at("/admin"), named("admin"));
+    assert_eq!(at("/admin/x?y"), named("admin"));
+    assert_eq!(at("/administrator"), named("default"));
+    assert_eq!(at("/home"), named("home"));
+    assert_eq!(at("/home/"), named("home"));
+    assert_eq!(at("/home/x"), named("default"));
+    assert_eq!(at("/users/7/orders"), named("user"));
+    assert_eq!(at("/users/7/orders/"), named("user"));
+    assert_eq!(at("/users//orders"), named("default"));
+    assert_eq!(at("/users/7/8/orders"), named("default"));
+    assert_eq!(at("/files/12"), named("file"));
+    assert_eq!(at("/files/12x"), named("default"));
+    assert_eq!(at("/x/files/12"), named("default"));
+    assert_eq!(find("DELETE", "x.example", "/home", &[]), named("delete"));
+    assert_eq!(at("/caf%C3%A9"), named("cafe"));
+    assert_eq!(at("/%61dmin"), named("admin"), "an escape that means nothing");
+}
+
+#[test]
+fn hosts_are_compared_without_port_dot_and_case() {
+    for authority in ["api.example", "API.example:8443", "api.example.", "a.b.api.example"] {
+        assert_eq!(find("GET", authority, "/v1/x", &[]), named("api"), "{authority}");
+    }
+    for authority in ["xapi.example", "api.example.evil", ".api.example", "[::1]:80"] {
+        assert_eq!(find("GET", authority, "/v1/x", &[]), named("default"), "{authority}");
+    }
+}
+
+#[test]
+fn a_path_that_upstreams_may_read_differently_is_refused_where_the_rules_differ() {
+    for path in [
+        "/public/../admin",
+        "/public/%2e%2e/admin",
+        "/public/..;/admin",
+        "/public/..%2fadmin",
+        "/public%2f..%2fadmin",
+        "/public/..\\admin",
+        "/public/%5c../admin",
+        "/public/..%5cadmin",
+        "/public/..%255cadmin",
+        "/public/..%252fadmin",
+        "/public;/../admin",
+        "/public/x/..;a=b/../admin",
+        "/public/./../admin",
+        "/public//../../admin",
+    ] {
+        assert_eq!(at(path), Err(DenyReason::PathAmbiguous), "{path}");
+    }
+    for path in ["//admin", "/%61dmin", "/admin;x=1", "/./admin", "/admin%2f", "/%2561dmin"] {
+        let found = at(path);
+        assert!(found == named("admin") || found == Err(DenyReason::PathAmbiguous), "{path}: {found:?}");
+    }
+    assert_eq!(at("/public/a%20b;v=1/c%2Fd"), named("public"), "all readings meet the same rule");
+    assert_eq!(at("/public/%00"), Err(DenyReason::PathInvalid));
+}
+
+#[test]
+fn headers_that_ask_a_framework_for_another_request_are_another_reading() {
+    let with = |name: &str, value: &str| find("POST", "x.example", "/home", &[(name, value)]);
+    assert_eq!(with("x-http-method-override", "delete"), Err(DenyReason::PathAmbiguous));
+    assert_eq!(with("x-method-override", "PUT"), named("home"));
+    assert_eq!(with("x-original-url", "/admin"), Err(DenyReason::PathAmbiguous));
+    assert_eq!(with("x-rewrite-url", "/home?x"), named("home"));
+    assert_eq!(with("x-rewrite-url", "home"), Err(DenyReason::PathInvalid));
+}
+
+#[test]
+fn what_upstreams_may_combine_is_combined() {
+    let with = |method: &str, extra: &[(&str, &str)]| find(method, "x.example", "/home", extra);
+    let both = [("x-http-method-override", "DELETE"), ("x-rewrite-url", "/admin/1")];
+    assert_eq!(with("POST", &both), Err(DenyReason::PathAmbiguous));
+    // Over HTTP/2 the method comes in any case.
+    assert_eq!(with("delete", &[]), Err(DenyReason::PathAmbiguous));
+    assert_eq!(with("HEAD", &[]), named("home"));
+    assert_eq!(find("HEAD", "x.example", "/get", &[]), named("get"), "HEAD is GET without the body");
+    // The spellings that CGI takes for the same.
+    assert_eq!(with("POST", &[("x_http_method_override", "DELETE")]), Err(DenyReason::PathAmbiguous));
+    assert_eq!(with("POST", &[("x.original.url", "/admin")]), Err(DenyReason::PathAmbiguous));
+}
+
+#[test]
+fn a_host_that_a_header_names_is_a_reading_too() {
+    let at_v1 = |name: &str, value: &str| find("GET", "x.example", "/v1/x", &[(name, value)]);
+    assert_eq!(at_v1("x-forwarded-host", "api.example:443"), Err(DenyReason::PathAmbiguous));
+    assert_eq!(at_v1("forwarded", "for=1.2.3.4;host=\"api.example\""), Err(DenyReason::PathAmbiguous));
+    assert_eq!(at_v1("x-forwarded-host", "other.example"), named("default"));
+}
+
+#[test]
+fn the_work_for_one_request_is_bounded() {
+    let many: Vec<String> = (0..90).map(|i| format!("M{i}")).collect();
+    let headers: Vec<(&str, &str)> = many.iter().map(|value| ("x-http-method", value.as_str())).collect();
+    assert_eq!(find("GET", "x.example", "/home", &headers), Err(DenyReason::PathAmbiguous));
+    let same = [("x-http-method", "GET"); 90];
+    assert_eq!(find("GET", "x.example", "/home", &same), named("home"));
+    assert_eq!(at(&format!("/{}", "a".repeat(9000))), Err(DenyReason::PathInvalid));
+}
+
+#[test]
+fn scope_rules() {
+    let scopes = |text: &str| Scopes::parse_list(text).unwrap();
+    let all = ScopeRule::All(scopes("read write"));
+    let any = ScopeRule::Any(scopes("read write"));
+    assert!(all.is_met_by(&scopes("read write admin")) && !all.is_met_by(&scopes("read")));
+    assert!(any.is_met_by(&scopes("write")) && !any.is_met_by(&scopes("admin")) && !any.is_met_by(&scopes("")));
+}

@@ -1,0 +1,88 @@
+//! Tokens whose signature was found good, so that it is checked once a worker and not once a request.
+
+use std::{collections::HashMap, fmt, rc::Rc};
+
+use session_gate_protocol::UnixSeconds;
+
+use super::VerifiedClaims;
+
+/// A bounded map from a token's text to its claims. Only tokens with a good signature are ever put
+/// in, so that forged ones cannot fill it; the one used longest ago goes first.
+///
+/// The text itself is the key: two tokens never share an entry, whatever they hash to.
+pub struct TokenCache {
+    max_entries: usize,
+    max_bytes: usize,
+    bytes: usize,
+    clock: u64,
+    entries: HashMap<Rc<str>, Entry>,
+}
+
+impl fmt::Debug for TokenCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The keys are tokens.
+        f.debug_struct("TokenCache").field("entries", &self.entries.len()).finish_non_exhaustive()
+    }
+}
+
+struct Entry {
+    claims: VerifiedClaims,
+    used: u64,
+}
+
+impl TokenCache {
+    /// An empty cache of at most that many tokens, and bytes of their texts. Zero: no cache.
+    pub fn new(max_entries: usize, max_bytes: usize) -> Self {
+        Self { max_entries, max_bytes, bytes: 0, clock: 0, entries: HashMap::new() }
+    }
+
+    /// The claims of a token that was verified before. Its time is the caller's to check.
+    pub fn get(&mut self, token: &str) -> Option<VerifiedClaims> {
+        self.clock += 1;
+        let entry = self.entries.get_mut(token)?;
+        entry.used = self.clock;
+        Some(entry.claims.clone())
+    }
+
+    /// Keeps a token's claims, and lets go of expired and of old ones until both bounds hold.
+    pub fn insert(&mut self, token: &str, claims: VerifiedClaims, now: UnixSeconds) {
+        if token.len() > self.max_bytes || self.max_entries == 0 {
+            return;
+        }
+        if self.entries.len() >= self.max_entries || self.bytes + token.len() > self.max_bytes {
+            self.make_room(token.len(), now);
+        }
+        self.clock += 1;
+        let entry = Entry { claims, used: self.clock };
+        if self.entries.insert(token.into(), entry).is_none() {
+            self.bytes += token.len();
+        }
+    }
+
+    /// Forgets everything: the keys have changed.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+
+    /// Drops what has expired and then the older half: one pass over the map for many inserts.
+    fn make_room(&mut self, needed: usize, now: UnixSeconds) {
+        self.entries.retain(|_, entry| entry.claims.check_time(now).is_ok());
+        self.recount();
+        if self.entries.len() < self.max_entries && self.bytes + needed <= self.max_bytes {
+            return;
+        }
+        let mut uses: Vec<u64> = self.entries.values().map(|entry| entry.used).collect();
+        let middle = uses.len() / 2;
+        let threshold = if uses.is_empty() { 0 } else { *uses.select_nth_unstable(middle).1 };
+        self.entries.retain(|_, entry| entry.used > threshold);
+        self.recount();
+        if self.bytes + needed > self.max_bytes {
+            self.clear();
+        }
+    }
+
+    fn recount(&mut self) {
+        self.bytes = self.entries.keys().map(|token| token.len()).sum();
+    }
+}
