@@ -64,7 +64,8 @@ async fn a_store_that_is_away_is_said_to_be_on_every_path_that_needs_it() {
         assert_eq!(gate.get("/healthz").await.status, StatusCode::OK, "the process lives");
         let metrics = gate.get("/metrics").await.text;
         assert!(metrics.contains("session_gate_store_up 0\n"), "{metrics}");
-        assert!(metrics.contains("session_gate_active_sessions NaN\n"), "{metrics}");
+        assert!(metrics.contains("session_gate_feed_age_seconds inf\n"), "{metrics}");
+        assert!(!metrics.contains("NaN") && !metrics.contains("\nsession_gate_active_sessions "), "{metrics}");
     }
 }
 

@@ -68,6 +68,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// What a heartbeat may take until the connection is given up.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(250);
 
+/// How often it is asked anew who is the master, while a server is used that its replicas have left.
+const DESERTED_FOR: Duration = Duration::from_secs(5);
+
 /// How often an update is tried anew because somebody else's came in between. Each time at least one
 /// of those who compete succeeds.
 const MAX_UPDATE_ATTEMPTS: u32 = 64;
