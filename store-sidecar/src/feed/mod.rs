@@ -37,6 +37,7 @@ use tokio::{
 use self::{followers::Registry, known::Known, limits::Crowd};
 pub use self::{judge::RulePage, limits::OverridePage, rules::Client};
 use crate::{
+    critical,
     metrics::{FeedState, FollowerState, Metrics},
     store::{NewFeedEntry, Store, StoreError, StoreErrorKind},
 };
@@ -62,6 +63,19 @@ const MAX_APPENDED: usize = 1_000;
 
 /// For how long a reply is held back at most while there is nothing to say.
 pub const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// After which time without a turn the task that reads is taken for dead: each of its turns is far shorter, whatever the
+/// store does.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// How the feed is for the workers that follow it at this replica.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedStatus {
+    /// How long ago what is known was all there was; none: it has never been read up to its end.
+    pub age: Option<Duration>,
+    /// Those who follow.
+    pub followers: FollowerState,
+}
 
 /// The change feed. Reads on until it is dropped.
 pub struct Feed {
@@ -95,6 +109,8 @@ struct Shared {
     refused: Mutex<Refused>,
     /// Whether somebody waits for a replica that has not renewed its record in time: then it is to be marked as gone.
     silent: AtomicBool,
+    /// When the task that reads began its last turn.
+    turned: watch::Sender<Instant>,
     /// Told with every poll.
     polled: watch::Sender<()>,
     closing: AtomicBool,
@@ -132,10 +148,11 @@ impl Feed {
             registered: watch::Sender::default(),
             refused: Mutex::default(),
             silent: AtomicBool::new(false),
+            turned: watch::Sender::new(Instant::now()),
             polled: watch::Sender::default(),
             closing: AtomicBool::new(false),
         });
-        let tail = tokio::spawn(tail::run(Arc::clone(&shared))).abort_handle();
+        let tail = critical::spawn("the reading of the change feed", tail::run(Arc::clone(&shared)));
         Self { shared, tail }
     }
 
@@ -182,16 +199,32 @@ impl Feed {
         self.shared.news.send_replace(());
     }
 
+    /// Whether it has been read up to its end once.
+    pub fn is_read(&self) -> bool {
+        self.shared.known().is_some()
+    }
+
+    /// Whether the task that reads it is at work, be it in vain.
+    pub fn is_turning(&self) -> bool {
+        self.shared.turned.borrow().elapsed() < STUCK_AFTER
+    }
+
+    /// How it is for the workers that follow it here.
+    pub fn status(&self) -> FeedStatus {
+        let workers = self.shared.registry().list("", Instant::now(), true).len();
+        let age = self.shared.known().as_ref().map(Known::age);
+        FeedStatus { age, followers: FollowerState { workers, registers: self.shared.registers() } }
+    }
+
     /// Sets the gauges.
     pub fn measure(&self) {
-        let workers = self.shared.registry().list("", Instant::now(), true).len();
+        let FeedStatus { age: _, followers } = self.status();
         let state = self.shared.known().as_ref().map(|known| {
             let [facts, remembered] = known.facts();
             let rules = facts.rules.len().max(remembered.rules.len());
             FeedState { entries: known.len(), rules, age: known.age() }
         });
-        let registers = self.shared.vouched.borrow().is_some() && !self.shared.is_refused();
-        self.shared.metrics.feed_state(state, FollowerState { workers, registers });
+        self.shared.metrics.feed_state(state, followers);
     }
 }
 
@@ -226,6 +259,11 @@ impl Shared {
     /// How old is what workers may believe; none: this replica has never been able to vouch for anything.
     fn age_for_workers(&self) -> Option<Duration> {
         self.vouched.borrow().map(|vouched| vouched.elapsed())
+    }
+
+    /// Whether the others can know of workers that are new here.
+    fn registers(&self) -> bool {
+        self.vouched.borrow().is_some() && !self.is_refused()
     }
 
     /// Whether the store accepts no changes.

@@ -34,6 +34,7 @@ struct Tail {
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut tail = Tail::default();
     loop {
+        shared.turned.send_replace(Instant::now());
         match tail.turn(&shared).await {
             Ok(true) => {
                 if std::mem::take(&mut tail.failing) {

@@ -58,7 +58,7 @@ pub(super) fn stored(error: StoreError) -> ApiError {
 fn of_store(error: &StoreError) -> ProblemCode {
     tracing::warn!(error = %chain(error), "the store failed");
     match error.kind() {
-        StoreErrorKind::Refused | StoreErrorKind::Timeout | StoreErrorKind::Unavailable => {
+        StoreErrorKind::Refused | StoreErrorKind::Timeout | StoreErrorKind::Unavailable | StoreErrorKind::Unfit => {
             ProblemCode::StoreUnavailable
         }
         StoreErrorKind::Conflict | StoreErrorKind::Corrupt | StoreErrorKind::Full => ProblemCode::Internal,

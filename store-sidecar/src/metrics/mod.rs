@@ -166,7 +166,11 @@ impl Metrics {
         r.register("store_memory_bytes", "Memory that the store's data takes up", self.store_memory.clone());
         r.register("store_request_duration_seconds", "Time that the store took to answer", self.store_duration.clone());
         r.register("store_requests", "Requests to the store, by operation and outcome", self.store_requests.clone());
-        r.register("store_up", "Whether the store answered when the metrics were read", self.store_up.clone());
+        r.register(
+            "store_up",
+            "Whether the store answered when it was last looked at, at most 5 seconds ago",
+            self.store_up.clone(),
+        );
         r.register("tokens_introspected", "Introspections, by outcome", self.tokens_introspected.clone());
         r.register("tokens_issued", "Tokens minted", self.tokens_issued.clone());
         r.register("tokens_revoked", "Tokens put on the blacklist", self.tokens_revoked.clone());

@@ -321,6 +321,8 @@ pub enum StoreErrorKind {
     Timeout,
     /// The store cannot be reached.
     Unavailable,
+    /// The store must not be used as it is set up: it may evict what must not be lost, for one.
+    Unfit,
 }
 
 impl StoreErrorKind {
@@ -333,6 +335,7 @@ impl StoreErrorKind {
             Self::Refused => "refused",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::Unfit => "unfit",
         }
     }
 }

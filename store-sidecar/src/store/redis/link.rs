@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use super::connector::{Connection, Connector};
 use super::error::{doubt, store_error};
 use super::{DESERTED_FOR, HEARTBEAT, HEARTBEAT_TIMEOUT};
+use crate::critical;
 use crate::store::{StoreError, StoreErrorKind};
 
 pub(super) struct Link {
@@ -84,7 +85,7 @@ impl Link {
         // One doubt is enough to act upon.
         let (doubts, doubts_receiver) = mpsc::channel(1);
         let supervisor = Supervisor { connector, state: state_sender, doubts: doubts_receiver };
-        let supervisor = tokio::spawn(supervisor.run()).abort_handle();
+        let supervisor = critical::spawn("the keeping of the connection to Redis", supervisor.run());
         Self { state, doubts, supervisor }
     }
 
