@@ -30,7 +30,7 @@ pub use claims::{Audience, Claims, MAX_LEEWAY};
 pub use collect::{Misfit, collect};
 pub use feed::{
     Activity, CutOff, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers,
-    MAX_STALENESS, Receipt, UnknownChange,
+    MAX_STALENESS, NotApplied, Receipt, UnknownChange,
 };
 pub use fingerprint::{EndedList, Fingerprint};
 pub use id::{

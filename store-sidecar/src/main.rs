@@ -9,9 +9,12 @@ use store_sidecar::{
     keys::{Generated, generate},
     logging,
     rng::OsRandom,
-    serve::{KeyExchange, Server},
+    serve::{KeyExchange, Server, Stop},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 fn main() -> ExitCode {
     match cli::parse(env::args_os()) {
@@ -92,17 +95,24 @@ fn serve(invocation: &Invocation) -> ExitCode {
         };
         let keys = server.keys();
         let reload = async move { reload_keys(hangup, invocation, &keys).await };
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+        let (stop, stopped) = watch::channel(Stop::GoOn);
+        let listen = async move {
+            loop {
+                let next = tokio::select! {
+                    _ = terminate.recv() => if *stop.borrow() == Stop::GoOn { Stop::Gradually } else { Stop::Drain },
+                    _ = interrupt.recv() => Stop::Drain,
+                };
+                stop.send_replace(next);
             }
         };
         tokio::select! {
-            () = server.run(stop) => {}
-            () = reload => {}
+            ended = server.run(stopped) => match ended {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failed) => fail([failed.to_string()]),
+            },
+            () = reload => ExitCode::FAILURE,
+            () = listen => ExitCode::FAILURE,
         }
-        ExitCode::SUCCESS
     })
 }
 

@@ -48,6 +48,8 @@ pub struct Config {
 pub struct ServerConfig {
     /// The address.
     pub listen: SocketAddr,
+    /// How long it serves on, unready, once it has been told to stop.
+    pub shutdown_delay: Duration,
     /// How long requests in flight may take to finish at the end.
     pub drain: Duration,
 }

@@ -41,6 +41,7 @@ fn the_defaults_are_those_of_the_table() {
     let config = load(&[], &[], "");
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8081");
     assert_eq!(config.server.drain, Duration::from_secs(10));
+    assert_eq!(config.server.shutdown_delay, Duration::from_secs(5));
     assert_eq!(config.session.duration, Duration::from_hours(24));
     assert_eq!(config.session.idle_timeout, None);
     assert_eq!(config.session.store, StoreSettings::default());

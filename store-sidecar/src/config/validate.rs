@@ -115,8 +115,10 @@ fn server(raw: RawServer, judge: &mut Judge<'_>) -> ServerConfig {
             default
         }
     };
+    let delay = judge.number("server.shutdown_delay_seconds", raw.shutdown_delay_seconds, 5, 0..=300);
     ServerConfig {
         listen,
+        shutdown_delay: Duration::from_secs(delay),
         drain: Duration::from_secs(judge.number("server.drain_seconds", raw.drain_seconds, 10, 0..=300)),
     }
 }

@@ -58,7 +58,9 @@ pub(super) fn stored(error: StoreError) -> ApiError {
 fn of_store(error: &StoreError) -> ProblemCode {
     tracing::warn!(error = %chain(error), "the store failed");
     match error.kind() {
-        StoreErrorKind::Timeout | StoreErrorKind::Unavailable => ProblemCode::StoreUnavailable,
+        StoreErrorKind::Refused | StoreErrorKind::Timeout | StoreErrorKind::Unavailable | StoreErrorKind::Unfit => {
+            ProblemCode::StoreUnavailable
+        }
         StoreErrorKind::Conflict | StoreErrorKind::Corrupt | StoreErrorKind::Full => ProblemCode::Internal,
     }
 }

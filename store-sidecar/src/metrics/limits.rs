@@ -6,12 +6,12 @@ use prometheus_client::{
 };
 use session_gate_protocol::LeaseAsk;
 
-use super::{GaugeF64, LeaseOutcome, Metrics, OutcomeLabel};
+use super::{LeaseOutcome, Metrics, OptionalGauge, OutcomeLabel};
 use crate::store::Leased;
 
 #[derive(Default)]
 pub(super) struct LimitMetrics {
-    counters: GaugeF64,
+    counters: OptionalGauge,
     evicted: Counter,
     handed_back: Counter,
     lapsed: Counter,
@@ -43,8 +43,8 @@ impl LimitMetrics {
         r.register("limit_lease_steps", "Questions of workers for leases, by outcome", self.steps.clone());
     }
 
-    pub(super) fn set_counters(&self, counters: f64) {
-        self.counters.set(counters);
+    pub(super) fn set_counters(&self, counters: Option<u64>) {
+        self.counters.set_count(counters);
     }
 }
 

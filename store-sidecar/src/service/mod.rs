@@ -26,8 +26,9 @@ use crate::{
     feed::Feed,
     keys::{CurrentKeys, KeyRing},
     metrics::Metrics,
+    readiness::{self, NotReady, Readiness, StoreState},
     rng::Random,
-    store::{Health, Store},
+    store::Store,
 };
 
 /// What the service works with.
@@ -52,6 +53,7 @@ pub struct Service {
     tools: Tools,
     session: SessionConfig,
     tokens: TokenRules,
+    readiness: Readiness,
 }
 
 /// How tokens are made.
@@ -72,7 +74,8 @@ impl Service {
     /// A service that follows this configuration.
     pub fn new(tools: Tools, session: SessionConfig, tokens: &TokenConfig) -> Self {
         let TokenConfig { duration, issuer, audience, keys: _ } = tokens.clone();
-        Self { tools, session, tokens: TokenRules { duration, issuer, audience } }
+        let tokens = TokenRules { duration, issuer, audience };
+        Self { tools, session, tokens, readiness: Readiness::default() }
     }
 
     /// The keys in use.
@@ -90,12 +93,27 @@ impl Service {
         &self.tools.metrics
     }
 
-    /// How the store is.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn health(&self) -> Result<Health, ServiceError> {
-        Ok(self.tools.store.health().await?)
+    /// Why requests should be sent to another replica, if they should.
+    pub fn not_ready(&self) -> Option<NotReady> {
+        self.readiness.problem(self.tools.feed.is_read())
+    }
+
+    /// From now on requests should be sent to another replica.
+    pub fn stop(&self) {
+        self.readiness.stop();
+    }
+
+    /// How the store was when it was last looked at: now, where nobody watches it.
+    pub async fn store_state(&self) -> StoreState {
+        match self.readiness.store() {
+            Some(state) => state,
+            None => readiness::look(&*self.tools.store).await,
+        }
+    }
+
+    /// Looks at the store now and then, for ever.
+    pub async fn watch_store(&self) {
+        self.readiness.watch(&*self.tools.store).await;
     }
 
     fn now(&self) -> UnixSeconds {
@@ -105,7 +123,7 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tools: _, session, tokens } = self;
+        let Self { tools: _, session, tokens, readiness: _ } = self;
         f.debug_struct("Service").field("session", session).field("tokens", tokens).finish_non_exhaustive()
     }
 }

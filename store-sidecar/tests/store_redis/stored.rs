@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME};
-use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination};
+use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
 
 use crate::harness::{Redis, USUAL, check, new_session, poll_until};
 
@@ -204,9 +204,11 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     let mut connection = redis.connection().await;
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec_async(&mut connection).await.unwrap();
     let refused = redis.store.create_session(new_session("alice", 2)).await.unwrap_err();
-    assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
-    let refused = redis.store.revoke_token(&session.user_id, &"t".parse().unwrap(), UnixSeconds(u64::MAX)).await;
-    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(refused.kind(), StoreErrorKind::Refused);
+    redis.store.revoke_token(&session.user_id, &"t".parse().unwrap(), UnixSeconds(u64::MAX)).await.unwrap();
+    let suspend = serde_json::from_value(json!({ "status": "suspended" })).unwrap();
+    let suspended = redis.store.update_session(&other.session_id, &suspend, None).await.unwrap();
+    assert!(matches!(suspended, Update::Applied(_)), "{suspended:?}");
     // Its activity would be noted now, which fails; the answer does not.
     let noted = async || {
         assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
@@ -216,7 +218,7 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     poll_until(noted, |now| *now > session.created_at.0 + 1).await;
     assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
     assert_eq!(redis.store.terminate_session(&session.session_id).await.unwrap(), Termination::Ended);
-    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::SessionUnknown);
+    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
     assert_eq!(
         redis
             .store
@@ -226,7 +228,11 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
             .ended,
         1
     );
-    assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionUnknown);
+    assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionTerminated);
+    for key in keys(&mut connection).await {
+        let ttl: i64 = redis::cmd("TTL").arg(&key).query_async(&mut connection).await.unwrap();
+        assert!(ttl > 0, "{key} has an end");
+    }
 }
 
 #[tokio::test]

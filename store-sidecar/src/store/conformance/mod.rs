@@ -140,7 +140,7 @@ macro_rules! store_conformance {
                 a_place_that_is_not_there_begins_a_new_epoch,
                 an_entry_that_is_of_no_more_use_is_left_out,
                 no_entry_outlives_the_longest_token,
-                followers_are_known_for_as_long_as_they_were_published,
+                followers_are_known_until_their_replica_is_gone,
             ]
             rules: [
                 a_rule_outlives_everything_else_in_the_feed,
