@@ -9,11 +9,13 @@ mod login;
 mod presented;
 mod rules;
 mod sessions;
+mod signing;
 mod tokens;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use session_gate_protocol::{FieldProblem, UnixSeconds};
+use tokio::sync::Semaphore;
 
 pub use self::{
     changes::Told,
@@ -52,6 +54,7 @@ pub struct Service {
     tools: Tools,
     session: SessionConfig,
     tokens: TokenRules,
+    slow_signatures: Arc<Semaphore>,
 }
 
 /// How tokens are made.
@@ -72,7 +75,8 @@ impl Service {
     /// A service that follows this configuration.
     pub fn new(tools: Tools, session: SessionConfig, tokens: &TokenConfig) -> Self {
         let TokenConfig { duration, issuer, audience, keys: _ } = tokens.clone();
-        Self { tools, session, tokens: TokenRules { duration, issuer, audience } }
+        let tokens = TokenRules { duration, issuer, audience };
+        Self { tools, session, tokens, slow_signatures: signing::slow_signatures() }
     }
 
     /// The keys in use.
@@ -105,7 +109,7 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tools: _, session, tokens } = self;
+        let Self { tools: _, session, tokens, slow_signatures: _ } = self;
         f.debug_struct("Service").field("session", session).field("tokens", tokens).finish_non_exhaustive()
     }
 }

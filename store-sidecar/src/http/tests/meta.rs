@@ -161,7 +161,8 @@ async fn keys_are_published_to_those_who_may_have_them() {
         "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
     }]});
     assert_eq!(public, expected, "nothing of the private key");
-    assert_eq!(gate.get("/v1/keys").await.json()["keys"].as_array().unwrap().len(), 2);
+    let all = gate.get("/v1/keys").await.json()["keys"].as_array().unwrap().len();
+    assert_eq!(all, 3, "the key, and the secret under its id and its former one");
 }
 
 #[tokio::test]
