@@ -1,7 +1,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::{
     Shared,
     reply::{ApiError, ApiResult, NO_STORE},
 };
-use crate::metrics::CONTENT_TYPE;
+use crate::metrics::Format;
 
 /// Reply of `GET /healthz`.
 #[derive(Serialize, ToSchema)]
@@ -53,19 +53,22 @@ pub(super) async fn readyz(State(api): State<Shared>) -> ApiResult<Response> {
     Ok(([NO_STORE], Json(Ready { status: "ready", store: health.backend })).into_response())
 }
 
-/// All metrics, in the OpenMetrics text format.
+/// All metrics: in the OpenMetrics text format for who asks for it, else in Prometheus' older one.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
-    responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")),
+    responses((status = 200, description = "The metrics",
+        content((String = "application/openmetrics-text"), (String = "text/plain")))),
     security((), ("bearer" = []))
 )]
-pub(super) async fn metrics(State(api): State<Shared>) -> ApiResult<Response> {
+pub(super) async fn metrics(State(api): State<Shared>, headers: HeaderMap) -> ApiResult<Response> {
     let metrics = api.service.metrics();
     let health = api.service.health().await.ok();
     metrics.store_health(health.as_ref());
     api.service.feed().measure();
-    let text = metrics.render().map_err(|_| ApiError::from(Problem::new(ProblemCode::Internal)))?;
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], text).into_response())
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(&accept.collect::<Vec<_>>().join(","));
+    let text = metrics.render(format).map_err(|_| ApiError::from(Problem::new(ProblemCode::Internal)))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))], text).into_response())
 }
 
 /// The public keys that verify tokens; never a shared secret.

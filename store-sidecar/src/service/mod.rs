@@ -19,8 +19,10 @@ use tokio::sync::Semaphore;
 
 pub use self::{
     changes::Told,
+    check::Counts,
     error::ServiceError,
     leases::{MAX_WORKER_CHARS, is_worker_name},
+    rules::{MAX_RULES, RuleKind},
 };
 use crate::{
     clock::Clock,

@@ -46,10 +46,10 @@ local function status_at(s, t)
   return s.status
 end
 
--- Ends the session at `key`, which stays known for `retention` seconds. A Redis whose memory is full
+-- Ends the session at `key`, which stays known for `retention` seconds, without the data of its user. A Redis whose memory is full
 -- refuses to write, but not to delete: then the session is forgotten, which ends it as well.
 local function terminate(key, s, t, retention)
-  local written = redis.pcall('HSET', key, 'status', 'terminated', 'version', s.version + 1)
+  local written = redis.pcall('HSET', key, 'status', 'terminated', 'version', s.version + 1, 'data', '{}')
   if type(written) == 'table' and written.err then
     redis.call('DEL', key)
   else
