@@ -219,6 +219,7 @@ pub struct FeedEntry {
 /// Query of `GET /v1/feed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct FeedQuery {
     /// The asking worker's name: 1 to 64 visible ASCII characters, its own for as long as it lives.

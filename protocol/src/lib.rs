@@ -14,6 +14,7 @@ mod id;
 mod jwk;
 mod limit;
 mod login;
+mod metadata;
 mod network;
 mod opaque;
 mod policy;
@@ -43,6 +44,7 @@ pub use limit::{
     MAX_WINDOW_MS, MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
 };
 pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
+pub use metadata::Metadata;
 pub use network::Network;
 pub use opaque::{OPAQUE_PREFIX, OpaqueToken};
 pub use policy::PublishedPolicy;
@@ -50,11 +52,9 @@ pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use reason::{AllowReason, DenyReason};
 pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};
 pub use scope::{Scope, Scopes};
-pub use session::{
-    InvalidTransition, Metadata, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
-};
+pub use session::{InvalidTransition, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated};
 pub use time::UnixSeconds;
-pub use token::{Introspection, NewToken, TokenData, TokenForm, TokenType};
+pub use token::{Introspection, IntrospectionForm, NewToken, TokenData, TokenForm, TokenType};
 
 /// Whether a member has the value that stands for it where it is left out.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

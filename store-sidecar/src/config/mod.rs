@@ -1,6 +1,7 @@
 //! The configuration, read from flags, the environment and a file, into types that cannot be wrong.
 //! Every mistake is reported, not just the first.
 
+mod log_level;
 mod problem;
 mod raw;
 pub mod settings;

@@ -1,6 +1,8 @@
 //! Every metric of the sidecar, by name: what is counted and where is for the callers. Labels are
 //! `&'static str`, so their values come from closed sets: never a user, a session, a path or a key.
 
+mod catalogue;
+mod format;
 mod gauge;
 mod labels;
 mod limits;
@@ -15,10 +17,12 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::Registry,
 };
 use session_gate_protocol::{CheckVerdict, FeedChange};
 
+use self::catalogue::Catalogue;
+pub use self::catalogue::Described;
+pub use self::format::Format;
 use self::gauge::OptionalGauge;
 pub use self::labels::{EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome};
 use self::labels::{
@@ -26,9 +30,6 @@ use self::labels::{
 };
 use self::limits::LimitMetrics;
 use crate::store::{Health, StoreErrorKind};
-
-/// The media type of [`Metrics::render`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type NewHistogram = fn() -> Histogram;
 
@@ -54,7 +55,7 @@ pub struct FollowerState {
 
 /// The metrics of one service. Not global, so that each test has its own.
 pub struct Metrics {
-    registry: Registry,
+    catalogue: Catalogue,
     active_sessions: OptionalGauge,
     checks: Family<VerdictLabel, Counter>,
     feed_age: OptionalGauge,
@@ -98,7 +99,7 @@ fn session_histogram() -> Histogram {
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("session_gate"),
+            catalogue: Catalogue::new(),
             active_sessions: OptionalGauge::default(),
             checks: Family::default(),
             feed_age: OptionalGauge::default(),
@@ -134,10 +135,9 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The one list of names: the registry puts `session_gate_` before them, and `_total` after those
-    /// of counters.
+    /// The one list of names: `session_gate_` comes before them, and `_total` after those of counters.
     fn register(&mut self) {
-        let r = &mut self.registry;
+        let r = &mut self.catalogue;
         r.register(
             "active_sessions",
             "Sessions that have not ended, as the store counts them",
@@ -145,7 +145,7 @@ impl Metrics {
         );
         r.register("checks", "Checks of a token and its session, by verdict", self.checks.clone());
         self.register_feed();
-        let r = &mut self.registry;
+        let r = &mut self.catalogue;
         r.register("http_request_duration_seconds", "Time to answer a request", self.http_duration.clone());
         r.register("http_requests", "Requests answered, by route, method and status", self.http_requests.clone());
         self.limits.register(r);
@@ -177,7 +177,7 @@ impl Metrics {
     }
 
     fn register_feed(&mut self) {
-        let r = &mut self.registry;
+        let r = &mut self.catalogue;
         r.register(
             "feed_age_seconds",
             "Time since the change feed was last known to its end, when the metrics were read",
@@ -210,10 +210,19 @@ impl Metrics {
         r.register("feed_workers", "Workers that follow the feed at this sidecar", self.feed_workers.clone());
     }
 
-    /// All metrics in the OpenMetrics text format.
-    pub fn render(&self) -> Result<String, fmt::Error> {
+    /// All metrics, in that format.
+    ///
+    /// # Errors
+    /// Never, as far as is known: a text takes whatever is written to it.
+    pub fn render(&self, format: Format) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry).map(|()| text)
+        encode(&mut text, self.catalogue.registry())?;
+        Ok(format.of(text))
+    }
+
+    /// Name, kind and text of every metric, whether it has counted anything yet or not.
+    pub fn described(&self) -> &[Described] {
+        self.catalogue.described()
     }
 
     /// A check was answered.

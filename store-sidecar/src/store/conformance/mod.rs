@@ -101,6 +101,7 @@ macro_rules! store_conformance {
             ]
             ending: [
                 a_terminated_session_is_dead_at_once,
+                an_ended_session_has_no_data_of_its_user,
                 terminating_again_changes_nothing,
                 terminating_all_leaves_none_live,
                 only_the_sessions_that_are_named_end,
@@ -193,10 +194,7 @@ fn token(text: &str) -> TokenId {
 }
 
 fn metadata(value: Value) -> Metadata {
-    match value {
-        Value::Object(metadata) => metadata,
-        _ => panic!("metadata is an object"),
-    }
+    serde_json::from_value(value).expect("metadata is an object")
 }
 
 fn patch(value: Value) -> SessionPatch {

@@ -98,7 +98,7 @@ impl State {
     /// The session with its status at `now`, unless it is to be forgotten by then.
     pub(super) fn session(&self, id: &SessionId, now: UnixSeconds) -> Option<SessionData> {
         let entry = self.sessions.get(id).filter(|entry| now < entry.forget_at)?;
-        Some(SessionData { status: entry.session.status_at(now), ..entry.session.clone() })
+        Some(entry.session.clone().at(now))
     }
 
     pub(super) fn live_sessions(&self, user: &UserId, now: UnixSeconds) -> Vec<SessionData> {
@@ -186,6 +186,7 @@ impl State {
 
     fn end(&mut self, id: &SessionId) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
+        entry.session = entry.session.clone().bare();
         let user = entry.session.user_id.clone();
         entry.due = (entry.forget_at, Step::Forget(id.clone()));
         self.due.insert(entry.due.clone());

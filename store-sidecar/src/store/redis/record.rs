@@ -55,9 +55,8 @@ pub(super) fn session(id: SessionId, fields: &Fields, now: UnixSeconds) -> Resul
     if fields.is_empty() {
         return Ok(None);
     }
-    let mut session = parse(id, fields).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
-    session.status = session.status_at(now);
-    Ok(Some(session))
+    let session = parse(id, fields).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
+    Ok(Some(session.at(now)))
 }
 
 /// The sessions in a script's reply: for each its id, and its fields and values.

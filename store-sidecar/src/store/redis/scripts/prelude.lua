@@ -53,10 +53,10 @@ local function begin_writing(key)
   redis.call('PERSIST', key)
 end
 
--- Ends the session at `key`, which stays known for `retention` seconds.
+-- Ends the session at `key`, which stays known for `retention` seconds, without the data of its user.
 local function terminate(key, s, t, retention)
   begin_writing(key)
-  redis.call('HSET', key, 'status', 'terminated', 'version', s.version + 1)
+  redis.call('HSET', key, 'status', 'terminated', 'version', s.version + 1, 'data', '{}')
   redis.call('EXPIREAT', key, t + retention)
 end
 
