@@ -68,6 +68,8 @@ check: build ## Formatting, lints, docs, dependency rules, configurations, gener
 	@RUSTDOCFLAGS=-Dwarnings cargo doc $(wasm_filter) --no-deps
 	$(call say,dependency rules)
 	@scripts/check-dependencies.sh
+	$(call say,imports of modules)
+	@cargo test --locked --quiet -p session-gate-architecture
 	$(call say,configurations)
 	@$(with_tools) envoy -- scripts/check-config.sh
 	$(call say,generated files)
