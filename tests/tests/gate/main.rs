@@ -16,6 +16,7 @@ mod limits_trouble;
 mod login_story;
 mod odd_headers;
 mod path_corpus;
+mod reach;
 mod reconfigure;
 mod redis_trouble;
 mod sidecar_trouble;
