@@ -8,7 +8,10 @@ use super::{authenticate::CheckOutcome, permit::Permit, respond::Decided};
 use crate::{
     config::Config,
     host::{ClientInfo, Host},
-    http::headers::{HeaderChange, Headers},
+    http::{
+        headers::{HeaderChange, Headers},
+        interpretations::Unroutable,
+    },
     ids::{CallId, Callout, RequestId},
     knowledge::{Follower, Identity, standing::Case},
     limits::{LeaseCalls, Ledger, Waiter},
@@ -40,6 +43,8 @@ pub enum Phase {
 pub struct PendingRequest {
     pub(super) route: Rc<Route>,
     pub(super) style: ReplyStyle,
+    /// Why no rule was found for it, where there is more to say than the reason.
+    pub(super) unroutable: Option<Unroutable>,
     pub(super) user_agent: Rc<str>,
     pub(super) token: Rc<str>,
     /// Whether the token came by the query.
