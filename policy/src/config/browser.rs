@@ -1,5 +1,7 @@
 //! The sections that concern browsers: cookie, CSRF, CORS, security headers; and header names.
 
+use std::time::Duration;
+
 use super::{
     problems::Problems,
     raw::{
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     http::{
-        cors::Cors,
+        cors::{AllowedOrigins, Cors},
         csrf::CsrfPolicy,
         headers::collide_as_cgi_variables,
         security_headers::{HSTS, Precedence, SecurityHeader},
@@ -57,13 +59,18 @@ fn check_origins(origins: &[String], path: &str, problems: &mut Problems) {
     }
 }
 
-/// The serialization of the HTML standard: what a browser never sends would never match.
+/// The serialization of the HTML standard: what a browser never sends would never match. Web views and extensions
+/// have schemes of their own: `capacitor://localhost`.
 fn is_origin(text: &str) -> bool {
-    let (rest, default_port) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
-        (Some(rest), _) => (rest, "443"),
-        (None, Some(rest)) => (rest, "80"),
-        (None, None) => return false,
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let default_port = match scheme {
+        "https" => "443",
+        "http" => "80",
+        _ => "",
     };
+    // RFC 3986, section 3.1.
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'));
     let is_name = |host: &str| {
         !host.is_empty()
             && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'))
@@ -73,26 +80,45 @@ fn is_origin(text: &str) -> bool {
         _ => (rest, None),
     };
     let port_fits = port.is_none_or(|port| port != default_port && port.parse::<u16>().is_ok());
-    port_fits && (is_name(host) || crate::http::authority::is_ipv6(host))
+    is_scheme && port_fits && (is_name(host) || crate::http::authority::is_ipv6(host))
 }
 
 pub(super) fn cors(raw: RawCors, path: &str, problems: &mut Problems) -> Cors {
-    let RawCors { allow_origins, allow_credentials } = raw;
+    let RawCors { allow_origins, allow_credentials, allow_methods, allow_headers, max_age } = raw;
+    let lists = [("allow_methods", &allow_methods), ("allow_headers", &allow_headers)];
+    for (field, list) in lists {
+        for (place, name) in list.iter().flatten().enumerate() {
+            if !is_header_name(name) {
+                problems.add(format!("{path}.{field}[{place}]"), "must be a name");
+            }
+        }
+    }
+    let max_age_path = format!("{path}.max_age");
+    let (day, default) = (Duration::from_secs(86_400), Duration::from_secs(600));
+    Cors {
+        origins: origins(allow_origins, allow_credentials, path, problems),
+        allow_methods,
+        allow_headers,
+        max_age: problems.duration(max_age_path, max_age.as_deref(), Duration::ZERO..=day, default),
+    }
+}
+
+fn origins(allowed: Vec<String>, credentials: bool, path: &str, problems: &mut Problems) -> AllowedOrigins {
     let path_of_origins = format!("{path}.allow_origins");
-    if allow_origins == ["*"] {
-        if allow_credentials {
+    if allowed == ["*"] {
+        if credentials {
             problems.add(format!("{path}.allow_credentials"), "must not be true where every origin is allowed");
         }
-        return Cors::Any;
+        return AllowedOrigins::Any;
     }
-    if allow_origins.is_empty() {
+    if allowed.is_empty() {
         if !problems.has(&path_of_origins) {
             problems.add(path_of_origins, "must name at least one origin, or be [\"*\"]");
         }
     } else {
-        check_origins(&allow_origins, &path_of_origins, problems);
+        check_origins(&allowed, &path_of_origins, problems);
     }
-    Cors::Listed { origins: allow_origins, credentials: allow_credentials }
+    AllowedOrigins::Listed { origins: allowed, credentials }
 }
 
 pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> TrustedHeaders {

@@ -4,6 +4,7 @@
 //! mistake of meaning, and only a document without any becomes a [`Config`]. Nothing is dropped.
 
 mod browser;
+mod interpretations;
 mod issuers;
 mod limits;
 mod problems;
@@ -16,10 +17,10 @@ use session_gate_protocol::collect;
 pub use self::problems::ConfigProblem;
 use self::problems::Problems;
 use crate::{
-    http::{csrf::CsrfPolicy, security_headers::SecurityHeaders},
+    http::{csrf::CsrfPolicy, interpretation::UpstreamInterpretations, security_headers::SecurityHeaders},
     limits::LimitHeaders,
     response::upstream_headers::TrustedHeaders,
-    routing::{Authentication, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
+    routing::{Authentication, DefaultRule, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
     sidecar::client::Sidecar,
     token::{Issuers, KeySource, Revocation},
 };
@@ -33,6 +34,8 @@ pub struct Config {
     pub issuers: Issuers,
     /// The rules.
     pub routes: RouteTable,
+    /// What upstreams may make of a request.
+    pub interpretations: UpstreamInterpretations,
     /// The cookie that may carry the token.
     pub cookie: String,
     /// The check of cookie requests.
@@ -53,9 +56,15 @@ pub struct Config {
     pub limit_headers: LimitHeaders,
     /// Keys of limits that are kept count of.
     pub limit_keys: usize,
+    warnings: Vec<ConfigProblem>,
 }
 
 impl Config {
+    /// What is no mistake, and yet hardly meant: to be logged at every load.
+    pub fn warnings(&self) -> &[ConfigProblem] {
+        &self.warnings
+    }
+
     /// Reads a configuration in JSON.
     ///
     /// # Errors
@@ -78,7 +87,7 @@ impl Config {
         let mut problems = Problems::new(misfits);
         let config = raw.map(|raw| build(raw, &mut problems));
         match config {
-            Some(config) if problems.is_empty() => Ok(config),
+            Some(config) if problems.is_empty() => Ok(Self { warnings: problems.take_warnings(), ..config }),
             _ => Err(problems.into_list()),
         }
     }
@@ -124,6 +133,18 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         },
     };
     let routes = routes::routes(raw.routes, &defaults, problems);
+    let default_rule = match raw.default_rule {
+        Some(raw::RawDefaultRule::Deny) => DefaultRule::Deny,
+        Some(raw::RawDefaultRule::Authenticated) => DefaultRule::Authenticated,
+        None => {
+            problems.warn(
+                "default_rule",
+                "is not set: what no rule matches is served to every good token. Say \"deny\", or \"authenticated\" if \
+                 that is meant",
+            );
+            DefaultRule::Authenticated
+        }
+    };
     let wants_token = |route: &Route| route.policy.authentication != Authentication::Public;
     if names_no_issuer && !problems.has("issuers") && (routes.is_empty() || routes.iter().any(wants_token)) {
         problems.add("issuers", "must name at least one issuer: some route asks for a token");
@@ -131,7 +152,8 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     Config {
         sidecar,
         issuers: Issuers::new(issuers),
-        routes: RouteTable::new(routes, fallback),
+        routes: RouteTable::new(routes, fallback, default_rule),
+        interpretations: interpretations::interpretations(&raw.upstream_interpretations),
         cookie: browser::cookie(raw.cookie, problems),
         csrf: browser::csrf(raw.csrf, problems),
         realm: realm(raw.realm, problems),
@@ -142,6 +164,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         max_held_requests: problems.number("limits.max_held_requests", raw.limits.max_held_requests, 1..=100_000, 1024),
         limit_headers: limits::headers(raw.rate_limit_headers.as_deref()),
         limit_keys: problems.number("limits.rate_limit_keys", raw.limits.rate_limit_keys, 100..=1_000_000, 10_000),
+        warnings: Vec::new(),
     }
 }
 

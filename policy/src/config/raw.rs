@@ -2,6 +2,7 @@
 //! Schema is made from these types; their docs are its descriptions.
 
 mod limits;
+mod routing;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ pub use self::limits::{
     RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawQuota, RawRateLimit, RawRateLimits,
     RawRequestsFrom, RawStoreAway, RawWindow,
 };
+pub use self::routing::{RawCors, RawDefaultRule, RawUpstreamInterpretations};
 use session_gate_jose::Algorithm;
 
 /// Configuration of Session Gate's filter.
@@ -23,8 +25,13 @@ pub struct RawConfig {
     pub sidecar: Option<RawSidecar>,
     /// Whose tokens are accepted. At least one, unless every route is public.
     pub issuers: Vec<RawIssuer>,
-    /// The rules, in their order: the first that matches counts. Where none matches, a token is required.
+    /// The rules, in their order: the first that matches counts.
     pub routes: Vec<RawRoute>,
+    /// What happens to requests that no rule matches. Default, with a warning: `authenticated`.
+    pub default_rule: Option<RawDefaultRule>,
+    /// What upstreams may make of a request. One that may be read in two ways is refused where these meet
+    /// different rules.
+    pub upstream_interpretations: RawUpstreamInterpretations,
     /// The cookie that may carry the token.
     pub cookie: RawCookie,
     /// The check of cookie requests that may come from another site.
@@ -203,7 +210,7 @@ pub struct RawRoute {
     pub name: Option<String>,
     /// Which requests it is for. Empty: all.
     pub r#match: RawMatch,
-    /// Whether a token is needed. Default: `required`.
+    /// Whether a token is needed. Default: `required`, which `scopes` and `require_session` imply.
     pub authentication: Option<RawAuthentication>,
     /// Whether the token must belong to a session.
     pub require_session: bool,
@@ -219,7 +226,7 @@ pub struct RawRoute {
     pub rate_limit: Option<Vec<String>>,
     /// Overrides the setting of the same name.
     pub require_https: Option<bool>,
-    /// Whose pages may read denials, and whose preflights pass.
+    /// Whose pages may read denials, and whose preflights are answered.
     pub cors: Option<RawCors>,
     /// Overrides single headers.
     pub security_headers: RawSecurityHeaders,
@@ -249,7 +256,7 @@ pub struct RawPath {
     pub prefix: Option<String>,
     /// Segments, of which those in braces match any one: `/users/{id}`.
     pub template: Option<String>,
-    /// A regular expression that matches the whole path.
+    /// A regular expression that matches the whole path, with or without a slash at its end.
     pub regex: Option<String>,
 }
 
@@ -289,17 +296,6 @@ pub struct RawScopes {
     pub any: Option<Vec<String>>,
     /// All of these.
     pub all: Option<Vec<String>>,
-}
-
-/// Cross-origin access.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct RawCors {
-    /// Origins such as `https://app.example.com`, or `*` alone.
-    pub allow_origins: Vec<String>,
-    /// Whether pages may send cookies. Not with `*`.
-    pub allow_credentials: bool,
 }
 
 /// Headers that make browsers careful.

@@ -14,7 +14,6 @@ use crate::{
     http::security_headers::{SecurityHeader, SecurityHeaders},
     routing::{
         Authentication, FailureMode, HostPattern, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule,
-        is_plain_pattern,
     },
 };
 
@@ -49,9 +48,13 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
     if parsed.is_none() && !name.is_empty() {
         problems.add(field("name"), "must be 1 to 64 of a-z A-Z 0-9 _ . -, and not \"default\"");
     }
-    let is_public = matches!(raw.authentication, Some(RawAuthentication::Public));
-    if is_public && (raw.require_session || raw.scopes.is_some()) {
-        problems.add(field("authentication"), "must not be \"public\" where a session or scopes are required");
+    // Beside `optional` they would hold for those only who send a token.
+    let demands = [("require_session", raw.require_session), ("scopes", raw.scopes.is_some())];
+    let demands: Vec<_> = demands.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| format!("`{name}`")).collect();
+    if !demands.is_empty() && !matches!(raw.authentication, Some(RawAuthentication::Required) | None) {
+        let message =
+            format!("must be \"required\" beside {}, which no request without a token meets", demands.join(" and "));
+        problems.add(field("authentication"), message);
     }
     if raw.token_query_parameter.as_ref().is_some_and(|name| !is_token(name)) {
         problems.add(field("token_query_parameter"), "must be letters, digits, and - . _ ~");
@@ -148,8 +151,8 @@ fn matcher(raw: RawMatch, path: &str, problems: &mut Problems) -> Matcher {
 fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<PathPattern> {
     let RawPath { exact, prefix, template, regex } = raw;
     match (exact, prefix, template, regex) {
-        (Some(text), None, None, None) => plain(text, &format!("{path}.exact"), problems).map(PathPattern::Exact),
-        (None, Some(text), None, None) => plain(text, &format!("{path}.prefix"), problems).map(PathPattern::Prefix),
+        (Some(text), None, None, None) => plain(PathPattern::exact(&text), &format!("{path}.exact"), problems),
+        (None, Some(text), None, None) => plain(PathPattern::prefix(&text), &format!("{path}.prefix"), problems),
         (None, None, Some(text), None) => {
             let pattern = PathPattern::template(&text);
             if pattern.is_none() {
@@ -175,10 +178,9 @@ fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<Pat
 }
 
 /// A path that no request could have would be a rule that never applies.
-fn plain(text: String, path: &str, problems: &mut Problems) -> Option<String> {
-    if !is_plain_pattern(&text) {
+fn plain(pattern: Option<PathPattern>, path: &str, problems: &mut Problems) -> Option<PathPattern> {
+    if pattern.is_none() {
         problems.add(path, "must be a decoded, normalised path: begin with /, no %, ;, \\, ?, #, //, /./ or /../");
-        return None;
     }
-    Some(text)
+    pattern
 }

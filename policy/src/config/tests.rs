@@ -91,6 +91,18 @@ fn rules_that_contradict_themselves_or_could_never_match_are_refused() {
         with(json!({"name": "a", "authentication": "public", "require_session": true})),
         ["routes[0].authentication"]
     );
+    for authentication in ["public", "optional"] {
+        for demand in [json!({"require_session": true}), json!({"scopes": {"any": ["read"]}})] {
+            let mut route = json!({"name": "a", "authentication": authentication});
+            route.as_object_mut().unwrap().extend(demand.as_object().unwrap().clone());
+            let mut document = config();
+            document["routes"] = json!([route]);
+            let problems = Config::from_value(document).unwrap_err();
+            let problem = problems.first().unwrap().to_string();
+            assert!(problem.starts_with("routes[0].authentication: must be \"required\" beside `"), "{problem}");
+            assert!(demand.as_object().unwrap().keys().all(|field| problem.contains(field.as_str())), "{problem}");
+        }
+    }
     for path in ["admin", "/a%20b", "/a//b", "/a/../b", "/a;b", "/a?b", "/a\\b", "/a#b"] {
         assert_eq!(
             with(json!({"name": "a", "match": {"path": {"prefix": path}}})),
@@ -141,14 +153,27 @@ fn origins_that_no_browser_sends_are_refused() {
         "https://a,b",
         "https://a/",
         "https://",
+        "Capacitor://localhost",
+        "capacitor://",
+        "capacitor:localhost",
+        "://localhost",
+        "null",
     ] {
         let mut document = config();
         document["csrf"] = json!({"allowed_origins": [origin]});
         assert_eq!(problems(document), ["csrf.allowed_origins[0]"], "{origin}");
     }
-    for origin in ["https://app.example", "http://localhost:3000", "https://[::1]:8443"] {
+    for origin in [
+        "https://app.example",
+        "http://localhost:3000",
+        "https://[::1]:8443",
+        "capacitor://localhost",
+        "ionic://localhost",
+        "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+    ] {
         let mut document = config();
         document["csrf"] = json!({"allowed_origins": [origin]});
+        document["routes"][7]["cors"] = json!({"allow_origins": [origin]});
         assert!(problems(document).is_empty(), "{origin}");
     }
 }
@@ -170,8 +195,13 @@ fn a_route_overrides_single_security_headers() {
         json!({"x_frame_options": "SAMEORIGIN", "content_security_policy": false});
     let config = Config::from_value(document).unwrap();
     let request = crate::testing::request("GET", "/public", &[]);
-    let headers =
-        &config.routes.find(&RequestInterpretations::of(&request).unwrap()).unwrap().policy.security_headers.set;
+    let headers = &config
+        .routes
+        .find(&RequestInterpretations::of(&request, Default::default()).unwrap())
+        .unwrap()
+        .policy
+        .security_headers
+        .set;
     let value = |name: &str| headers.iter().find(|header| header.name == name).map(|header| header.value.as_str());
     assert_eq!(value("x-frame-options"), Some("SAMEORIGIN"));
     assert_eq!(value("content-security-policy"), None);
@@ -243,4 +273,41 @@ fn every_mistake_in_a_limit_is_named() {
         "rate_limits": {"default": null, "authenticated": null},
     });
     assert_eq!(problems(off), Vec::<String>::new());
+}
+
+#[test]
+fn a_default_rule_that_is_not_set_is_a_warning_at_every_load() {
+    let warnings = |document: Value| {
+        let config = Config::from_value(document).unwrap();
+        config.warnings().iter().map(|warning| warning.path.clone()).collect::<Vec<_>>()
+    };
+    let mut document = config();
+    assert_eq!(warnings(document.clone()), ["default_rule"]);
+    for rule in ["deny", "authenticated"] {
+        document["default_rule"] = json!(rule);
+        assert_eq!(warnings(document.clone()), Vec::<String>::new());
+    }
+    document["default_rule"] = json!("public");
+    assert_eq!(problems(document), ["default_rule"]);
+}
+
+#[test]
+fn every_mistake_in_cors_and_the_interpretations_is_named() {
+    let mut document = config();
+    document["upstream_interpretations"] = json!({"case_insensitive_paths": "no", "colours": true});
+    document["routes"][7]["cors"] = json!({
+        "allow_origins": ["*"], "allow_credentials": true, "allow_methods": ["GET", "P OST"],
+        "allow_headers": ["x\r\ny"], "max_age": "2days",
+    });
+    assert_eq!(
+        problems(document),
+        [
+            "routes[7].cors.allow_credentials",
+            "routes[7].cors.allow_headers[0]",
+            "routes[7].cors.allow_methods[1]",
+            "routes[7].cors.max_age",
+            "upstream_interpretations.case_insensitive_paths",
+            "upstream_interpretations.colours",
+        ]
+    );
 }

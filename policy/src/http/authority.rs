@@ -1,5 +1,12 @@
 //! The authority of a request (RFC 3986, section 3.2).
 
+/// Whether it is a host, with or without port. User information is none of an http authority's (RFC 9113,
+/// section 8.3.1): some upstreams would take `x@api.example` for `api.example`. Nor are escapes or what ends an
+/// authority, which some decode or cut.
+pub fn is_valid(authority: &str) -> bool {
+    authority.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'@' | b'/' | b'\\' | b'?' | b'#' | b'%'))
+}
+
 /// The authority without its port.
 pub fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {

@@ -5,7 +5,7 @@
 //! only a cookie beside an `Authorization` header is no offer but what browsers do, and the header
 //! counts.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use percent_encoding::percent_decode_str;
 use session_gate_protocol::DenyReason;
@@ -47,19 +47,20 @@ impl fmt::Debug for Credential {
 pub fn find(request: &Headers, cookie: &str, parameter: Option<&str>) -> Result<Option<Credential>, DenyReason> {
     let header = only(request.all("authorization").filter_map(bearer))?;
     let parameter = match parameter {
-        Some(name) => only(query_values(request, name).into_iter().map(|value| Some(value.as_bytes())))?,
+        Some(name) => only(query_values(request, name))?,
         None => None,
     };
     let (value, source) = match (header, parameter) {
         (Some(_), Some(_)) => return Err(DenyReason::CredentialRepeated),
-        (Some(value), None) => (value, Source::Authorization),
-        (None, Some(value)) => (value, Source::Query),
-        (None, None) => match only(cookie_values(request, cookie).map(Some))? {
-            Some(value) => (value, Source::Cookie),
+        (Some(value), None) => (value.map(Cow::Borrowed), Source::Authorization),
+        (None, Some(value)) => (Some(value), Source::Query),
+        (None, None) => match only(cookie_values(request, cookie))? {
+            Some(value) => (Some(Cow::Borrowed(value)), Source::Cookie),
             None => return Ok(None),
         },
     };
-    let token = value.filter(|bytes| is_b64token(bytes)).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let value = value.filter(|bytes| is_b64token(bytes));
+    let token = value.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
     Ok(Some(Credential { token: token.ok_or(DenyReason::TokenMalformed)?.to_owned(), source }))
 }
 
@@ -85,10 +86,8 @@ pub fn removal(request: &Headers, cookie: &str, parameter: Option<&str>) -> Vec<
     changes
 }
 
-type Found<'a> = Option<Option<&'a [u8]>>;
-
-/// The only one of `values`, each `None` inside where it is malformed.
-fn only<'a>(mut values: impl Iterator<Item = Option<&'a [u8]>>) -> Result<Found<'a>, DenyReason> {
+/// The only one of `values`.
+fn only<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, DenyReason> {
     let first = values.next();
     if values.next().is_some() { Err(DenyReason::CredentialRepeated) } else { Ok(first) }
 }
@@ -158,12 +157,12 @@ fn is_named(pair: &str, name: &str) -> bool {
     percent_decode_str(key).eq(name.bytes())
 }
 
-fn query_values<'a>(request: &'a Headers, name: &str) -> Vec<&'a str> {
+/// Decoded: clients encode what they put into a query, and `%2E` is a dot there.
+fn query_values<'a>(request: &'a Headers, name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let target = request.text(":path").unwrap_or_default();
     query_pairs(target)
-        .filter(|pair| is_named(pair, name))
-        .map(|pair| pair.split_once('=').map_or("", |(_, value)| value))
-        .collect()
+        .filter(move |pair| is_named(pair, name))
+        .map(|pair| percent_decode_str(pair.split_once('=').map_or("", |(_, value)| value)).into())
 }
 
 fn without_parameter(target: &str, name: &str) -> String {
@@ -201,6 +200,7 @@ mod tests {
         assert_eq!(found(&[("cookie", "x=1; __Host-session-gate=a.b.c; y=2")]), is("a.b.c", Source::Cookie));
         assert_eq!(found(&[("cookie", "x=1"), ("cookie", "__Host-session-gate=a.b.c")]), is("a.b.c", Source::Cookie));
         assert_eq!(found(&[(":path", "/x?access_token=a.b.c&y=1")]), is("a.b.c", Source::Query));
+        assert_eq!(found(&[(":path", "/x?access_token=a%2Eb%2ec%3D&y=1")]), is("a.b.c=", Source::Query), "decoded");
         assert_eq!(found(&[("authorization", "Basic QTpC")]), Ok(None));
         assert_eq!(found(&[("authorization", "Bearerly x")]), Ok(None));
     }
@@ -248,7 +248,7 @@ mod tests {
         for value in ["__Host-session-gate=", "__Host-session-gate=\"a.b.c\"", "__Host-session-gate=a b"] {
             assert_eq!(found(&[("cookie", value)]), Err(DenyReason::TokenMalformed), "{value:?}");
         }
-        assert_eq!(found(&[(":path", "/?access_token=a%2Eb")]), Err(DenyReason::TokenMalformed));
+        assert_eq!(found(&[(":path", "/?access_token=a%20b")]), Err(DenyReason::TokenMalformed));
         assert_eq!(found(&[(":path", "/?access_token")]), Err(DenyReason::TokenMalformed));
         let bytes: Headers = [("authorization", b"Bearer \xff\xfe".to_vec())].into_iter().collect();
         assert_eq!(find(&bytes, COOKIE, None), Err(DenyReason::TokenMalformed));

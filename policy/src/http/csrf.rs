@@ -12,7 +12,10 @@
 //! Relies on: the browser setting these headers itself (every current one does, and no page can), and
 //! Envoy telling the request's scheme and authority.
 
-use super::{headers::Headers, interpretations::RequestInterpretations};
+use super::{
+    headers::Headers,
+    interpretations::{Reading, RequestInterpretations},
+};
 
 /// What counts as one of our own pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +47,7 @@ impl CsrfPolicy {
 /// Whether it may be read as anything but a safe method (RFC 9110, section 9.2.1), or is a handshake
 /// that opens a WebSocket.
 fn is_unsafe(request: &Headers, readings: &RequestInterpretations) -> bool {
-    let is_safe = |method: &String| matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
+    let is_safe = |method: &Reading| matches!(method.text.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
     !readings.methods.iter().all(is_safe) || request.has("upgrade")
 }
 
@@ -66,12 +69,11 @@ mod tests {
     use super::*;
 
     fn allows(policy: &CsrfPolicy, headers: &[(&str, &str)]) -> bool {
-        let base = [(":method", "POST"), (":authority", "app.example")];
+        let base = [(":method", "POST"), (":authority", "app.example"), (":path", "/")];
         let overridden = |name: &str| headers.iter().any(|(given, _)| *given == name);
-        let path = [(":path", "/")];
-        let base = base.iter().filter(|(name, _)| !overridden(name)).chain(&path);
+        let base = base.iter().filter(|(name, _)| !overridden(name));
         let request = base.chain(headers).map(|&(n, v)| (n, v)).collect();
-        policy.allows(&request, &RequestInterpretations::of(&request).unwrap(), true)
+        policy.allows(&request, &RequestInterpretations::of(&request, Default::default()).unwrap(), true)
     }
 
     fn strict(headers: &[(&str, &str)]) -> bool {
@@ -130,6 +132,7 @@ mod tests {
         }
         let overridden = [(":method", "GET"), ("x-http-method-override", "POST"), ("sec-fetch-site", "cross-site")];
         assert!(!strict(&overridden));
+        assert!(!strict(&[(":method", "GET"), (":path", "/?_method=POST"), ("sec-fetch-site", "cross-site")]));
         assert!(!strict(&[(":method", "GET"), ("upgrade", "websocket"), ("origin", "https://evil.example")]));
         assert!(strict(&[(":method", "GET"), ("upgrade", "websocket"), ("origin", "https://app.example")]));
     }

@@ -5,6 +5,8 @@ pub mod cors;
 pub mod credential;
 pub mod csrf;
 pub mod headers;
+pub mod interpretation;
 pub mod interpretations;
 pub mod path;
+pub mod scheme;
 pub mod security_headers;

@@ -5,36 +5,59 @@
 //! *readings*, and a request is only judged where all of them meet the same rule
 //! ([`crate::routing::RouteTable::find`]). Envoy's normalisation, set in every example, leaves ordinary
 //! requests with exactly one.
-//!
-//! Not covered: upstreams that ignore case. Rules are matched with case (RFC 3986, section 6.2.2.1).
 
-use percent_encoding::percent_decode_str;
+use super::interpretation::{Interpretation, PATH_STEPS, UpstreamInterpretations, decode};
 
 /// Longest path, in bytes: readings are compared with every rule.
 const MAX_PATH_BYTES: usize = 8192;
+/// Of all readings of a request together, in bytes: what one request costs is bounded as a whole.
+const MAX_TEXT_BYTES: usize = 16_384;
 /// No honest path can be read in more ways.
-const MAX_READINGS: usize = 64;
+const MAX_READINGS: usize = 16;
 
 /// A path that is none by RFC 3986, section 3.3: it does not begin with `/`, has a character that
 /// must be percent-encoded, a `%` without two hex digits, an encoded control character, or encoded
-/// bytes that are not UTF-8.
+/// bytes that are not UTF-8; or one that can be read in too many ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidPath;
 
-/// What a path may mean: the text as it stands first, then all else that upstreams may make of it.
+/// What the paths of one request may cost together.
+#[derive(Debug)]
+pub struct PathBudget {
+    /// Bytes of readings that may still come.
+    text: usize,
+    /// Bytes that were looked at.
+    pub scanned: usize,
+}
+
+impl Default for PathBudget {
+    fn default() -> Self {
+        Self { text: MAX_TEXT_BYTES, scanned: 0 }
+    }
+}
+
+impl PathBudget {
+    fn spend(&mut self, text: &str) -> Result<(), InvalidPath> {
+        self.text = self.text.checked_sub(text.len()).ok_or(InvalidPath)?;
+        Ok(())
+    }
+}
+
+/// What a path may mean: the text as it stands first, then all else that upstreams may make of it, each with
+/// the interpretation that has led there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathInterpretations(Vec<String>);
+pub struct PathInterpretations(Vec<(String, Option<Interpretation>)>);
 
 impl PathInterpretations {
     /// The readings of a request target's path, its query left out.
     ///
     /// # Errors
     /// [`InvalidPath`] where it is none.
-    pub fn of(target: &str) -> Result<Self, InvalidPath> {
+    pub fn of(target: &str, upstreams: UpstreamInterpretations, budget: &mut PathBudget) -> Result<Self, InvalidPath> {
         let path = target.split('?').next().unwrap_or_default();
         if path == "*" {
             // The target of OPTIONS for the server as a whole (RFC 9112, section 3.2.4).
-            return Ok(Self(vec![path.to_owned()]));
+            return Ok(Self(vec![(path.to_owned(), None)]));
         }
         if path.len() > MAX_PATH_BYTES
             || !path.starts_with('/')
@@ -43,17 +66,26 @@ impl PathInterpretations {
         {
             return Err(InvalidPath);
         }
-        if is_plain(path) {
-            return Ok(Self(vec![path.to_owned()]));
+        if is_plain(path, upstreams) {
+            budget.spend(path)?;
+            return Ok(Self(vec![(path.to_owned(), None)]));
         }
+        // Whether upstreams decode it or not.
+        decode(path)?;
+        let as_sent = decode_meaningless(path)?;
+        budget.spend(&as_sent)?;
         // In whatever order an upstream takes the steps, and whichever it leaves out.
-        let mut readings = vec![decode_meaningless(path)?];
+        let mut readings = vec![(as_sent, None)];
         let mut next = 0;
-        while let Some(reading) = readings.get(next).cloned() {
-            for step in STEPS {
-                let result = step(&reading)?;
-                if !readings.contains(&result) {
-                    readings.push(result);
+        while let Some((reading, _)) = readings.get(next).cloned() {
+            for (interpretation, step) in PATH_STEPS.iter().filter(|(name, _)| upstreams.has(*name)) {
+                budget.scanned += reading.len();
+                let Some(result) = step(&reading)? else { continue };
+                let same_length = readings.iter().filter(|(known, _)| known.len() == result.len()).count();
+                budget.scanned += result.len() * same_length;
+                if !readings.iter().any(|(known, _)| *known == result) {
+                    budget.spend(&result)?;
+                    readings.push((result, Some(*interpretation)));
                 }
             }
             if readings.len() > MAX_READINGS {
@@ -64,9 +96,9 @@ impl PathInterpretations {
         Ok(Self(readings))
     }
 
-    /// The readings, the text as it stands first.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+    /// The readings, the text as it stands first, and what has led to them.
+    pub fn into_readings(self) -> impl Iterator<Item = (String, Option<Interpretation>)> {
+        self.0.into_iter()
     }
 }
 
@@ -83,24 +115,13 @@ fn escapes_are_whole(path: &str) -> bool {
 }
 
 /// The common case: nothing in it can be read in two ways.
-fn is_plain(path: &str) -> bool {
+fn is_plain(path: &str, upstreams: UpstreamInterpretations) -> bool {
+    let is_odd = |segment: &str| segment.ends_with('.');
     !path.contains(['%', ';', '\\'])
         && !path.contains("//")
-        && !path.split('/').any(|segment| matches!(segment, "." | ".."))
+        && !path.split('/').any(is_odd)
+        && !(upstreams.has(Interpretation::FormatSuffixes) && path.contains('.'))
 }
-
-/// Something that upstreams do to a path before they look up what it names.
-type Step = fn(&str) -> Result<String, InvalidPath>;
-
-const STEPS: [Step; 6] = [
-    decode,
-    |path| Ok(normalise(path)),
-    |path| Ok(merge_slashes(path)),
-    |path| Ok(path.replace('\\', "/")),
-    |path| Ok(strip_parameters(path)),
-    // Some decode before they look where the query begins.
-    |path| Ok(path.split(['?', '#']).next().unwrap_or_default().to_owned()),
-];
 
 /// Decodes what means the same encoded and not: unreserved characters (RFC 3986, section 6.2.2.2),
 /// blanks and what is not ASCII. Rules are written in this form.
@@ -127,50 +148,16 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Decodes once. Control characters are refused: one upstream ends the path there, another trims.
-fn decode(path: &str) -> Result<String, InvalidPath> {
-    // Not UTF-8: a character encoded in more bytes than it needs, which some decode all the same.
-    let decoded = percent_decode_str(path).decode_utf8().map_err(|_| InvalidPath)?;
-    if decoded.chars().any(char::is_control) { Err(InvalidPath) } else { Ok(decoded.into_owned()) }
-}
-
-fn strip_parameters(path: &str) -> String {
-    path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect::<Vec<_>>().join("/")
-}
-
-fn merge_slashes(path: &str) -> String {
-    let mut merged = String::with_capacity(path.len());
-    for character in path.chars() {
-        if !(character == '/' && merged.ends_with('/')) {
-            merged.push(character);
-        }
-    }
-    merged
-}
-
-/// Removes dot segments (RFC 3986, section 5.2.4) and empty ones.
-fn normalise(path: &str) -> String {
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
-            }
-            name => segments.push(name),
-        }
-    }
-    let ends_in_directory = path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..");
-    let trailing = if ends_in_directory && !segments.is_empty() { "/" } else { "" };
-    format!("/{}{trailing}", segments.join("/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(path: &str) -> Result<PathInterpretations, InvalidPath> {
+        PathInterpretations::of(path, UpstreamInterpretations::default(), &mut PathBudget::default())
+    }
+
     fn readings(path: &str) -> Vec<String> {
-        PathInterpretations::of(path).unwrap().0
+        of(path).unwrap().into_readings().map(|(text, _)| text).collect()
     }
 
     #[test]
@@ -218,6 +205,12 @@ mod tests {
             "/admin%253fx",
             "/x/..%2fadmin%3f",
             "/x/;y/../../admin",
+            "/admin.",
+            "/admin%20",
+            "/admin.%20.",
+            "/x/..%20/admin",
+            "/x//..//../admin",
+            "/admin%2e%2520",
         ] {
             assert!(
                 readings(spelling).iter().any(|reading| reading.trim_end_matches('/') == "/admin"),
@@ -233,21 +226,25 @@ mod tests {
             "", "admin", "?x", "/a b", "/a\tb", "/a\u{e9}", "/%", "/%2", "/%zz", "/a%0", "/a%00", "/a%0d%0a", "/%7f",
             "/a%2500", "/a#b", "\\admin",
         ] {
-            assert_eq!(PathInterpretations::of(bad), Err(InvalidPath), "{bad:?}");
+            assert_eq!(of(bad), Err(InvalidPath), "{bad:?}");
         }
     }
 
     #[test]
     fn a_path_with_too_many_readings_is_refused_and_the_work_is_bounded() {
-        assert_eq!(PathInterpretations::of(&format!("/%{}61", "25".repeat(MAX_READINGS))), Err(InvalidPath));
-        assert!(PathInterpretations::of(&format!("/{}", "a%20b/".repeat(1000))).is_ok());
+        assert_eq!(of(&format!("/%{}61", "25".repeat(MAX_READINGS + 1))), Err(InvalidPath));
+        assert!(of(&format!("/{}", "a%20b/".repeat(1000))).is_ok());
+        // Each a long one under one prefix, with as many readings as may be.
+        let long = format!("/f/%252fx/../c\\%3bq/%3f%25252f%253f/{}", "z/".repeat(3_900));
+        assert_eq!(of(&long), Err(InvalidPath), "16 KiB of text in all");
+        assert!(of(&format!("/{}/%2f", "a".repeat(5000))).is_ok());
     }
 
     #[test]
-    fn normalising_twice_is_normalising_once() {
-        for path in ["/a/../../b/./c//d/", "/..", "/.", "//", "/a/b/.."] {
-            let once = normalise(path);
-            assert_eq!(normalise(&once), once, "{path}");
-        }
+    fn what_is_off_is_no_reading() {
+        let only = Interpretation::ALL.iter().fold(UpstreamInterpretations::default(), |set, &i| set.with(i, false));
+        let all = PathInterpretations::of("/x/..%2f;a//b.", only, &mut PathBudget::default()).unwrap();
+        assert_eq!(all.into_readings().count(), 1);
+        assert_eq!(PathInterpretations::of("/%00", only, &mut PathBudget::default()), Err(InvalidPath));
     }
 }

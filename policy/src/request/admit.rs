@@ -98,7 +98,7 @@ pub(super) fn admit<H: Host>(
     terms: &mut LimitRecord,
 ) -> Admission {
     let limits = held.route.policy.limits.of(permit.identity().is_some());
-    if limits.is_empty() || permit.is_preflight() {
+    if limits.is_empty() {
         return Admission::Admit;
     }
     let sender = Sender { held, identity: permit.identity().map(Rc::as_ref), host: cx.host, id: cx.id };

@@ -7,11 +7,16 @@ use session_gate_protocol::DenyReason;
 use super::{
     authenticate::{Found, check_denylist, find_token, judge_token},
     conclude::conclude,
+    preflight,
     types::{Effect, Next, PendingRequest, Phase, StepContext},
 };
 use crate::{
     host::Host,
-    http::{credential, headers::Headers, interpretations::RequestInterpretations},
+    http::{
+        credential,
+        headers::Headers,
+        interpretations::{RequestInterpretations, Unroutable},
+    },
     response::denial::ReplyStyle,
 };
 
@@ -20,6 +25,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
     let mut held = PendingRequest {
         route: Rc::clone(cx.config.routes.fallback()),
         style: ReplyStyle::of(request),
+        unroutable: None,
         user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
         token: Rc::from(""),
         source: None,
@@ -28,16 +34,25 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         limit_rounds: 0,
         cleaning: Vec::new(),
     };
-    let interpretations = match RequestInterpretations::of(request).and_then(|read| {
+    // First, since it needs no rule: to find that costs more than to see who asks.
+    if let Err(reason) = check_denylist(&held, cx) {
+        return conclude(held, Err(reason), cx, effects);
+    }
+    if let Some(route) = preflight::rule_for(request, cx.config).transpose() {
+        return match route {
+            Ok(route) => preflight::answer(request, PendingRequest { route, ..held }, cx, effects),
+            Err(unroutable) => refuse(held, unroutable, cx, effects),
+        };
+    }
+    let interpretations = match RequestInterpretations::of(request, cx.config.interpretations).and_then(|read| {
         held.route = Rc::clone(cx.config.routes.find(&read)?);
         Ok(read)
     }) {
         Ok(interpretations) => interpretations,
-        Err(reason) => return conclude(held, Err(reason), cx, effects),
+        Err(unroutable) => return refuse(held, unroutable, cx, effects),
     };
     prepare(&mut held, request, cx);
-    let found = check_denylist(&held, cx).and_then(|()| find_token(request, &interpretations, &held, cx.config));
-    let decision = match found {
+    let decision = match find_token(request, &interpretations, &held, cx.config) {
         Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
         Ok(Found::Token(credential)) => {
             held.source = Some(credential.source);
@@ -49,12 +64,22 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
     conclude(held, decision, cx, effects)
 }
 
+fn refuse<H: Host>(
+    held: PendingRequest,
+    unroutable: Unroutable,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Phase {
+    conclude(PendingRequest { unroutable: Some(unroutable), ..held }, Err(unroutable.reason), cx, effects)
+}
+
 /// Keeps what is needed later, when the request's headers cannot be read any more.
 fn prepare<H: Host>(held: &mut PendingRequest, request: &Headers, cx: &StepContext<'_, H>) {
     let policy = &held.route.policy;
     let key_headers = policy.limits.key_headers();
     held.key_headers = key_headers.filter_map(|name| Some((name.to_owned(), request.get(name)?.to_vec()))).collect();
     held.cleaning = cx.config.trusted.removal(request);
+    held.cleaning.extend(cx.config.trusted.connection_without_ours(request));
     let parameter = policy.token_query_parameter.as_deref();
     held.cleaning.extend(credential::removal(request, &cx.config.cookie, parameter));
 }

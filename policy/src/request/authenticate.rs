@@ -11,7 +11,6 @@ use crate::{
     config::Config,
     host::Host,
     http::{
-        cors,
         credential::{self, Credential, Source},
         headers::Headers,
         interpretations::RequestInterpretations,
@@ -51,11 +50,6 @@ pub(super) fn find_token(
     let route = &held.route.policy;
     if route.require_https && !held.style.https {
         return Err(DenyReason::HttpsRequired);
-    }
-    // A framework that is asked for another method would act upon it: that is no preflight.
-    let is_preflight = cors::is_preflight(request) && !readings.overridden;
-    if let Some(permit) = is_preflight.then(|| Permit::preflight(route, held.style.origin.as_deref())).flatten() {
-        return Ok(Found::Permit(permit));
     }
     if route.authentication == Authentication::Public {
         return Permit::without_credential(route).map(Found::Permit);

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     host::Host,
+    http::interpretations::Unroutable,
     ids::{CallId, Callout},
     limits::seconds,
     metric::Counter,
@@ -41,23 +42,31 @@ pub(super) fn conclude<H: Host>(
         },
         Err(reason) => Err(reason),
     };
-    let describe = |decision: &str, reason: &str| {
-        let notes = &record.notes;
-        Effect::Describe(format!("decision={decision} reason={reason} rule={}{notes}", held.route.name))
+    let rule = held.route.name.clone();
+    let describe = |decision: &str, reason: &str, notes: &str| {
+        Effect::Describe(format!("decision={decision} reason={reason} rule={rule}{notes}"))
     };
     match decision {
         Ok(permit) => {
             effects.push(Effect::Count(Counter::Allow(permit.reason())));
-            effects.push(describe("allow", permit.reason().as_str()));
+            effects.push(describe("allow", permit.reason().as_str(), &record.notes));
             let admitted = forward(&mut held, permit, cx, effects);
             Phase::Decided(Decided::admitted(held, record, admitted, cx.now))
         }
         Err(reason) => {
             effects.push(Effect::Count(Counter::Deny(reason)));
-            effects.push(describe("deny", reason.as_str()));
+            let interpretation = held.unroutable.as_ref().and_then(|refused| refused.by).map(|by| by.interpretation);
+            if let Some(interpretation) = interpretation {
+                record.notes.push_str(&format!(" interpretation={}", interpretation.name()));
+            }
+            effects.push(describe("deny", reason.as_str(), &record.notes));
             let policy = &held.route.policy;
             let scopes = policy.scopes.as_ref().map(|rule| rule.scopes());
             let reply = denial::reply(reason, &held.style, &cx.config.realm, scopes, policy.cors.as_ref());
+            let reply = match held.unroutable.as_ref().and_then(Unroutable::detail) {
+                Some(detail) => reply.with_detail(&detail),
+                None => reply,
+            };
             effects.push(Effect::Reply(match record.retry {
                 Some(retry) => reply.with_retry_after(seconds(retry)),
                 None => reply,

@@ -17,6 +17,7 @@ mod arrive;
 mod authenticate;
 mod conclude;
 pub mod permit;
+mod preflight;
 mod respond;
 mod types;
 

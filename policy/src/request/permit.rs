@@ -36,18 +36,6 @@ impl Permit {
         }
     }
 
-    /// For a CORS preflight, where the route is open to the origin that asks: it carries no credential by definition,
-    /// and its answer says only what may be asked.
-    pub fn preflight(route: &RoutePolicy, origin: Option<&[u8]>) -> Option<Self> {
-        let cors = route.cors.as_ref().filter(|cors| cors.allows(origin));
-        cors.map(|_| Self { reason: AllowReason::Preflight, identity: None })
-    }
-
-    /// Whether it is for a question of a browser's own.
-    pub const fn is_preflight(&self) -> bool {
-        matches!(self.reason, AllowReason::Preflight)
-    }
-
     /// Why it may pass.
     pub const fn reason(&self) -> AllowReason {
         self.reason

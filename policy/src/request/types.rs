@@ -11,6 +11,7 @@ use crate::{
     http::{
         credential::Source,
         headers::{HeaderChange, Headers},
+        interpretations::Unroutable,
     },
     ids::{CallId, Callout, RequestId},
     knowledge::{Follower, Identity, standing::Case},
@@ -43,6 +44,8 @@ pub enum Phase {
 pub struct PendingRequest {
     pub(super) route: Rc<Route>,
     pub(super) style: ReplyStyle,
+    /// Why no rule was found for it, where there is more to say than the reason.
+    pub(super) unroutable: Option<Unroutable>,
     pub(super) user_agent: Rc<str>,
     pub(super) token: Rc<str>,
     /// Where the token came from; none: there is none, or none was looked for.

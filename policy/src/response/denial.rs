@@ -4,16 +4,13 @@
 //! 2. A 401 or a 403 for want of scope says so by RFC 6750, section 3.
 //! 3. A gRPC client gets a grpc-status, a page of an allowed origin may read the reply (CORS), and a
 //!    page load that should have come by https is sent there.
-//! 4. The body is the same for every request that is refused for that reason.
+//! 4. The body is the same for every request that is refused for that reason, but that of an ambiguous one: it says
+//!    what is in the way.
 
 use serde_json::json;
 use session_gate_protocol::{DenyReason, Scopes};
 
-use crate::http::{
-    authority::without_port,
-    cors::Cors,
-    headers::{HeaderChange, Headers},
-};
+use crate::http::{authority::without_port, cors::Cors, headers::Headers, scheme::is_https};
 
 const RETRY_AFTER: &str = "retry-after";
 
@@ -51,6 +48,16 @@ impl Reply {
         self.headers.push((RETRY_AFTER.to_owned(), seconds.max(1).to_string()));
         self
     }
+
+    /// Tells a person more than the reason does (RFC 9457, section 3.1.4).
+    #[must_use]
+    pub fn with_detail(mut self, detail: &str) -> Self {
+        if let Ok(mut problem) = serde_json::from_str::<serde_json::Map<_, _>>(&self.body) {
+            problem.insert("detail".to_owned(), json!(detail));
+            self.body = serde_json::Value::Object(problem).to_string();
+        }
+        self
+    }
 }
 
 impl ReplyStyle {
@@ -60,9 +67,7 @@ impl ReplyStyle {
             // What Envoy takes for gRPC. Not grpc-web, which is HTTP to the browser.
             kind.strip_prefix("application/grpc").is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
         });
-        // What Envoy was told by a proxy that it trusts, else what it saw itself.
-        let scheme = request.get("x-forwarded-proto").or(request.get(":scheme")).unwrap_or_default();
-        let https = scheme.eq_ignore_ascii_case(b"https");
+        let https = is_https(request);
         Self { grpc, https_location: https_location(request), origin: request.get("origin").map(<[u8]>::to_vec), https }
     }
 }
@@ -100,6 +105,7 @@ const fn shape(reason: DenyReason) -> Shape {
         bearer(401, "invalid_token", title)
     }
     match reason {
+        DenyReason::AuthorityInvalid => plain(400, "The host is not valid"),
         DenyReason::Blocked => plain(403, "Requests of this client or user are not served"),
         DenyReason::CredentialMissing => plain(401, "Authentication is required"),
         DenyReason::CredentialRepeated => bearer(400, "invalid_request", "More than one credential was sent"),
@@ -107,8 +113,11 @@ const fn shape(reason: DenyReason) -> Shape {
         DenyReason::HttpsRequired => plain(403, "Only https is served here"),
         DenyReason::KeysUnavailable => plain(503, "Tokens cannot be verified at the moment"),
         DenyReason::LimitUnavailable => plain(503, "Limits cannot be checked at the moment"),
+        DenyReason::MethodInvalid => plain(400, "The method is not valid"),
+        DenyReason::NoRule => plain(404, "There is no such resource"),
+        DenyReason::OriginRefused => plain(403, "Pages of this origin may not send this request"),
         DenyReason::Overloaded => plain(503, "Too many requests are waiting"),
-        DenyReason::PathAmbiguous => plain(400, "The path can be read in more than one way"),
+        DenyReason::PathAmbiguous => plain(400, "The request can be read in more than one way"),
         DenyReason::PathInvalid => plain(400, "The path is not valid"),
         DenyReason::RateLimited => plain(429, "Too many requests"),
         DenyReason::ScopeInsufficient => bearer(403, "insufficient_scope", "The token lacks a scope"),
@@ -143,6 +152,7 @@ const fn grpc_code(status: u16) -> u8 {
         400 => 3,  // INVALID_ARGUMENT
         401 => 16, // UNAUTHENTICATED
         403 => 7,  // PERMISSION_DENIED
+        404 => 12, // UNIMPLEMENTED
         429 => 8,  // RESOURCE_EXHAUSTED
         _ => 14,   // UNAVAILABLE
     }
@@ -174,11 +184,7 @@ pub fn reply(
         headers.push((RETRY_AFTER.to_owned(), "1".to_owned()));
     }
     if let Some(cors) = cors {
-        for change in cors.headers_for(client.origin.as_deref()) {
-            if let HeaderChange::Set(name, value) = change {
-                headers.extend(String::from_utf8(value).ok().map(|value| (name, value)));
-            }
-        }
+        headers.extend(cors.headers_for(client.origin.as_deref()));
     }
     let body = json!({
         "type": format!("urn:session-gate:problem:{}", reason.as_str()),

@@ -35,6 +35,23 @@ impl TrustedHeaders {
         removed.into_iter().map(|name| HeaderChange::Remove(name.to_owned())).collect()
     }
 
+    /// `Connection` without the names of these: a header that it names is for the next hop only (RFC 9110, section
+    /// 7.6.1), and a proxy behind us would drop ours. None where it names none of them.
+    pub fn connection_without_ours(&self, request: &Headers) -> Option<HeaderChange> {
+        let options = || request.all("connection").flat_map(|line| line.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
+        let is_ours = |option: &&[u8]| {
+            let name = String::from_utf8_lossy(option);
+            self.names().iter().any(|trusted| collide_as_cgi_variables(trusted, &name))
+        };
+        options().find(is_ours)?;
+        let kept: Vec<&[u8]> = options().filter(|option| !option.is_empty() && !is_ours(option)).collect();
+        Some(if kept.is_empty() {
+            HeaderChange::Remove("connection".to_owned())
+        } else {
+            HeaderChange::set("connection", kept.join(&b", "[..]))
+        })
+    }
+
     /// Tells the upstream whom it serves, and what that may do.
     pub fn of(&self, identity: &Identity, scopes: &Scopes) -> Vec<HeaderChange> {
         let claims = &identity.claims;
@@ -63,15 +80,32 @@ impl TrustedHeaders {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_clients_trusted_headers_go_in_every_spelling_and_no_others() {
-        let trusted = TrustedHeaders {
+    fn trusted() -> TrustedHeaders {
+        TrustedHeaders {
             user_id: "x-user-id".into(),
             session_id: "x-session-id".into(),
             scopes: "x-scopes".into(),
             token_id: "x-token-id".into(),
             issuer: "x-token-issuer".into(),
+        }
+    }
+
+    #[test]
+    fn connection_cannot_nominate_what_the_gate_says() {
+        let connection = |lines: &[&str]| {
+            let request: Headers = lines.iter().map(|line| ("connection", *line)).collect();
+            trusted().connection_without_ours(&request)
         };
+        let set = |value: &str| Some(HeaderChange::set("connection", value));
+        assert_eq!(connection(&["upgrade, x-user-id"]), set("upgrade"));
+        assert_eq!(connection(&["Upgrade,X_User-ID , x-scopes", "te"]), set("Upgrade, te"));
+        assert_eq!(connection(&["x-token-issuer"]), Some(HeaderChange::Remove("connection".to_owned())));
+        assert_eq!(connection(&["upgrade, x-other"]), None);
+        assert_eq!(connection(&[]), None);
+    }
+
+    #[test]
+    fn a_clients_trusted_headers_go_in_every_spelling_and_no_others() {
         let request: Headers = [
             ("x-user-id", "a"),
             ("x-user-id", "b"),
@@ -88,7 +122,7 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let removed: Vec<_> = trusted.removal(&request);
+        let removed: Vec<_> = trusted().removal(&request);
         let expected =
             ["x-user-id", "x_user_id", "X-User_Id", "x.user.id", "x~user!id", "x-session-id", "x-scopes", "x-token-id"];
         assert_eq!(removed, expected.map(|name| HeaderChange::Remove(name.to_owned())));

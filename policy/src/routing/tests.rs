@@ -1,10 +1,20 @@
 use serde_json::json;
 
-use super::*;
-use crate::{config::Config, http::headers::Headers, testing::request};
+use session_gate_protocol::DenyReason;
 
-fn table() -> Config {
-    Config::from_value(json!({
+use super::*;
+use crate::{
+    config::Config,
+    http::{
+        headers::Headers,
+        interpretation::Interpretation,
+        interpretations::{RequestInterpretations, Unroutable},
+    },
+    testing::request,
+};
+
+fn table() -> serde_json::Value {
+    json!({
         "issuers": [{"issuer": "i", "jwks": {"inline": {"keys": [session_gate_jose::testing::jwk(1, "k")]}}}],
         "routes": [
             {"name": "admin", "match": {"path": {"prefix": "/admin"}}, "scopes": {"all": ["admin"]}},
@@ -17,22 +27,27 @@ fn table() -> Config {
             {"name": "home", "match": {"path": {"exact": "/home"}}, "authentication": "public"},
             {"name": "public", "match": {"path": {"prefix": "/public"}}, "authentication": "public"},
         ],
-    }))
-    .unwrap()
+    })
+}
+
+fn find_in(
+    config: serde_json::Value,
+    method: &str,
+    authority: &str,
+    path: &str,
+    extra: &[(&str, &str)],
+) -> Result<String, Unroutable> {
+    let request: Headers = request(method, path, extra)
+        .iter()
+        .map(|(name, value)| (name, if name == ":authority" { authority.as_bytes().to_vec() } else { value.to_vec() }))
+        .collect();
+    let config = Config::from_value(config).unwrap();
+    RequestInterpretations::of(&request, config.interpretations)
+        .and_then(|readings| config.routes.find(&readings).map(|route| route.name.to_string()))
 }
 
 fn find(method: &str, authority: &str, path: &str, extra: &[(&str, &str)]) -> Result<String, DenyReason> {
-    let mut headers: Vec<(&str, &str)> = vec![(":authority", authority)];
-    headers.extend(extra);
-    // The helper's own authority comes first, so it is replaced here.
-    let request: Headers = request(method, path, &[])
-        .iter()
-        .filter(|(name, _)| *name != ":authority")
-        .map(|(n, v)| (n, v.to_vec()))
-        .chain(headers.iter().map(|&(n, v)| (n, v.as_bytes().to_vec())))
-        .collect();
-    RequestInterpretations::of(&request)
-        .and_then(|readings| table().routes.find(&readings).map(|route| route.name.to_string()))
+    find_in(table(), method, authority, path, extra).map_err(|unroutable| unroutable.reason)
 }
 
 fn at(path: &str) -> Result<String, DenyReason> {
@@ -56,6 +71,7 @@ fn the_first_rule_that_matches_counts() {
     assert_eq!(at("/users//orders"), named("default"));
     assert_eq!(at("/users/7/8/orders"), named("default"));
     assert_eq!(at("/files/12"), named("file"));
+    assert_eq!(at("/files/12/"), named("file"), "a slash at the end makes no difference");
     assert_eq!(at("/files/12x"), named("default"));
     assert_eq!(at("/x/files/12"), named("default"));
     assert_eq!(find("DELETE", "x.example", "/home", &[]), named("delete"));
@@ -90,6 +106,19 @@ fn a_path_that_upstreams_may_read_differently_is_refused_where_the_rules_differ(
         "/public/x/..;a=b/../admin",
         "/public/./../admin",
         "/public//../../admin",
+        "/ADMIN",
+        "/Admin/x",
+        "/%41dmin",
+        "/admin.",
+        "/admin%20",
+        "/admin%20./x",
+        "/public/..%20/admin",
+        "/FILES/12",
+        "/USERS/7/orders",
+        "/x/../files/12/",
+        "/HOME",
+        "/home%2e",
+        "/CAF%C3%89",
     ] {
         assert_eq!(at(path), Err(DenyReason::PathAmbiguous), "{path}");
     }
@@ -150,4 +179,90 @@ fn scope_rules() {
     let any = ScopeRule::Any(scopes("read write"));
     assert!(all.is_met_by(&scopes("read write admin")) && !all.is_met_by(&scopes("read")));
     assert!(any.is_met_by(&scopes("write")) && !any.is_met_by(&scopes("admin")) && !any.is_met_by(&scopes("")));
+}
+
+/// What each interpretation does, and that it can be switched off: a request that steps around a rule at an upstream that
+/// reads it so.
+#[test]
+fn every_interpretation_is_switchable_and_does_what_it_says() {
+    use Interpretation as I;
+    type Case = (Interpretation, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+    let cases: &[Case] = &[
+        (I::BackslashesAsSlashes, "GET", "/api\\admin", &[]),
+        (I::CaseInsensitiveMethods, "delete", "/orders", &[]),
+        (I::CaseInsensitivePaths, "GET", "/API/Admin", &[]),
+        (I::DecodedQueryDelimiters, "GET", "/api/admin%3fx", &[]),
+        (I::DotSegments, "GET", "/x/../api/admin", &[]),
+        (I::FormatSuffixes, "GET", "/api/admin.json", &[]),
+        (I::ForwardedHostHeaders, "GET", "/", &[("x-forwarded-host", "admin.example")]),
+        (I::ForwardedPathHeaders, "GET", "/", &[("x-forwarded-uri", "/api/admin")]),
+        (I::MergedSlashes, "GET", "//api/admin", &[]),
+        (I::MethodOverrideHeaders, "POST", "/orders", &[("x-http-method-override", "DELETE")]),
+        (I::MethodOverrideQuery, "POST", "/orders?_method=DELETE", &[]),
+        (I::PathOverrideHeaders, "GET", "/", &[("x-original-url", "/api/admin")]),
+        (I::PathParameters, "GET", "/api;v=1/admin", &[]),
+        (I::PercentDecoding, "GET", "/api%2fadmin", &[]),
+        (I::TrailingDotsAndSpaces, "GET", "/api./admin%20", &[]),
+    ];
+    assert_eq!(cases.iter().map(|case| case.0).collect::<Vec<_>>(), I::ALL, "each in its order");
+    for &(interpretation, method, path, headers) in cases {
+        let with = |on: bool| {
+            let config = json!({
+                "routes": [
+                    {"name": "host", "match": {"hosts": ["admin.example"]}, "authentication": "public"},
+                    {"name": "admin", "match": {"path": {"exact": "/api/admin"}}, "authentication": "public"},
+                    {"name": "delete", "match": {"methods": ["DELETE"]}, "authentication": "public"},
+                    {"name": "open", "authentication": "public"},
+                ],
+                "upstream_interpretations": {interpretation.name(): on},
+            });
+            find_in(config, method, "x.example", path, headers)
+        };
+        let refused = with(true).unwrap_err();
+        assert_eq!(refused.reason, DenyReason::PathAmbiguous, "{}", interpretation.name());
+        let by = refused.by.unwrap();
+        assert_eq!((by.interpretation, by.header), (interpretation, headers.first().map(|header| header.0)));
+        let detail = refused.detail().unwrap();
+        assert!(detail.contains(interpretation.name()), "{detail}");
+        assert!(headers.iter().all(|(header, _)| detail.contains(header)), "{detail}");
+        assert_eq!(with(false), Ok("open".to_owned()), "{}", interpretation.name());
+    }
+}
+
+#[test]
+fn a_query_cannot_ask_for_the_method_of_another_rule() {
+    for query in ["_method=DELETE", "a=1&_method=delete", "%5Fmethod=DELETE", "_method=GET&_method=DELETE"] {
+        let found = find("POST", "x.example", &format!("/home?{query}"), &[]);
+        assert_eq!(found, Err(DenyReason::PathAmbiguous), "{query}");
+    }
+    assert_eq!(find("POST", "x.example", "/home?_method=PUT", &[]), named("home"));
+}
+
+#[test]
+fn what_differs_in_case_only_is_served_where_the_rule_is_the_same() {
+    assert_eq!(at("/public/IMG_0001.JPG"), named("public"));
+    assert_eq!(at("/admin/Users/7"), named("admin"));
+    assert_eq!(at("/users/AbC/orders"), named("user"));
+    let mut config = table();
+    config["routes"] = json!([
+        {"name": "upper", "match": {"path": {"exact": "/Login"}}, "authentication": "public"},
+        {"name": "rest", "match": {"path": {"template": "/{id}"}}, "authentication": "public"},
+    ]);
+    let find = |path: &str| find_in(config.clone(), "GET", "x.example", path, &[]).map_err(|refused| refused.reason);
+    assert_eq!(find("/Login"), named("upper"));
+    assert_eq!(find("/login"), Err(DenyReason::PathAmbiguous), "the rule's own case counts as little");
+    assert_eq!(find("/other"), named("rest"));
+}
+
+#[test]
+fn what_no_rule_matches_is_judged_by_the_default_rule() {
+    let with = |rule: &str, path: &str| {
+        let mut config = table();
+        config["default_rule"] = json!(rule);
+        find_in(config, "GET", "x.example", path, &[]).map_err(|refused| refused.reason)
+    };
+    assert_eq!(with("authenticated", "/nowhere"), named("default"));
+    assert_eq!(with("deny", "/nowhere"), Err(DenyReason::NoRule));
+    assert_eq!(with("deny", "/home"), named("home"));
+    assert_eq!(with("deny", "/HOME"), Err(DenyReason::PathAmbiguous));
 }

@@ -401,24 +401,94 @@ fn answers_get_security_headers_whoever_made_them() {
 }
 
 #[test]
-fn a_preflight_passes_where_the_route_has_cors_and_a_denial_can_be_read() {
-    let mut worker = worker_with(config());
-    let origin = ("origin", "https://spa.example");
-    let preflight = [origin, ("access-control-request-method", "POST")];
-    assert!(step(&mut worker, 1, Event::Request(request("OPTIONS", "/cors", &preflight))).forwarded.is_some());
-    for extra in [("x-http-method-override", "DELETE"), ("x-rewrite-url", "/cors")] {
-        let disguised = [origin, ("access-control-request-method", "POST"), extra];
-        let refused = step(&mut worker, 7, Event::Request(request("OPTIONS", "/cors", &disguised)));
-        assert_eq!(refused.code().as_deref(), Some("credential_missing"), "{extra:?}");
-        worker.forget(7, Now::default());
+fn a_preflight_is_answered_by_the_rule_of_the_method_that_it_announces() {
+    let mut document = config();
+    let cors = json!({"allow_origins": ["https://spa.example"], "max_age": "1h"});
+    document["routes"][2]["cors"] = cors;
+    document["routes"][1]["match"]["path"] = json!({"prefix": "/orders"});
+    document["routes"].as_array_mut().unwrap().swap(1, 2);
+    let mut worker = worker_with(document);
+    let mut send = |method: &str, path: &str, origin: &str, announced: &str, extra: &[(&str, &str)]| {
+        let marks = [("origin", origin), ("access-control-request-method", announced)];
+        let headers: Vec<_> = marks.into_iter().chain(extra.iter().copied()).collect();
+        worker.forget(1, Now::default());
+        step(&mut worker, 1, Event::Request(request(method, path, &headers)))
+    };
+    let page = "https://spa.example";
+    // The rule for POST answers, though the one for OPTIONS would be another.
+    for extra in [&[][..], &[("x-http-method-override", "POST")]] {
+        let answered = send("OPTIONS", "/orders", page, "POST", extra);
+        let reply = answered.reply.unwrap();
+        assert_eq!((reply.status, reply.body.as_str()), (204, ""));
+        for (name, value) in [
+            ("access-control-allow-origin", page),
+            ("access-control-allow-methods", "POST"),
+            ("access-control-max-age", "3600"),
+        ] {
+            assert!(reply.headers.contains(&(name.to_owned(), value.to_owned())), "{name}");
+        }
+        assert!(answered.forwarded.is_none());
+        assert_eq!(answered.described, ["decision=allow reason=preflight rule=write"]);
     }
-    let foreign = [("origin", "https://evil.example"), ("access-control-request-method", "POST")];
-    let refused = step(&mut worker, 8, Event::Request(request("OPTIONS", "/cors", &foreign)));
-    assert_eq!(refused.code().as_deref(), Some("credential_missing"));
-    let elsewhere = step(&mut worker, 2, Event::Request(request("OPTIONS", "/", &preflight)));
-    assert_eq!(elsewhere.code().as_deref(), Some("credential_missing"));
-    let denied = step(&mut worker, 3, Event::Request(request("GET", "/cors", &[origin]))).reply.unwrap();
-    assert!(denied.headers.contains(&("access-control-allow-origin".to_owned(), "https://spa.example".to_owned())));
+    // A rule that says nothing about other origins leaves it to the upstream.
+    assert!(send("OPTIONS", "/orders", page, "GET", &[]).forwarded.is_some());
+    let foreign = send("OPTIONS", "/orders", "https://evil.example", "POST", &[]);
+    assert_eq!(foreign.code().as_deref(), Some("origin_refused"));
+    let headers = foreign.reply.unwrap().headers;
+    assert!(!headers.iter().any(|(name, _)| name.starts_with("access-control-")), "{headers:?}");
+    let either = send("OPTIONS", "/ORDERS", page, "POST", &[]);
+    assert_eq!(either.code().as_deref(), Some("path_ambiguous"));
+    assert_eq!(send("OPTIONS", "/orders", page, "P OST", &[]).code().as_deref(), Some("method_invalid"));
+    assert_eq!(send("OPTIONS", "/", page, "POST", &[]).code().as_deref(), Some("credential_missing"));
+    let denied = send("GET", "/cors", page, "", &[]).reply.unwrap();
+    assert!(denied.headers.contains(&("access-control-allow-origin".to_owned(), page.to_owned())));
+}
+
+#[test]
+fn what_no_rule_matches_is_not_there_where_the_default_is_to_deny() {
+    let mut document = config();
+    document["default_rule"] = json!("deny");
+    let mut worker = worker_with(document);
+    let good = bearer(&token());
+    let preflight = [("origin", "https://spa.example"), ("access-control-request-method", "POST")];
+    for request in [request("GET", "/nowhere", &[(good.0, &good.1)]), request("OPTIONS", "/nowhere", &preflight)] {
+        let refused = step(&mut worker, 1, Event::Request(request));
+        assert_eq!(refused.code().as_deref(), Some("no_rule"));
+        assert_eq!(refused.reply.unwrap().status, 404);
+        worker.forget(1, Now::default());
+    }
+}
+
+#[test]
+fn an_ambiguous_request_is_told_what_is_in_the_way() {
+    let mut document = config();
+    document["routes"][0]["match"]["hosts"] = json!(["app.example"]);
+    let mut worker = worker_with(document);
+    let forwarded = request("GET", "/public", &[("x-forwarded-host", "origin-1.internal")]);
+    let refused = step(&mut worker, 1, Event::Request(forwarded));
+    let body: serde_json::Value = serde_json::from_str(&refused.reply.unwrap().body).unwrap();
+    assert_eq!(
+        (body["status"].as_u64(), body["code"].as_str(), body["detail"].as_str()),
+        (
+            Some(400),
+            Some("path_ambiguous"),
+            Some(
+                "The header x-forwarded-host may lead to another rule (upstream_interpretations.forwarded_host_headers)"
+            )
+        )
+    );
+    assert_eq!(
+        refused.described,
+        ["decision=deny reason=path_ambiguous rule=default interpretation=forwarded_host_headers"]
+    );
+}
+
+#[test]
+fn a_connection_header_cannot_have_ours_dropped() {
+    let mut worker = worker_with(config());
+    let sent = request("GET", "/public", &[("connection", "upgrade, x-user-id"), ("upgrade", "websocket")]);
+    let passed = step(&mut worker, 1, Event::Request(sent)).forwarded.unwrap();
+    assert_eq!(set(&passed, "connection"), Some(&b"upgrade"[..]));
 }
 
 #[test]
@@ -430,6 +500,8 @@ fn https_is_required_where_told() {
     assert_eq!(step(&mut worker, 1, Event::Request(by_http)).code().as_deref(), Some("https_required"));
     let by_https = request("GET", "/public", &[("x-forwarded-proto", "https")]);
     assert!(step(&mut worker, 2, Event::Request(by_https)).forwarded.is_some());
+    let by_two = request("GET", "/public", &[("x-forwarded-proto", "https,http")]);
+    assert!(step(&mut worker, 3, Event::Request(by_two)).forwarded.is_some());
 }
 
 #[test]

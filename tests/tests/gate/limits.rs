@@ -180,12 +180,12 @@ async fn preflights_do_not_count() -> Result<()> {
         .header("origin", "https://app.example")
         .header("access-control-request-method", "POST");
     let get = Call::get("/api").header("origin", "https://app.example");
-    assert_eq!(send(&stack, &preflight, 3).await?, BTreeMap::from([(200, 3)]));
+    assert_eq!(send(&stack, &preflight, 3).await?, BTreeMap::from([(204, 3)]));
     expect(&stack.send(get.clone()).await?, 200, None)?;
     let denied = stack.send(get).await?;
     expect_denied(&denied, "few", 1)?;
     assert_eq!(denied.header("access-control-allow-origin"), Some("https://app.example"), "a page may read why");
-    assert_eq!(send(&stack, &preflight, 3).await?, BTreeMap::from([(200, 3)]));
+    assert_eq!(send(&stack, &preflight, 3).await?, BTreeMap::from([(204, 3)]));
     stack.assert_still_serving().await
 }
 
