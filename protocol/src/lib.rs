@@ -24,6 +24,7 @@ mod scope;
 mod session;
 mod time;
 mod token;
+mod version;
 
 pub use check::{CheckReply, CheckRequest, CheckVerdict, CheckedCredential, CheckedSession, OwnToken};
 pub use claims::{Audience, Claims, MAX_LEEWAY};
@@ -51,10 +52,12 @@ pub use reason::{AllowReason, DenyReason};
 pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};
 pub use scope::{Scope, Scopes};
 pub use session::{
-    InvalidTransition, Metadata, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
+    InvalidTransition, ListedSession, Metadata, NewSession, SessionData, SessionList, SessionPatch, SessionStatus,
+    Terminated,
 };
 pub use time::UnixSeconds;
 pub use token::{Introspection, NewToken, TokenData, TokenForm, TokenType};
+pub use version::{PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 /// Whether a member has the value that stands for it where it is left out.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

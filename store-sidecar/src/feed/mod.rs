@@ -6,13 +6,11 @@
 //! which it was sent.
 
 mod again;
-mod facts;
 mod followers;
 mod judge;
 mod known;
 mod limits;
 mod receipt;
-mod rules;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -33,7 +31,10 @@ use tokio::{
 };
 
 use self::{followers::Registry, known::Known, limits::Crowd};
-pub use self::{judge::RulePage, limits::OverridePage, rules::Client};
+pub use self::{
+    judge::{Against, Client, KnownSession, RulePage},
+    limits::OverridePage,
+};
 use crate::{
     metrics::{FeedState, Metrics, PollOutcome},
     store::{FeedPosition, NewFeedEntry, Store, StoreError, StoreErrorKind},
@@ -239,7 +240,7 @@ impl Feed {
         let workers = self.shared.registry().list("", Instant::now(), true).len();
         let state = self.shared.known().as_ref().map(|known| {
             let [facts, remembered] = known.facts();
-            let rules = facts.rules.len().max(remembered.rules.len());
+            let rules = facts.rules().len().max(remembered.rules().len());
             FeedState { entries: known.len(), rules, age: known.age() }
         });
         self.shared.metrics.feed_state(state, workers);

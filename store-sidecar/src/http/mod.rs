@@ -9,6 +9,7 @@ mod login;
 mod meta;
 mod observe;
 mod openapi;
+mod protocol;
 mod receipt;
 mod reply;
 mod rules;

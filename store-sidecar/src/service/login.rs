@@ -25,8 +25,7 @@ impl Service {
         // A token that is too large is refused before there is a session.
         let claims = self.claims(&token, new.session.user_id.clone(), Some(&draft(&new)))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
-        let session = self.tools.store.create_session(new).await?;
-        self.tools.metrics.session_created();
+        let session = self.admit(new).await?;
         match self.mint(token, session.user_id.clone(), Some(&session)).await {
             Ok(token) => {
                 self.tools.metrics.logged_in();
@@ -50,7 +49,7 @@ impl Service {
         let told = match (session_id, token) {
             (Some(id), None) if all => {
                 let user = self.session(&id).await?.user_id;
-                self.terminate_user_sessions(&user, EndReason::Logout).await?.map(|ended| ended.terminated)
+                self.terminate_user_sessions(&user, None, EndReason::Logout).await?.map(|ended| ended.terminated)
             }
             (Some(id), None) => self.terminate_session(&id, EndReason::Logout).await?,
             (None, Some(token)) => self.logout_by_token(&token, all).await?,
@@ -72,7 +71,7 @@ impl Service {
             claims.ok_or_else(|| ServiceError::Invalid(vec![invalid("token", "is not a token of this service")]))?;
         let told = match &claims.sid {
             _ if all => {
-                let told = self.terminate_user_sessions(&claims.sub, EndReason::Logout).await?;
+                let told = self.terminate_user_sessions(&claims.sub, None, EndReason::Logout).await?;
                 told.map(|ended| ended.terminated)
             }
             Some(id) => match self.terminate_session(id, EndReason::Logout).await {
@@ -107,6 +106,8 @@ fn draft(new: &CreateSession) -> SessionData {
         scopes: session.scopes,
         metadata: session.metadata,
         version: 1,
+        // As many digits as any real one is likely to have.
+        generation: 9_999,
     }
 }
 

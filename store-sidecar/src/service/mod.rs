@@ -2,11 +2,13 @@
 
 mod changes;
 mod check;
+mod cut_off;
 mod error;
 mod leases;
 mod limits;
 mod login;
 mod presented;
+mod repair;
 mod rules;
 mod sessions;
 mod tokens;

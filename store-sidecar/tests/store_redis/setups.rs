@@ -28,10 +28,15 @@ async fn works(store: &RedisStore) {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let session = store.create_session(new_session("alice", number)).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
-    assert_eq!(
-        store.terminate_user_sessions(&session.user_id, slice::from_ref(&session.session_id)).await.unwrap().ended,
-        1
-    );
+    let begun = store.begin_cut_off(&session.user_id, Some(&session.session_id), 0).await.unwrap();
+    assert!(begun.spares && begun.listed > 0);
+    store.finish_cut_off(&session.user_id, begun.before, Some(&session.session_id)).await.unwrap();
+    assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
+    store.restore_suspension(&session.session_id, 2).await.unwrap();
+    assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionSuspended);
+    let begun = store.begin_cut_off(&session.user_id, None, 0).await.unwrap();
+    store.finish_cut_off(&session.user_id, begun.before, None).await.unwrap();
+    store.sweep_sessions(&session.user_id, None).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
     store.touch(&[session.session_id]).await.unwrap();
     store.append_feed(&[NewFeedEntry { until: session.expires_at, change: FeedChange::KeysChanged }]).await.unwrap();

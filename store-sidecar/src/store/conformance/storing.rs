@@ -20,7 +20,7 @@ pub async fn a_new_session_is_answered_as_it_is_stored<H: Harness>() {
     new.session.location = Some(String::new());
     new.session.metadata = metadata(json!({ "plan": "pro" }));
     let created = create(harness.store(), new.clone()).await;
-    assert_eq!(created, new.created_at(created.created_at));
+    assert_eq!(created, new.created_at(created.created_at, 0));
     assert_eq!(created.status, SessionStatus::Active);
     assert_eq!((created.version, created.idle_timeout), (1, Some(100)));
     assert_eq!(created.expires_at, created.created_at.after(LIFETIME));
@@ -167,7 +167,7 @@ pub async fn the_longest_lifetimes_are_held<H: Harness>() {
     assert_eq!(check_token(harness.store(), &alice, &token("t")).await, CheckVerdict::TokenRevoked);
 }
 
-/// By when they were created.
+/// By when they expire, which for sessions of one life is when they were created.
 pub async fn the_list_is_newest_first<H: Harness>() {
     let harness = H::start(SETTINGS).await;
     let alice = user("alice");

@@ -25,6 +25,11 @@ pub(super) fn index(user: &UserId) -> String {
     format!("{}{}", indexes(&SlotTag::of_user(user)), index_name(user))
 }
 
+/// The key of what is known of the generations of sessions, of all users with that tag.
+pub(super) fn cut_offs(tag: &SlotTag) -> String {
+    format!("sg1:{{{tag}}}:cutoffs")
+}
+
 /// What the keys of the indexes with that tag begin with.
 pub(super) fn indexes(tag: &SlotTag) -> String {
     format!("sg1:{{{tag}}}:user:")

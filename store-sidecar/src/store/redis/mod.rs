@@ -6,6 +6,7 @@
 
 mod check;
 mod connector;
+mod cut_off;
 mod error;
 mod feed;
 mod keys;
@@ -39,9 +40,9 @@ use self::record::Fields;
 pub use self::report::{Eviction, Report};
 use self::scripts::Script;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry,
-    PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
-    newest_first, patch,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
+    Leased, MAX_LIFETIME, NewFeedEntry, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, StoreErrorKind,
+    StoreSettings, Swept, Termination, Update, patch,
 };
 use crate::rng::Random;
 
@@ -177,8 +178,9 @@ impl RedisStore {
     }
 
     async fn read(&self, id: &SessionId, deadline: Instant) -> Result<Option<SessionData>, StoreError> {
-        let (now, fields): (u64, Fields) = self.run(&scripts::SESSION, &[&keys::session(id)], &[], deadline).await?;
-        record::session(id.clone(), &fields, UnixSeconds(now))
+        let keys = [&*keys::session(id), &keys::cut_offs(&id.tag())];
+        let (now, fields, ended_before): (u64, Fields, u64) = self.run(&scripts::SESSION, &keys, &[], deadline).await?;
+        record::session(id.clone(), &fields, ended_before, UnixSeconds(now))
     }
 
     /// When a step that begins now must have ended.
@@ -208,31 +210,8 @@ impl fmt::Debug for RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
-        new.check(&self.settings)?;
-        let (duration, idle) = (secs(new.duration), new.idle_timeout.map(secs).unwrap_or_default());
-        // Created at 0 for now: the script decides when.
-        let session = new.created_at(UnixSeconds(0));
-        let user = &session.user_id;
-        let scopes = session.scopes.as_ref().map(ToString::to_string);
-        let index = keys::index_name(user);
-        let (data, retention) = (record::data(&session)?, self.retention());
-        let mut arguments = vec![session.session_id.as_str(), user.as_str(), &index, session.status.as_str()];
-        arguments.extend([duration.as_str(), &idle, &data, &retention]);
-        arguments.extend(scopes.as_deref());
-        let created_at: Option<u64> = self
-            .run(
-                &scripts::CREATE,
-                &[&keys::session(&session.session_id), &keys::index(user)],
-                &arguments,
-                self.deadline(),
-            )
-            .await?;
-        let Some(now) = created_at.map(UnixSeconds) else {
-            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
-        };
-        let expires_at = UnixSeconds(now.0.saturating_add(session.expires_at.0));
-        Ok(SessionData { created_at: now, last_activity: now, expires_at, ..session })
+    async fn admit_session(&self, new: CreateSession, admission: &Admission) -> Result<Admitted, StoreError> {
+        self.create(new, admission).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -258,8 +237,9 @@ impl Store for RedisStore {
             let mut arguments = vec![read_version.as_str(), next.status.as_str(), &data, id.as_str()];
             arguments.extend([indexes.as_str(), &retention]);
             arguments.extend(scopes.as_deref());
-            let last_activity: Option<u64> =
-                self.run(&scripts::UPDATE, &[&keys::session(id)], &arguments, deadline).await?;
+            let last_activity: Option<u64> = self
+                .run(&scripts::UPDATE, &[&keys::session(id), &keys::cut_offs(&id.tag())], &arguments, deadline)
+                .await?;
             // Activity may have been noted since, which is no change to a session.
             if let Some(last_activity) = last_activity.map(UnixSeconds) {
                 return Ok(Update::Applied(SessionData { last_activity, ..next }));
@@ -272,7 +252,7 @@ impl Store for RedisStore {
         let ended: Option<bool> = self
             .run(
                 &scripts::TERMINATE,
-                &[&keys::session(id)],
+                &[&keys::session(id), &keys::cut_offs(&id.tag())],
                 &[id.as_str(), &keys::indexes(&id.tag()), &self.retention()],
                 self.deadline(),
             )
@@ -284,26 +264,30 @@ impl Store for RedisStore {
         })
     }
 
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        let prefix = keys::sessions(&SlotTag::of_user(user));
-        let mut reply: Vec<redis::Value> =
-            self.run(&scripts::LIST, &[&keys::index(user)], &[user.as_str(), &prefix], self.deadline()).await?;
-        let sessions = reply.split_off(reply.len().min(1));
-        let mut listed = record::sessions(take_number(&mut reply)?, sessions)?;
-        newest_first(&mut listed);
-        Ok(listed)
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+        let keys = [&*keys::session(id), &keys::cut_offs(&id.tag())];
+        self.run(&scripts::RESTORE_SUSPENSION, &keys, &[&version.to_string()], self.deadline()).await
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
-        let prefix = keys::sessions(&SlotTag::of_user(user));
-        let retention = self.retention();
-        let mut arguments = vec![user.as_str(), &prefix, &retention];
-        arguments.extend(named.iter().map(SessionId::as_str));
-        let mut reply: Vec<redis::Value> =
-            self.run(&scripts::TERMINATE_ALL, &[&keys::index(user)], &arguments, self.deadline()).await?;
-        let others = reply.split_off(reply.len().min(2));
-        let ended = take_number(&mut reply)?;
-        Ok(UserTermination { ended, others: record::sessions(take_number(&mut reply)?, others)? })
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.page(user, page).await
+    }
+
+    async fn begin_cut_off(
+        &self,
+        user: &UserId,
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
+        self.begin(user, except, floor).await
+    }
+
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        self.finish(user, before, except).await
+    }
+
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        self.sweep(user, after).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
@@ -337,11 +321,12 @@ impl Store for RedisStore {
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
         let resolution = secs(self.settings.activity_resolution);
         let touch = async |keys: &[&str]| self.run::<()>(&scripts::TOUCH, keys, &[&resolution], self.deadline()).await;
-        let keys: Vec<String> = sessions.iter().map(keys::session).collect();
+        let keys = sessions.iter().flat_map(|id| [keys::session(id), keys::cut_offs(&id.tag())]);
+        let keys: Vec<String> = keys.collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         // In a Cluster each session may have a slot of its own. Nobody waits for this, so one after the
         // other will do, and a node that hangs is asked once.
-        for keys in keys.chunks(if self.shares_slots { MAX_TOUCHED } else { 1 }) {
+        for keys in keys.chunks(2 * if self.shares_slots { MAX_TOUCHED } else { 1 }) {
             touch(keys).await?;
         }
         Ok(())
@@ -387,11 +372,6 @@ impl Store for RedisStore {
 /// Whole seconds, as the scripts take them.
 fn secs(duration: Duration) -> String {
     duration.min(MAX_LIFETIME).as_secs().to_string()
-}
-
-/// The last value of a reply, which is a number.
-fn take_number(reply: &mut Vec<redis::Value>) -> Result<u64, StoreError> {
-    parsed(reply.pop().ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))?)
 }
 
 fn parsed<T: FromRedisValue>(value: redis::Value) -> Result<T, StoreError> {

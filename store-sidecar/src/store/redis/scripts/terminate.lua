@@ -2,11 +2,12 @@
 -- Atomic, because the session and its user's index must agree.
 --
 -- KEYS[1]  the session
+-- KEYS[2]  how far the generations of sessions have come
 -- ARGV[1]  session id
 -- ARGV[2]  what the names of users' indexes begin with, in this slot
 -- ARGV[3]  seconds that it stays known
 -- Reply    1: ended now; 0: had ended before; nil: there is no such session
-local s, failure = load(KEYS[1])
+local s, failure = load(KEYS[1], KEYS[2])
 if failure then
   return failure
 end

@@ -3,6 +3,7 @@
 -- The patch itself is computed by the caller: Lua's JSON turns [] into {} and rounds large numbers.
 --
 -- KEYS[1]  the session
+-- KEYS[2]  how far the generations of sessions have come
 -- ARGV[1]  the version that was read
 -- ARGV[2]  new status
 -- ARGV[3]  the rest, as JSON
@@ -11,7 +12,7 @@
 -- ARGV[6]  seconds that it stays known if it ends by this
 -- ARGV[7]  its scopes, blank between two; absent: none
 -- Reply    its last activity; nil where it has changed, ended or gone since
-local s, failure = load(KEYS[1])
+local s, failure = load(KEYS[1], KEYS[2])
 if failure then
   return failure
 end
