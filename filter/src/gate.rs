@@ -18,7 +18,7 @@ use session_gate_policy::{
     worker::{RequestEffects, Worker},
 };
 
-use crate::{crypto::Envoy, host};
+use crate::{crypto::Envoy, host, reach::Reach};
 
 thread_local! {
     /// What this VM knows, whatever becomes of its configurations.
@@ -36,6 +36,7 @@ pub(crate) struct Gate {
     root: u32,
     /// Calls under way, by the host's token.
     calls: Rc<RefCell<HashMap<u32, UnderWay>>>,
+    reach: Rc<Reach>,
 }
 
 /// A call under way. The SDK brings its reply to the context that was active when it was made, and to
@@ -62,7 +63,7 @@ impl Gate {
             workers.retain(|worker| worker.strong_count() > 0);
             workers.push(Rc::downgrade(&worker));
         });
-        Self { worker, root, calls: Rc::default() }
+        Self { worker, root, calls: Rc::default(), reach: Rc::default() }
     }
 
     /// A request's headers have come.
@@ -137,7 +138,9 @@ impl Gate {
         if let Some(UnderWay { callout, made_by }) = call
             && host::act_for(self.root)
         {
-            self.on_reply_to(callout, &host::call_reply(body_bytes), made_by);
+            let reply = host::call_reply(body_bytes);
+            self.reach.on_reply(reply.status);
+            self.on_reply_to(callout, &reply, made_by);
             if made_by.is_none() {
                 // Whoever follows the feed asks again at once.
                 self.make_due_calls();
@@ -179,6 +182,7 @@ impl Gate {
 
     fn dispatch(&self, call: &Call, callout: Callout, made_by: Option<RequestId>) -> bool {
         let token = if host::act_for(self.root) { host::dispatch(call) } else { None };
+        self.reach.on_call(&call.cluster, token.is_some());
         self.calls.borrow_mut().extend(token.map(|token| (token, UnderWay { callout, made_by })));
         token.is_some()
     }

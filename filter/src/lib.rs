@@ -7,6 +7,7 @@ mod crypto;
 mod gate;
 mod host;
 mod peers;
+mod reach;
 
 use std::time::Duration;
 

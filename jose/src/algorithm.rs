@@ -8,7 +8,8 @@ pub enum Algorithm {
     ES256,
     /// ECDSA on P-384 with SHA-384.
     ES384,
-    /// Ed25519.
+    /// Ed25519, under its older name or its own (RFC 9864).
+    #[serde(alias = "Ed25519")]
     EdDSA,
     /// HMAC with SHA-256.
     HS256,
@@ -65,8 +66,11 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm with exactly that name.
+    /// The algorithm with exactly that name. `Ed25519` (RFC 9864) is EdDSA on the one curve that is known here.
     pub fn from_name(name: &str) -> Option<Self> {
+        if name == "Ed25519" {
+            return Some(Self::EdDSA);
+        }
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde_json::{Map, Value};
-use session_gate_protocol::{DenyReason, Scopes, UnixSeconds, UserId, is_header_safe};
+use session_gate_protocol::{DenyReason, Scope, Scopes, UnixSeconds, UserId, is_header_safe};
 
 /// What a token says, read from its payload: right in form, and nothing more.
 #[derive(Clone, PartialEq)]
@@ -18,6 +18,8 @@ pub struct TokenClaims {
     pub not_before: Option<f64>,
     /// `iat`, likewise.
     pub issued_at: Option<f64>,
+    /// Whether it names a key that its bearer must prove to have (`cnf`, RFC 7800): a DPoP- or mTLS-bound token.
+    pub is_bound: bool,
     /// What the sidecar says in its own tokens; of other issuers' these mean nothing.
     pub own: OwnClaims,
     /// `jti`.
@@ -76,13 +78,14 @@ pub fn issuer(payload: &Map<String, Value>) -> Result<&str, DenyReason> {
 }
 
 impl TokenClaims {
-    /// Reads the claims. `scope_claim` names the one with the scopes: a string with blanks between
-    /// them (RFC 9068), or an array of strings.
+    /// Reads the claims. `scope_claim` names the one with the scopes: a string with whitespace between
+    /// them (RFC 9068), or an array of strings. What cannot be a scope (RFC 6749, section 3.3), such as the name of a
+    /// group with a space in it, is left out: nobody can ask for it.
     ///
     /// # Errors
     /// - `TokenMalformed`: a registered claim of the wrong type.
     /// - `TokenClaimUnusable`: no `sub` or no `exp`; a `sub`, `jti` or `sid` whose bytes cannot be a
-    ///   header's value; scopes that are none to the letter of RFC 6749.
+    ///   header's value; a date after the year 9999, as milliseconds in place of seconds are.
     pub fn read(payload: &Map<String, Value>, scope_claim: &str) -> Result<Self, DenyReason> {
         let subject = string(payload, "sub")?.ok_or(DenyReason::TokenClaimUnusable)?;
         Ok(Self {
@@ -90,11 +93,12 @@ impl TokenClaims {
             audiences: audiences(payload.get("aud"))?,
             expires_at: payload.get("exp").map(numeric_date).transpose()?.ok_or(DenyReason::TokenClaimUnusable)?,
             issued_at: payload.get("iat").map(numeric_date).transpose()?,
+            is_bound: payload.get("cnf").is_some_and(|cnf| !cnf.is_null()),
             own: OwnClaims::read(payload),
             not_before: payload.get("nbf").map(numeric_date).transpose()?,
             token_id: header_text(payload, "jti")?,
             session_id: header_text(payload, "sid")?,
-            scopes: scopes(payload.get(scope_claim))?,
+            scopes: payload.get(scope_claim).map(scopes).unwrap_or_default(),
         })
     }
 }
@@ -118,12 +122,19 @@ fn header_text(payload: &Map<String, Value>, name: &str) -> Result<Option<String
 /// any other: long past.
 fn numeric_date(value: &Value) -> Result<f64, DenyReason> {
     match value {
-        Value::Number(number) => number.as_f64().ok_or(DenyReason::TokenMalformed),
+        Value::Number(number) => match number.as_f64() {
+            Some(date) if date.abs() < END_OF_DATES => Ok(date),
+            Some(_) => Err(DenyReason::TokenClaimUnusable),
+            None => Err(DenyReason::TokenMalformed),
+        },
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
             Err(DenyReason::TokenMalformed)
         }
     }
 }
+
+/// The year 10000, in seconds since 1970: no honest date comes later.
+const END_OF_DATES: f64 = 253_402_300_800.0;
 
 fn audiences(value: Option<&Value>) -> Result<Option<Vec<String>>, DenyReason> {
     match value {
@@ -138,15 +149,13 @@ fn strings(values: &[Value]) -> Result<Vec<String>, DenyReason> {
     values.iter().map(|value| value.as_str().map(str::to_owned).ok_or(DenyReason::TokenMalformed)).collect()
 }
 
-fn scopes(value: Option<&Value>) -> Result<Scopes, DenyReason> {
-    match value {
-        None => Ok(Scopes::default()),
-        Some(Value::String(list)) => Scopes::parse_list(list).map_err(|_| DenyReason::TokenClaimUnusable),
-        Some(Value::Array(many)) => {
-            strings(many)?.into_iter().map(|scope| scope.parse().map_err(|_| DenyReason::TokenClaimUnusable)).collect()
-        }
-        Some(_) => Err(DenyReason::TokenMalformed),
-    }
+fn scopes(claim: &Value) -> Scopes {
+    let texts: Vec<&str> = match claim {
+        Value::String(text) => text.split_ascii_whitespace().collect(),
+        Value::Array(entries) => entries.iter().filter_map(Value::as_str).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
+    };
+    texts.into_iter().filter_map(|text| text.parse::<Scope>().ok()).collect()
 }
 
 #[cfg(test)]
@@ -189,8 +198,6 @@ mod tests {
             ("iat", json!("0")),
             ("jti", json!(7)),
             ("sid", json!({})),
-            ("scope", json!(7)),
-            ("scope", json!(["a", 7])),
         ] {
             let mut payload = json!({"sub": "alice", "exp": 1});
             payload[name] = value.clone();
@@ -209,13 +216,44 @@ mod tests {
             ("sub", " alice"),
             ("jti", "a\nb"),
             ("sid", "\u{7f}"),
-            ("scope", "read  write"),
-            ("scope", "re\"ad"),
         ] {
             let mut payload = json!({"sub": "alice", "exp": 1});
             payload[name] = json!(value);
             assert_eq!(read(payload), Err(DenyReason::TokenClaimUnusable), "{name}: {value:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_a_scope_is_left_out() {
+        for (claim, expected) in [
+            (json!("openid  read:orders "), "openid read:orders"),
+            (json!(["admins", "Domain Users", "\u{fc}", "", 7]), "admins"),
+            (json!("re\"ad write"), "write"),
+            (json!(["a b", "c"]), "c"),
+            (json!(null), ""),
+            (json!(7), ""),
+        ] {
+            let claims = read(json!({"sub": "a", "exp": 1, "scope": claim})).unwrap();
+            assert_eq!(claims.scopes.to_string(), expected, "{claim}");
+        }
+    }
+
+    #[test]
+    fn dates_beyond_reason_are_refused() {
+        for name in ["exp", "nbf", "iat"] {
+            for value in [json!(1_800_000_000_000_u64), json!(1e300), json!(-1e300), json!(253_402_300_800_u64)] {
+                let mut payload = json!({"sub": "alice", "exp": 1});
+                payload[name] = value.clone();
+                assert_eq!(read(payload), Err(DenyReason::TokenClaimUnusable), "{name}: {value}");
+            }
+        }
+        assert!(read(json!({"sub": "alice", "exp": 253_402_300_799_u64})).is_ok());
+    }
+
+    #[test]
+    fn a_token_that_is_bound_to_a_key_says_so() {
+        assert!(read(json!({"sub": "a", "exp": 1, "cnf": {"jkt": "x"}})).unwrap().is_bound);
+        assert!(!read(json!({"sub": "a", "exp": 1, "cnf": null})).unwrap().is_bound);
     }
 
     #[test]

@@ -19,17 +19,18 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Judges each key of `set`; all must be good. For keys that an operator wrote down.
+    /// Judges each key of `set`; all that are for signatures must be good. For keys that an operator wrote down, often
+    /// the whole set that an issuer publishes.
     ///
     /// # Errors
-    /// Each wrong key's place and problem; at place 0 with member `keys` where the set is empty or
-    /// has more than 64 keys.
+    /// Each wrong key's place and problem; at place 0 with member `keys` where the set has no key for signatures, or
+    /// more than 64.
     pub fn strict(set: &JwkSet, algorithms: &[Algorithm]) -> Result<Self, Vec<(usize, KeyProblem)>> {
         let (keys, problems) = judge(set, algorithms);
         match Self::of(keys) {
             Some(keys) if problems.is_empty() => Ok(keys),
             None if problems.is_empty() => {
-                let allowed = format!("must have 1 to {MAX_KEYS} keys");
+                let allowed = format!("must have 1 to {MAX_KEYS} keys for signatures");
                 Err(vec![(0, KeyProblem { member: "keys", allowed })])
             }
             _ => Err(problems),
@@ -73,13 +74,23 @@ impl KeySet {
 fn judge(set: &JwkSet, algorithms: &[Algorithm]) -> (Vec<VerifyingKey>, Vec<(usize, KeyProblem)>) {
     let mut keys = Vec::new();
     let mut problems = Vec::new();
-    for (place, jwk) in set.keys.iter().enumerate() {
+    for (place, jwk) in set.keys.iter().enumerate().filter(|(_, jwk)| is_for_signatures(jwk)) {
         match VerifyingKey::from_jwk(jwk, algorithms) {
             Ok(key) => keys.push(key),
             Err(problem) => problems.push((place, problem)),
         }
     }
     (keys, problems)
+}
+
+/// Keys for encryption are nobody's mistake: issuers publish them in the same set (RFC 7517, sections 4.2 and 4.3).
+fn is_for_signatures(jwk: &Jwk) -> bool {
+    jwk.key_use.as_deref() != Some("enc")
+        && jwk.key_ops.as_ref().is_none_or(|ops| {
+            let encrypts =
+                |op: &String| matches!(op.as_str(), "encrypt" | "decrypt" | "wrapKey" | "unwrapKey" | "deriveKey");
+            ops.is_empty() || !ops.iter().all(encrypts)
+        })
 }
 
 /// Parses a set leniently: a key whose members have unexpected types is left out, not the whole set.

@@ -219,6 +219,7 @@ pub struct FeedEntry {
 /// Query of `GET /v1/feed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct FeedQuery {
     /// The asking worker's name: 1 to 64 visible ASCII characters, its own for as long as it lives.
@@ -302,6 +303,25 @@ pub struct Receipt {
     pub applied: bool,
     /// Those that do not, after the wait.
     pub pending: Vec<FeedWorker>,
+    /// Where not applied: why nobody can say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<NotApplied>,
+}
+
+/// Why nobody can say that all workers know of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum NotApplied {
+    /// A replica of the sidecar has not said for too long who follows it and how far it has read.
+    ReplicaSilent,
+    /// The store has lost data or accepted no changes a minute ago or less: not all replicas may have said since who
+    /// follows them.
+    StoreRecovering,
+    /// The store cannot be read.
+    StoreUnavailable,
+    /// The workers in `pending` have not applied it.
+    WorkersPending,
 }
 
 /// Body of `POST /v1/activity`: sessions that requests have used since the last such call.

@@ -14,6 +14,7 @@ mod id;
 mod jwk;
 mod limit;
 mod login;
+mod metadata;
 mod network;
 mod opaque;
 mod policy;
@@ -31,7 +32,7 @@ pub use claims::{Audience, Claims, MAX_LEEWAY};
 pub use collect::{Misfit, collect};
 pub use feed::{
     Activity, CutOff, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers,
-    MAX_STALENESS, Receipt, UnknownChange,
+    MAX_STALENESS, NotApplied, Receipt, UnknownChange,
 };
 pub use fingerprint::{EndedList, Fingerprint};
 pub use id::{
@@ -44,6 +45,7 @@ pub use limit::{
     MAX_WINDOW_MS, MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
 };
 pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
+pub use metadata::Metadata;
 pub use network::Network;
 pub use opaque::{OPAQUE_PREFIX, OpaqueToken};
 pub use policy::PublishedPolicy;
@@ -52,11 +54,10 @@ pub use reason::{AllowReason, DenyReason};
 pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};
 pub use scope::{Scope, Scopes};
 pub use session::{
-    InvalidTransition, ListedSession, Metadata, NewSession, SessionData, SessionList, SessionPatch, SessionStatus,
-    Terminated,
+    InvalidTransition, ListedSession, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
 };
 pub use time::UnixSeconds;
-pub use token::{Introspection, NewToken, TokenData, TokenForm, TokenType};
+pub use token::{Introspection, IntrospectionForm, NewToken, TokenData, TokenForm, TokenType};
 pub use version::{PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 /// Whether a member has the value that stands for it where it is left out.

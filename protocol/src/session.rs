@@ -1,12 +1,7 @@
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::{CheckVerdict, Scopes, SessionId, UnixSeconds, UserId};
-
-/// Free JSON that the application keeps with a session or puts into a token. Its size is limited by
-/// the sidecar's configuration.
-pub type Metadata = Map<String, Value>;
+use crate::{CheckVerdict, Metadata, Scopes, SessionId, UnixSeconds, UserId};
 
 /// What a session is at the moment. The one place that says what each status may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -134,6 +129,28 @@ pub struct SessionData {
 }
 
 impl SessionData {
+    /// The session without what it said of a person and their device, and without the application's data:
+    /// nobody needs it when the session has ended.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        Self {
+            ip_address: None,
+            user_agent: None,
+            device_type: None,
+            location: None,
+            metadata: Metadata::new(),
+            ..self
+        }
+    }
+
+    /// The session as it is at `now`: with its status by then, and [`bare`](Self::bare) where it has ended.
+    #[must_use]
+    pub fn at(self, now: UnixSeconds) -> Self {
+        let status = self.status_at(now);
+        let session = if status.is_final() { self.bare() } else { self };
+        Self { status, ..session }
+    }
+
     /// The status at `now`: a session whose time or idle time is over is expired, whatever was
     /// stored. At the very second of `expires_at` it is over.
     pub fn status_at(&self, now: UnixSeconds) -> SessionStatus {
@@ -211,8 +228,15 @@ pub struct SessionPatch {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub metadata: Option<Option<Metadata>>,
     /// New status, where [`SessionStatus::check_transition`] allows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = SessionStatus))]
     pub status: Option<SessionStatus>,
+}
+
+/// Refuses `null`, which in a merge patch removes: a session always has a status.
+fn not_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SessionStatus>, D::Error> {
+    let given = Option::<SessionStatus>::deserialize(deserializer)?;
+    given.map(Some).ok_or_else(|| serde::de::Error::custom("must not be null: a session always has a status"))
 }
 
 /// Tells an absent member from one that is `null`.
@@ -375,5 +399,6 @@ mod tests {
         assert_eq!(patch.device_type, Some(Some("tv".to_owned())));
         assert_eq!(patch.ip_address, None);
         assert!(serde_json::from_str::<SessionPatch>(r#"{"user_id":"mallory"}"#).is_err());
+        assert!(serde_json::from_str::<SessionPatch>(r#"{"status":null}"#).is_err(), "nothing that can be removed");
     }
 }

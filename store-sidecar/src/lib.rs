@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credentials;
+pub mod critical;
 pub mod feed;
 pub mod filter_config;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub mod keys;
 pub mod logging;
 pub mod metered_store;
 pub mod metrics;
+pub mod readiness;
 pub mod rng;
 pub mod serve;
 pub mod service;

@@ -9,9 +9,12 @@ use store_sidecar::{
     keys::{Generated, generate},
     logging,
     rng::OsRandom,
-    serve::{KeyExchange, Server},
+    serve::{KeyExchange, Server, Stop},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 fn main() -> ExitCode {
     match cli::parse(env::args_os()) {
@@ -55,13 +58,13 @@ fn check_filter(file: &Path) -> ExitCode {
         Ok(text) => text,
         Err(error) => return fail([format!("{}: {error}", file.display())]),
     };
-    match filter_config::check(&text) {
-        Ok(count) => {
-            say(&format!("{}: {count} configuration(s) of the filter, good\n", file.display()));
-            ExitCode::SUCCESS
-        }
-        Err(mistakes) => fail(mistakes.into_iter().map(|mistake| format!("{}: {mistake}", file.display()))),
+    let report = filter_config::check(&text);
+    complain(report.findings.iter().map(|finding| format!("{}: {finding}", file.display())));
+    if !report.is_good() {
+        return ExitCode::FAILURE;
     }
+    say(&format!("{}: {} configuration(s) of the filter, good\n", file.display(), report.configurations));
+    ExitCode::SUCCESS
 }
 
 /// To standard output; whoever closes that does not want to read on.
@@ -92,17 +95,24 @@ fn serve(invocation: &Invocation) -> ExitCode {
         };
         let keys = server.keys();
         let reload = async move { reload_keys(hangup, invocation, &keys).await };
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+        let (stop, stopped) = watch::channel(Stop::GoOn);
+        let listen = async move {
+            loop {
+                let next = tokio::select! {
+                    _ = terminate.recv() => if *stop.borrow() == Stop::GoOn { Stop::Gradually } else { Stop::Drain },
+                    _ = interrupt.recv() => Stop::Drain,
+                };
+                stop.send_replace(next);
             }
         };
         tokio::select! {
-            () = server.run(stop) => {}
-            () = reload => {}
+            ended = server.run(stopped) => match ended {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failed) => fail([failed.to_string()]),
+            },
+            () = reload => ExitCode::FAILURE,
+            () = listen => ExitCode::FAILURE,
         }
-        ExitCode::SUCCESS
     })
 }
 
@@ -168,11 +178,15 @@ fn read(path: &Path) -> Result<SourceFile, Problem> {
     }
 }
 
-/// One line per problem on standard error.
 fn fail(problems: impl IntoIterator<Item = String>) -> ExitCode {
+    complain(problems);
+    ExitCode::FAILURE
+}
+
+/// One line per problem on standard error.
+fn complain(problems: impl IntoIterator<Item = String>) {
     let mut stderr = std::io::stderr().lock();
     for problem in problems {
         drop(writeln!(stderr, "store-sidecar: {}", problem.replace(['\n', '\r'], " ")));
     }
-    ExitCode::FAILURE
 }

@@ -1,7 +1,6 @@
 //! Puts the parts together and serves until told to stop: stop accepting, drain, end.
 
 use std::{
-    future::Future,
     io,
     sync::{Arc, Weak},
     time::Duration,
@@ -9,11 +8,16 @@ use std::{
 
 use axum::{Router, serve::ListenerExt as _};
 use thiserror::Error;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::Config,
+    config::{Config, ServerConfig},
+    critical,
     feed::Feed,
     http::{self, Api},
     keys::{CurrentKeys, KeyProblem, KeyRing},
@@ -63,8 +67,26 @@ pub struct Server {
     api: Arc<Api>,
     router: Router,
     keys: Arc<CurrentKeys>,
+    shutdown_delay: Duration,
     drain: Duration,
 }
+
+/// How hard the process was told to stop: each further signal counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Not at all.
+    #[default]
+    GoOn,
+    /// It is unready, but serves on for a while: whoever sends it requests does not know yet.
+    Gradually,
+    /// It accepts no more connections, and answers what is under way.
+    Drain,
+}
+
+/// A part without which the process is of no use has failed.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("{0} has ended")]
+pub struct PartFailed(&'static str);
 
 impl Server {
     /// Puts the service together and opens its port.
@@ -92,7 +114,8 @@ impl Server {
             .await
             .map_err(|source| ServeError::Bind { address: server.listen, source })?;
         let router = http::router(Arc::clone(&api), random);
-        Ok(Self { listener, api, router, keys, drain: server.drain })
+        let ServerConfig { listen: _, shutdown_delay, drain } = server;
+        Ok(Self { listener, api, router, keys, shutdown_delay, drain })
     }
 
     /// What exchanges the keys.
@@ -100,16 +123,21 @@ impl Server {
         KeyExchange { keys: Arc::clone(&self.keys), api: Arc::clone(&self.api) }
     }
 
-    /// Serves until `stop` is done; then requests in flight may finish, for as long as configured.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
-        let Self { listener, api, router, keys: _, drain } = self;
+    /// Serves until it is told to stop; then requests in flight may finish, for as long as configured.
+    ///
+    /// # Errors
+    /// [`PartFailed`], at once: only a new process can help.
+    pub async fn run(self, stop: watch::Receiver<Stop>) -> Result<(), PartFailed> {
+        let Self { listener, api, router, keys: _, shutdown_delay, drain } = self;
+        let watcher = Arc::clone(&api);
+        let watcher = critical::spawn("the watching of the store", async move { watcher.service.watch_store().await });
         match listener.local_addr() {
             Ok(address) => tracing::info!(%address, "listening"),
             Err(error) => tracing::warn!(%error, "listening on an address that cannot be told"),
         }
         let (stopping, stopped) = oneshot::channel::<()>();
         let stop = async move {
-            stop.await;
+            unready_first(&api, stop, shutdown_delay).await;
             tracing::info!(drain_seconds = drain.as_secs(), "stopping");
             api.service.feed().close();
             drop(stopping);
@@ -132,6 +160,25 @@ impl Server {
                 Err(error) => tracing::error!(%error, "stopped"),
             },
             () = deadline => tracing::warn!("stopped with requests in flight"),
+            part = critical::ended() => return Err(PartFailed(part)),
+        }
+        watcher.abort();
+        Ok(())
+    }
+}
+
+/// Returns when no more connections are to be accepted: some time after the process was told to stop, unless it is told
+/// again. Until then it is unready and serves on, since whoever sends it requests learns of that with a delay.
+async fn unready_first(api: &Api, mut stop: watch::Receiver<Stop>, delay: Duration) {
+    // Where nobody can tell it to stop any more, nobody does.
+    let asked = stop.wait_for(|stop| *stop >= Stop::Gradually).await.map(|stop| *stop);
+    match asked {
+        Err(_) => std::future::pending().await,
+        Ok(stop) if stop >= Stop::Drain => api.service.stop(),
+        Ok(_) => {
+            api.service.stop();
+            tracing::info!(delay_seconds = delay.as_secs(), "not ready any more");
+            drop(timeout(delay, stop.wait_for(|stop| *stop >= Stop::Drain)).await);
         }
     }
 }

@@ -22,6 +22,7 @@ fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_store-sidecar"));
     // Nothing of the environment that the tests run in.
     command.env_clear().stdin(Stdio::null());
+    command.env("SESSION_GATE_SHUTDOWN_DELAY_SECONDS", "0");
     command
 }
 
@@ -176,6 +177,31 @@ fn it_serves_and_stops_when_told_to() {
         sidecar.wait_for("stopped");
         assert!(sidecar.child.wait().unwrap().success());
     }
+}
+
+/// Whoever sends it requests learns with a delay that it is not ready any more.
+#[test]
+fn it_serves_on_unready_for_a_while_after_sigterm() {
+    let mut command = command();
+    command.env("JWT_SECRET", "x".repeat(32)).env("SESSION_GATE_SHUTDOWN_DELAY_SECONDS", "300");
+    let mut sidecar = Sidecar::start(&mut command);
+    let is = |status: u16, ready: &str| {
+        (0..1_000).any(|_| {
+            let is = sidecar.get("/readyz") == (status, serde_json::json!({"status": ready}));
+            if !is {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            is
+        })
+    };
+    assert!(is(200, "ready"));
+    sidecar.signal(Signal::SIGTERM);
+    assert!(is(503, "stopping"));
+    assert_eq!(sidecar.get("/healthz").0, 200);
+    // Told again it waits no longer.
+    sidecar.signal(Signal::SIGTERM);
+    sidecar.wait_for("stopped");
+    assert!(sidecar.child.wait().unwrap().success());
 }
 
 #[test]

@@ -141,18 +141,19 @@ pub(super) fn removed(raw: Option<Vec<String>>, problems: &mut Problems) -> Vec<
 /// The headers of every route: the built-in ones, overridden by the configuration's.
 pub(super) fn defaults(problems: &mut Problems, raw: &RawSecurityHeaders) -> Vec<SecurityHeader> {
     let built_in = [
-        (HSTS, "max-age=31536000; includeSubDomains", Precedence::Set),
-        (
-            "content-security-policy",
-            "default-src 'self'; base-uri 'self'; frame-ancestors 'none'; object-src 'none'",
-            Precedence::SetIfMissing,
-        ),
+        // Without includeSubDomains: a sibling host without TLS could not be reached for a year.
+        (HSTS, "max-age=31536000", Precedence::SetIfMissing),
+        // Nothing that an existing page's scripts, styles and fonts would miss.
+        ("content-security-policy", "base-uri 'self'; frame-ancestors 'none'", Precedence::SetIfMissing),
         ("x-content-type-options", "nosniff", Precedence::Set),
         ("x-frame-options", "DENY", Precedence::SetIfMissing),
         ("x-xss-protection", "0", Precedence::Set),
         ("referrer-policy", "strict-origin-when-cross-origin", Precedence::SetIfMissing),
     ]
-    .map(|(name, value, precedence)| SecurityHeader { name, value: value.to_owned(), precedence });
+    .map(|(name, value, precedence)| {
+        let pages_only = name == "content-security-policy";
+        SecurityHeader { name, value: value.to_owned(), precedence, pages_only }
+    });
     overridden(&built_in, raw, "security_headers", problems)
 }
 
@@ -183,7 +184,7 @@ pub(super) fn overridden(
         if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
             problems.add(field, "must be visible ASCII on one line");
         }
-        headers.push(SecurityHeader { name, value: value.clone(), precedence });
+        headers.push(SecurityHeader { name, value: value.clone(), precedence, pages_only: false });
     }
     headers
 }

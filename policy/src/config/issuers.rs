@@ -6,7 +6,7 @@ use session_gate_protocol::{JwkSet, MAX_LEEWAY, MAX_STALENESS, is_header_safe};
 
 use super::{
     problems::Problems,
-    raw::{RawIssuer, RawJwks, RawRevocation, RawSidecar},
+    raw::{RawBoundTokens, RawIssuer, RawJwks, RawRevocation, RawSidecar},
 };
 use crate::{
     sidecar::client::Sidecar,
@@ -22,11 +22,15 @@ pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
     let millisecond = Duration::from_millis(1);
     let timeout =
         problems.duration("sidecar.timeout", timeout.as_deref(), millisecond..=60 * SECOND, 250 * millisecond);
+    let max_staleness =
+        problems.duration("sidecar.max_staleness", max_staleness.as_deref(), 100 * millisecond..=MAX_STALENESS, SECOND);
+    if timeout > max_staleness {
+        // A reply is believed for no longer than that from when it was asked for: waiting on is waiting for a 503.
+        problems.add("sidecar.timeout", "must be at most `max_staleness`");
+    }
     let keys_refresh = problems.duration("sidecar.keys_refresh", keys_refresh.as_deref(), SECOND..=DAY, 60 * SECOND);
     let keys_refetch =
         problems.duration("sidecar.keys_refetch", keys_refetch.as_deref(), SECOND..=3600 * SECOND, 5 * SECOND);
-    let max_staleness =
-        problems.duration("sidecar.max_staleness", max_staleness.as_deref(), 100 * millisecond..=MAX_STALENESS, SECOND);
     let visible = |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if credential.as_ref().is_some_and(|credential| !visible(credential)) {
         problems.add("sidecar.credential", "must be visible ASCII, or be left out");
@@ -104,6 +108,7 @@ fn issuer(raw: RawIssuer, name: String, has_sidecar: bool, path: &str, problems:
         scope_claim: raw.scope_claim.unwrap_or_else(|| "scope".to_owned()),
         revocation,
         opaque: raw.opaque_tokens,
+        accept_bound: raw.bound_tokens == RawBoundTokens::AcceptAsBearer,
     })
 }
 

@@ -58,10 +58,7 @@ impl Limits {
 }
 
 pub(super) fn limits(raw: Option<RawRateLimits>, problems: &mut Problems) -> Limits {
-    let Some(mut raw) = raw else { return Limits::default() };
-    for (name, _) in [ANONYMOUS, AUTHENTICATED] {
-        raw.entry(name.to_owned()).or_insert_with(|| Some(RawRateLimit::default()));
-    }
+    let Some(raw) = raw else { return Limits::default() };
     let mut limits = BTreeMap::new();
     for (name, raw) in raw {
         let path = format!("rate_limits.{name}");

@@ -99,6 +99,20 @@ pub struct RawIssuer {
     /// Whether its opaque tokens are accepted, too: only with `revocation: check`. Each costs one call per
     /// worker.
     pub opaque_tokens: bool,
+    /// What happens to tokens that are bound to a key (`cnf`). Default: `refuse`.
+    pub bound_tokens: RawBoundTokens,
+}
+
+/// What happens to an issuer's tokens that are bound to a key: DPoP (RFC 9449), mTLS (RFC 8705).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RawBoundTokens {
+    /// They are refused: their proof is not looked at here.
+    #[default]
+    Refuse,
+    /// They are accepted from whoever bears them, without proof.
+    AcceptAsBearer,
 }
 
 /// Where an issuer's keys come from.

@@ -67,13 +67,17 @@ fn what_is_required_is_missed() {
 #[test]
 fn inline_keys_are_judged_one_by_one() {
     let mut key = session_gate_jose::testing::jwk(1, "a");
-    key["use"] = json!("enc");
+    key["alg"] = json!("ES384");
     let set = |keys: Value| json!({"issuers": [{"issuer": "a", "jwks": {"inline": {"keys": keys}}}]});
     assert_eq!(
         problems(set(json!([session_gate_jose::testing::jwk(1, "a"), key]))),
-        ["issuers[0].jwks.inline.keys[1].use"]
+        ["issuers[0].jwks.inline.keys[1].alg"]
     );
     assert_eq!(problems(set(json!([]))), ["issuers[0].jwks.inline.keys"]);
+    // A key for encryption stands in the set that an issuer publishes; alone it is of no use.
+    key["use"] = json!("enc");
+    assert_eq!(problems(set(json!([session_gate_jose::testing::jwk(1, "a"), key]))), Vec::<String>::new());
+    assert_eq!(problems(set(json!([key]))), ["issuers[0].jwks.inline.keys"]);
 }
 
 #[test]
@@ -230,8 +234,10 @@ fn every_mistake_in_a_limit_is_named() {
             "routes[0].rate_limit[3]",
         ]
     );
-    let alone = json!({"routes": [{"name": "all", "authentication": "public"}], "rate_limits": {}});
+    let alone = json!({"routes": [{"name": "all", "authentication": "public"}], "rate_limits": {"default": {}}});
     assert_eq!(problems(alone), ["sidecar"], "limits are counted there");
+    let none = json!({"routes": [{"name": "all", "authentication": "public"}], "rate_limits": {}});
+    assert_eq!(problems(none), Vec::<String>::new(), "no limit appears that nobody has named");
     let off = json!({
         "routes": [{"name": "all", "authentication": "public"}],
         "rate_limits": {"default": null, "authenticated": null},

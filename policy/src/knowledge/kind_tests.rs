@@ -19,7 +19,7 @@ use crate::{
 };
 use session_gate_jose::NoHostCrypto;
 
-fn foreign_config() -> Value {
+pub(super) fn foreign_config() -> Value {
     let mut document = config();
     let idp = json!({"issuer": "https://idp", "audiences": ["app"], "jwks": {"inline": {"keys": [jwk(4, "idp-1")]}}});
     document["issuers"].as_array_mut().unwrap().push(idp);
@@ -27,7 +27,7 @@ fn foreign_config() -> Value {
     document
 }
 
-fn foreign(change: impl FnOnce(&mut Value)) -> String {
+pub(super) fn foreign(change: impl FnOnce(&mut Value)) -> String {
     let mut payload = json!({
         "iss": "https://idp", "aud": "app", "sub": "bob", "jti": "f1", "sid": "theirs", "iat": NOW.0,
         "exp": NOW.0 + 600, "groups": ["staff", "ops"], "tenant": "acme",
@@ -53,7 +53,7 @@ fn tokens(what: Value) -> Value {
     rule
 }
 
-fn scopes(version: u64, scopes: Option<&[&str]>) -> Value {
+pub(super) fn scopes(version: u64, scopes: Option<&[&str]>) -> Value {
     json!({"kind": "session_scopes", "session_id": SESSION, "version": version, "scopes": scopes})
 }
 
@@ -64,7 +64,7 @@ fn post(worker: &mut Worker, token: &str) -> Outcome {
     worker.on_request(1, event, CLOCKS, &NoHostCrypto).into()
 }
 
-fn answer_check(worker: &mut Worker, asked: Outcome, reply: &CheckReply) -> Vec<(u32, Outcome)> {
+pub(super) fn answer_check(worker: &mut Worker, asked: Outcome, reply: &CheckReply) -> Vec<(u32, Outcome)> {
     let body = serde_json::to_vec(reply).unwrap();
     give(worker, asked.callout.expect("it asks"), &CallReply { status: Some(200), body }, CLOCKS)
 }
@@ -80,7 +80,7 @@ fn checked_session() -> CheckedSession {
     }
 }
 
-fn live(session: Option<CheckedSession>) -> CheckReply {
+pub(super) fn live(session: Option<CheckedSession>) -> CheckReply {
     CheckReply { session, ..CheckReply::from(CheckVerdict::Live) }
 }
 

@@ -8,6 +8,8 @@ pub mod identity;
 mod kind_tests;
 pub mod standing;
 #[cfg(test)]
+mod standing_tests;
+#[cfg(test)]
 mod tests;
 
 pub use self::{

@@ -11,11 +11,7 @@ use super::{
 };
 use crate::{
     host::Host,
-    http::{
-        credential::{self, Source},
-        headers::Headers,
-        interpretations::RequestInterpretations,
-    },
+    http::{credential, headers::Headers, interpretations::RequestInterpretations},
     response::denial::ReplyStyle,
 };
 
@@ -26,7 +22,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         style: ReplyStyle::of(request),
         user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
         token: Rc::from(""),
-        by_query: false,
+        source: None,
         is_upgrade: request.has("upgrade"),
         key_headers: Vec::new(),
         limit_rounds: 0,
@@ -44,9 +40,9 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
     let decision = match found {
         Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
         Ok(Found::Token(credential)) => {
-            held.by_query = credential.source == Source::Query;
+            held.source = Some(credential.source);
             held.token = credential.token.into();
-            judge_token(&held, cx, effects)
+            judge_token(&mut held, cx, effects)
         }
         Err(reason) => Err::<Next, DenyReason>(reason),
     };

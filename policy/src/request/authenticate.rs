@@ -1,5 +1,7 @@
 //! Who sends a request: its token found, verified, and asked about.
 
+use std::rc::Rc;
+
 use session_gate_protocol::{
     CheckReply, CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OpaqueToken, OwnToken,
 };
@@ -80,11 +82,13 @@ pub(super) fn check_denylist<H: Host>(held: &PendingRequest, cx: &StepContext<'_
 
 /// The token itself: signature, issuer, audience, time, and what the route asks of it.
 pub(super) fn judge_token<H: Host>(
-    held: &PendingRequest,
+    held: &mut PendingRequest,
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Decision {
-    if let Some(claims) = cx.cache.get(&held.token) {
+    if let Some((token, claims)) = cx.cache.get(&held.token) {
+        // One copy of the text for the cache and all who hold it.
+        held.token = token;
         effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Hit)));
         return judge_claims(held, claims, cx);
     }
@@ -94,7 +98,7 @@ pub(super) fn judge_token<H: Host>(
     }
     match cx.config.issuers.verify(&held.token, cx.keys, cx.host) {
         Ok(claims) => {
-            cx.cache.insert(&held.token, claims.clone(), cx.now.wall);
+            cx.cache.insert(Rc::clone(&held.token), claims.clone(), cx.now.wall);
             judge_claims(held, claims, cx)
         }
         Err(Refusal::Deny(reason)) => Err(reason),
@@ -222,6 +226,6 @@ fn read_opaque<H: Host>(
         return Err(reason);
     };
     let claims = cx.config.issuers.accept(said)?;
-    cx.cache.insert(&held.token, claims.clone(), cx.now.wall);
+    cx.cache.insert(Rc::clone(&held.token), claims.clone(), cx.now.wall);
     Ok(claims)
 }

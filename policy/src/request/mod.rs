@@ -43,16 +43,16 @@ impl Phase {
         let mut effects = Vec::new();
         let next = match (self, event) {
             (Self::Start, Event::Request(request)) => arrive(&request, cx, &mut effects),
-            (Self::AwaitKeys(held), Event::Keys) => {
-                let decision = check_denylist(&held, cx).and_then(|()| judge_token(&held, cx, &mut effects));
+            (Self::AwaitKeys(mut held), Event::Keys) => {
+                let decision = check_denylist(&held, cx).and_then(|()| judge_token(&mut held, cx, &mut effects));
                 conclude(held, decision, cx, &mut effects)
             }
             (Self::AwaitCheck(held, identity, _), Event::Check(outcome)) => {
                 let decision = check_denylist(&held, cx).and_then(|()| judge_reply(&held, identity, &outcome, cx));
                 conclude(held, decision, cx, &mut effects)
             }
-            (Self::AwaitLimits(held, permit, _), Event::Limits) => {
-                let decision = judge_again(&held, permit, cx, &mut effects);
+            (Self::AwaitLimits(mut held, permit, _), Event::Limits) => {
+                let decision = judge_again(&mut held, permit, cx, &mut effects);
                 conclude(held, decision, cx, &mut effects)
             }
             // An answer to a request that we never saw: its scheme is unknown, so it is not https.
@@ -92,7 +92,7 @@ impl Phase {
 /// The limits have been asked about. What has been taken back meanwhile is not served, nor what is not known any
 /// more: then all is judged anew.
 fn judge_again<H: Host>(
-    held: &PendingRequest,
+    held: &mut PendingRequest,
     permit: Permit,
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,

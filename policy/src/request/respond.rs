@@ -16,14 +16,15 @@ use super::{
 };
 use crate::{
     host::{ClientInfo, Host},
-    http::headers::{HeaderChange, Headers},
+    http::{credential::Source, headers::Headers},
     ids::RequestId,
     knowledge::{
         Changes, Follower, Identity,
         standing::{Case, Evidence, Standing, standing},
     },
     limits::Ledger,
-    routing::Route,
+    response::caching::{self, DependsOn},
+    routing::{Authentication, Route},
     time::Now,
     token::TokenText,
 };
@@ -36,8 +37,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Decided {
     route: Rc<Route>,
     https: bool,
-    /// Whether a token came by the query, which caches keep as part of the key.
-    by_query: bool,
+    /// Where its token came from.
+    source: Option<Source>,
     /// By what it was admitted; none: it was not, or its stream is being ended.
     admitted: Option<Admitted>,
     /// Whether it goes on for as long as both sides like: its answer has begun, or it is an upgrade or
@@ -67,11 +68,11 @@ impl fmt::Debug for Admitted {
 impl Decided {
     /// A request that was refused, by us or by Envoy.
     pub(super) fn refused(held: PendingRequest, record: LimitRecord) -> Self {
-        let PendingRequest { route, style, by_query, .. } = held;
+        let PendingRequest { route, style, source, .. } = held;
         Self {
             route,
             https: style.https,
-            by_query,
+            source,
             admitted: None,
             is_stream: false,
             alarm: None,
@@ -96,7 +97,7 @@ impl Decided {
         Self {
             route: Rc::clone(route),
             https: false,
-            by_query: false,
+            source: None,
             admitted: None,
             is_stream: false,
             alarm: None,
@@ -163,10 +164,7 @@ impl Decided {
     ) -> Self {
         self.is_stream = true;
         let mut changes = self.route.policy.security_headers.changes(answer, self.https);
-        if self.by_query && !answer.has("cache-control") {
-            // RFC 6750, section 2.3.
-            changes.push(HeaderChange::set("cache-control", "private"));
-        }
+        changes.extend(caching::changes(answer, self.depends_on()));
         let Self { route, record, .. } = &mut self;
         let (ledger, now) = (cx.ledger.as_deref_mut(), cx.now.monotonic);
         changes.extend(admit::settle_costs(&mut record.tickets, &route.policy.limits, answer, ledger, now));
@@ -180,6 +178,15 @@ impl Decided {
             self.alarm = Some(cx.now.monotonic.saturating_add(feed.max_staleness()));
         }
         self
+    }
+
+    /// What its answer depends on.
+    fn depends_on(&self) -> DependsOn {
+        match (self.source, self.route.policy.authentication) {
+            (Some(source), _) => DependsOn::Credential(source),
+            (None, Authentication::Optional) => DependsOn::NoCredential,
+            (None, Authentication::Public | Authentication::Required) => DependsOn::Nothing,
+        }
     }
 
     /// When to look again: when its session's time is over, or that of a token without one, or when the session may

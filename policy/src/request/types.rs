@@ -8,7 +8,10 @@ use super::{authenticate::CheckOutcome, permit::Permit, respond::Decided};
 use crate::{
     config::Config,
     host::{ClientInfo, Host},
-    http::headers::{HeaderChange, Headers},
+    http::{
+        credential::Source,
+        headers::{HeaderChange, Headers},
+    },
     ids::{CallId, Callout, RequestId},
     knowledge::{Follower, Identity, standing::Case},
     limits::{LeaseCalls, Ledger, Waiter},
@@ -42,8 +45,8 @@ pub struct PendingRequest {
     pub(super) style: ReplyStyle,
     pub(super) user_agent: Rc<str>,
     pub(super) token: Rc<str>,
-    /// Whether the token came by the query.
-    pub(super) by_query: bool,
+    /// Where the token came from; none: there is none, or none was looked for.
+    pub(super) source: Option<Source>,
     /// Whether it asks for another protocol, a WebSocket for instance.
     pub(super) is_upgrade: bool,
     /// The headers by which its limits count.

@@ -27,35 +27,40 @@ impl fmt::Debug for TokenCache {
 
 struct Entry {
     claims: VerifiedClaims,
+    /// What it holds, its text included.
+    bytes: usize,
     used: u64,
 }
 
 impl TokenCache {
-    /// An empty cache of at most that many tokens, and bytes of their texts. Zero: no cache.
+    /// An empty cache of at most that many tokens, and bytes that they and their claims hold. Zero: no cache.
     pub fn new(max_entries: usize, max_bytes: usize) -> Self {
         Self { max_entries, max_bytes, bytes: 0, clock: 0, entries: HashMap::new() }
     }
 
-    /// The claims of a token that was verified before. Its time is the caller's to check.
-    pub fn get(&mut self, token: &str) -> Option<VerifiedClaims> {
+    /// The text and the claims of a token that was verified before. Its time is the caller's to check.
+    pub fn get(&mut self, token: &str) -> Option<(Rc<str>, VerifiedClaims)> {
         self.clock += 1;
+        let text = self.entries.get_key_value(token).map(|(text, _)| Rc::clone(text))?;
         let entry = self.entries.get_mut(token)?;
         entry.used = self.clock;
-        Some(entry.claims.clone())
+        Some((text, entry.claims.clone()))
     }
 
     /// Keeps a token's claims, and lets go of expired and of old ones until both bounds hold.
-    pub fn insert(&mut self, token: &str, claims: VerifiedClaims, now: UnixSeconds) {
-        if token.len() > self.max_bytes || self.max_entries == 0 {
+    pub fn insert(&mut self, token: Rc<str>, claims: VerifiedClaims, now: UnixSeconds) {
+        let bytes = token.len() + claims.held_bytes();
+        if bytes > self.max_bytes || self.max_entries == 0 {
             return;
         }
-        if self.entries.len() >= self.max_entries || self.bytes + token.len() > self.max_bytes {
-            self.make_room(token.len(), now);
+        if self.entries.len() >= self.max_entries || self.bytes + bytes > self.max_bytes {
+            self.make_room(bytes, now);
         }
         self.clock += 1;
-        let entry = Entry { claims, used: self.clock };
-        if self.entries.insert(token.into(), entry).is_none() {
-            self.bytes += token.len();
+        let entry = Entry { claims, bytes, used: self.clock };
+        self.bytes += bytes;
+        if let Some(before) = self.entries.insert(token, entry) {
+            self.bytes -= before.bytes;
         }
     }
 
@@ -83,6 +88,6 @@ impl TokenCache {
     }
 
     fn recount(&mut self) {
-        self.bytes = self.entries.keys().map(|token| token.len()).sum();
+        self.bytes = self.entries.values().map(|entry| entry.bytes).sum();
     }
 }

@@ -32,6 +32,8 @@ pub struct Issuer {
     pub revocation: Revocation,
     /// Whether its opaque tokens are accepted, too.
     pub opaque: bool,
+    /// Whether a token that is bound to a key (`cnf`: DPoP, RFC 9449; mTLS, RFC 8705) is accepted from whoever bears it.
+    pub accept_bound: bool,
 }
 
 /// Where an issuer's keys come from.

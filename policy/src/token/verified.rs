@@ -1,7 +1,8 @@
 //! A token that was found good.
 
 use std::{
-    cell::{Cell, OnceCell},
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
     fmt,
     rc::Rc,
     time::Duration,
@@ -27,8 +28,8 @@ struct Verified {
     session: NamedSession,
     /// All claims of an opaque token, which cannot be read from its text.
     all: Option<Map<String, Value>>,
-    /// All claims, once somebody has asked for one that is not among the others.
-    read: OnceCell<Map<String, Value>>,
+    /// Claims that somebody has asked for that are not among the others: limits name a few.
+    read: RefCell<BTreeMap<String, Option<Value>>>,
     cleared: Cell<Option<RulesGeneration>>,
 }
 
@@ -74,6 +75,10 @@ impl VerifiedClaims {
         if !audience_fits {
             return Err(DenyReason::TokenAudienceRefused);
         }
+        if claims.is_bound && !issuer.accept_bound {
+            // Its proof is not looked at here: whoever has stolen it has none.
+            return Err(DenyReason::TokenClaimUnusable);
+        }
         let is_ours = issuer.revocation == Revocation::Sessions;
         let Named { names, session } = name(issuer, &claims)?;
         let own = if is_ours { std::mem::take(&mut claims.own) } else { OwnClaims::default() };
@@ -83,7 +88,7 @@ impl VerifiedClaims {
             names,
             session,
             all,
-            read: OnceCell::new(),
+            read: RefCell::default(),
             cleared: Cell::new(None),
         })))
     }
@@ -115,9 +120,21 @@ impl VerifiedClaims {
         self.0.all.clone().or_else(|| jose::parse(token.0).ok()?.payload().ok())
     }
 
-    /// One of its claims. All of them are read the first time.
+    /// One of its claims. It is read from the token's text the first time.
     pub fn claim(&self, token: TokenText<'_>, name: &str) -> Option<Value> {
-        self.0.read.get_or_init(|| self.all(token).unwrap_or_default()).get(name).cloned()
+        if let Some(value) = self.0.read.borrow().get(name) {
+            return value.clone();
+        }
+        let value = self.all(token).and_then(|mut all| all.remove(name));
+        self.0.read.borrow_mut().insert(name.to_owned(), value.clone());
+        value
+    }
+
+    /// How many bytes it holds beside its text, roughly: a JSON value takes several times its text in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        const CLAIMS: usize = 512;
+        let of_member = |(name, value): (&String, &Value)| 64 + name.len() + 4 * value.to_string().len();
+        CLAIMS + self.0.all.as_ref().map_or(0, |all| all.iter().map(of_member).sum())
     }
 
     /// For which rules it is known that none is against it.

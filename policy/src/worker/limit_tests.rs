@@ -263,7 +263,7 @@ fn without_a_word_a_route_has_the_limit_of_its_clients() {
         {"name": "free", "match": {"path": {"exact": "/free"}}, "authentication": "public", "rate_limit": []},
         {"name": "all", "authentication": "optional", "cors": {"allow_origins": ["https://spa.example"]}},
     ]);
-    let mut worker = worker(json!({}), routes, &[]);
+    let mut worker = worker(json!({"default": {}, "authenticated": {}}), routes, &[]);
     let anonymous = asked(&send(&mut worker, 1, &[]));
     assert_eq!((anonymous[0].counter.to_string(), anonymous[0].quotas[0].requests), (counter("default:address="), 100));
     let (name, value) = bearer(&crate::testing::token());

@@ -1,6 +1,7 @@
 //! The configuration, read from flags, the environment and a file, into types that cannot be wrong.
 //! Every mistake is reported, not just the first.
 
+mod log_level;
 mod problem;
 mod raw;
 pub mod settings;
@@ -48,6 +49,8 @@ pub struct Config {
 pub struct ServerConfig {
     /// The address.
     pub listen: SocketAddr,
+    /// How long it serves on, unready, once it has been told to stop.
+    pub shutdown_delay: Duration,
     /// How long requests in flight may take to finish at the end.
     pub drain: Duration,
 }

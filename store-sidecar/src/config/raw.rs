@@ -69,6 +69,7 @@ pub(super) struct RawSecurity {
 pub(super) struct RawServer {
     pub drain_seconds: Option<u64>,
     pub listen: Option<String>,
+    pub shutdown_delay_seconds: Option<u64>,
 }
 
 #[derive(Clone, Default, Deserialize)]

@@ -79,7 +79,15 @@ pub const SETTINGS: &[Setting] = &[
         "drain-seconds",
         Integer,
         "10",
-        "How long requests in flight may take to finish after SIGTERM; 0 to 300",
+        "How long requests in flight may take to finish once no more connections are accepted; 0 to 300",
+    ),
+    setting(
+        "server.shutdown_delay_seconds",
+        "SESSION_GATE_SHUTDOWN_DELAY_SECONDS",
+        "shutdown-delay-seconds",
+        Integer,
+        "5",
+        "How long it goes on serving after SIGTERM, while /readyz says 503, so that nobody is refused; 0 to 300",
     ),
     setting(
         "credentials.app",

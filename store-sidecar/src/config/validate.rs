@@ -7,7 +7,7 @@ use session_gate_protocol::{MAX_LEEWAY, PublishedPolicy, is_header_safe};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig,
+    Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig, log_level,
     problem::{Problem, Problems},
     raw::{
         RawConfig, RawCredentials, RawLimits, RawMonitoring, RawRedis, RawSecurity, RawServer, RawSession, RawTokens,
@@ -115,8 +115,10 @@ fn server(raw: RawServer, judge: &mut Judge<'_>) -> ServerConfig {
             default
         }
     };
+    let delay = judge.number("server.shutdown_delay_seconds", raw.shutdown_delay_seconds, 5, 0..=300);
     ServerConfig {
         listen,
+        shutdown_delay: Duration::from_secs(delay),
         drain: Duration::from_secs(judge.number("server.drain_seconds", raw.drain_seconds, 10, 0..=300)),
     }
 }
@@ -304,15 +306,11 @@ fn policy(raw: &RawSecurity, session: &SessionConfig, judge: &mut Judge<'_>) -> 
 }
 
 fn monitoring(raw: RawMonitoring, judge: &mut Judge<'_>) -> MonitoringConfig {
-    let log = match raw.log_level.as_deref().map(str::parse::<Targets>) {
-        None => Targets::new().with_default(tracing::Level::INFO),
-        Some(Ok(targets)) => targets,
-        Some(Err(_)) => {
-            let text = raw.log_level.unwrap_or_default();
-            judge.refuse("monitoring.log_level", format!("is {text:?}; allowed: error, warn, info, debug or trace"));
-            Targets::new()
-        }
-    };
+    let log = log_level::targets(raw.log_level.as_deref().unwrap_or("info")).unwrap_or_else(|wrong| {
+        let allowed = "error, warn, info, debug or trace, also by module, such as info,store_sidecar::http=debug";
+        judge.refuse("monitoring.log_level", format!("has {wrong:?} in it; allowed: {allowed}"));
+        Targets::new()
+    });
     let log_format = match raw.log_format.as_deref() {
         None | Some("text") => LogFormat::Text,
         Some("json") => LogFormat::Json,

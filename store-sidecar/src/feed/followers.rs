@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use session_gate_protocol::{FeedCursor, FeedQuery};
+use session_gate_protocol::FeedQuery;
 use tokio::time::Instant;
 
 use super::known::millis;
-use crate::store::Follower;
+use crate::store::{FeedPosition, Follower};
 
 /// Workers that are remembered at most: more than any fleet has, and a bound on what a broken one can
 /// cost that calls itself something else each time.
@@ -35,9 +35,8 @@ pub(super) struct Registry {
 
 #[derive(Clone, Debug)]
 struct Seen {
-    /// The epoch that it follows; none: it knows nothing yet.
-    epoch: Option<String>,
-    applied: FeedCursor,
+    /// Up to where it has applied the feed, as far as this replica knows that; none: nothing of it.
+    applied: Option<FeedPosition>,
     at: Instant,
     max_staleness: Duration,
     /// The generation in which this worker, trusting for so long, was first heard of.
@@ -49,17 +48,20 @@ struct Seen {
 pub(super) struct TooMany;
 
 impl Registry {
-    /// Notes a poll, and answers the generation that the others must have heard of before it may be
-    /// answered.
+    /// Notes a poll of a worker that has applied the feed up to there. Answers the generation that the others must have heard of before it may be answered.
     ///
     /// # Errors
     /// [`TooMany`].
-    pub(super) fn note(&mut self, query: &FeedQuery, now: Instant) -> Result<u64, TooMany> {
+    pub(super) fn note(
+        &mut self,
+        query: &FeedQuery,
+        applied: Option<FeedPosition>,
+        now: Instant,
+    ) -> Result<u64, TooMany> {
         let max_staleness = Duration::from_millis(query.max_staleness_ms);
-        let before = self.workers.get(&query.worker).filter(|seen| {
-            // One that was forgotten in the records of others is as good as new.
-            seen.max_staleness >= max_staleness && seen.trusts(now)
-        });
+        // One that is in no record any more is as good as new.
+        let before = self.workers.get(&query.worker);
+        let before = before.filter(|seen| seen.max_staleness >= max_staleness && seen.is_listed(now));
         let generation = match before {
             Some(seen) => seen.generation,
             None => {
@@ -68,14 +70,14 @@ impl Registry {
                 self.generation
             }
         };
-        let seen = Seen { epoch: query.epoch.clone(), applied: query.after, at: now, max_staleness, generation };
-        let before = self.workers.insert(query.worker.clone(), seen);
-        self.changed |= before.is_none_or(|before| before.applied != query.after || before.epoch != query.epoch);
+        let is_known = |before: &Seen| before.applied == applied;
+        self.changed |= !self.workers.get(&query.worker).is_some_and(is_known);
+        self.workers.insert(query.worker.clone(), Seen { applied, at: now, max_staleness, generation });
         Ok(generation)
     }
 
     fn make_room(&mut self, now: Instant) -> Result<(), TooMany> {
-        self.workers.retain(|_, seen| now < seen.at + trust(seen.max_staleness) + SHOWN_FOR);
+        self.workers.retain(|_, seen| seen.is_listed(now));
         if self.workers.len() >= MAX_WORKERS {
             self.workers.retain(|_, seen| seen.trusts(now));
         }
@@ -99,13 +101,17 @@ impl Registry {
 
     /// All that are remembered, or those only that may still trust what they know.
     pub(super) fn list(&self, epoch: &str, now: Instant, trusting: bool) -> Vec<Follower> {
-        let workers = self.workers.iter().filter(|(_, seen)| {
-            if trusting { seen.trusts(now) } else { now < seen.at + trust(seen.max_staleness) + SHOWN_FOR }
-        });
+        let workers =
+            self.workers.iter().filter(|(_, seen)| if trusting { seen.trusts(now) } else { seen.is_listed(now) });
         workers
             .map(|(worker, seen)| Follower {
                 worker: worker.clone(),
-                applied: if seen.epoch.as_deref() == Some(epoch) { seen.applied } else { FeedCursor::START },
+                applied: seen
+                    .applied
+                    .as_ref()
+                    .filter(|known| known.epoch == epoch)
+                    .map(|known| known.at)
+                    .unwrap_or_default(),
                 seen_ms: u64::try_from(now.saturating_duration_since(seen.at).as_millis()).unwrap_or(u64::MAX),
                 max_staleness_ms: millis(seen.max_staleness),
             })
@@ -116,5 +122,10 @@ impl Registry {
 impl Seen {
     fn trusts(&self, now: Instant) -> bool {
         now < self.at + trust(self.max_staleness)
+    }
+
+    /// Whether records still have it.
+    fn is_listed(&self, now: Instant) -> bool {
+        now < self.at + trust(self.max_staleness) + SHOWN_FOR
     }
 }

@@ -200,12 +200,39 @@ impl Feed {
         })
     }
 
-    /// Whether the rule of that id is another limit, as far as the feed has been read: that one is none of
-    /// those which requests are refused for.
-    pub fn is_override(&self, id: &RuleId) -> bool {
-        let found =
-            |known: &Known| matches!(rule_in_force(known, id), Some(ActiveRule { rule: Rule::Limit { .. }, .. }));
-        self.known(found).unwrap_or_default()
+    /// The rule of that id, if it is in force.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub fn rule(&self, id: &RuleId) -> Result<Option<Rule>, StoreError> {
+        self.known(|known| rule_in_force(known, id).map(|held| held.rule.clone()))
+    }
+
+    /// How many rules there are, of all kinds.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub fn rule_count(&self) -> Result<usize, StoreError> {
+        self.known(|known| known.facts().iter().map(|facts| facts.rules().len()).max().unwrap_or_default())
+    }
+
+    /// Whether the feed as it is now says that the session has ended by itself: then it need not be told again.
+    pub fn tells_end_of(&self, session: &SessionId) -> bool {
+        self.tells_of(Fingerprint::of_session(session.as_str()))
+    }
+
+    /// The same of a token that is revoked.
+    pub fn tells_revocation_of(&self, token: &TokenId) -> bool {
+        self.tells_of(Fingerprint::of_token(token.as_str()))
+    }
+
+    /// What was told in another epoch does not count: nobody may have read it since.
+    fn tells_of(&self, ended: Fingerprint) -> bool {
+        let tells = |known: &Known| {
+            let [facts, _remembered] = known.facts();
+            facts.is_revoked(ended)
+        };
+        self.known(tells).unwrap_or_default()
     }
 
     pub(super) fn known<T>(&self, read: impl FnOnce(&Known) -> T) -> Result<T, StoreError> {

@@ -231,8 +231,8 @@ impl Known {
         query.epoch.as_deref() != Some(&self.epoch.id) || query.after < self.cursor
     }
 
-    /// The reply to a worker: what it does not know, in about `chars` characters of JSON at most.
-    pub(super) fn reply(&self, query: &FeedQuery, chars: usize) -> FeedReply {
+    /// The reply to a worker: what it does not know, in about `chars` characters of JSON at most, and how old that is.
+    pub(super) fn reply(&self, query: &FeedQuery, age: Duration, chars: usize) -> FeedReply {
         let after = self.applied(query);
         let (mut entries, mut ended) = (Vec::new(), Vec::new());
         let (mut room, mut taken, mut cursor) = (chars, after, self.cursor);
@@ -253,7 +253,7 @@ impl Known {
             epoch: self.epoch.clone(),
             // Another replica may have told it more: that it keeps.
             cursor: cursor.max(after),
-            age_ms: millis(self.age()),
+            age_ms: millis(age),
             more: cursor < self.cursor,
             entries,
             ended: EndedList(ended),

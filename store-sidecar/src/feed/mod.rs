@@ -10,7 +10,9 @@ mod followers;
 mod judge;
 mod known;
 mod limits;
+mod poll;
 mod receipt;
+mod record;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -24,10 +26,10 @@ use std::{
     time::Duration,
 };
 
-use session_gate_protocol::{FeedCursor, FeedEntry, FeedQuery, FeedReply};
+use session_gate_protocol::{FeedCursor, FeedEntry};
 use tokio::{
-    sync::{Mutex as AsyncMutex, Notify, watch},
-    time::{Instant, sleep_until, timeout_at},
+    sync::{Notify, watch},
+    time::Instant,
 };
 
 use self::{followers::Registry, known::Known, limits::Crowd};
@@ -36,8 +38,9 @@ pub use self::{
     limits::OverridePage,
 };
 use crate::{
-    metrics::{FeedState, Metrics, PollOutcome},
-    store::{FeedPosition, NewFeedEntry, Store, StoreError, StoreErrorKind},
+    critical,
+    metrics::{FeedState, FollowerState, Metrics},
+    store::{NewFeedEntry, Store, StoreError, StoreErrorKind},
 };
 
 /// How much goes into one page.
@@ -62,10 +65,18 @@ const MAX_APPENDED: usize = 1_000;
 /// For how long a reply is held back at most while there is nothing to say.
 pub const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// For how long a worker's first poll waits at least until the other replicas can know of it: far more
-/// than a store takes that answers at all. Nobody may trust what we tell while another replica answers
-/// that nobody is left who could.
-const INTRODUCTION: Duration = Duration::from_secs(1);
+/// After which time without a turn the task that reads is taken for dead: each of its turns is far shorter, whatever the
+/// store does.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// How the feed is for the workers that follow it at this replica.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedStatus {
+    /// How long ago what is known was all there was; none: it has never been read up to its end.
+    pub age: Option<Duration>,
+    /// Those who follow.
+    pub followers: FollowerState,
+}
 
 /// The change feed. Reads on until it is dropped.
 pub struct Feed {
@@ -90,14 +101,29 @@ struct Shared {
     news: watch::Sender<()>,
     /// Told with every reading up to the end: when it was sent.
     proven: watch::Sender<Option<Instant>>,
+    /// When the last reading up to the end was sent that workers may believe: see `record`.
+    vouched: watch::Sender<Option<Instant>>,
     /// The newest generation of workers that the other replicas can know of, and that a reading has
     /// followed.
-    introduced: watch::Sender<u64>,
+    registered: watch::Sender<u64>,
+    /// Whether the store accepts changes.
+    refused: Mutex<Refused>,
+    /// Whether somebody waits for a replica that has not renewed its record in time: then it is to be marked as gone.
+    silent: AtomicBool,
+    /// When the task that reads began its last turn.
+    turned: watch::Sender<Instant>,
     /// Told with every poll.
     polled: watch::Sender<()>,
-    /// Lets one poll at a time ask the store about a place that this replica doesn't know.
-    ahead: AsyncMutex<()>,
     closing: AtomicBool,
+}
+
+/// What is known of the store's accepting changes.
+#[derive(Debug, Default)]
+struct Refused {
+    /// Whether it has refused the last one of this replica's records.
+    is_refused: bool,
+    /// When it last did so.
+    last: Option<Instant>,
 }
 
 impl Feed {
@@ -119,12 +145,15 @@ impl Feed {
             wake: Notify::new(),
             news: watch::Sender::default(),
             proven: watch::Sender::default(),
-            introduced: watch::Sender::default(),
+            vouched: watch::Sender::default(),
+            registered: watch::Sender::default(),
+            refused: Mutex::default(),
+            silent: AtomicBool::new(false),
+            turned: watch::Sender::new(Instant::now()),
             polled: watch::Sender::default(),
-            ahead: AsyncMutex::default(),
             closing: AtomicBool::new(false),
         });
-        let tail = tokio::spawn(tail::run(Arc::clone(&shared))).abort_handle();
+        let tail = critical::spawn("the reading of the change feed", tail::run(Arc::clone(&shared)));
         Self { shared, tail }
     }
 
@@ -153,70 +182,6 @@ impl Feed {
         Ok(self.shared.store.read_feed(self.shared.position().as_ref(), 1).await?.last)
     }
 
-    /// Answers a worker: at once if there is something that it doesn't know, else when there is, or
-    /// when its time is over.
-    ///
-    /// # Errors
-    /// `Unavailable` where the feed has never been read up to its end.
-    pub async fn poll(&self, query: &FeedQuery) -> Result<FeedReply, StoreError> {
-        let (outcome, reply) = match self.answer(query).await {
-            Ok(reply) if reply.entries.is_empty() && reply.ended.is_empty() => (PollOutcome::Empty, Ok(reply)),
-            Ok(reply) => (PollOutcome::News, Ok(reply)),
-            Err(error) => (PollOutcome::Unavailable, Err(error)),
-        };
-        self.shared.metrics.feed_polled(outcome);
-        reply
-    }
-
-    async fn answer(&self, query: &FeedQuery) -> Result<FeedReply, StoreError> {
-        let shared = &*self.shared;
-        let arrived = Instant::now();
-        let deadline = arrived + Duration::from_millis(query.wait_ms).min(MAX_WAIT);
-        let trust = Duration::from_millis(query.max_staleness_ms);
-        let generation = shared
-            .registry()
-            .note(query, arrived)
-            .map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "too many workers poll the feed"))?;
-        shared.polled.send_replace(());
-        let mut news = shared.news.subscribe();
-        let mut introduced = shared.introduced.subscribe();
-        if *introduced.borrow() < generation {
-            shared.wake.notify_one();
-        }
-        let mut doubted = false;
-        loop {
-            news.borrow_and_update();
-            let is_introduced = *introduced.borrow_and_update() >= generation;
-            if !doubted && shared.contradicts(query) {
-                doubted = true;
-                shared.look_again(query, arrived).await;
-                continue;
-            }
-            let now = Instant::now();
-            let closing = shared.closing.load(Ordering::Relaxed);
-            let can_answer = match &*shared.known() {
-                // What is too old to be trusted may be told to anybody.
-                Some(known) if is_introduced || known.age() >= trust => {
-                    if closing || deadline <= now || known.has_news(query) {
-                        return Ok(known.reply(query, shared.pages.reply_chars));
-                    }
-                    true
-                }
-                _ => false,
-            };
-            let until = if can_answer { deadline } else { deadline.max(arrived + INTRODUCTION) };
-            if !can_answer && (closing || until <= now) {
-                return Err(StoreError::new(StoreErrorKind::Unavailable, NEVER_READ));
-            }
-            tokio::select! {
-                biased;
-                () = sleep_until(until) => {}
-                _ = news.changed() => {}
-                _ = introduced.changed(), if !is_introduced => {}
-            }
-        }
-    }
-
     /// The entries that are of use, `limit` of them at most, and the place up to which they go; and
     /// whether there are more.
     ///
@@ -235,15 +200,32 @@ impl Feed {
         self.shared.news.send_replace(());
     }
 
+    /// Whether it has been read up to its end once.
+    pub fn is_read(&self) -> bool {
+        self.shared.known().is_some()
+    }
+
+    /// Whether the task that reads it is at work, be it in vain.
+    pub fn is_turning(&self) -> bool {
+        self.shared.turned.borrow().elapsed() < STUCK_AFTER
+    }
+
+    /// How it is for the workers that follow it here.
+    pub fn status(&self) -> FeedStatus {
+        let workers = self.shared.registry().list("", Instant::now(), true).len();
+        let age = self.shared.known().as_ref().map(Known::age);
+        FeedStatus { age, followers: FollowerState { workers, registers: self.shared.registers() } }
+    }
+
     /// Sets the gauges.
     pub fn measure(&self) {
-        let workers = self.shared.registry().list("", Instant::now(), true).len();
+        let FeedStatus { age: _, followers } = self.status();
         let state = self.shared.known().as_ref().map(|known| {
             let [facts, remembered] = known.facts();
             let rules = facts.rules().len().max(remembered.rules().len());
             FeedState { entries: known.len(), rules, age: known.age() }
         });
-        self.shared.metrics.feed_state(state, workers);
+        self.shared.metrics.feed_state(state, followers);
     }
 }
 
@@ -275,44 +257,30 @@ impl Shared {
         self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the worker knows another epoch, or more of this one, than this replica.
-    fn contradicts(&self, query: &FeedQuery) -> bool {
-        match (&*self.known(), &query.epoch) {
-            (Some(known), Some(epoch)) => *epoch != known.epoch.id || query.after > known.cursor,
-            (None, _) | (_, None) => false,
+    /// How old is what workers may believe; none: this replica has never been able to vouch for anything.
+    fn age_for_workers(&self) -> Option<Duration> {
+        self.vouched.borrow().map(|vouched| vouched.elapsed())
+    }
+
+    /// Whether the others can know of workers that are new here.
+    fn registers(&self) -> bool {
+        self.vouched.borrow().is_some() && !self.is_refused()
+    }
+
+    /// Whether the store accepts no changes.
+    fn is_refused(&self) -> bool {
+        self.refused().is_refused
+    }
+
+    fn set_refused(&self, is_refused: bool) {
+        let mut refused = self.refused();
+        refused.is_refused = is_refused;
+        if is_refused {
+            refused.last = Some(Instant::now());
         }
     }
 
-    /// Finds out who is behind: this replica, or the store. A reading that was sent after the worker
-    /// asked catches up with other replicas. If the worker still knows more of this epoch, the store is
-    /// asked about that place, and begins a new epoch if it has lost it.
-    async fn look_again(&self, query: &FeedQuery, arrived: Instant) {
-        let mut proven = self.proven.subscribe();
-        self.wake.notify_one();
-        let read = proven.wait_for(|proven| proven.is_some_and(|proven| proven >= arrived));
-        if timeout_at(arrived + INTRODUCTION, read).await.is_err() {
-            // The store is away. What is known is answered as what it is: old.
-            return;
-        }
-        // One after the other: what the first finds out answers the rest.
-        let _turn = self.ahead.lock().await;
-        let position = match (&*self.known(), &query.epoch) {
-            (Some(known), Some(epoch)) if *epoch == known.epoch.id && query.after > known.cursor => {
-                FeedPosition { epoch: epoch.clone(), at: query.after }
-            }
-            _ => return,
-        };
-        match self.store.read_feed(Some(&position), 1).await {
-            Ok(page) if page.epoch.id != position.epoch => {
-                tracing::warn!("a worker knows entries of the feed that the store has lost: a new epoch begins");
-            }
-            Ok(_) => {}
-            Err(_) => return,
-        }
-        self.wake.notify_one();
-        let mut news = self.news.subscribe();
-        let caught_up = async { while self.contradicts(query) && news.changed().await.is_ok() {} };
-        // If it takes longer, what is known is answered.
-        drop(timeout_at(arrived + INTRODUCTION, caught_up).await);
+    fn refused(&self) -> MutexGuard<'_, Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,29 +3,33 @@
 //! A change is applied once every worker that could still admit a request against it has either
 //! confirmed it, or stopped trusting what it knew before. This is exact, for these reasons:
 //!
-//! 1. A replica tells the others of a worker before it answers it for the first time, and reads the
+//! 1. A replica tells the others of a worker before it lets it trust an answer for the first time, and reads the
 //!    feed again in between. So whoever trusts an answer without the change stands in a record that
 //!    was written before the change was looked for.
 //! 2. A record says how far its replica knew the feed, and lists those who poll it as of that moment
 //!    or later. Once that is past the change, all its later answers have it.
-//! 3. A replica whose records stay away proves nothing after the last of them has expired: see
-//!    `RECORD_LIVES`. Then its workers have stopped trusting it, too.
+//! 3. A replica that does not renew its record is waited for until the record has been marked as gone, and then for as
+//!    long as its workers may trust what it told them before. What it reads after the mark it does not vouch for: see
+//!    `record`. So while the store accepts no changes nobody can be marked, and nobody is told that all know of a
+//!    change that such a replica may not have read.
 //! 4. A worker that has stopped trusting asks about each token, and uses an answer no longer than it trusts
 //!    what it knows, from when it has asked. An answer from before the change is of no use after that.
 //! 5. A store that has lost its data has lost the records, too, and with them who trusts what and for how long: for
 //!    as long as anybody may, nobody is told that all know. (A replica that started meanwhile cannot tell such a
-//!    store from a new one.)
+//!    store from a new one.) The same after the store has accepted no changes: a replica that had no record by then
+//!    vouches for nothing, but answers questions about single tokens, and may only now say who asks it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, MAX_STALENESS, Receipt};
+use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, MAX_STALENESS, NotApplied, Receipt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Feed, Shared, followers::trust, tail::RECORD_LIVES};
+use super::{Feed, Shared, followers::trust};
 use crate::{
     metrics::ReceiptOutcome,
-    store::{Follower, PublishedFollowers, StoreError},
+    store::{Follower, PublishedFollowers, RECORD_LIVES, RECORD_OVERDUE, StoreError},
 };
 
 /// How often the records of other replicas are looked at while somebody waits for them.
@@ -116,8 +120,12 @@ impl View {
         self.workers.values().filter(|worker| worker.trusts_for > Duration::ZERO).count()
     }
 
-    fn is_applied(&self, at: FeedCursor, elapsed: Duration) -> bool {
-        self.least >= at && !self.workers.values().any(|worker| worker.is_pending(at, elapsed))
+    /// Who may not know of a change at that place, which was told `elapsed` ago; none: all know.
+    pub(super) fn lacks(&self, at: FeedCursor, elapsed: Duration) -> Option<NotApplied> {
+        if self.workers.values().any(|worker| worker.is_pending(at, elapsed)) {
+            return Some(NotApplied::WorkersPending);
+        }
+        (self.least < at).then_some(NotApplied::ReplicaSilent)
     }
 }
 
@@ -129,24 +137,26 @@ impl Shared {
             let look = Instant::now() + LOOK_EVERY;
             // What happens here is known at once: the store need not be asked before that is done.
             let here = async {
-                while !self.view(Vec::new()).is_applied(at, start.elapsed()) {
+                while self.view(Vec::new()).lacks(at, start.elapsed()).is_some() {
                     self.next_change(&mut polled).await;
                 }
             };
             drop(timeout_at(look, here).await);
-            let (view, is_complete) = match self.others().await {
-                Ok((others, is_complete)) => (self.view(others), is_complete),
-                Err(_) => (self.view(Vec::new()), false),
+            let (view, store) = match self.others().await {
+                Ok((others, true)) => (self.view(others), None),
+                Ok((others, false)) => (self.view(others), Some(NotApplied::StoreRecovering)),
+                Err(_) => (self.view(Vec::new()), Some(NotApplied::StoreUnavailable)),
             };
             longest = longest.max(view.longest);
-            if is_complete && self.has_settled() && view.is_applied(at, start.elapsed()) {
-                return Receipt { applied: true, pending: Vec::new() };
-            }
+            let recovering = (!self.has_settled()).then_some(NotApplied::StoreRecovering);
+            let Some(reason) = store.or(recovering).or_else(|| view.lacks(at, start.elapsed())) else {
+                return Receipt { applied: true, pending: Vec::new(), reason: None };
+            };
             let deadline = start + longest.saturating_add(GRACE).min(LONGEST_WAIT);
             if deadline <= look {
                 let pending = view.workers.into_iter().filter(|(_, worker)| worker.is_pending(at, start.elapsed()));
                 let pending = pending.map(|(name, worker)| worker.shown(name)).collect();
-                return Receipt { applied: false, pending };
+                return Receipt { applied: false, pending, reason: Some(reason) };
             }
             sleep_until(look).await;
         }
@@ -156,16 +166,22 @@ impl Shared {
     /// is known here.
     async fn others(&self) -> Result<(Vec<PublishedFollowers>, bool), StoreError> {
         let others = self.store.followers().await?;
+        if others.iter().any(|other| other.replica != self.replica && !other.gone && other.age >= RECORD_OVERDUE) {
+            // It may be dead: this replica's next record marks it as gone.
+            self.silent.store(true, Ordering::Relaxed);
+            self.wake.notify_one();
+        }
         let position = self.position();
         let page = self.store.read_feed(position.as_ref(), 1).await?;
         Ok((others, position.is_some_and(|position| position.epoch == page.epoch.id)))
     }
 
-    /// Whether all replicas have told of their workers again since the store has lost its data, or are no
-    /// longer trusted by them.
+    /// Whether all replicas have told of their workers again since the store has lost its data or accepted no changes,
+    /// or are no longer trusted by them.
     fn has_settled(&self) -> bool {
         let begun = self.known().as_ref().and_then(|known| known.begun);
-        begun.is_none_or(|begun| begun.elapsed() >= trust(RECORD_LIVES + MAX_STALENESS))
+        let is_past = |moment: Instant| moment.elapsed() >= trust(RECORD_LIVES + MAX_STALENESS);
+        begun.is_none_or(is_past) && self.refused().last.is_none_or(is_past)
     }
 
     /// Returns when a worker has polled here, this replica has read on, or a worker may have stopped
@@ -188,7 +204,7 @@ impl Shared {
         let mut view =
             View { cursor: position.at, least: position.at, workers: BTreeMap::new(), longest: Duration::ZERO };
         view.add(&own, Duration::ZERO, true);
-        for PublishedFollowers { replica, age, followers } in others {
+        for PublishedFollowers { replica, gone: _, age, followers } in others {
             if replica != self.replica {
                 let knows = followers.epoch == position.epoch;
                 view.least = view.least.min(if knows { followers.cursor } else { FeedCursor::START });

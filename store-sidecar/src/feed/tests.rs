@@ -6,15 +6,17 @@ use std::{
     sync::atomic::{AtomicU64, Ordering as AtomicOrdering},
 };
 
-use session_gate_protocol::{FeedChange, Fingerprint, MAX_STALENESS, TokenId, UnixSeconds};
+use session_gate_protocol::{FeedChange, FeedQuery, Fingerprint, MAX_STALENESS, TokenId, UnixSeconds};
 use tokio::{task::JoinSet, time::sleep};
+
+mod refused;
 
 use super::*;
 use crate::{
     clock::Clock,
     rng::{random_bytes, testing::SeededRandom},
     store::{
-        StoreSettings,
+        FeedPosition, RECORD_LIVES, StoreSettings,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -115,12 +117,12 @@ async fn a_worker_with_a_new_name_at_each_poll_costs_no_memory_without_end() {
     let now = Instant::now();
     let mut registry = feed.shared.registry();
     for number in 0..followers::MAX_WORKERS {
-        registry.note(&query(&number.to_string(), None, Duration::ZERO), now).unwrap();
+        registry.note(&query(&number.to_string(), None, Duration::ZERO), None, now).unwrap();
     }
-    registry.note(&query("one more", None, Duration::ZERO), now).unwrap_err();
-    registry.note(&query("7", None, Duration::ZERO), now).unwrap();
+    registry.note(&query("one more", None, Duration::ZERO), None, now).unwrap_err();
+    registry.note(&query("7", None, Duration::ZERO), None, now).unwrap();
     let later = now + followers::trust(TRUST);
-    registry.note(&query("one more", None, Duration::ZERO), later).unwrap();
+    registry.note(&query("one more", None, Duration::ZERO), None, later).unwrap();
     assert_eq!(registry.list("", later, true).len(), 1);
 }
 
@@ -161,7 +163,7 @@ async fn nobody_is_told_that_all_know_soon_after_the_store_has_lost_its_data() {
     while !feed.receipt(at).await.applied {
         assert!(start.elapsed() < 2 * MAX_STALENESS);
     }
-    assert!(start.elapsed() >= tail::RECORD_LIVES + MAX_STALENESS, "{:?}", start.elapsed());
+    assert!(start.elapsed() >= RECORD_LIVES + MAX_STALENESS, "{:?}", start.elapsed());
 }
 
 /// What all workers know, and what has been promised about it.
@@ -270,7 +272,7 @@ async fn revoke(world: Arc<World>, feeds: Vec<Arc<Feed>>, seed: u64) {
         let feed = Arc::clone(dice.one_of(&feeds));
         let world = Arc::clone(&world);
         waits.spawn(async move {
-            let at = feed.append(&[revoked(number)]).await.unwrap();
+            let Ok(at) = feed.append(&[revoked(number)]).await else { return };
             if feed.receipt(at).await.applied {
                 world.promised.lock().unwrap().insert(Fingerprint::of_token(&format!("t{number}")));
             } else {
@@ -284,10 +286,21 @@ async fn revoke(world: Arc<World>, feeds: Vec<Arc<Feed>>, seed: u64) {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn no_change_is_said_to_be_applied_while_a_worker_trusts_what_it_knew_before() {
+/// Lets the store refuse changes of that replica now and then: for a moment, or for seconds.
+async fn refuse_now_and_then(faults: Arc<Faults>, seed: u64) {
+    let dice = Dice::new(seed);
+    loop {
+        faults.refuses.store(dice.below(2) == 0, Ordering::Relaxed);
+        let longest = *dice.one_of(&[20, 200, 3_000]);
+        sleep(Duration::from_millis(dice.below(longest))).await;
+    }
+}
+
+/// Runs as many worlds of three replicas, of which the last `refused` are refused changes now and then. Returns how
+/// often somebody was told that all know, how often not, and how often a worker trusted what it knew.
+async fn run_worlds(seeds: u64, refused: usize) -> (usize, u64, u64) {
     let (mut promised, mut pending, mut trusted) = (0, 0, 0);
-    for seed in 0..16 {
+    for seed in 0..seeds {
         let store = memory_store();
         let (feeds, faults): (Vec<_>, Vec<_>) = ["a", "b", "c"].map(|name| replica(&store, name)).into_iter().unzip();
         for (number, faults) in (0..).zip(&faults) {
@@ -300,6 +313,9 @@ async fn no_change_is_said_to_be_applied_while_a_worker_trusts_what_it_knew_befo
         for number in 0..workers {
             tasks.spawn(work(Arc::clone(&world), number, feeds.clone(), seed));
         }
+        for (number, faults) in (0..).zip(faults.iter().rev().take(refused)) {
+            tasks.spawn(refuse_now_and_then(Arc::clone(faults), seed * 1_000 + 500 + number));
+        }
         tasks.spawn(revoke(Arc::clone(&world), feeds, seed));
         let failed = tokio::time::timeout(Duration::from_secs(20), tasks.join_next()).await;
         if let Ok(Some(Err(panicked))) = failed {
@@ -309,6 +325,18 @@ async fn no_change_is_said_to_be_applied_while_a_worker_trusts_what_it_knew_befo
         pending += world.pending.load(AtomicOrdering::Relaxed);
         trusted += world.trusted.load(AtomicOrdering::Relaxed);
     }
+    (promised, pending, trusted)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_change_is_said_to_be_applied_while_a_worker_trusts_what_it_knew_before() {
+    let (promised, pending, trusted) = run_worlds(16, 0).await;
     // Else it would have shown nothing.
     assert!(promised > 1_000 && pending > 100 && trusted > 5_000, "{promised} {pending} {trusted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_while_the_store_refuses_the_changes_of_some_replicas() {
+    let (promised, pending, trusted) = run_worlds(12, 2).await;
+    assert!(promised > 100 && pending > 500 && trusted > 2_000, "{promised} {pending} {trusted}");
 }

@@ -66,6 +66,9 @@ pub(super) async fn feed(
     if !is_worker_name(&query.worker) {
         return Err(wrong_field("worker", format!("must be 1 to {MAX_WORKER_CHARS} visible ASCII characters")));
     }
+    if query.epoch.as_deref().is_some_and(|epoch| !is_epoch(epoch)) {
+        return Err(wrong_field("epoch", "must be 32 hexadecimal digits in lower case".to_owned()));
+    }
     let longest = MAX_STALENESS.as_millis();
     if !(1..=longest).contains(&query.max_staleness_ms.into()) {
         return Err(wrong_field("max_staleness_ms", format!("must be 1 to {longest}")));
@@ -117,4 +120,9 @@ pub(super) async fn revocations(
 pub(super) async fn activity(State(api): State<Shared>, ApiJson(activity): ApiJson<Activity>) -> ApiResult<StatusCode> {
     api.service.note_activity(&activity.sessions).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The id of an epoch, as every store makes it.
+fn is_epoch(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

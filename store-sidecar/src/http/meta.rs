@@ -1,71 +1,147 @@
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use session_gate_protocol::{JwkSet, Problem, ProblemCode, PublishedPolicy};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
+    extract::{ApiQuery, Query},
     reply::{ApiError, ApiResult, NO_STORE},
 };
-use crate::metrics::CONTENT_TYPE;
+use crate::{
+    feed::FeedStatus,
+    metrics::Format,
+    readiness::{NotReady, StoreState},
+};
 
 /// Reply of `GET /healthz`.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Healthy {
-    /// `healthy`.
+    /// `healthy`, or `stuck`.
     status: &'static str,
+}
+
+/// Query of `GET /readyz`.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Verbose {
+    /// Whether the reply is to say how the store and the feed are; the value does not matter.
+    verbose: Option<String>,
+}
+
+impl Query for Verbose {
+    const NUMBERS: &[&str] = &[];
 }
 
 /// Reply of `GET /readyz`.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
-    /// `ready`.
+    /// `ready`; or why requests should go to another replica: `starting` (it has not read the change feed yet), `stopping`,
+    /// or `store_unfit` (Redis is set up so that it must not be used: the log says how).
     status: &'static str,
-    /// Which store answers: `memory` or `redis`.
-    store: &'static str,
+    /// With `verbose`: the store, as it was when it was last looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreView>,
+    /// With `verbose`: the change feed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feed: Option<FeedView>,
 }
 
-/// Whether the process is alive.
+/// How the store is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StoreView {
+    /// `ok`, or why it did not answer: `timeout`, `unavailable`, `unfit` …
+    state: &'static str,
+    /// Which store it is, if it answered: `memory` or `redis`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend: Option<&'static str>,
+    /// How long ago it was looked at, in milliseconds.
+    looked_ms: u64,
+}
+
+/// How the change feed is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FeedView {
+    /// How long ago what is known was all there was, in milliseconds; absent: it has never been read to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_ms: Option<u64>,
+    /// How many workers follow it here.
+    workers: u64,
+    /// Whether the store accepts the record of new ones: until then these may not trust what they are told.
+    registers: bool,
+}
+
+/// Whether the process is alive: whether what reads the change feed is at work.
 #[utoipa::path(
     get, path = "/healthz", tag = "operations", operation_id = "healthz",
-    responses((status = 200, description = "It is", body = Healthy))
-)]
-pub(super) async fn healthz() -> Json<Healthy> {
-    Json(Healthy { status: "healthy" })
-}
-
-/// Whether requests can be served: whether the store answers.
-#[utoipa::path(
-    get, path = "/readyz", tag = "operations", operation_id = "readyz",
     responses(
-        (status = 200, description = "They can", body = Ready),
-        (status = 503, description = "The store does not answer", body = Problem,
-            content_type = "application/problem+json"),
+        (status = 200, description = "It is", body = Healthy),
+        (status = 503, description = "It must be started anew", body = Healthy),
     )
 )]
-pub(super) async fn readyz(State(api): State<Shared>) -> ApiResult<Response> {
-    let health = api.service.health().await?;
-    Ok(([NO_STORE], Json(Ready { status: "ready", store: health.backend })).into_response())
+pub(super) async fn healthz(State(api): State<Shared>) -> (StatusCode, Json<Healthy>) {
+    if api.service.feed().is_turning() {
+        (StatusCode::OK, Json(Healthy { status: "healthy" }))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(Healthy { status: "stuck" }))
+    }
 }
 
-/// All metrics, in the OpenMetrics text format.
+/// Whether requests should be sent here: the change feed has been read to its end once, and the process is not about to
+/// stop. A store that is away makes no replica unready.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations", operation_id = "readyz", params(Verbose),
+    responses(
+        (status = 200, description = "They should", body = Ready),
+        (status = 503, description = "They should go to another replica", body = Ready),
+    )
+)]
+pub(super) async fn readyz(State(api): State<Shared>, ApiQuery(query): ApiQuery<Verbose>) -> Response {
+    let problem = api.service.not_ready();
+    let status = if problem.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let mut ready = Ready { status: problem.map_or("ready", NotReady::as_str), store: None, feed: None };
+    if query.verbose.is_some() {
+        let StoreState { health, seen } = api.service.store_state().await;
+        ready.store = Some(StoreView {
+            state: health.as_ref().err().map_or("ok", |kind| kind.as_str()),
+            backend: health.ok().map(|health| health.backend),
+            looked_ms: millis(seen.elapsed()),
+        });
+        let FeedStatus { age, followers } = api.service.feed().status();
+        let workers = u64::try_from(followers.workers).unwrap_or(u64::MAX);
+        ready.feed = Some(FeedView { age_ms: age.map(millis), workers, registers: followers.registers });
+    }
+    (status, [NO_STORE], Json(ready)).into_response()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// All metrics: in the OpenMetrics text format for who asks for it, else in Prometheus' older one.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
-    responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")),
+    responses((status = 200, description = "The metrics",
+        content((String = "application/openmetrics-text"), (String = "text/plain")))),
     security((), ("bearer" = []))
 )]
-pub(super) async fn metrics(State(api): State<Shared>) -> ApiResult<Response> {
+pub(super) async fn metrics(State(api): State<Shared>, headers: HeaderMap) -> ApiResult<Response> {
     let metrics = api.service.metrics();
-    let health = api.service.health().await.ok();
-    metrics.store_health(health.as_ref());
+    let StoreState { health, seen: _ } = api.service.store_state().await;
+    metrics.store_health(health.ok().as_ref());
     api.service.feed().measure();
-    let text = metrics.render().map_err(|_| ApiError::from(Problem::new(ProblemCode::Internal)))?;
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], text).into_response())
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(&accept.collect::<Vec<_>>().join(","));
+    let text = metrics.render(format).map_err(|_| ApiError::from(Problem::new(ProblemCode::Internal)))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))], text).into_response())
 }
 
 /// The public keys that verify tokens; never a shared secret.

@@ -1,17 +1,14 @@
 //! What is counted of rate limits.
 
-use prometheus_client::{
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
-};
+use prometheus_client::metrics::{counter::Counter, family::Family};
 use session_gate_protocol::LeaseAsk;
 
-use super::{GaugeF64, LeaseOutcome, Metrics, OutcomeLabel};
+use super::{Catalogue, LeaseOutcome, Metrics, OptionalGauge, OutcomeLabel};
 use crate::store::Leased;
 
 #[derive(Default)]
 pub(super) struct LimitMetrics {
-    counters: GaugeF64,
+    counters: OptionalGauge,
     evicted: Counter,
     handed_back: Counter,
     lapsed: Counter,
@@ -21,7 +18,7 @@ pub(super) struct LimitMetrics {
 }
 
 impl LimitMetrics {
-    pub(super) fn register(&self, r: &mut Registry) {
+    pub(super) fn register(&self, r: &mut Catalogue) {
         r.register(
             "limit_admissions_handed_back",
             "Admissions of rate limits that were leased and came back unused",
@@ -43,8 +40,8 @@ impl LimitMetrics {
         r.register("limit_lease_steps", "Questions of workers for leases, by outcome", self.steps.clone());
     }
 
-    pub(super) fn set_counters(&self, counters: f64) {
-        self.counters.set(counters);
+    pub(super) fn set_counters(&self, counters: Option<u64>) {
+        self.counters.set_count(counters);
     }
 }
 

@@ -1,6 +1,9 @@
 //! Every metric of the sidecar, by name: what is counted and where is for the callers. Labels are
 //! `&'static str`, so their values come from closed sets: never a user, a session, a path or a key.
 
+mod catalogue;
+mod format;
+mod gauge;
 mod labels;
 mod limits;
 
@@ -14,10 +17,13 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::Registry,
 };
 use session_gate_protocol::{CheckVerdict, FeedChange};
 
+use self::catalogue::Catalogue;
+pub use self::catalogue::Described;
+pub use self::format::Format;
+use self::gauge::OptionalGauge;
 pub use self::labels::{EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome, Repair};
 use self::labels::{
     HttpLabels, KindLabel, OpLabel, OutcomeLabel, ReasonLabel, RepairLabels, RouteLabels, StoreLabels, VerdictLabel,
@@ -26,11 +32,6 @@ use self::labels::{
 use self::limits::LimitMetrics;
 use crate::store::{Health, StoreErrorKind};
 
-/// The media type of [`Metrics::render`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// A gauge that can be "not known".
-type GaugeF64 = Gauge<f64, std::sync::atomic::AtomicU64>;
 type NewHistogram = fn() -> Histogram;
 
 /// How the change feed is, as a sidecar knows it.
@@ -44,18 +45,29 @@ pub struct FeedState {
     pub age: Duration,
 }
 
+/// What a sidecar is to the workers that follow it.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowerState {
+    /// How many there are.
+    pub workers: usize,
+    /// Whether new ones may trust what they are told: whether the store accepts this sidecar's record of them.
+    pub registers: bool,
+}
+
 /// The metrics of one service. Not global, so that each test has its own.
 pub struct Metrics {
-    registry: Registry,
-    active_sessions: GaugeF64,
+    catalogue: Catalogue,
+    active_sessions: OptionalGauge,
     checks: Family<VerdictLabel, Counter>,
-    feed_age: GaugeF64,
+    feed_age: OptionalGauge,
     feed_appends: Family<KindLabel, Counter>,
-    feed_entries: GaugeF64,
+    feed_entries: OptionalGauge,
+    feed_epochs: Counter,
     feed_polls: Family<OutcomeLabel, Counter>,
+    feed_registers: Gauge,
     feed_receipt_wait: Family<OutcomeLabel, Histogram, NewHistogram>,
     feed_retold: Counter,
-    feed_rules: GaugeF64,
+    feed_rules: OptionalGauge,
     feed_workers: Gauge,
     http_duration: Family<RouteLabels, Histogram, NewHistogram>,
     http_requests: Family<HttpLabels, Counter>,
@@ -68,7 +80,7 @@ pub struct Metrics {
     sessions_swept: Counter,
     sessions_terminated: Family<ReasonLabel, Counter>,
     store_duration: Family<OpLabel, Histogram, NewHistogram>,
-    store_memory: GaugeF64,
+    store_memory: OptionalGauge,
     store_repairs: Family<RepairLabels, Counter>,
     store_requests: Family<StoreLabels, Counter>,
     store_up: Gauge,
@@ -90,16 +102,18 @@ fn session_histogram() -> Histogram {
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("session_gate"),
-            active_sessions: GaugeF64::default(),
+            catalogue: Catalogue::new(),
+            active_sessions: OptionalGauge::default(),
             checks: Family::default(),
-            feed_age: GaugeF64::default(),
+            feed_age: OptionalGauge::default(),
             feed_appends: Family::default(),
-            feed_entries: GaugeF64::default(),
+            feed_entries: OptionalGauge::default(),
+            feed_epochs: Counter::default(),
             feed_polls: Family::default(),
+            feed_registers: Gauge::default(),
             feed_receipt_wait: Family::new_with_constructor(request_histogram),
             feed_retold: Counter::default(),
-            feed_rules: GaugeF64::default(),
+            feed_rules: OptionalGauge::default(),
             feed_workers: Gauge::default(),
             http_duration: Family::new_with_constructor(request_histogram),
             http_requests: Family::default(),
@@ -112,7 +126,7 @@ impl Default for Metrics {
             sessions_swept: Counter::default(),
             sessions_terminated: Family::default(),
             store_duration: Family::new_with_constructor(request_histogram),
-            store_memory: GaugeF64::default(),
+            store_memory: OptionalGauge::default(),
             store_repairs: Family::default(),
             store_requests: Family::default(),
             store_up: Gauge::default(),
@@ -126,10 +140,9 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The one list of names: the registry puts `session_gate_` before them, and `_total` after those
-    /// of counters.
+    /// The one list of names: `session_gate_` comes before them, and `_total` after those of counters.
     fn register(&mut self) {
-        let r = &mut self.registry;
+        let r = &mut self.catalogue;
         r.register(
             "active_sessions",
             "Sessions that have not ended, as the store counts them",
@@ -137,7 +150,7 @@ impl Metrics {
         );
         r.register("checks", "Checks of a token and its session, by verdict", self.checks.clone());
         self.register_feed();
-        let r = &mut self.registry;
+        let r = &mut self.catalogue;
         r.register("http_request_duration_seconds", "Time to answer a request", self.http_duration.clone());
         r.register("http_requests", "Requests answered, by route, method and status", self.http_requests.clone());
         self.limits.register(r);
@@ -168,14 +181,18 @@ impl Metrics {
             self.store_repairs.clone(),
         );
         r.register("store_requests", "Requests to the store, by operation and outcome", self.store_requests.clone());
-        r.register("store_up", "Whether the store answered when the metrics were read", self.store_up.clone());
+        r.register(
+            "store_up",
+            "Whether the store answered when it was last looked at, at most 5 seconds ago",
+            self.store_up.clone(),
+        );
         r.register("tokens_introspected", "Introspections, by outcome", self.tokens_introspected.clone());
         r.register("tokens_issued", "Tokens minted", self.tokens_issued.clone());
         r.register("tokens_revoked", "Tokens put on the blacklist", self.tokens_revoked.clone());
     }
 
     fn register_feed(&mut self) {
-        let r = &mut self.registry;
+        let r = &mut self.catalogue;
         r.register(
             "feed_age_seconds",
             "Time since the change feed was last known to its end, when the metrics were read",
@@ -183,11 +200,21 @@ impl Metrics {
         );
         r.register("feed_appends", "Changes told through the feed by this sidecar, by kind", self.feed_appends.clone());
         r.register("feed_entries", "Entries of the change feed that are of use", self.feed_entries.clone());
+        r.register(
+            "feed_epochs",
+            "New epochs of the change feed that this sidecar has seen begin: the store has lost data",
+            self.feed_epochs.clone(),
+        );
         r.register("feed_polls", "Polls of the feed by workers, by outcome", self.feed_polls.clone());
         r.register(
             "feed_receipt_wait_seconds",
             "Time that callers waited until all workers knew of a change, by outcome",
             self.feed_receipt_wait.clone(),
+        );
+        r.register(
+            "feed_registers",
+            "Whether new workers may trust what they are told: 0 while the store accepts no changes",
+            self.feed_registers.clone(),
         );
         r.register("feed_retold", "Changes told again after the store had lost them", self.feed_retold.clone());
         r.register(
@@ -198,10 +225,19 @@ impl Metrics {
         r.register("feed_workers", "Workers that follow the feed at this sidecar", self.feed_workers.clone());
     }
 
-    /// All metrics in the OpenMetrics text format.
-    pub fn render(&self) -> Result<String, fmt::Error> {
+    /// All metrics, in that format.
+    ///
+    /// # Errors
+    /// Never, as far as is known: a text takes whatever is written to it.
+    pub fn render(&self, format: Format) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry).map(|()| text)
+        encode(&mut text, self.catalogue.registry())?;
+        Ok(format.of(text))
+    }
+
+    /// Name, kind and text of every metric, whether it has counted anything yet or not.
+    pub fn described(&self) -> &[Described] {
+        self.catalogue.described()
     }
 
     /// A check was answered.
@@ -224,14 +260,20 @@ impl Metrics {
         self.feed_retold.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
-    /// How the feed is, and how many workers follow it. What is not known is `NaN`.
-    pub fn feed_state(&self, state: Option<FeedState>, workers: usize) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge shows 53 bits; nobody has more entries")]
-        let count = |count: fn(&FeedState) -> usize| state.as_ref().map_or(f64::NAN, |state| count(state) as f64);
-        self.feed_entries.set(count(|state| state.entries));
-        self.feed_rules.set(count(|state| state.rules));
-        self.feed_age.set(state.as_ref().map_or(f64::NAN, |state| state.age.as_secs_f64()));
-        self.feed_workers.set(i64::try_from(workers).unwrap_or(i64::MAX));
+    /// A new epoch of the feed has begun.
+    pub fn feed_epoch_began(&self) {
+        self.feed_epochs.inc();
+    }
+
+    /// How the feed is, and who follows it. Of a feed that has never been read the age is infinite, so that an alert on
+    /// it fires, and all else has no series.
+    pub fn feed_state(&self, state: Option<FeedState>, followers: FollowerState) {
+        let count = |count: fn(&FeedState) -> usize| state.as_ref().and_then(|state| u64::try_from(count(state)).ok());
+        self.feed_entries.set_count(count(|state| state.entries));
+        self.feed_rules.set_count(count(|state| state.rules));
+        self.feed_age.set(Some(state.as_ref().map_or(f64::INFINITY, |state| state.age.as_secs_f64())));
+        self.feed_workers.set(i64::try_from(followers.workers).unwrap_or(i64::MAX));
+        self.feed_registers.set(followers.registers.into());
     }
 
     /// Somebody who waited until all workers knew of a change was answered.
@@ -302,15 +344,12 @@ impl Metrics {
         self.store_duration.get_or_create(&OpLabel { op }).observe(took.as_secs_f64());
     }
 
-    /// How the store is; none: it did not answer. What is not known is `NaN`: an old figure would
-    /// pass for a new one.
+    /// How the store is; none: it did not answer. What is not known has no series.
     pub fn store_health(&self, health: Option<&Health>) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge shows 53 bits; nobody has more sessions or bytes")]
-        let known = |figure: Option<u64>| figure.map_or(f64::NAN, |figure| figure as f64);
         self.store_up.set(i64::from(health.is_some()));
-        self.active_sessions.set(known(health.and_then(|health| health.active_sessions)));
-        self.store_memory.set(known(health.and_then(|health| health.memory_bytes)));
-        self.limits.set_counters(known(health.and_then(|health| health.counters)));
+        self.active_sessions.set_count(health.and_then(|health| health.active_sessions));
+        self.store_memory.set_count(health.and_then(|health| health.memory_bytes));
+        self.limits.set_counters(health.and_then(|health| health.counters));
     }
 
     /// A request was answered. `route` must be one of the router's own patterns.

@@ -44,13 +44,16 @@ impl<T> Told<T> {
 }
 
 impl Service {
-    /// Ends a session; one that has ended already stays so, and everybody is told again. Answers how
-    /// many it ended.
+    /// Ends a session; one that has ended already stays so, and everybody is told of it who has not been.
+    /// Answers how many it ended.
     ///
     /// # Errors
     /// `SessionNotFound`, or those of the store.
     pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<Told<u64>, ServiceError> {
         let session = self.stored_session(id).await?;
+        if let Some(at) = self.end_told_before(&session).await? {
+            return Ok(Told { done: 0, at: Some(at) });
+        }
         let at = Some(self.tell(vec![ended(&session)]).await?);
         let termination = self.tools.store.terminate_session(id).await?;
         if termination == Termination::Ended {
@@ -105,7 +108,10 @@ impl Service {
         if !allowed || expected.is_some_and(|expected| expected.0 != session.version) {
             // The store refuses it. A session that has ended is told of again, for the sake of a call that
             // was cut off after it had ended it.
-            let at = if session.status.is_final() { Some(self.tell_state(&session, telling).await?) } else { None };
+            let at = match self.end_told_before(&session).await? {
+                None if session.status.is_final() => Some(self.tell_state(&session, telling).await?),
+                told_before => told_before,
+            };
             return Ok(Told { done: update().await?, at });
         }
         // An end can't be taken back, and the store may still refuse it: until it has not, the session is
@@ -128,6 +134,14 @@ impl Service {
         Ok(Told { done: update, at })
     }
 
+    /// Of a session that has ended, and of which the feed says so: the place up to which everybody must
+    /// have read. It need not be told again.
+    async fn end_told_before(&self, session: &SessionData) -> Result<Option<FeedCursor>, ServiceError> {
+        let feed = &self.tools.feed;
+        let told = session.status.is_final() && feed.tells_end_of(&session.session_id);
+        Ok(if told { Some(feed.end().await?) } else { None })
+    }
+
     /// Tells everybody of this session. Its version says to workers which of two such words is the last
     /// one.
     async fn tell_state(&self, session: &SessionData, telling: Telling) -> Result<FeedCursor, ServiceError> {
@@ -141,8 +155,12 @@ impl Service {
         token: &TokenId,
         until: UnixSeconds,
     ) -> Result<FeedCursor, ServiceError> {
-        let change = FeedChange::TokenRevoked { token_id: token.clone() };
-        let told = self.tell(vec![NewFeedEntry { until, change }]).await;
+        let told = if self.tools.feed.tells_revocation_of(token) {
+            Ok(self.tools.feed.end().await?)
+        } else {
+            let change = FeedChange::TokenRevoked { token_id: token.clone() };
+            self.tell(vec![NewFeedEntry { until, change }]).await
+        };
         self.tools.store.revoke_token(user, token, until).await?;
         let at = told?;
         self.tools.metrics.token_revoked();

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Service, ServiceError};
 use crate::{
     feed::{Client, KnownSession},
-    store::{Checked, PageAsk, SWEEP_BATCH},
+    store::{Checked, PageAsk, SWEEP_BATCH, StoreError},
 };
 
 /// How long a check of a token of ours waits for the newest of the feed. The store has the last word on
@@ -33,6 +33,15 @@ const NEWEST_LOOKED_AT: usize = 5;
 /// In how many steps it is looked for, so that a check costs about the same for any user.
 const NEWEST_PAGES: usize = 5;
 
+/// Whether a check counts as a use of the session, which keeps it from being idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// It does.
+    AsUse,
+    /// It does not.
+    AsNothing,
+}
+
 impl Service {
     /// Whether a credential may be used.
     ///
@@ -46,21 +55,32 @@ impl Service {
                 (self.check_foreign(claims, *require_session, client).await?, None)
             }
             CheckedCredential::Opaque { token } => match self.opaque_claims(token).await? {
-                Some(claims) => (self.check_own(&own(&claims), client).await?, Some(claims)),
+                Some(claims) => (self.check_own(&own(&claims), client, Counts::AsUse).await?, Some(claims)),
                 None => (CheckVerdict::CredentialUnknown.into(), None),
             },
-            CheckedCredential::Own(token) => (self.check_own(token, client).await?, None),
+            CheckedCredential::Own(token) => (self.check_own(token, client, Counts::AsUse).await?, None),
         };
         let Checked { verdict, session } = checked;
         self.tools.metrics.checked(verdict);
         Ok(CheckReply { verdict, claims, session })
     }
 
-    /// Whether a token of ours may be used. Counts as a use of its session.
-    pub(super) async fn check_own(&self, token: &OwnToken, client: Client<'_>) -> Result<Checked, ServiceError> {
+    /// Whether a token of ours may be used.
+    pub(super) async fn check_own(
+        &self,
+        token: &OwnToken,
+        client: Client<'_>,
+        counts: Counts,
+    ) -> Result<Checked, ServiceError> {
         let feed = &self.tools.feed;
         let caught_up = feed.try_catch_up(Instant::now(), OWN_PATIENCE);
-        let (mut checked, ()) = tokio::try_join!(self.tools.store.check(token), caught_up)?;
+        let stored = async {
+            match counts {
+                Counts::AsUse => self.tools.store.check(token).await,
+                Counts::AsNothing => self.look_at(token).await,
+            }
+        };
+        let (mut checked, ()) = tokio::try_join!(stored, caught_up)?;
         if feed.blocks(&Client { user: Some(token.user_id.as_str()), ..client })? {
             return Ok(CheckVerdict::Blocked.into());
         }
@@ -76,6 +96,19 @@ impl Service {
             feed.correct(session)?;
         }
         Ok(checked)
+    }
+
+    /// What the store says of a token, in two steps of which neither is a use of its session: both see what
+    /// had been done when they began.
+    async fn look_at(&self, token: &OwnToken) -> Result<Checked, StoreError> {
+        let store = &self.tools.store;
+        let alone = OwnToken { session_id: None, ..token.clone() };
+        let checked = store.check(&alone).await?;
+        let Some(id) = token.session_id.as_ref().filter(|_| checked.verdict == CheckVerdict::Live) else {
+            return Ok(checked);
+        };
+        let session = store.session(id).await?.filter(|session| session.user_id == token.user_id);
+        Ok(session.map_or_else(|| CheckVerdict::SessionUnknown.into(), |session| Checked::of(&session)))
     }
 
     async fn check_foreign(

@@ -43,7 +43,7 @@ impl Service {
     /// that has expired still names its session: a logout only takes away.
     ///
     /// # Errors
-    /// `Invalid`, `SessionNotFound` for an unknown session id, or those of the store: then call again.
+    /// `Invalid`, `SessionNotFound` for an unknown session id, `TokenUnknown`, or those of the store: then call again.
     pub async fn logout(&self, request: LogoutRequest) -> Result<Told<LogoutReply>, ServiceError> {
         let LogoutRequest { session_id, token, all } = request;
         let told = match (session_id, token) {
@@ -67,8 +67,7 @@ impl Service {
 
     async fn logout_by_token(&self, token: &str, all: bool) -> Result<Told<u64>, ServiceError> {
         let claims = self.presented(token).await?;
-        let claims =
-            claims.ok_or_else(|| ServiceError::Invalid(vec![invalid("token", "is not a token of this service")]))?;
+        let claims = claims.ok_or(ServiceError::TokenUnknown)?;
         let told = match &claims.sid {
             _ if all => {
                 let told = self.terminate_user_sessions(&claims.sub, None, EndReason::Logout).await?;

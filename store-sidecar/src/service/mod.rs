@@ -11,16 +11,20 @@ mod presented;
 mod repair;
 mod rules;
 mod sessions;
+mod signing;
 mod tokens;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use session_gate_protocol::{FieldProblem, UnixSeconds};
+use tokio::sync::Semaphore;
 
 pub use self::{
     changes::Told,
+    check::Counts,
     error::ServiceError,
     leases::{MAX_WORKER_CHARS, is_worker_name},
+    rules::{MAX_RULES, RuleKind},
 };
 use crate::{
     clock::Clock,
@@ -28,8 +32,9 @@ use crate::{
     feed::Feed,
     keys::{CurrentKeys, KeyRing},
     metrics::Metrics,
+    readiness::{self, NotReady, Readiness, StoreState},
     rng::Random,
-    store::{Health, Store},
+    store::Store,
 };
 
 /// What the service works with.
@@ -54,6 +59,8 @@ pub struct Service {
     tools: Tools,
     session: SessionConfig,
     tokens: TokenRules,
+    readiness: Readiness,
+    slow_signatures: Arc<Semaphore>,
 }
 
 /// How tokens are made.
@@ -74,7 +81,9 @@ impl Service {
     /// A service that follows this configuration.
     pub fn new(tools: Tools, session: SessionConfig, tokens: &TokenConfig) -> Self {
         let TokenConfig { duration, issuer, audience, keys: _ } = tokens.clone();
-        Self { tools, session, tokens: TokenRules { duration, issuer, audience } }
+        let tokens = TokenRules { duration, issuer, audience };
+        let slow_signatures = signing::slow_signatures();
+        Self { tools, session, tokens, readiness: Readiness::default(), slow_signatures }
     }
 
     /// The keys in use.
@@ -92,12 +101,27 @@ impl Service {
         &self.tools.metrics
     }
 
-    /// How the store is.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn health(&self) -> Result<Health, ServiceError> {
-        Ok(self.tools.store.health().await?)
+    /// Why requests should be sent to another replica, if they should.
+    pub fn not_ready(&self) -> Option<NotReady> {
+        self.readiness.problem(self.tools.feed.is_read())
+    }
+
+    /// From now on requests should be sent to another replica.
+    pub fn stop(&self) {
+        self.readiness.stop();
+    }
+
+    /// How the store was when it was last looked at: now, where nobody watches it.
+    pub async fn store_state(&self) -> StoreState {
+        match self.readiness.store() {
+            Some(state) => state,
+            None => readiness::look(&*self.tools.store).await,
+        }
+    }
+
+    /// Looks at the store now and then, for ever.
+    pub async fn watch_store(&self) {
+        self.readiness.watch(&*self.tools.store).await;
     }
 
     fn now(&self) -> UnixSeconds {
@@ -107,7 +131,7 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tools: _, session, tokens } = self;
+        let Self { tools: _, session, tokens, readiness: _, slow_signatures: _ } = self;
         f.debug_struct("Service").field("session", session).field("tokens", tokens).finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use session_gate_protocol::{
-    Audience, Claims, FieldProblem, Network, NewToken, OpaqueToken, Scopes, SessionData, SessionStatus, TokenData,
-    TokenId, TokenType, UnixSeconds, UserId,
+    Audience, Claims, FieldProblem, MAX_LEEWAY, Network, NewToken, OpaqueToken, Scopes, SessionData, SessionStatus,
+    TokenData, TokenId, TokenType, UnixSeconds, UserId,
 };
 
 use tokio::time::Instant;
@@ -60,7 +60,7 @@ impl Service {
             return Err(ServiceError::StateConflict("the session is expired".to_owned()));
         }
         self.check_size(&claims)?;
-        let token = if new.opaque { self.keep(&claims).await? } else { self.keys().mint(&claims)? };
+        let token = if new.opaque { self.keep(&claims).await? } else { self.sign(&claims).await? };
         self.tools.metrics.token_issued(new.opaque);
         Ok(TokenData {
             token,
@@ -99,7 +99,8 @@ impl Service {
             sub: user,
             aud: Audience::One(self.tokens.audience.clone()),
             exp: now.after(lifetime).min(session_end),
-            nbf: now,
+            // The clock of whoever verifies it may be behind: a token is good as soon as it is there.
+            nbf: now.before(MAX_LEEWAY),
             iat: now,
             jti: TokenId::new(&random_bytes(&*self.tools.random)?),
             sid: session.map(|session| session.session_id.clone()),

@@ -32,6 +32,8 @@ type Delay = Box<dyn FnMut() -> Duration + Send>;
 pub(crate) struct Faults {
     /// Whether reading the feed takes for ever.
     pub(crate) hangs: AtomicBool,
+    /// Whether the store can be read and accepts no changes.
+    pub(crate) refuses: AtomicBool,
     /// How long an operation takes on its way there, and on the way back.
     delay: Mutex<Option<Delay>>,
     /// The operation that fails.
@@ -102,6 +104,11 @@ impl Faulty {
         }
         if *self.faults.fails.lock().unwrap() == Some(op) {
             return Err(StoreError::of_kind(StoreErrorKind::Unavailable));
+        }
+        let reads =
+            matches!(op, "session" | "user_sessions" | "check" | "opaque" | "read_feed" | "followers" | "health");
+        if !reads && self.faults.refuses.load(Ordering::Relaxed) {
+            return Err(StoreError::of_kind(StoreErrorKind::Refused));
         }
         let answer = ask(&self.store).await;
         self.faults.travel().await;

@@ -16,6 +16,14 @@ pub const UNLIMITED: UnixSeconds = UnixSeconds(253_402_300_799);
 /// one step.
 pub const MAX_STANDING_RULES: usize = 10_000;
 
+/// For how long a replica may rely on its record of followers without looking for it: no reading of the feed that is
+/// sent later is believed, unless the record is found to be still there.
+pub const RECORD_LIVES: Duration = Duration::from_millis(800);
+
+/// After which time without renewal a record is marked as gone, by the next that is written: a replica renews its own
+/// twice in that time, and one that is marked too early writes another.
+pub const RECORD_OVERDUE: Duration = Duration::from_millis(600);
+
 /// What is to be told through the feed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewFeedEntry {
@@ -124,7 +132,9 @@ pub struct Follower {
 pub struct PublishedFollowers {
     /// The replica.
     pub replica: String,
-    /// How long ago it was written, by the store's clock.
+    /// Whether it has been marked as gone: then the replica does not rely on it any more.
+    pub gone: bool,
+    /// How long ago it was written, or marked as gone, by the store's clock.
     pub age: Duration,
     /// What it says.
     pub followers: Followers,

@@ -31,7 +31,8 @@ pub use self::{
         Admission, Admitted, BegunCutOff, IndexPlace, MAX_EVICTED, OldSession, PageAsk, SWEEP_BATCH, SessionPage, Swept,
     },
     feed::{
-        FeedPage, FeedPosition, Follower, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, UNLIMITED,
+        FeedPage, FeedPosition, Follower, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers,
+        RECORD_LIVES, RECORD_OVERDUE, UNLIMITED,
     },
     limits::Leased,
     settings::{DEFAULT_MAX_COUNTERS, FEWEST_COUNTERS, MAX_LIFETIME, StoreSettings},
@@ -304,7 +305,15 @@ pub trait Store: Send + Sync + 'static {
     /// nothing has removed it.
     async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError>;
 
-    /// Replaces what that replica said of its followers, for as long as given.
+    /// Replaces what that replica said of its followers, and marks the records of others as gone that have not been
+    /// renewed for [`RECORD_OVERDUE`].
+    ///
+    /// `lifetime` is for how long the followers may trust what the replica tells them while it relies on this record for
+    /// [`RECORD_LIVES`] and no longer. A record that is marked as gone is known for as long as they may trust what they
+    /// were told before, then forgotten. One that is not marked stays.
+    ///
+    /// # Errors
+    /// `Refused` where the store accepts no changes: then nothing has been marked either.
     async fn publish_followers(
         &self,
         replica: &str,
@@ -312,7 +321,8 @@ pub trait Store: Send + Sync + 'static {
         lifetime: Duration,
     ) -> Result<(), StoreError>;
 
-    /// What every replica says of its followers, as far as its lifetime is not over.
+    /// What every replica says of its followers. A replica that finds its own record here, not marked as gone, knows that
+    /// nobody has counted it out before.
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError>;
 
     /// Settles leases of one counter of a rate limit, and then leases to the worker what there is of it.
@@ -349,10 +359,15 @@ pub enum StoreErrorKind {
     Corrupt,
     /// There is no room for more of it, until something is removed.
     Full,
+    /// The store answers, but accepts no changes at the moment: its memory is full, it has too few replicas, or it
+    /// cannot write to its disk. Nothing was changed.
+    Refused,
     /// No answer in time: the step may have been done or not.
     Timeout,
     /// The store cannot be reached.
     Unavailable,
+    /// The store must not be used as it is set up: it may evict what must not be lost, for one.
+    Unfit,
 }
 
 impl StoreErrorKind {
@@ -362,8 +377,10 @@ impl StoreErrorKind {
             Self::Conflict => "conflict",
             Self::Corrupt => "corrupt",
             Self::Full => "full",
+            Self::Refused => "refused",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::Unfit => "unfit",
         }
     }
 }

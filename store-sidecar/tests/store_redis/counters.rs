@@ -118,7 +118,7 @@ async fn a_full_redis_leases_nothing() {
     maxmemory("1").await;
     for (worker, lease) in [("w", 2), ("v", 1)] {
         let refused = redis.store.lease(worker, &ask(lease, 1, 60_000)).await.unwrap_err();
-        assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
+        assert_eq!(refused.kind(), StoreErrorKind::Refused);
     }
     maxmemory("0").await;
     let lease = redis.store.lease("v", &ask(2, 1, 60_000)).await.unwrap().lease;

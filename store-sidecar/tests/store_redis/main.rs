@@ -12,6 +12,7 @@ mod counters;
 mod harness;
 mod losses;
 mod outages;
+mod refusals;
 mod setups;
 mod standing;
 mod stored;

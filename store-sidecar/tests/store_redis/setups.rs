@@ -117,6 +117,8 @@ async fn a_redis_that_evicts_is_refused_unless_allowed() {
     server.start_again().unwrap();
     let unfit = async || format!("{:?}", late.health().await.unwrap_err());
     poll_until(unfit, |error| error.contains("allkeys-lru")).await;
+    let refused = late.create_session(new_session("alice", 99)).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Unfit, "nothing is kept where it may be lost");
     let mut connection = connection(&server.url()).await;
     let mut mend = redis::cmd("CONFIG");
     mend.arg("SET").arg("maxmemory-policy").arg("noeviction").exec_async(&mut connection).await.unwrap();

@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, SessionStatus, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME};
-use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination};
+use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
 
 use crate::harness::{Redis, USUAL, check, new_session, poll_until};
 
@@ -236,9 +236,11 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     let mut connection = redis.connection().await;
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec_async(&mut connection).await.unwrap();
     let refused = redis.store.create_session(new_session("alice", 2)).await.unwrap_err();
-    assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
-    let refused = redis.store.revoke_token(&session.user_id, &"t".parse().unwrap(), UnixSeconds(u64::MAX)).await;
-    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(refused.kind(), StoreErrorKind::Refused);
+    redis.store.revoke_token(&session.user_id, &"t".parse().unwrap(), UnixSeconds(u64::MAX)).await.unwrap();
+    let suspend = serde_json::from_value(json!({ "status": "suspended" })).unwrap();
+    let suspended = redis.store.update_session(&other.session_id, &suspend, None).await.unwrap();
+    assert!(matches!(suspended, Update::Applied(_)), "{suspended:?}");
     // Its activity would be noted now, which fails; the answer does not.
     let noted = async || {
         assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
@@ -248,11 +250,14 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     poll_until(noted, |now| *now > session.created_at.0 + 1).await;
     assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
     assert_eq!(redis.store.terminate_session(&session.session_id).await.unwrap(), Termination::Ended);
-    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::SessionUnknown);
-    // That all end must be written down: then nothing has changed.
-    let refused = redis.store.begin_cut_off(&other.user_id, None, 0).await.unwrap_err();
-    assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
-    assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::Live);
+    assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
+    let begun = redis.store.begin_cut_off(&other.user_id, None, 0).await.unwrap();
+    redis.store.finish_cut_off(&other.user_id, begun.before, None).await.unwrap();
+    assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionTerminated);
+    for key in keys(&mut connection).await {
+        let ttl: i64 = redis::cmd("TTL").arg(&key).query_async(&mut connection).await.unwrap();
+        assert!(ttl > 0, "{key} has an end");
+    }
 }
 
 #[tokio::test]

@@ -24,8 +24,9 @@ async fn a_redis_that_dies_and_comes_back_with_its_data() -> Result<()> {
     stack.redis.as_mut().context("a Redis")?.kill().await?;
     // While the feed's last proof is fresh enough, requests are still served.
     expect_answer(&stack, &kept.token, 503, Some("store_unavailable")).await?;
-    assert_eq!(stack.ask_sidecar(Call::get("/readyz")).await?.status, 503);
-    assert_eq!(stack.ask_sidecar(Call::get("/healthz")).await?.status, 200, "a restart would not help");
+    for path in ["/readyz", "/healthz", "/.well-known/jwks.json"] {
+        assert_eq!(stack.ask_sidecar(Call::get(path)).await?.status, 200, "{path}: all replicas have the same Redis");
+    }
 
     stack.redis.as_mut().context("a Redis")?.restart().await?;
     expect_answer(&stack, &kept.token, 200, None).await?;

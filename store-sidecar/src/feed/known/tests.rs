@@ -73,7 +73,7 @@ async fn pages_have_all_of_it_once_and_in_their_size() {
     let known = known((1..=3_000).map(|number| entry(number, LATER, mixed(number))).collect());
     let (mut after, mut ended, mut others, mut pages) = (FeedCursor::START, 0, 0, 0);
     loop {
-        let reply = known.reply(&ask(after), 5_000);
+        let reply = known.reply(&ask(after), Duration::ZERO, 5_000);
         assert!(serde_json::to_string(&reply).unwrap().len() < 5_500);
         (ended, others, pages) = (ended + reply.ended.0.len(), others + reply.entries.len(), pages + 1);
         assert!(reply.cursor > after);
@@ -85,7 +85,7 @@ async fn pages_have_all_of_it_once_and_in_their_size() {
     // Of one session's scopes the last word alone.
     assert_eq!((ended, others, after), (2_000, 1, known.cursor));
     assert!((8..=10).contains(&pages), "{pages}");
-    let small = known.reply(&ask(FeedCursor::START), 1);
+    let small = known.reply(&ask(FeedCursor::START), Duration::ZERO, 1);
     assert_eq!((small.ended.0.len() + small.entries.len(), small.more), (1, true), "it goes on, however small");
 }
 
@@ -103,7 +103,7 @@ async fn the_list_has_what_ended_by_name() {
 async fn of_a_rule_the_last_word_is_told_even_if_it_is_over() {
     let soon = UnixSeconds(NOW.0 + 5);
     let mut known = known(vec![entry(1, UNLIMITED, added()), entry(2, soon, added())]);
-    let told = |known: &Known| known.reply(&ask(FeedCursor::START), 10_000).entries;
+    let told = |known: &Known| known.reply(&ask(FeedCursor::START), Duration::ZERO, 10_000).entries;
     assert_eq!(told(&known), [entry(2, soon, added())]);
     known.extend(page(Vec::new(), 2_000_000, UnixSeconds(NOW.0 + 20)), Instant::now());
     assert_eq!(told(&known), [entry(2, soon, added())], "who knows the first one must hear of it");
@@ -122,7 +122,7 @@ async fn the_word_before_the_last_is_told_for_as_long_as_somebody_may_wait() {
     let word = |number, change: FeedChange| FeedEntry { at: just_now(number), until: LATER, change };
     let words = vec![word(1, served("session_suspended")), word(2, served("session_resumed"))];
     let mut known = known(words.clone());
-    let told = |known: &Known| known.reply(&ask(FeedCursor::START), 10_000).entries;
+    let told = |known: &Known| known.reply(&ask(FeedCursor::START), Duration::ZERO, 10_000).entries;
     assert_eq!(told(&known), words);
     assert_eq!(known.after(FeedCursor::START, 9).0, words[1..], "what is listed is the last word alone");
     let end = page(Vec::new(), 2_000_000, NOW.after(AWAITED_FOR - Duration::from_secs(1)));
@@ -177,7 +177,7 @@ async fn a_large_snapshot_has_nearly_nine_thousand_in_a_page() {
     let known = known((1..=100_000).map(|number| entry(number, LATER, revoked(number))).collect());
     let (mut after, mut pages, mut ended) = (FeedCursor::START, 0, 0);
     loop {
-        let reply = known.reply(&ask(after), crate::feed::Pages::default().reply_chars);
+        let reply = known.reply(&ask(after), Duration::ZERO, crate::feed::Pages::default().reply_chars);
         pages += 1;
         ended += reply.ended.0.len();
         after = reply.cursor;

@@ -153,7 +153,7 @@ async fn who_knows_another_epoch_gets_everything() {
     append(&gate, 2).await;
     let mut worker = Worker::start(&gate, "w").await;
     let known = worker.clone();
-    worker.epoch = "another".to_owned();
+    worker.epoch = "a".repeat(32);
     let reply = worker.poll(&gate, 10_000).await;
     assert_eq!((count(&reply), &worker.epoch, worker.after), (2, &known.epoch, known.after));
 }
@@ -171,16 +171,27 @@ async fn a_store_that_has_lost_data_begins_a_new_epoch_for_all_who_wait() {
     assert_eq!((reply.epoch.since, count(&reply)), (START, 2), "what is left stays of use");
 }
 
+/// Whoever may poll could make all workers ask about all their tokens otherwise.
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_knows_more_than_the_store_begins_a_new_epoch() {
+async fn a_made_up_place_changes_nothing() {
     let gate = Gate::new();
     append(&gate, 2).await;
-    let mut worker = Worker::start(&gate, "w").await;
-    let known = worker.clone();
-    worker.after.millis += 1_000_000;
-    let reply = worker.poll(&gate, 10_000).await;
-    assert_ne!(reply.epoch.id, known.epoch);
-    assert_eq!((count(&reply), reply.cursor), (2, known.after));
+    let mut honest = Worker::start(&gate, "honest").await;
+    let known = honest.clone();
+    for made_up in [known.after.millis + 1, known.after.millis + 1_000_000, u64::MAX] {
+        let mut worker = known.clone();
+        worker.name = "evil";
+        worker.after.millis = made_up;
+        let reply = worker.poll(&gate, 10_000).await;
+        assert_eq!(reply.epoch.id, known.epoch);
+        assert_eq!((count(&reply), reply.cursor), (2, known.after), "it begins at the start");
+        let shown = gate.get("/v1/workers").await.json();
+        let evil =
+            shown["workers"].as_array().unwrap().iter().find(|worker| worker["worker"] == "evil").unwrap().clone();
+        assert_eq!(evil["applied"], json!(known.after), "it can't have applied what there is not");
+    }
+    assert_eq!(honest.poll(&gate, 0).await.epoch.id, known.epoch);
+    assert_eq!(count(&honest.poll(&gate, 0).await), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,16 +18,17 @@ async fn the_bodies_of_problems_are_those_of_the_file() {
     gate.delete(&path).await;
     let large = json!({"user_id": "a", "metadata": {"x": "y".repeat(MAX_BODY_BYTES)}});
     let answers = [
+        Gate::broken(StoreErrorKind::Conflict).get("/readyz").await,
         closed.get("/v1/policy").await,
         closed.send(as_filter.body(Body::empty()).unwrap()).await,
-        Gate::broken(StoreErrorKind::Corrupt).get("/readyz").await,
+        Gate::broken(StoreErrorKind::Corrupt).get(UNKNOWN_SESSION).await,
         gate.post("/v1/login", json!({"user_id": "", "scopes": ["a b"], "extra": 1})).await,
         gate.post("/v1/login", "nonsense").await,
         gate.get("/v1/login").await,
         gate.get(UNKNOWN_SESSION).await,
         gate.post("/v1/login", large).await,
         gate.patch(&path, json!({})).await,
-        Gate::broken(StoreErrorKind::Timeout).get("/readyz").await,
+        Gate::broken(StoreErrorKind::Timeout).get(UNKNOWN_SESSION).await,
         gate.form("/v1/login", "user_id=a").await,
         stale,
     ];

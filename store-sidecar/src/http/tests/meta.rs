@@ -1,12 +1,11 @@
-use std::path::Path;
+use std::{path::Path, sync::atomic::Ordering};
 
 use serde_json::json;
-use session_gate_protocol::FeedChange;
 
 use super::*;
 use crate::{
     golden::{assert_golden, assert_golden_part},
-    metrics::{EndReason, PollOutcome, ReceiptOutcome},
+    metrics::Described,
 };
 
 #[tokio::test]
@@ -14,9 +13,82 @@ async fn it_says_how_it_is() {
     let gate = Gate::new();
     assert_eq!(gate.get("/healthz").await.text, r#"{"status":"healthy"}"#);
     let ready = gate.get("/readyz").await;
-    assert_eq!((ready.status, ready.json()), (StatusCode::OK, json!({"status": "ready", "store": "memory"})));
+    assert_eq!((ready.status, ready.json()), (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "starting"})));
+    gate.get("/v1/feed?worker=w&max_staleness_ms=1000").await;
+    let ready = gate.get("/readyz").await;
+    assert_eq!((ready.status, ready.json()), (StatusCode::OK, json!({"status": "ready"})));
+    let mut verbose = gate.get("/readyz?verbose").await.json();
+    assert!(verbose["store"]["looked_ms"].take().is_u64() && verbose["feed"]["age_ms"].take().is_u64());
+    let store = json!({"state": "ok", "backend": "memory", "looked_ms": null});
+    let feed = json!({"age_ms": null, "workers": 1, "registers": true});
+    assert_eq!(verbose, json!({"status": "ready", "store": store, "feed": feed}));
     let policy = gate.get("/v1/policy").await.json();
     assert_eq!(policy["min_password_length"], 12);
+}
+
+/// All replicas share it, and go on with what they can do without it.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_makes_no_replica_unready_that_has_read_the_feed() {
+    let (gate, faults) = faulty(None);
+    let fresh = gate.get("/readyz").await;
+    assert_eq!((fresh.status, fresh.json()), (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "starting"})));
+    gate.get("/v1/feed?worker=w&max_staleness_ms=1000").await;
+    faults.hangs.store(true, Ordering::Relaxed);
+    faults.fail(Some("health"));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(gate.get("/readyz").await.status, StatusCode::OK);
+    for path in ["/.well-known/jwks.json", "/v1/keys", "/v1/policy"] {
+        assert_eq!(gate.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    let verbose = gate.get("/readyz?verbose").await.json();
+    assert_eq!(verbose["store"]["state"], "unavailable");
+    assert!(verbose["feed"]["age_ms"].as_u64() >= Some(20_000), "{verbose}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_unfit_or_a_process_that_stops_makes_it_unready() {
+    let gate = Gate::broken(StoreErrorKind::Unfit);
+    let api = Arc::clone(&gate.api);
+    tokio::spawn(async move { api.service.watch_store().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let unready = async |gate: &Gate, why: &str| {
+        let answer = gate.get("/readyz").await;
+        assert_eq!((answer.status, answer.json()), (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": why })));
+    };
+    unready(&gate, "store_unfit").await;
+    let gate = Gate::new();
+    gate.get("/v1/feed?worker=w&max_staleness_ms=1000").await;
+    gate.api.service.stop();
+    unready(&gate, "stopping").await;
+    assert_eq!(gate.get("/healthz").await.status, StatusCode::OK);
+}
+
+/// No probe costs the store anything.
+#[tokio::test(start_paused = true)]
+async fn the_store_is_looked_at_in_the_background() {
+    let (gate, faults) = faulty(None);
+    let api = Arc::clone(&gate.api);
+    tokio::spawn(async move { api.service.watch_store().await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    faults.asked();
+    for _ in 0..10 {
+        gate.get("/readyz?verbose").await;
+        gate.get("/metrics").await;
+    }
+    assert_eq!(faults.asked(), Vec::<&str>::new());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(faults.asked(), ["health", "health"]);
+}
+
+/// It reads the feed no more, and nothing else would say so.
+#[tokio::test(start_paused = true)]
+async fn a_process_whose_reading_is_stuck_is_not_alive() {
+    let (gate, faults) = faulty(None);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    faults.hangs.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let answer = gate.get("/healthz").await;
+    assert_eq!((answer.status, answer.json()), (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "stuck"})));
 }
 
 #[tokio::test(start_paused = true)]
@@ -26,7 +98,6 @@ async fn a_store_that_is_away_is_said_to_be_on_every_path_that_needs_it() {
         let id = UNKNOWN_SESSION.rsplit('/').next().unwrap();
         let token = ring().mint(&claims()).unwrap();
         for answer in [
-            gate.get("/readyz").await,
             gate.post("/v1/sessions", json!({"user_id": "a"})).await,
             gate.get(UNKNOWN_SESSION).await,
             gate.patch(UNKNOWN_SESSION, json!({})).await,
@@ -64,17 +135,16 @@ async fn a_store_that_is_away_is_said_to_be_on_every_path_that_needs_it() {
         assert_eq!(gate.get("/healthz").await.status, StatusCode::OK, "the process lives");
         let metrics = gate.get("/metrics").await.text;
         assert!(metrics.contains("session_gate_store_up 0\n"), "{metrics}");
-        assert!(metrics.contains("session_gate_active_sessions NaN\n"), "{metrics}");
+        assert!(metrics.contains("session_gate_feed_age_seconds inf\n"), "{metrics}");
+        assert!(!metrics.contains("NaN") && !metrics.contains("\nsession_gate_active_sessions "), "{metrics}");
     }
 }
 
 #[tokio::test]
 async fn a_store_that_is_out_of_order_is_our_own_failure() {
-    for kind in [StoreErrorKind::Corrupt, StoreErrorKind::Conflict] {
-        let answer = Gate::broken(kind).get(UNKNOWN_SESSION).await;
-        assert_eq!(answer.problem(), problem(500, "internal", &[]));
-        assert!(!answer.text.contains("what only the log may know"));
-    }
+    let answer = Gate::broken(StoreErrorKind::Corrupt).get(UNKNOWN_SESSION).await;
+    assert_eq!(answer.problem(), problem(500, "internal", &[]));
+    assert!(!answer.text.contains("what only the log may know"));
 }
 
 fn opaque() -> String {
@@ -161,7 +231,8 @@ async fn keys_are_published_to_those_who_may_have_them() {
         "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
     }]});
     assert_eq!(public, expected, "nothing of the private key");
-    assert_eq!(gate.get("/v1/keys").await.json()["keys"].as_array().unwrap().len(), 2);
+    let all = gate.get("/v1/keys").await.json()["keys"].as_array().unwrap().len();
+    assert_eq!(all, 3, "the key, and the secret under its id and its former one");
 }
 
 #[tokio::test]
@@ -205,31 +276,28 @@ async fn what_happens_is_counted() {
 }
 
 /// The names, kinds and texts of all metrics are what the documentation says.
-#[tokio::test]
-async fn the_documentation_has_every_metric() {
+#[test]
+fn the_documentation_has_every_metric() {
     let metrics = Metrics::default();
-    // A metric with labels is shown once it has counted something.
-    metrics.checked(CheckVerdict::Live);
-    metrics.feed_appended(&FeedChange::KeysChanged);
-    metrics.feed_polled(PollOutcome::News);
-    metrics.http_answered("/healthz", "GET", 200, Duration::ZERO);
-    metrics.introspected(None);
-    metrics.receipt_given(ReceiptOutcome::Applied, Duration::ZERO);
-    metrics.sessions_ended(EndReason::Deleted, 1);
-    metrics.store_answered("check", None, Duration::ZERO);
-    let text = metrics.render().unwrap();
     let mut table = String::from("| Metric | Kind | What it is |\n|---|---|---|\n");
-    let mut help = "";
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ').unwrap().1;
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap();
-            let total = if kind == "counter" { "_total" } else { "" };
-            table.push_str(&format!("| `{name}{total}` | {kind} | {help} |\n"));
-        }
+    for Described { name, kind, help } in metrics.described() {
+        table.push_str(&format!("| `{name}` | {kind} | {help} |\n"));
     }
     assert_golden_part("docs/metrics.md", "sidecar metrics", &table);
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let gate = Gate::new();
+    let get = async |accept: &str| {
+        gate.send(Request::get("/metrics").header(header::ACCEPT, accept).body(Body::empty()).unwrap()).await
+    };
+    let open = get("application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
+    assert!(open.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
+    assert!(open.text.ends_with("# EOF\n") && open.text.contains("# TYPE session_gate_logins counter\n"));
+    let text = gate.get("/metrics").await;
+    assert!(text.header("content-type").starts_with("text/plain; version=0.0.4"));
+    assert!(!text.text.contains("# EOF") && text.text.contains("# TYPE session_gate_logins_total counter\n"));
 }
 
 #[tokio::test]

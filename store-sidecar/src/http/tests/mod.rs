@@ -3,6 +3,7 @@ mod check;
 mod cut_off;
 mod feed;
 mod golden;
+mod hardening;
 mod leases;
 mod limits;
 mod login;
@@ -25,8 +26,8 @@ use axum::{
 use secrecy::SecretString;
 use serde_json::Value;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch,
-    SlotTag, TokenId, UnixSeconds, UserId,
+    CheckRequest, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId,
+    UnixSeconds, UserId,
 };
 use tower::ServiceExt as _;
 
@@ -34,6 +35,7 @@ use super::*;
 use crate::{
     clock::ManualClock,
     config::{SessionConfig, TokenConfig},
+    credentials::Role,
     feed::Feed,
     keys::{Algorithm, CurrentKeys, KeyRing, KeySource, Signing},
     metered_store::MeteredStore,

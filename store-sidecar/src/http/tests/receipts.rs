@@ -1,7 +1,7 @@
 //! `?wait=applied` and who follows the feed, on time that stands still but where a test waits.
 
 use serde_json::json;
-use session_gate_protocol::{FeedWorkers, Receipt};
+use session_gate_protocol::{FeedWorkers, NotApplied, Receipt};
 use tokio::time::Instant;
 
 use super::{
@@ -26,7 +26,7 @@ async fn a_wait_ends_when_all_workers_have_applied_the_change() {
         () = first.follow(&gate) => unreachable!(),
         () = second.follow(&gate) => unreachable!(),
     };
-    assert_eq!(receipt(&answer), Receipt { applied: true, pending: Vec::new() });
+    assert_eq!(receipt(&answer), Receipt { applied: true, pending: Vec::new(), reason: None });
     assert!(start.elapsed() <= millis(60), "{:?}", start.elapsed());
     let shown: FeedWorkers = serde_json::from_str(&gate.get("/v1/workers").await.text).unwrap();
     let names: Vec<_> = shown.workers.iter().map(|worker| (worker.worker.as_str(), worker.applied)).collect();
@@ -45,7 +45,7 @@ async fn a_wait_outlasts_a_worker_that_has_vanished() {
         answer = gate.delete_and_wait(&path) => answer,
         () = alive.follow(&gate) => unreachable!(),
     };
-    assert_eq!(receipt(&answer), Receipt { applied: true, pending: Vec::new() });
+    assert_eq!(receipt(&answer), Receipt { applied: true, pending: Vec::new(), reason: None });
     // From its last poll on it trusts what it knows for a second.
     assert!((millis(990)..millis(1_100)).contains(&start.elapsed()), "{:?}", start.elapsed());
     let shown: FeedWorkers = serde_json::from_str(&gate.get("/v1/workers").await.text).unwrap();
@@ -138,8 +138,12 @@ async fn a_replica_that_says_nothing_is_not_overlooked() {
     let receipt = receipt(&gate.delete_and_wait(&path).await);
     assert!(!receipt.applied && receipt.pending.is_empty(), "{receipt:?}");
     assert!((millis(1_900)..=millis(2_000)).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(receipt.reason, Some(NotApplied::ReplicaSilent));
     gate.clock.advance(Duration::from_secs(2));
-    assert!(self::receipt(&gate.delete_and_wait(&path).await).applied, "then it is gone");
+    let receipt = self::receipt(&gate.delete_and_wait(&path).await);
+    assert!(!receipt.applied, "it has just been marked as gone: {receipt:?}");
+    gate.clock.advance(Duration::from_secs(2));
+    assert!(self::receipt(&gate.delete_and_wait(&path).await).applied, "whoever it answered trusts nothing any more");
 }
 
 #[tokio::test(start_paused = true)]

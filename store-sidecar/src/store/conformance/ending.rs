@@ -4,8 +4,8 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, SessionStatus};
 
 use super::{
-    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, plain, secs,
-    update, user,
+    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, metadata, plain,
+    secs, update, user,
 };
 use crate::store::Termination;
 
@@ -20,6 +20,31 @@ pub async fn a_terminated_session_is_dead_at_once<H: Harness>() {
     assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionTerminated);
     let known = get(harness.store(), &session.session_id).await;
     assert_eq!((known.status, known.version), (SessionStatus::Terminated, 2));
+}
+
+/// However it ends: nobody needs to know any more where its user was, or what the application kept.
+pub async fn an_ended_session_has_no_data_of_its_user<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    for number in 0..3 {
+        let mut new = plain(&alice, number);
+        new.session.ip_address = Some("192.0.2.1".to_owned());
+        new.session.user_agent = Some("agent".to_owned());
+        new.session.device_type = Some("tv".to_owned());
+        new.session.location = Some("CH".to_owned());
+        new.session.metadata = metadata(json!({ "plan": "pro" }));
+        let created = create(store, new).await;
+        assert_eq!(created.ip_address.as_deref(), Some("192.0.2.1"));
+    }
+    store.terminate_session(&id(&alice, 0)).await.unwrap();
+    let patched = update(store, &id(&alice, 1), json!({ "status": "terminated", "location": "DE" })).await;
+    assert_eq!(patched, patched.clone().bare());
+    assert_eq!(end_all(store, &alice).await, 1);
+    for number in 0..3 {
+        let known = get(store, &id(&alice, number)).await;
+        assert_eq!((known.status, &known), (SessionStatus::Terminated, &known.clone().bare()), "{number}");
+    }
 }
 
 /// The first time counts.

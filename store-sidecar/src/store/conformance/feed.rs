@@ -181,8 +181,8 @@ pub async fn no_entry_outlives_the_longest_token<H: Harness>() {
     assert!(entry.until.after(secs(60)) >= page.now.after(SETTINGS.feed_horizon), "{entry:?}");
 }
 
-/// The last word of each replica counts.
-pub async fn followers_are_known_for_as_long_as_they_were_published<H: Harness>() {
+/// The latest record of each replica counts.
+pub async fn followers_are_known_until_their_replica_is_gone<H: Harness>() {
     let harness = H::start(SETTINGS).await;
     let store = harness.store();
     assert_eq!(store.followers().await.unwrap(), []);
@@ -197,16 +197,29 @@ pub async fn followers_are_known_for_as_long_as_they_were_published<H: Harness>(
     store.publish_followers("first", &Followers::default(), secs(900)).await.unwrap();
     store.publish_followers("second", &Followers::default(), secs(400)).await.unwrap();
     store.publish_followers("first", &followers, secs(900)).await.unwrap();
-    let mut published = store.followers().await.unwrap();
-    published.sort_by(|a, b| a.replica.cmp(&b.replica));
-    assert_eq!(published.len(), 2);
-    assert_eq!((published[0].replica.as_str(), &published[0].followers), ("first", &followers));
-    assert!(published[0].age <= secs(60));
+    let known = async || {
+        let mut published = store.followers().await.unwrap();
+        published.sort_by(|a, b| a.replica.cmp(&b.replica));
+        let names: Vec<_> = published.iter().map(|one| (one.replica.clone(), one.gone)).collect();
+        (names, published)
+    };
+    let names =
+        |names: &[(&str, bool)]| names.iter().map(|(name, gone)| ((*name).to_owned(), *gone)).collect::<Vec<_>>();
+    let (who, published) = known().await;
+    assert_eq!(who, names(&[("first", false), ("second", false)]));
+    assert!(published[0].followers == followers && published[0].age <= secs(60));
     harness.pass(secs(500)).await;
-    let published = store.followers().await.unwrap();
-    assert_eq!(published.len(), 1);
+    let (who, published) = known().await;
+    assert_eq!(who, names(&[("first", false), ("second", false)]), "nobody has written since");
     assert!(published[0].age >= secs(500) && published[0].followers == followers);
-    store.publish_followers("third", &Followers::default(), secs(100)).await.unwrap();
+    store.publish_followers("third", &Followers::default(), secs(900)).await.unwrap();
+    let (who, published) = known().await;
+    assert_eq!(who, names(&[("first", true), ("second", true), ("third", false)]));
+    assert!(published[0].age <= secs(60) && published[0].followers == followers);
     harness.pass(secs(500)).await;
-    assert_eq!(store.followers().await.unwrap(), []);
+    assert_eq!(known().await.0, names(&[("first", true), ("third", false)]), "no worker of the second trusts it");
+    store.publish_followers("first", &followers, secs(900)).await.unwrap();
+    assert_eq!(known().await.0, names(&[("first", false), ("third", true)]), "it is back");
+    harness.pass(secs(1_000)).await;
+    assert_eq!(known().await.0, names(&[("first", false)]));
 }

@@ -102,6 +102,7 @@ macro_rules! store_conformance {
             ]
             ending: [
                 a_terminated_session_is_dead_at_once,
+                an_ended_session_has_no_data_of_its_user,
                 terminating_again_changes_nothing,
                 terminating_all_leaves_none_live,
                 a_session_ends_at_its_time,
@@ -154,7 +155,7 @@ macro_rules! store_conformance {
                 a_place_that_is_not_there_begins_a_new_epoch,
                 an_entry_that_is_of_no_more_use_is_left_out,
                 no_entry_outlives_the_longest_token,
-                followers_are_known_for_as_long_as_they_were_published,
+                followers_are_known_until_their_replica_is_gone,
             ]
             rules: [
                 a_rule_outlives_everything_else_in_the_feed,
@@ -207,10 +208,7 @@ fn token(text: &str) -> TokenId {
 }
 
 fn metadata(value: Value) -> Metadata {
-    match value {
-        Value::Object(metadata) => metadata,
-        _ => panic!("metadata is an object"),
-    }
+    serde_json::from_value(value).expect("metadata is an object")
 }
 
 fn patch(value: Value) -> SessionPatch {

@@ -18,7 +18,9 @@ pub async fn a_new_session_is_answered_as_it_is_stored<H: Harness>() {
     new.session.ip_address = Some("192.0.2.1".to_owned());
     new.session.user_agent = Some("agent \"quoted\" ü".to_owned());
     new.session.location = Some(String::new());
-    new.session.metadata = metadata(json!({ "plan": "pro" }));
+    // Beyond what a double can hold, and in an order of its own.
+    let exact = r#"{"plan":"pro","n":123456789012345678901234567890,"f":0.10}"#;
+    new.session.metadata = serde_json::from_str(exact).unwrap();
     let created = create(harness.store(), new.clone()).await;
     assert_eq!(created, new.created_at(created.created_at, 0));
     assert_eq!(created.status, SessionStatus::Active);

@@ -7,7 +7,10 @@ use std::time::Duration;
 use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, RuleId, UnixSeconds};
 
 use crate::store::feed::{RuleWord, is_of_use};
-use crate::store::{FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers};
+use crate::store::{
+    FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, RECORD_LIVES,
+    RECORD_OVERDUE,
+};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
@@ -26,8 +29,10 @@ pub(super) struct Log {
 
 #[derive(Clone, Debug)]
 struct Published {
-    /// When, in milliseconds.
+    /// When it was written, or marked as gone, in milliseconds.
     at: u64,
+    gone: bool,
+    /// For how long its workers may trust what they were told, from then on.
     lifetime: Duration,
     followers: Followers,
 }
@@ -125,19 +130,30 @@ impl Log {
         Some(FeedPage { epoch, last: self.last, cursor, now, entries })
     }
 
-    /// Replaces what a replica says of its followers, at the time `millis`.
+    /// Replaces what a replica says of its followers, at the time `millis`, and marks those of others as gone that were
+    /// not renewed in time.
     pub(super) fn publish(&mut self, replica: &str, followers: &Followers, lifetime: Duration, millis: u64) {
-        self.followers.retain(|_, published| published.age(millis) < published.lifetime);
-        let published = Published { at: millis, lifetime, followers: followers.clone() };
+        self.followers.retain(|_, published| published.is_known(millis));
+        for published in self.followers.values_mut() {
+            let age = published.age(millis);
+            if !published.gone && age >= RECORD_OVERDUE {
+                // What it said up to now its workers may trust for as long as they do.
+                let rest = published.lifetime.saturating_sub(age);
+                let lifetime = rest.max(published.lifetime.saturating_sub(RECORD_LIVES));
+                *published = Published { at: millis, gone: true, lifetime, followers: published.followers.clone() };
+            }
+        }
+        let published = Published { at: millis, gone: false, lifetime, followers: followers.clone() };
         self.followers.insert(replica.to_owned(), published);
     }
 
     /// What the replicas say of their followers, at the time `millis`.
     pub(super) fn followers(&self, millis: u64) -> Vec<PublishedFollowers> {
-        let known = self.followers.iter().filter(|(_, published)| published.age(millis) < published.lifetime);
+        let known = self.followers.iter().filter(|(_, published)| published.is_known(millis));
         known
             .map(|(replica, published)| PublishedFollowers {
                 replica: replica.clone(),
+                gone: published.gone,
                 age: published.age(millis),
                 followers: published.followers.clone(),
             })
@@ -148,5 +164,10 @@ impl Log {
 impl Published {
     fn age(&self, millis: u64) -> Duration {
         Duration::from_millis(millis.saturating_sub(self.at))
+    }
+
+    /// Whether it counts: one that is marked as gone, for as long as its workers may trust what they were told.
+    fn is_known(&self, millis: u64) -> bool {
+        !self.gone || self.age(millis) < self.lifetime
     }
 }

@@ -30,6 +30,10 @@ use crate::rng::Random;
 /// room.
 const MAX_ENTRIES: usize = 1_000_000;
 
+/// One part in so many is kept free for what takes back: revoked tokens and ended sessions. Who logs in, or
+/// fills the feed with rules, cannot take it.
+const RESERVED_PART: usize = 16;
+
 /// Steps of cleaning that each write does. A session makes two such steps due in its life and a
 /// blacklist entry one, so what is over goes faster than what is new comes, even if nobody ever
 /// calls [`MemoryStore::cleanup`].
@@ -107,8 +111,14 @@ impl MemoryStore {
         (state, now)
     }
 
+    /// Whether there is room for what can wait.
     fn check_room(&self, state: &State) -> Result<(), StoreError> {
-        if state.entries() < self.max_entries { Ok(()) } else { Err(full()) }
+        if state.entries() < self.unreserved() { Ok(()) } else { Err(full()) }
+    }
+
+    /// How many entries there may be before only what takes back is taken in.
+    const fn unreserved(&self) -> usize {
+        self.max_entries - self.max_entries / RESERVED_PART
     }
 
     /// The feed, which has begun, and the time in milliseconds.
@@ -301,7 +311,8 @@ impl Store for MemoryStore {
             Some(before) if until <= before => return Ok(()),
             None if until <= now => return Ok(()),
             Some(_) => {}
-            None => self.check_room(&state)?,
+            None if state.entries() < self.max_entries => {}
+            None => return Err(full()),
         }
         state.revoke(entry, until);
         Ok(())
@@ -359,7 +370,9 @@ impl Store for MemoryStore {
         let (mut log, millis) = self.log()?;
         let horizon = self.settings.feed_horizon;
         log.trim(UnixSeconds(millis / 1_000), horizon);
-        if log.len().saturating_add(entries.len()) > self.max_entries {
+        let takes_back = entries.iter().all(|entry| entry.change.ended().is_some());
+        let max = if takes_back { self.max_entries } else { self.unreserved() };
+        if log.len().saturating_add(entries.len()) > max {
             return Err(full());
         }
         let now = UnixSeconds(millis / 1_000);
@@ -490,5 +503,31 @@ mod tests {
         assert_eq!(store.check(&token).await.unwrap().verdict, CheckVerdict::TokenRevoked);
         let refused = store.put_opaque(&SlotTag::of_user(&user(1)), "hash", &claims(), UnixSeconds(1_010)).await;
         assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn a_store_full_of_sessions_and_rules_still_takes_revocations() {
+        let (_clock, store) = store();
+        let store = store.with_max_entries(32);
+        for number in 0..30 {
+            create(&store, number).await.unwrap();
+        }
+        assert_eq!(create(&store, 30).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        revoke(&store, 1).await.unwrap();
+        let entry = |change: serde_json::Value| NewFeedEntry {
+            until: UnixSeconds(1_010),
+            change: serde_json::from_value(change).unwrap(),
+        };
+        let rule = |number: u8| {
+            entry(serde_json::json!({
+                "kind": "rule_added", "rule_id": format!("{number:016}"), "rule": { "kind": "user", "user_id": "a" },
+            }))
+        };
+        let rules: Vec<_> = (0..31).map(rule).collect();
+        assert_eq!(store.append_feed(&rules).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        store.append_feed(&rules[..30]).await.unwrap();
+        let ended =
+            entry(serde_json::json!({ "kind": "session_ended", "session_id": SessionId::new(&user(1), &[1; 32]) }));
+        store.append_feed(&[ended]).await.unwrap();
     }
 }

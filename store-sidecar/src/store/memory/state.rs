@@ -117,9 +117,9 @@ impl State {
     /// The session with its status at `now`, unless it is to be forgotten by then.
     pub(super) fn session(&self, id: &SessionId, now: UnixSeconds) -> Option<SessionData> {
         let entry = self.sessions.get(id).filter(|entry| now < entry.forget_at)?;
-        let session = &entry.session;
-        let status = if self.is_cut_off(session) { SessionStatus::Terminated } else { session.status_at(now) };
-        Some(SessionData { status, ..session.clone() })
+        let is_cut_off = self.is_cut_off(&entry.session);
+        let session = entry.session.clone();
+        Some(if is_cut_off { SessionData { status: SessionStatus::Terminated, ..session.bare() } } else { session.at(now) })
     }
 
     /// Whether a session that has not ended by itself has ended with all of its user's.
@@ -276,6 +276,7 @@ impl State {
 
     fn end(&mut self, id: &SessionId) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
+        entry.session = entry.session.clone().bare();
         let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
         entry.due = (entry.forget_at, Step::Forget(id.clone()));
         self.due.insert(entry.due.clone());

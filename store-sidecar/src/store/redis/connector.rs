@@ -9,6 +9,7 @@ use redis::io::tcp::TcpSettings;
 use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, RedisResult, TlsCertificates};
 
+use super::error::is_alive;
 use super::options::{RedisOptions, Target};
 use super::{CONNECT_TIMEOUT, RETRY_PAUSE};
 
@@ -97,7 +98,10 @@ impl Connection {
     }
 
     pub(super) async fn ping(&mut self) -> RedisResult<()> {
-        self.query(&redis::cmd("PING")).await
+        match self.query(&redis::cmd("PING")).await {
+            Err(error) if is_alive(&error) => Ok(()),
+            answer => answer,
+        }
     }
 }
 

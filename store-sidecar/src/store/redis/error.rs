@@ -11,6 +11,10 @@ const FORMAT_CODE: &str = "SGFORMAT";
 /// The same for what there is no room for.
 const FULL_CODE: &str = "SGFULL";
 
+/// The codes of a server that can be read and accepts no changes. A replica (`READONLY`) is none: what it holds may
+/// be old.
+const REFUSALS: [&str; 3] = ["MISCONF", "NOREPLICAS", "OOM"];
+
 pub(super) fn store_error(error: RedisError) -> StoreError {
     StoreError::new(kind(&error), error)
 }
@@ -25,7 +29,8 @@ fn kind(error: &RedisError) -> StoreErrorKind {
         // the script's error.
         _ if is_code(error, FORMAT_CODE) || is_code(error, "WRONGTYPE") => StoreErrorKind::Corrupt,
         _ if is_code(error, FULL_CODE) => StoreErrorKind::Full,
-        // All else is Redis' state: loading, out of memory, a replica, no permission, no cluster.
+        _ if REFUSALS.iter().any(|code| is_code(error, code)) => StoreErrorKind::Refused,
+        // All else is Redis' state: loading, a replica, no permission, no cluster.
         _ => StoreErrorKind::Unavailable,
     }
 }
@@ -34,15 +39,19 @@ fn kind(error: &RedisError) -> StoreErrorKind {
 pub(super) fn doubt(error: &RedisError) -> Option<Doubt> {
     if error.is_timeout() {
         Some(Doubt::Silent)
-    } else if error.is_unrecoverable_error()
-        || error.is_io_error()
-        || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
-    {
+    } else if error.is_unrecoverable_error() || error.is_io_error() || is_code(error, "READONLY") {
         // A server that became a replica keeps its connections: ask anew who is the master.
         Some(Doubt::Broken)
+    } else if is_code(error, "NOREPLICAS") {
+        Some(Doubt::Deserted)
     } else {
         None
     }
+}
+
+/// Whether the server says with this that it is there: one that cannot write to its disk refuses even `PING`.
+pub(super) fn is_alive(error: &RedisError) -> bool {
+    is_code(error, "MISCONF")
 }
 
 /// Whether Redis refused the command itself, as managed services do with some.

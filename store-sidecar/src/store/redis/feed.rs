@@ -7,8 +7,8 @@ use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, UnixSeconds};
 use super::{RedisStore, keys, scripts, secs};
 use crate::store::feed::{RuleWord, epoch_id, is_of_use};
 use crate::store::{
-    FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, StoreError,
-    StoreErrorKind, UNLIMITED,
+    FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, RECORD_LIVES,
+    RECORD_OVERDUE, StoreError, StoreErrorKind, UNLIMITED,
 };
 
 /// An entry of the stream as Redis answers it: its place, and its fields and values.
@@ -67,8 +67,9 @@ impl RedisStore {
         lifetime: Duration,
     ) -> Result<(), StoreError> {
         let json = serde_json::to_string(followers).map_err(corrupt)?;
-        let lifetime = lifetime.as_millis().to_string();
-        let arguments = [replica, &lifetime, &json];
+        let [lifetime, overdue, lives] =
+            [lifetime, RECORD_OVERDUE, RECORD_LIVES].map(|duration| duration.as_millis().to_string());
+        let arguments = [replica, &lifetime, &json, &overdue, &lives];
         self.run(&scripts::FOLLOWERS_PUBLISH, &[keys::FEED_FOLLOWERS], &arguments, self.deadline()).await
     }
 
@@ -76,20 +77,22 @@ impl RedisStore {
         let (now, records): (u64, Vec<(String, String)>) =
             self.run(&scripts::FOLLOWERS_READ, &[keys::FEED_FOLLOWERS], &[], self.deadline()).await?;
         let mut published = Vec::with_capacity(records.len());
-        for (replica, record) in records {
+        for (name, record) in records {
             let (written, lifetime, json) =
                 split(&record).ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))?;
+            let (replica, gone) = name.strip_prefix("gone:").map_or((name.as_str(), false), |replica| (replica, true));
             let age = now.saturating_sub(written);
-            if age < lifetime {
+            if !gone || age < lifetime {
                 let followers = serde_json::from_str(json).map_err(corrupt)?;
-                published.push(PublishedFollowers { replica, age: Duration::from_millis(age), followers });
+                let (replica, age) = (replica.to_owned(), Duration::from_millis(age));
+                published.push(PublishedFollowers { replica, gone, age, followers });
             }
         }
         Ok(published)
     }
 }
 
-/// When a record was written, for how long it lives, and what it says.
+/// When a record was written or marked as gone, for how long it lives since, and what it says.
 fn split(record: &str) -> Option<(u64, u64, &str)> {
     let (written, rest) = record.split_once(' ')?;
     let (lifetime, json) = rest.split_once(' ')?;

@@ -23,7 +23,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::connector::{Connection, Connector};
 use super::error::{doubt, store_error};
-use super::{HEARTBEAT, HEARTBEAT_TIMEOUT};
+use super::{DESERTED_FOR, HEARTBEAT, HEARTBEAT_TIMEOUT};
+use crate::critical;
 use crate::store::{StoreError, StoreErrorKind};
 
 pub(super) struct Link {
@@ -63,6 +64,8 @@ pub(super) enum Doubt {
     Broken,
     /// It did not answer in time.
     Silent,
+    /// The server's replicas have left it: another one may have taken its place.
+    Deserted,
 }
 
 struct Doubted {
@@ -82,7 +85,7 @@ impl Link {
         // One doubt is enough to act upon.
         let (doubts, doubts_receiver) = mpsc::channel(1);
         let supervisor = Supervisor { connector, state: state_sender, doubts: doubts_receiver };
-        let supervisor = tokio::spawn(supervisor.run()).abort_handle();
+        let supervisor = critical::spawn("the keeping of the connection to Redis", supervisor.run());
         Self { state, doubts, supervisor }
     }
 
@@ -220,13 +223,17 @@ impl Supervisor {
 
     /// Returns once a single server's connection is broken, or does not answer.
     async fn watch_over(&mut self, mut connection: Connection, number: u64) {
+        let connected = Instant::now();
         loop {
             tokio::select! {
                 () = sleep(HEARTBEAT) => {}
                 doubted = self.doubts.recv() => match doubted {
                     Some(Doubted { number: about, doubt }) if about == number => {
-                        if doubt == Doubt::Broken {
-                            return;
+                        match doubt {
+                            Doubt::Broken => return,
+                            Doubt::Deserted if connected.elapsed() >= DESERTED_FOR => return,
+                            Doubt::Deserted => continue,
+                            Doubt::Silent => {}
                         }
                     }
                     Some(_) => continue,

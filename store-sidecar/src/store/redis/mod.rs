@@ -69,6 +69,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// What a heartbeat may take until the connection is given up.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(250);
 
+/// How often it is asked anew who is the master, while a server is used that its replicas have left.
+const DESERTED_FOR: Duration = Duration::from_secs(5);
+
 /// How often an update is tried anew because somebody else's came in between. Each time at least one
 /// of those who compete succeeds.
 const MAX_UPDATE_ATTEMPTS: u32 = 64;
@@ -85,8 +88,9 @@ pub struct RedisStore {
     shares_slots: bool,
     allow_eviction: bool,
     step_timeout: Duration,
-    /// Whether Redis has been found fit: see [`RedisStore::inspect`].
+    /// Whether Redis has been found fit when it was last looked at, or unfit: see [`RedisStore::inspect`].
     fit: AtomicBool,
+    unfit: AtomicBool,
     counter_parts: CounterParts,
 }
 
@@ -106,7 +110,7 @@ pub enum RedisStartError {
 
 impl RedisStore {
     /// A store in the Redis that `options` name. Redis need not be there yet: then it is looked at by
-    /// the first [`Store::health`] that reaches it, which fails until it is fit. `random` makes the ids of
+    /// each [`Store::health`] that reaches it, and while that finds it unfit, no step is done. `random` makes the ids of
     /// the feed's epochs.
     ///
     /// # Errors
@@ -125,6 +129,7 @@ impl RedisStore {
             allow_eviction: options.allow_eviction,
             step_timeout: options.step_timeout,
             fit: AtomicBool::new(false),
+            unfit: AtomicBool::new(false),
             counter_parts: CounterParts::default(),
         };
         match store.inspect().await {
@@ -144,15 +149,22 @@ impl RedisStore {
         Report::ask(&self.link, self.deadline()).await
     }
 
-    /// Takes Redis as fit, or says why not.
+    /// Takes Redis as fit, or says why not: then no step is done until it is.
     fn accept(&self, report: &Report) -> Result<(), RedisStartError> {
         if let Eviction::Policy(policy) = &report.eviction
             && !self.allow_eviction
         {
-            return Err(RedisStartError::Evicts { policy: policy.clone() });
+            self.fit.store(false, Ordering::Relaxed);
+            let unfit = RedisStartError::Evicts { policy: policy.clone() };
+            if !self.unfit.swap(true, Ordering::Relaxed) {
+                tracing::error!(error = %unfit, "Redis is not used");
+            }
+            return Err(unfit);
         }
-        report.log();
-        self.fit.store(true, Ordering::Relaxed);
+        if !self.fit.swap(true, Ordering::Relaxed) {
+            report.log();
+        }
+        self.unfit.store(false, Ordering::Relaxed);
         Ok(())
     }
 
@@ -164,6 +176,9 @@ impl RedisStore {
         arguments: &[&str],
         deadline: Instant,
     ) -> Result<T, StoreError> {
+        if self.unfit.load(Ordering::Relaxed) {
+            return Err(StoreError::new(StoreErrorKind::Unfit, "Redis is not used as it is set up"));
+        }
         let command = |name, script: &str| {
             let mut command = redis::cmd(name);
             command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
@@ -197,8 +212,17 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every field is named here: the link holds the password.
-        let Self { link: _, settings, random: _, shares_slots: _, allow_eviction, step_timeout, fit, counter_parts: _ } =
-            self;
+        let Self {
+            link: _,
+            settings,
+            random: _,
+            shares_slots: _,
+            allow_eviction,
+            step_timeout,
+            fit,
+            unfit: _,
+            counter_parts: _,
+        } = self;
         f.debug_struct("RedisStore")
             .field("settings", settings)
             .field("allow_eviction", allow_eviction)
@@ -358,13 +382,13 @@ impl Store for RedisStore {
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
-        let memory_bytes = if self.fit.load(Ordering::Relaxed) {
-            Report::used_memory(&self.link, self.deadline()).await?
+        let report = if self.fit.load(Ordering::Relaxed) {
+            Report::ask_briefly(&self.link, self.deadline()).await?
         } else {
-            let report = self.inspect().await?;
-            self.accept(&report).map_err(|unfit| StoreError::new(StoreErrorKind::Unavailable, unfit))?;
-            report.used_memory
+            self.inspect().await?
         };
+        self.accept(&report).map_err(|unfit| StoreError::new(StoreErrorKind::Unfit, unfit))?;
+        let memory_bytes = report.used_memory;
         Ok(Health { backend: "redis", active_sessions: None, memory_bytes, counters: None })
     }
 }

@@ -61,10 +61,9 @@ pub(super) fn session(
     if fields.is_empty() {
         return Ok(None);
     }
-    let mut session = parse(id, fields).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
+    let session = parse(id, fields).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
     let is_cut_off = !session.status.is_final() && session.generation < ended_before;
-    session.status = if is_cut_off { SessionStatus::Terminated } else { session.status_at(now) };
-    Ok(Some(session))
+    Ok(Some(if is_cut_off { SessionData { status: SessionStatus::Terminated, ..session.bare() } } else { session.at(now) }))
 }
 
 fn parse(id: SessionId, fields: &Fields) -> Result<SessionData, Unreadable> {

@@ -55,9 +55,11 @@ impl Report {
         Ok(report)
     }
 
-    /// Only the memory in use: cheap enough for each health check.
-    pub(super) async fn used_memory(link: &Link, deadline: Instant) -> Result<Option<u64>, StoreError> {
-        Ok(used_memory(&info(link, "memory", deadline).await?))
+    /// Only what can become wrong: the memory in use, and whether it may evict.
+    pub(super) async fn ask_briefly(link: &Link, deadline: Instant) -> Result<Self, StoreError> {
+        let nodes = info(link, "memory", deadline).await?;
+        let eviction = eviction(nodes.iter().filter_map(|node| field(node, "maxmemory_policy")));
+        Ok(Self { eviction, used_memory: used_memory(&nodes), ..Self::default() })
     }
 
     /// Tells the operator what would be lost with Redis' process.

@@ -27,7 +27,10 @@ if not s or s.user_id ~= ARGV[1] then
   return {'unknown'}
 end
 local status = status_at(s, t)
-note_activity(KEYS[2], s, status, t, tonumber(ARGV[2]))
+local replica = note_activity(KEYS[2], s, status, t, tonumber(ARGV[2]))
+if replica then
+  return replica
+end
 if status ~= 'active' and status ~= 'pending_2fa' then
   return {status}
 end

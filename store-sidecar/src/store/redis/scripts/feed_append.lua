@@ -1,5 +1,5 @@
 -- Puts entries at the end of the change feed, and drops what is too old to concern any token. Rules that
--- last longer than the log stand beside it.
+-- last longer than the log stand beside it. Does so even where Redis' memory is full: that is what it is kept for.
 -- Atomic, because entries must not be told apart from the place of the last one, by which a reader
 -- finds out that some are missing; and because a rule must be found in the log or beside it.
 --
@@ -59,6 +59,7 @@ local function keep_standing(till, were_there)
   end
 end
 
+begin_writing(keys.epoch)
 for i = 5, #ARGV, 3 do
   local till, change, rule = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local id = rule ~= '' and string.sub(rule, 2)

@@ -34,7 +34,7 @@ local function remove_standing(keys, id, place)
   end
 end
 
--- Begins the feed anew. What is in the log, and the rules that stand, stay of use.
+-- Begins the feed anew, even where Redis' memory is full. What is in the log, and the rules that stand, stay of use.
 local function begin(keys, id, t)
   local last = last_place(keys.log) or '0-0'
   local trimmed = redis.call('HGET', keys.epoch, 'trimmed') or '0-0'
@@ -45,6 +45,7 @@ local function begin(keys, id, t)
     local millis, number = string.match(rule, '^(%d+)-(%d+)$')
     trimmed = string.format('%s-%.0f', millis, tonumber(number) + 1)
   end
+  begin_writing(keys.epoch)
   redis.call('HSET', keys.epoch, 'format', '1', 'id', id, 'since', t, 'last', last, 'trimmed', trimmed)
 end
 
@@ -62,7 +63,9 @@ local function load_feed(keys, id, horizon, t)
   local feed = { id = f[2], since = f[3], last = f[4], trimmed = f[5], horizon = tonumber(f[6]) }
   if feed.horizon < horizon then
     feed.horizon = horizon
-    redis.call('HSET', keys.epoch, 'horizon', horizon)
+    -- A Redis that refuses to write is read all the same; and drops nothing meanwhile.
+    redis.pcall('PERSIST', keys.epoch)
+    redis.pcall('HSET', keys.epoch, 'horizon', horizon)
   end
   return feed
 end

@@ -37,7 +37,8 @@ if ARGV[3] == feed.id then
   end
 end
 if redis.call('TTL', keys.epoch) < 1.5 * feed.horizon then
-  keep_feed(keys, feed)
+  -- A Redis that refuses to write is read all the same.
+  pcall(keep_feed, keys, feed)
 end
 local entries = {}
 if after == feed.last then
@@ -57,7 +58,7 @@ if after == '0-0' or before(after, feed.trimmed) then
     if tonumber(f[2]) > t then
       entries[#entries + 1] = rule
     else
-      remove_standing(keys, f[6], rule[1])
+      pcall(remove_standing, keys, f[6], rule[1])
     end
   end
   room = room - #rules

@@ -58,15 +58,18 @@ local function status_at(s, t)
   return s.status
 end
 
--- Ends the session at `key`, which stays known for `retention` seconds. A Redis whose memory is full
--- refuses to write, but not to delete: then the session is forgotten, which ends it as well.
+-- Redis refuses what takes memory while its memory is full, but lets a script finish what it has begun. So a script
+-- that must do its work even then (an end, a revocation, an entry of the feed) first takes the end off a key, which
+-- takes no memory, and gives it one in the end. (The flag `allow-oom` says the same, but Redis 6.2 does not know it.)
+local function begin_writing(key)
+  redis.call('PERSIST', key)
+end
+
+-- Ends the session at `key`, which stays known for `retention` seconds, without the data of its user.
 local function terminate(key, s, t, retention)
-  local written = redis.pcall('HSET', key, 'status', 'terminated', 'version', s.version + 1)
-  if type(written) == 'table' and written.err then
-    redis.call('DEL', key)
-  else
-    redis.call('EXPIREAT', key, t + retention)
-  end
+  begin_writing(key)
+  redis.call('HSET', key, 'status', 'terminated', 'version', s.version + 1, 'data', '{}')
+  redis.call('EXPIREAT', key, t + retention)
 end
 
 -- Drops from a user's index what is over, and lets the index go with its latest member.
@@ -80,17 +83,22 @@ end
 
 -- Notes a use of the session at `key` where the noted one is older than the resolution, or than a
 -- quarter of its idle timeout if that is less. Only a session that may be used is in use: a suspended
--- one does not live longer by being asked for.
+-- one does not live longer by being asked for. Returns an error reply where this server has become a replica: what it
+-- holds may be old.
 local function note_activity(key, s, status, t, resolution)
   if status ~= 'active' and status ~= 'pending_2fa' then
-    return
+    return nil
   end
   if s.idle_timeout then
     resolution = math.min(resolution, math.floor(s.idle_timeout / 4))
   end
-  if t - s.last_activity > resolution then
-    -- A Redis whose memory is full refuses to write; what was asked is right all the same.
-    redis.pcall('HSET', key, 'last_activity', t)
+  if t - s.last_activity <= resolution then
+    return nil
+  end
+  -- Where Redis refuses to write for any other reason, what was asked is right all the same.
+  local written = redis.pcall('HSET', key, 'last_activity', t)
+  if type(written) == 'table' and written.err and string.find(written.err, 'READONLY', 1, true) then
+    return redis.error_reply('READONLY this server is a replica')
   end
 end
 

@@ -11,8 +11,9 @@ for i = 1, #KEYS, 2 do
   if failure then
     return failure
   end
-  if s then
-    note_activity(key, s, status_at(s, t), t, tonumber(ARGV[1]))
+  failure = s and note_activity(key, s, status_at(s, t), t, tonumber(ARGV[1]))
+  if failure then
+    return failure
   end
 end
 return redis.status_reply('OK')

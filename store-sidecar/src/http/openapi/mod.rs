@@ -1,3 +1,9 @@
+//! The description of the API: what the handlers and the types say of themselves, the bounds that types cannot
+//! say, and who may call what.
+
+mod bounds;
+mod guards;
+
 use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
@@ -7,16 +13,19 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use super::{feed, leases, limits, login, meta, rules, sessions, tokens};
+use super::{feed, leases, limits, login, meta, receipt, rules, sessions, tokens};
 
 /// The description of the API. Its text is compared with a golden file by a test.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Session Gate sidecar",
-        description = "Sessions, tokens and revocations. Errors are application/problem+json (RFC 9457) with a stable code."
+        description = "Sessions, tokens and revocations. Errors are application/problem+json (RFC 9457) with a stable code. \
+                       Lengths are in bytes of UTF-8. `x-required-role` names the roles that may call an operation, \
+                       beside admin."
     ),
     modifiers(&BearerCredential),
+    components(schemas(receipt::WaitFor)),
     paths(
         sessions::create, sessions::read, sessions::update, sessions::terminate,
         sessions::list_of_user, sessions::terminate_of_user,
@@ -41,7 +50,10 @@ impl Modify for BearerCredential {
 
 /// The document as JSON.
 pub(super) fn json() -> String {
-    let mut json = Description::openapi().to_pretty_json().unwrap_or_default();
+    let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    bounds::add(&mut document);
+    guards::add(&mut document);
+    let mut json = serde_json::to_string_pretty(&document).unwrap_or_default();
     json.push('\n');
     json
 }
