@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use crate::{
     metrics::Metrics,
     store::{
-        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers,
-        Store, StoreError, Termination, Update, UserTermination,
+        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, OperationId,
+        PublishedFollowers, Store, StoreError, Termination, Update, UserTermination,
     },
 };
 
@@ -49,8 +49,8 @@ impl std::fmt::Debug for MeteredStore {
 
 #[async_trait]
 impl Store for MeteredStore {
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
-        self.metered("create_session", self.store.create_session(new)).await
+    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
+        self.metered("create_session", self.store.create_session(new, op)).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -62,20 +62,26 @@ impl Store for MeteredStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
-        self.metered("update_session", self.store.update_session(id, patch, expected)).await
+        self.metered("update_session", self.store.update_session(id, patch, expected, op)).await
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
-        self.metered("terminate_session", self.store.terminate_session(id)).await
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
+        self.metered("terminate_session", self.store.terminate_session(id, op)).await
     }
 
     async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
         self.metered("user_sessions", self.store.user_sessions(user)).await
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
-        self.metered("terminate_user_sessions", self.store.terminate_user_sessions(user, named)).await
+    async fn terminate_user_sessions(
+        &self,
+        user: &UserId,
+        named: &[SessionId],
+        op: OperationId,
+    ) -> Result<UserTermination, StoreError> {
+        self.metered("terminate_user_sessions", self.store.terminate_user_sessions(user, named, op)).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {

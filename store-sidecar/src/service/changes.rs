@@ -57,7 +57,7 @@ impl Service {
     pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<Told<u64>, ServiceError> {
         let session = self.session(id).await?;
         let at = Some(self.tell(vec![ended(&session)]).await?);
-        let termination = self.tools.store.terminate_session(id).await?;
+        let termination = self.tools.store.terminate_session(id, self.operation()?).await?;
         if termination == Termination::Ended {
             self.tools.metrics.sessions_ended(reason, 1);
             self.note_age(&session);
@@ -87,7 +87,7 @@ impl Service {
                 at = Some(self.tell(fresh.iter().map(ended).collect()).await?);
             }
             named.extend(fresh.iter().map(|session| session.session_id.clone()));
-            let termination = self.tools.store.terminate_user_sessions(user, &named).await?;
+            let termination = self.tools.store.terminate_user_sessions(user, &named, self.operation()?).await?;
             terminated += termination.ended;
             self.tools.metrics.sessions_ended(reason, termination.ended);
             fresh.iter().for_each(|session| self.note_age(session));
@@ -114,7 +114,8 @@ impl Service {
         patch: &SessionPatch,
         expected: Option<ETag>,
     ) -> Result<Told<Update>, ServiceError> {
-        let update = async || self.tools.store.update_session(id, patch, expected).await;
+        let op = self.operation()?;
+        let update = async || self.tools.store.update_session(id, patch, expected, op).await;
         let scopes = patch.scopes.is_some();
         let status = match patch.status {
             Some(SessionStatus::Suspended | SessionStatus::Terminated) => {
@@ -140,7 +141,8 @@ impl Service {
         patch: &SessionPatch,
         expected: Option<ETag>,
     ) -> Result<Told<Update>, ServiceError> {
-        let update = async || self.tools.store.update_session(id, patch, expected).await;
+        let op = self.operation()?;
+        let update = async || self.tools.store.update_session(id, patch, expected, op).await;
         let telling = Telling { status: true, scopes: patch.scopes.is_some() };
         let session = self.session(id).await?;
         let allowed = patch.status.is_none_or(|next| session.status.check_transition(next).is_ok());

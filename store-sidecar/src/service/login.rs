@@ -25,7 +25,7 @@ impl Service {
         // A token that is too large is refused before there is a session.
         let claims = self.claims(&token, new.session.user_id.clone(), Some(&draft(&new)))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
-        let session = self.tools.store.create_session(new).await?;
+        let session = self.tools.store.create_session(new, self.operation()?).await?;
         self.tools.metrics.session_created();
         match self.mint(token, session.user_id.clone(), Some(&session)).await {
             Ok(token) => {
@@ -34,7 +34,9 @@ impl Service {
             }
             Err(error) => {
                 // Nobody learns this session's id, so nobody misses it; if this fails, it expires.
-                let _ended = self.tools.store.terminate_session(&session.session_id).await;
+                if let Ok(op) = self.operation() {
+                    let _ended = self.tools.store.terminate_session(&session.session_id, op).await;
+                }
                 Err(error)
             }
         }

@@ -27,8 +27,8 @@ use crate::{
     keys::{CurrentKeys, KeyRing},
     metrics::Metrics,
     readiness::{self, NotReady, Readiness, StoreState},
-    rng::Random,
-    store::Store,
+    rng::{NoRandomness, Random},
+    store::{OperationId, Store},
 };
 
 /// What the service works with.
@@ -114,6 +114,11 @@ impl Service {
     /// Looks at the store now and then, for ever.
     pub async fn watch_store(&self) {
         self.readiness.watch(&*self.tools.store).await;
+    }
+
+    /// Names the next operation of the store.
+    fn operation(&self) -> Result<OperationId, NoRandomness> {
+        OperationId::new(&*self.tools.random)
     }
 
     fn now(&self) -> UnixSeconds {

@@ -28,7 +28,7 @@ impl Service {
     /// `Invalid`, or those of the store.
     pub async fn create_session(&self, session: NewSession) -> Result<SessionData, ServiceError> {
         let new = self.new_session(session)?;
-        let session = self.tools.store.create_session(new).await?;
+        let session = self.tools.store.create_session(new, self.operation()?).await?;
         self.tools.metrics.session_created();
         Ok(session)
     }

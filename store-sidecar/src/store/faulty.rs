@@ -18,8 +18,8 @@ use session_gate_protocol::{
 };
 
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers, Store,
-    StoreError, StoreErrorKind, Termination, Update, UserTermination, memory::MemoryStore,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, OperationId,
+    PublishedFollowers, Store, StoreError, StoreErrorKind, Termination, Update, UserTermination, memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -123,8 +123,8 @@ impl fmt::Debug for Faults {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
-        self.ask("create_session", |store| store.create_session(new)).await
+    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
+        self.ask("create_session", |store| store.create_session(new, op)).await
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
         self.ask("session", |store| store.session(id)).await
@@ -134,17 +134,23 @@ impl Store for Faulty {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
-        self.ask("update_session", |store| store.update_session(id, patch, expected)).await
+        self.ask("update_session", |store| store.update_session(id, patch, expected, op)).await
     }
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
-        self.ask("terminate_session", |store| store.terminate_session(id)).await
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
+        self.ask("terminate_session", |store| store.terminate_session(id, op)).await
     }
     async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
         self.ask("user_sessions", |store| store.user_sessions(user)).await
     }
-    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
-        self.ask("terminate_user_sessions", |store| store.terminate_user_sessions(user, named)).await
+    async fn terminate_user_sessions(
+        &self,
+        user: &UserId,
+        named: &[SessionId],
+        op: OperationId,
+    ) -> Result<UserTermination, StoreError> {
+        self.ask("terminate_user_sessions", |store| store.terminate_user_sessions(user, named, op)).await
     }
     async fn revoke_token(&self, user: &UserId, token: &TokenId, until: UnixSeconds) -> Result<(), StoreError> {
         self.ask("revoke_token", |store| store.revoke_token(user, token, until)).await

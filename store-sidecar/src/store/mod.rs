@@ -10,6 +10,7 @@ pub(crate) mod faulty;
 mod feed;
 mod limits;
 pub mod memory;
+mod operation;
 mod patch;
 pub mod redis;
 mod settings;
@@ -31,6 +32,7 @@ pub use self::{
         RECORD_LIVES, RECORD_OVERDUE, UNLIMITED, UserTermination,
     },
     limits::Leased,
+    operation::OperationId,
     settings::{DEFAULT_MAX_COUNTERS, FEWEST_COUNTERS, MAX_LIFETIME, StoreSettings},
 };
 
@@ -178,6 +180,10 @@ pub struct Health {
 /// step: Redis' `TIME`, so that all sidecars of one Redis agree; the injected
 /// [`Clock`](crate::clock::Clock) in the memory store.
 ///
+/// **An operation that is asked for again** is answered as the first time: those that change sessions by their
+/// [`OperationId`], unless another has changed the session since; leases by worker and number; all others since doing them
+/// twice is doing them once.
+///
 /// **What ended stays known** for the retention that the store was made with, so that a late request
 /// is told `session_terminated` or `session_expired` rather than `session_unknown`.
 ///
@@ -191,7 +197,7 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// `Conflict` where the id exists already or was made for another user, and where the metadata is
     /// larger than the store's limit: ask [`StoreSettings::metadata_fits`] first.
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError>;
+    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError>;
 
     /// The session, with its status at this moment; ended ones too, while they are known.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError>;
@@ -203,10 +209,11 @@ pub trait Store: Send + Sync + 'static {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError>;
 
     /// Ends the session. From the moment this returns no check of it says `Live`.
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError>;
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError>;
 
     /// The user's sessions that have not ended, newest first.
     async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError>;
@@ -214,7 +221,12 @@ pub trait Store: Send + Sync + 'static {
     /// Ends those sessions of the user that are among `named`, and answers the others that have not
     /// ended. Where there are none of these, the user has no session left at that moment. So whoever
     /// must announce an end before it comes to pass can: announce the others, then call again.
-    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError>;
+    async fn terminate_user_sessions(
+        &self,
+        user: &UserId,
+        named: &[SessionId],
+        op: OperationId,
+    ) -> Result<UserTermination, StoreError>;
 
     /// Puts a token of `user` on the blacklist until it has expired. Doing so again changes nothing,
     /// and never shortens the time. Where verifiers accept a token for a while after its `exp`

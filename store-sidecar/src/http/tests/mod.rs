@@ -40,8 +40,8 @@ use crate::{
     rng::testing::SeededRandom,
     service::Tools,
     store::{
-        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers,
-        Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
+        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, OperationId,
+        PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -252,22 +252,33 @@ impl BrokenStore {
 
 #[async_trait]
 impl Store for BrokenStore {
-    async fn create_session(&self, _: CreateSession) -> Result<SessionData, StoreError> {
+    async fn create_session(&self, _: CreateSession, _: OperationId) -> Result<SessionData, StoreError> {
         self.fail()
     }
     async fn session(&self, _: &SessionId) -> Result<Option<SessionData>, StoreError> {
         self.fail()
     }
-    async fn update_session(&self, _: &SessionId, _: &SessionPatch, _: Option<ETag>) -> Result<Update, StoreError> {
+    async fn update_session(
+        &self,
+        _: &SessionId,
+        _: &SessionPatch,
+        _: Option<ETag>,
+        _: OperationId,
+    ) -> Result<Update, StoreError> {
         self.fail()
     }
-    async fn terminate_session(&self, _: &SessionId) -> Result<Termination, StoreError> {
+    async fn terminate_session(&self, _: &SessionId, _: OperationId) -> Result<Termination, StoreError> {
         self.fail()
     }
     async fn user_sessions(&self, _: &UserId) -> Result<Vec<SessionData>, StoreError> {
         self.fail()
     }
-    async fn terminate_user_sessions(&self, _: &UserId, _: &[SessionId]) -> Result<UserTermination, StoreError> {
+    async fn terminate_user_sessions(
+        &self,
+        _: &UserId,
+        _: &[SessionId],
+        _: OperationId,
+    ) -> Result<UserTermination, StoreError> {
         self.fail()
     }
     async fn revoke_token(&self, _: &UserId, _: &TokenId, _: UnixSeconds) -> Result<(), StoreError> {

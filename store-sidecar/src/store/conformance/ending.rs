@@ -6,7 +6,7 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, SessionStatus};
 
 use super::{
-    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, plain, secs,
+    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, op, plain, secs,
     update, user,
 };
 use crate::store::Termination;
@@ -17,7 +17,7 @@ pub async fn a_terminated_session_is_dead_at_once<H: Harness>() {
     let alice = user("alice");
     let session = create(harness.store(), plain(&alice, 1)).await;
     assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::Live);
-    let ended = harness.store().terminate_session(&session.session_id).await.unwrap();
+    let ended = harness.store().terminate_session(&session.session_id, op()).await.unwrap();
     assert_eq!(ended, Termination::Ended);
     assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionTerminated);
     let known = get(harness.store(), &session.session_id).await;
@@ -28,10 +28,10 @@ pub async fn a_terminated_session_is_dead_at_once<H: Harness>() {
 pub async fn terminating_again_changes_nothing<H: Harness>() {
     let harness = H::start(SETTINGS).await;
     let session = create(harness.store(), plain(&user("alice"), 1)).await;
-    harness.store().terminate_session(&session.session_id).await.unwrap();
+    harness.store().terminate_session(&session.session_id, op()).await.unwrap();
     let known = get(harness.store(), &session.session_id).await;
     for _ in 0..2 {
-        let again = harness.store().terminate_session(&session.session_id).await.unwrap();
+        let again = harness.store().terminate_session(&session.session_id, op()).await.unwrap();
         assert_eq!(again, Termination::AlreadyEnded);
     }
     assert_eq!(get(harness.store(), &session.session_id).await, known);
@@ -47,7 +47,7 @@ pub async fn terminating_all_leaves_none_live<H: Harness>() {
     }
     let bobs = create(store, plain(&bob, 1)).await;
     update(store, &id(&alice, 1), json!({ "status": "suspended" })).await;
-    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
     assert_eq!(end_all(store, &alice).await, 4);
     for number in 0..5 {
         assert_eq!(check(store, &alice, &id(&alice, number)).await, CheckVerdict::SessionTerminated);
@@ -66,7 +66,7 @@ pub async fn only_the_sessions_that_are_named_end<H: Harness>() {
     let second = create(store, plain(&alice, 2)).await;
     let bobs = create(store, plain(&bob, 3)).await;
     let named = [first.session_id.clone(), bobs.session_id.clone(), id(&alice, 9)];
-    let termination = store.terminate_user_sessions(&alice, &named).await.unwrap();
+    let termination = store.terminate_user_sessions(&alice, &named, op()).await.unwrap();
     assert_eq!((termination.ended, termination.others.as_slice()), (1, [second.clone()].as_slice()));
     assert_eq!(check(store, &alice, &first.session_id).await, CheckVerdict::SessionTerminated);
     assert_eq!(check(store, &alice, &second.session_id).await, CheckVerdict::Live);
@@ -120,7 +120,7 @@ pub async fn a_session_ends_at_its_time<H: Harness>() {
     harness.pass(secs(100)).await;
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
-    assert_eq!(store.terminate_session(&session.session_id).await.unwrap(), Termination::AlreadyEnded);
+    assert_eq!(store.terminate_session(&session.session_id, op()).await.unwrap(), Termination::AlreadyEnded);
     assert_eq!(end_all(store, &alice).await, 0);
 }
 
@@ -134,9 +134,9 @@ pub async fn an_idle_session_ends<H: Harness>() {
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Active, "reading it is no activity");
     harness.pass(secs(100)).await;
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
-    assert_eq!(store.terminate_session(&session.session_id).await.unwrap(), Termination::AlreadyEnded);
+    assert_eq!(store.terminate_session(&session.session_id, op()).await.unwrap(), Termination::AlreadyEnded);
     let named = [session.session_id.clone()];
-    assert_eq!(store.terminate_user_sessions(&alice, &named).await.unwrap().ended, 0);
+    assert_eq!(store.terminate_user_sessions(&alice, &named, op()).await.unwrap().ended, 0);
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
 }
 
@@ -189,7 +189,7 @@ pub async fn ended_sessions_are_not_listed<H: Harness>() {
     create(store, short).await;
     create(store, plain(&alice, 4)).await;
     update(store, &id(&alice, 4), json!({ "status": "suspended" })).await;
-    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
     harness.pass(secs(100)).await;
     let listed = store.user_sessions(&alice).await.unwrap();
     let ids: Vec<_> = listed.into_iter().map(|session| session.session_id).collect();
@@ -206,7 +206,7 @@ pub async fn an_expired_session_is_known_for_the_retention<H: Harness>() {
     harness.pass(secs(500)).await;
     assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionUnknown);
     assert_eq!(harness.store().session(&session.session_id).await.unwrap(), None);
-    assert_eq!(harness.store().terminate_session(&session.session_id).await.unwrap(), Termination::NotFound);
+    assert_eq!(harness.store().terminate_session(&session.session_id, op()).await.unwrap(), Termination::NotFound);
 }
 
 /// Counted from when it was terminated.
@@ -215,7 +215,7 @@ pub async fn a_terminated_session_is_known_for_the_retention<H: Harness>() {
     let alice = user("alice");
     create(harness.store(), plain(&alice, 1)).await;
     create(harness.store(), plain(&alice, 2)).await;
-    harness.store().terminate_session(&id(&alice, 1)).await.unwrap();
+    harness.store().terminate_session(&id(&alice, 1), op()).await.unwrap();
     end_all(harness.store(), &alice).await;
     harness.pass(secs(300)).await;
     for number in [1, 2] {

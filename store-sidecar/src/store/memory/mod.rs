@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckVerdict, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId,
-    UnixSeconds, UserId,
+    CheckVerdict, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SessionStatus,
+    SlotTag, TokenId, UnixSeconds, UserId,
 };
 
 use self::counters::Counters;
@@ -19,7 +19,7 @@ use self::log::Log;
 use self::state::{Opaque, Revocation, State};
 use super::feed::epoch_id;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry, OperationId,
     PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
     newest_first, patch,
 };
@@ -166,15 +166,20 @@ impl std::fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
+    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
         new.check(&self.settings)?;
         let (mut state, now) = self.write();
+        if state.was_done(&new.id, op)
+            && let Some(session) = state.session(&new.id, now)
+        {
+            return Ok(session);
+        }
         if state.holds(&new.id) {
             return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
         }
         self.check_room(&state)?;
         let session = new.created_at(now);
-        state.insert(session.clone());
+        state.insert(session.clone(), op);
         Ok(session)
     }
 
@@ -188,25 +193,30 @@ impl Store for MemoryStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
         let (mut state, now) = self.write();
         let Some(current) = state.session(id, now) else { return Ok(Update::NotFound) };
+        if state.was_done(id, op) {
+            return Ok(Update::Applied(current));
+        }
         match patch::patched(current, patch, expected, &self.settings) {
             Err(refused) => Ok(*refused),
             Ok(next) => {
-                state.replace(next.clone(), now);
+                state.replace(next.clone(), now, op);
                 Ok(Update::Applied(next))
             }
         }
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
         let (mut state, now) = self.write();
         let Some(current) = state.session(id, now) else { return Ok(Termination::NotFound) };
         if current.status.is_final() {
-            return Ok(Termination::AlreadyEnded);
+            let is_again = current.status == SessionStatus::Terminated && state.was_done(id, op);
+            return Ok(if is_again { Termination::Ended } else { Termination::AlreadyEnded });
         }
-        state.replace(patch::terminated(current), now);
+        state.replace(patch::terminated(current), now, op);
         Ok(Termination::Ended)
     }
 
@@ -218,13 +228,25 @@ impl Store for MemoryStore {
         Ok(sessions)
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
+    async fn terminate_user_sessions(
+        &self,
+        user: &UserId,
+        named: &[SessionId],
+        op: OperationId,
+    ) -> Result<UserTermination, StoreError> {
         let named: HashSet<&SessionId> = named.iter().collect();
         let (mut state, now) = self.write();
-        let mut termination = UserTermination::default();
+        let is_again = |id: &&&SessionId| {
+            state.was_done(id, op)
+                && state
+                    .session(id, now)
+                    .is_some_and(|session| session.user_id == *user && session.status == SessionStatus::Terminated)
+        };
+        let again = named.iter().filter(is_again).count();
+        let mut termination = UserTermination { ended: u64::try_from(again).unwrap_or(u64::MAX), others: Vec::new() };
         for session in state.live_sessions(user, now) {
             if named.contains(&session.session_id) {
-                state.replace(patch::terminated(session), now);
+                state.replace(patch::terminated(session), now, op);
                 termination.ended += 1;
             } else {
                 termination.others.push(session);
@@ -355,6 +377,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::rng::testing::SeededRandom;
+    use crate::store::conformance::op;
 
     fn store() -> (Arc<ManualClock>, MemoryStore) {
         let clock = Arc::new(ManualClock::new(UnixSeconds(1_000)));
@@ -370,7 +393,7 @@ mod tests {
         let session = serde_json::from_value(serde_json::json!({ "user_id": user(number) })).unwrap();
         let id = SessionId::new(&user(number), &[number; 32]);
         let duration = Duration::from_secs(10);
-        store.create_session(CreateSession { id, session, duration, idle_timeout: None }).await
+        store.create_session(CreateSession { id, session, duration, idle_timeout: None }, op()).await
     }
 
     fn claims() -> Claims {
@@ -393,7 +416,7 @@ mod tests {
             let tag = SlotTag::of_user(&user(number));
             store.put_opaque(&tag, &number.to_string(), &claims(), UnixSeconds(1_010)).await.unwrap();
         }
-        store.terminate_user_sessions(&user(3), &[SessionId::new(&user(3), &[3; 32])]).await.unwrap();
+        store.terminate_user_sessions(&user(3), &[SessionId::new(&user(3), &[3; 32])], op()).await.unwrap();
         clock.advance(Duration::from_secs(10));
         assert_eq!(store.cleanup().await, 200, "the blacklist and the opaque tokens");
         assert_eq!(store.health().await.unwrap().active_sessions, Some(0));

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use session_gate_protocol::{Claims, SessionData, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 
+use crate::store::OperationId;
+
 #[derive(Debug)]
 pub(super) struct State {
     retention: Duration,
@@ -25,6 +27,8 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Entry {
     session: SessionData,
+    /// The operation that changed it last.
+    op: OperationId,
     /// When the session is forgotten.
     forget_at: UnixSeconds,
     /// Its entry in `due`.
@@ -90,6 +94,11 @@ impl State {
         self.live
     }
 
+    /// Whether that operation was the last to change the session.
+    pub(super) fn was_done(&self, id: &SessionId, op: OperationId) -> bool {
+        self.sessions.get(id).is_some_and(|entry| entry.op == op)
+    }
+
     /// Whether the id is taken, be it by a session that only waits to be cleaned away.
     pub(super) fn holds(&self, id: &SessionId) -> bool {
         self.sessions.contains_key(id)
@@ -107,7 +116,7 @@ impl State {
     }
 
     /// Adds a session that is not there yet.
-    pub(super) fn insert(&mut self, session: SessionData) {
+    pub(super) fn insert(&mut self, session: SessionData, op: OperationId) {
         let id = session.session_id.clone();
         if self.by_user.entry(session.user_id.clone()).or_default().insert(id.clone()) {
             self.live += 1;
@@ -115,15 +124,16 @@ impl State {
         let due = (session.expires_at, Step::End(id.clone()));
         self.due.insert(due.clone());
         let forget_at = session.expires_at.after(self.retention);
-        self.sessions.insert(id, Entry { session, forget_at, due });
+        self.sessions.insert(id, Entry { session, op, forget_at, due });
     }
 
     /// Puts `session` in the place of what was stored under its id; where its status is final it
     /// ends at `now`.
-    pub(super) fn replace(&mut self, session: SessionData, now: UnixSeconds) {
+    pub(super) fn replace(&mut self, session: SessionData, now: UnixSeconds, op: OperationId) {
         let forget_at = now.after(self.retention);
         let Some(entry) = self.sessions.get_mut(&session.session_id) else { return };
         entry.session = session;
+        entry.op = op;
         if entry.session.status.is_final() {
             let id = entry.session.session_id.clone();
             let user = entry.session.user_id.clone();

@@ -16,6 +16,7 @@ mod options;
 mod record;
 mod report;
 mod scripts;
+mod sessions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,13 +36,11 @@ use self::connector::Connector;
 use self::limits::CounterParts;
 use self::link::{Link, QueryError};
 pub use self::options::{RedisOptions, RedisUrlError};
-use self::record::Fields;
 pub use self::report::{Eviction, Report};
 use self::scripts::Script;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry, OperationId,
     PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
-    newest_first, patch,
 };
 use crate::rng::Random;
 
@@ -49,6 +48,12 @@ use crate::rng::Random;
 #[cfg(any(test, feature = "test-util"))]
 pub fn all_scripts() -> Vec<(&'static str, &'static str)> {
     scripts::all()
+}
+
+/// The text of the script of that name.
+#[cfg(any(test, feature = "test-util"))]
+pub fn script_code(name: &str) -> &'static str {
+    scripts::code(name)
 }
 
 /// What a step costs its caller at most: connecting, waiting for a connection and for the answer
@@ -70,10 +75,6 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How often it is asked anew who is the master, while a server is used that its replicas have left.
 const DESERTED_FOR: Duration = Duration::from_secs(5);
-
-/// How often an update is tried anew because somebody else's came in between. Each time at least one
-/// of those who compete succeeds.
-const MAX_UPDATE_ATTEMPTS: u32 = 64;
 
 /// Sessions whose activity one script notes, so that it is over soon.
 const MAX_TOUCHED: usize = 200;
@@ -191,11 +192,6 @@ impl RedisStore {
         }
     }
 
-    async fn read(&self, id: &SessionId, deadline: Instant) -> Result<Option<SessionData>, StoreError> {
-        let (now, fields): (u64, Fields) = self.run(&scripts::SESSION, &[&keys::session(id)], &[], deadline).await?;
-        record::session(id.clone(), &fields, UnixSeconds(now))
-    }
-
     /// When a step that begins now must have ended.
     fn deadline(&self) -> Instant {
         Instant::now() + self.step_timeout
@@ -232,7 +228,7 @@ impl fmt::Debug for RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
+    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
         new.check(&self.settings)?;
         let (duration, idle) = (secs(new.duration), new.idle_timeout.map(secs).unwrap_or_default());
         // Created at 0 for now: the script decides when.
@@ -240,9 +236,9 @@ impl Store for RedisStore {
         let user = &session.user_id;
         let scopes = session.scopes.as_ref().map(ToString::to_string);
         let index = keys::index_name(user);
-        let (data, retention) = (record::data(&session)?, self.retention());
+        let (data, retention, op) = (record::data(&session)?, self.retention(), op.to_string());
         let mut arguments = vec![session.session_id.as_str(), user.as_str(), &index, session.status.as_str()];
-        arguments.extend([duration.as_str(), &idle, &data, &retention]);
+        arguments.extend([duration.as_str(), &idle, &data, &retention, &op]);
         arguments.extend(scopes.as_deref());
         let created_at: Option<u64> = self
             .run(
@@ -260,7 +256,7 @@ impl Store for RedisStore {
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
-        self.read(id, self.deadline()).await
+        Ok(self.read(id, self.deadline()).await?.map(|stored| stored.session))
     }
 
     async fn update_session(
@@ -268,66 +264,28 @@ impl Store for RedisStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
-        let deadline = self.deadline();
-        for _ in 0..MAX_UPDATE_ATTEMPTS {
-            let Some(current) = self.read(id, deadline).await? else { return Ok(Update::NotFound) };
-            let read_version = current.version.to_string();
-            let next = match patch::patched(current, patch, expected, &self.settings) {
-                Ok(next) => next,
-                Err(refused) => return Ok(*refused),
-            };
-            let (data, indexes, retention) = (record::data(&next)?, keys::indexes(&id.tag()), self.retention());
-            let scopes = next.scopes.as_ref().map(ToString::to_string);
-            let mut arguments = vec![read_version.as_str(), next.status.as_str(), &data, id.as_str()];
-            arguments.extend([indexes.as_str(), &retention]);
-            arguments.extend(scopes.as_deref());
-            let last_activity: Option<u64> =
-                self.run(&scripts::UPDATE, &[&keys::session(id)], &arguments, deadline).await?;
-            // Activity may have been noted since, which is no change to a session.
-            if let Some(last_activity) = last_activity.map(UnixSeconds) {
-                return Ok(Update::Applied(SessionData { last_activity, ..next }));
-            }
-        }
-        Err(StoreError::new(StoreErrorKind::Conflict, "too many others changed the session at the same time"))
+        self.change(id, patch, expected, op).await
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
-        let ended: Option<bool> = self
-            .run(
-                &scripts::TERMINATE,
-                &[&keys::session(id)],
-                &[id.as_str(), &keys::indexes(&id.tag()), &self.retention()],
-                self.deadline(),
-            )
-            .await?;
-        Ok(match ended {
-            Some(true) => Termination::Ended,
-            Some(false) => Termination::AlreadyEnded,
-            None => Termination::NotFound,
-        })
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
+        self.terminate(id, op).await
     }
 
     async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        let prefix = keys::sessions(&SlotTag::of_user(user));
-        let mut reply: Vec<redis::Value> =
-            self.run(&scripts::LIST, &[&keys::index(user)], &[user.as_str(), &prefix], self.deadline()).await?;
-        let sessions = reply.split_off(reply.len().min(1));
-        let mut listed = record::sessions(take_number(&mut reply)?, sessions)?;
-        newest_first(&mut listed);
-        Ok(listed)
+        let deadline = self.deadline();
+        let ids: Vec<String> = self.run(&scripts::LIST, &[&keys::index(user)], &[], deadline).await?;
+        self.read_all(user, &ids, deadline).await
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
-        let prefix = keys::sessions(&SlotTag::of_user(user));
-        let retention = self.retention();
-        let mut arguments = vec![user.as_str(), &prefix, &retention];
-        arguments.extend(named.iter().map(SessionId::as_str));
-        let mut reply: Vec<redis::Value> =
-            self.run(&scripts::TERMINATE_ALL, &[&keys::index(user)], &arguments, self.deadline()).await?;
-        let others = reply.split_off(reply.len().min(2));
-        let ended = take_number(&mut reply)?;
-        Ok(UserTermination { ended, others: record::sessions(take_number(&mut reply)?, others)? })
+    async fn terminate_user_sessions(
+        &self,
+        user: &UserId,
+        named: &[SessionId],
+        op: OperationId,
+    ) -> Result<UserTermination, StoreError> {
+        self.terminate_all(user, named, op).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
@@ -411,11 +369,6 @@ impl Store for RedisStore {
 /// Whole seconds, as the scripts take them.
 fn secs(duration: Duration) -> String {
     duration.min(MAX_LIFETIME).as_secs().to_string()
-}
-
-/// The last value of a reply, which is a number.
-fn take_number(reply: &mut Vec<redis::Value>) -> Result<u64, StoreError> {
-    parsed(reply.pop().ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))?)
 }
 
 fn parsed<T: FromRedisValue>(value: redis::Value) -> Result<T, StoreError> {

@@ -8,8 +8,8 @@ use session_gate_protocol::{
     TokenId, UnixSeconds, UserId,
 };
 use store_sidecar::store::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, PublishedFollowers, Store,
-    StoreError, Termination, Update, UserTermination,
+    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, OperationId,
+    PublishedFollowers, Store, StoreError, Termination, Update, UserTermination,
 };
 
 use super::{LeaseStep, ReplicaStore, SharedStore, StoreLink};
@@ -34,13 +34,13 @@ impl fmt::Debug for ReplicaStore {
 
 #[async_trait]
 impl Store for ReplicaStore {
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
-        let create = |shared: Arc<SharedStore>| async move {
-            let session = shared.current().create_session(new).await?;
+    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
+        let create = move |shared: Arc<SharedStore>| async move {
+            let session = shared.current().create_session(new, op).await?;
             shared.note_birth(&session.session_id);
             Ok(session)
         };
-        self.ask(Box::new(|shared| Box::pin(create(shared)))).await
+        self.ask(Box::new(move |shared| Box::pin(create(shared)))).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -53,10 +53,11 @@ impl Store for ReplicaStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
         let (id, patch) = (id.clone(), patch.clone());
         let update = move |shared: Arc<SharedStore>| async move {
-            let update = shared.current().update_session(&id, &patch, expected).await?;
+            let update = shared.current().update_session(&id, &patch, expected, op).await?;
             if let Update::Applied(session) = &update {
                 shared.note(&id, session.version, session.status);
             }
@@ -65,10 +66,10 @@ impl Store for ReplicaStore {
         self.ask(Box::new(move |shared| Box::pin(update(shared)))).await
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
         let id = id.clone();
         let terminate = move |shared: Arc<SharedStore>| async move {
-            let termination = shared.current().terminate_session(&id).await?;
+            let termination = shared.current().terminate_session(&id, op).await?;
             if termination == Termination::Ended {
                 shared.note(&id, u64::MAX, SessionStatus::Terminated);
             }
@@ -82,10 +83,15 @@ impl Store for ReplicaStore {
         self.ask(Box::new(|shared| Box::pin(async move { shared.current().user_sessions(&user).await }))).await
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
+    async fn terminate_user_sessions(
+        &self,
+        user: &UserId,
+        named: &[SessionId],
+        op: OperationId,
+    ) -> Result<UserTermination, StoreError> {
         let (user, named) = (user.clone(), named.to_vec());
         let terminate = move |shared: Arc<SharedStore>| async move {
-            let termination = shared.current().terminate_user_sessions(&user, &named).await?;
+            let termination = shared.current().terminate_user_sessions(&user, &named, op).await?;
             named.iter().for_each(|id| shared.note(id, u64::MAX, SessionStatus::Terminated));
             Ok(termination)
         };
