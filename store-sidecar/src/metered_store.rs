@@ -13,8 +13,8 @@ use crate::{
     metrics::Metrics,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, Leased, NewFeedEntry, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, Swept,
-        Termination, Update,
+        IndexPlace, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+        Swept, Termination, Update,
     },
 };
 
@@ -50,8 +50,13 @@ impl std::fmt::Debug for MeteredStore {
 
 #[async_trait]
 impl Store for MeteredStore {
-    async fn admit_session(&self, new: CreateSession, admission: &Admission) -> Result<Admitted, StoreError> {
-        self.metered("create_session", self.store.admit_session(new, admission)).await
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        self.metered("create_session", self.store.admit_session(new, admission, op)).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -63,12 +68,13 @@ impl Store for MeteredStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
-        self.metered("update_session", self.store.update_session(id, patch, expected)).await
+        self.metered("update_session", self.store.update_session(id, patch, expected, op)).await
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
-        self.metered("terminate_session", self.store.terminate_session(id)).await
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
+        self.metered("terminate_session", self.store.terminate_session(id, op)).await
     }
 
     async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {

@@ -55,7 +55,7 @@ impl Service {
             return Ok(Told { done: 0, at: Some(at) });
         }
         let at = Some(self.tell(vec![ended(&session)]).await?);
-        let termination = self.tools.store.terminate_session(id).await?;
+        let termination = self.tools.store.terminate_session(id, self.operation()?).await?;
         if termination == Termination::Ended {
             self.tools.metrics.sessions_ended(reason, 1);
             self.note_age(&session);
@@ -75,7 +75,8 @@ impl Service {
         patch: &SessionPatch,
         expected: Option<ETag>,
     ) -> Result<Told<Update>, ServiceError> {
-        let update = async || self.tools.store.update_session(id, patch, expected).await;
+        let op = self.operation()?;
+        let update = async || self.tools.store.update_session(id, patch, expected, op).await;
         let scopes = patch.scopes.is_some();
         let status = match patch.status {
             Some(SessionStatus::Suspended | SessionStatus::Terminated) => {
@@ -101,7 +102,8 @@ impl Service {
         patch: &SessionPatch,
         expected: Option<ETag>,
     ) -> Result<Told<Update>, ServiceError> {
-        let update = async || self.tools.store.update_session(id, patch, expected).await;
+        let op = self.operation()?;
+        let update = async || self.tools.store.update_session(id, patch, expected, op).await;
         let telling = Telling { status: true, scopes: patch.scopes.is_some() };
         let session = self.stored_session(id).await?;
         let allowed = patch.status.is_none_or(|next| session.status.check_transition(next).is_ok());

@@ -79,8 +79,9 @@ impl Service {
         let user = &new.session.user_id;
         let floor = self.tools.feed.cut_off_of(user).unwrap_or_default();
         let mut admission = Admission { floor, max_sessions: self.session.max_per_user, evict: Vec::new() };
+        let op = self.operation()?;
         for _ in 0..MAX_ATTEMPTS {
-            match self.tools.store.admit_session(new.clone(), &admission).await? {
+            match self.tools.store.admit_session(new.clone(), &admission, op).await? {
                 Admitted::Created(session) => {
                     self.tools.metrics.session_created();
                     let evicted = u64::try_from(admission.evict.len()).unwrap_or(u64::MAX);

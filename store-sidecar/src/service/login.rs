@@ -33,7 +33,9 @@ impl Service {
             }
             Err(error) => {
                 // Nobody learns this session's id, so nobody misses it; if this fails, it expires.
-                let _ended = self.tools.store.terminate_session(&session.session_id).await;
+                if let Ok(op) = self.operation() {
+                    let _ended = self.tools.store.terminate_session(&session.session_id, op).await;
+                }
                 Err(error)
             }
         }

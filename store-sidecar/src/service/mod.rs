@@ -33,8 +33,8 @@ use crate::{
     keys::{CurrentKeys, KeyRing},
     metrics::Metrics,
     readiness::{self, NotReady, Readiness, StoreState},
-    rng::Random,
-    store::Store,
+    rng::{NoRandomness, Random},
+    store::{OperationId, Store},
 };
 
 /// What the service works with.
@@ -122,6 +122,11 @@ impl Service {
     /// Looks at the store now and then, for ever.
     pub async fn watch_store(&self) {
         self.readiness.watch(&*self.tools.store).await;
+    }
+
+    /// Names the next operation of the store.
+    fn operation(&self) -> Result<OperationId, NoRandomness> {
+        OperationId::new(&*self.tools.random)
     }
 
     fn now(&self) -> UnixSeconds {

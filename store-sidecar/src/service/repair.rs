@@ -13,7 +13,7 @@ use crate::{
     feed::{Against, KnownSession},
     logging::chain,
     metrics::Repair,
-    store::{Store, StoreError},
+    store::{OperationId, Store, StoreError},
 };
 
 impl Service {
@@ -50,9 +50,10 @@ impl Service {
     fn repair(&self, user: &UserId, session: &SessionId, against: Against) {
         let (store, metrics) = (Arc::clone(&self.tools.store), Arc::clone(&self.tools.metrics));
         let (user, session) = (user.clone(), session.clone());
+        let Ok(op) = self.operation() else { return };
         tokio::spawn(async move {
             let what = against.what();
-            let repaired = mend(&*store, &user, &session, against).await;
+            let repaired = mend(&*store, &user, &session, against, op).await;
             metrics.store_repaired(what, repaired.is_ok());
             match repaired {
                 Ok(()) => tracing::warn!(what = what.as_str(), "the store had lost what the feed knows: it is mended"),
@@ -64,10 +65,16 @@ impl Service {
     }
 }
 
-async fn mend(store: &dyn Store, user: &UserId, session: &SessionId, against: Against) -> Result<(), StoreError> {
+async fn mend(
+    store: &dyn Store,
+    user: &UserId,
+    session: &SessionId,
+    against: Against,
+    op: OperationId,
+) -> Result<(), StoreError> {
     match against {
         Against::CutOff { before, except } => store.finish_cut_off(user, before, except.as_ref()).await,
-        Against::Ended => store.terminate_session(session).await.map(drop),
+        Against::Ended => store.terminate_session(session, op).await.map(drop),
         Against::Suspended { version } => store.restore_suspension(session, version).await,
     }
 }

@@ -19,8 +19,8 @@ use session_gate_protocol::{
 
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    Leased, NewFeedEntry, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, StoreErrorKind, Swept,
-    Termination, Update, memory::MemoryStore,
+    Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, StoreErrorKind,
+    Swept, Termination, Update, memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -124,8 +124,13 @@ impl fmt::Debug for Faults {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn admit_session(&self, new: CreateSession, admission: &Admission) -> Result<Admitted, StoreError> {
-        self.ask("create_session", |store| store.admit_session(new, admission)).await
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        self.ask("create_session", |store| store.admit_session(new, admission, op)).await
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
         self.ask("session", |store| store.session(id)).await
@@ -135,11 +140,12 @@ impl Store for Faulty {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
-        self.ask("update_session", |store| store.update_session(id, patch, expected)).await
+        self.ask("update_session", |store| store.update_session(id, patch, expected, op)).await
     }
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
-        self.ask("terminate_session", |store| store.terminate_session(id)).await
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
+        self.ask("terminate_session", |store| store.terminate_session(id, op)).await
     }
     async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
         self.ask("restore_suspension", |store| store.restore_suspension(id, version)).await

@@ -11,6 +11,7 @@ pub(crate) mod faulty;
 mod feed;
 mod limits;
 pub mod memory;
+mod operation;
 mod patch;
 pub mod redis;
 mod settings;
@@ -35,6 +36,7 @@ pub use self::{
         RECORD_LIVES, RECORD_OVERDUE, UNLIMITED,
     },
     limits::Leased,
+    operation::OperationId,
     settings::{DEFAULT_MAX_COUNTERS, FEWEST_COUNTERS, MAX_LIFETIME, StoreSettings},
 };
 
@@ -179,6 +181,10 @@ pub struct Health {
 /// step: Redis' `TIME`, so that all sidecars of one Redis agree; the injected
 /// [`Clock`](crate::clock::Clock) in the memory store.
 ///
+/// **An operation that is asked for again** is answered as the first time: those that change sessions by their
+/// [`OperationId`], unless another has changed the session since; leases by worker and number; all others since doing them
+/// twice is doing them once.
+///
 /// **What ended stays known** for the retention that the store was made with, so that a late request
 /// is told `session_terminated` or `session_expired` rather than `session_unknown`.
 ///
@@ -192,8 +198,8 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// `Conflict` where the id exists already or was made for another user, and where the metadata is
     /// larger than the store's limit: ask [`StoreSettings::metadata_fits`] first.
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
-        match self.admit_session(new, &Admission::default()).await? {
+    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
+        match self.admit_session(new, &Admission::default(), op).await? {
             Admitted::Created(session) => Ok(session),
             Admitted::Crowded(_) => Err(StoreError::new(StoreErrorKind::Conflict, "the user has too many sessions")),
         }
@@ -202,7 +208,12 @@ pub trait Store: Send + Sync + 'static {
     /// The same where the user may have too many sessions already, or be cut off as the store does not know any
     /// more. Ends the sessions that the caller names, and creates none where these are too few: then it answers
     /// which to name. So whoever must announce an end before it comes to pass can.
-    async fn admit_session(&self, new: CreateSession, admission: &Admission) -> Result<Admitted, StoreError>;
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError>;
 
     /// The session, with its status at this moment; ended ones too, while they are known.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError>;
@@ -214,10 +225,11 @@ pub trait Store: Send + Sync + 'static {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError>;
 
     /// Ends the session. From the moment this returns no check of it says `Live`.
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError>;
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError>;
 
     /// Suspends a session whose suspension, of that version, the store has lost. Nothing happens to one that has
     /// ended, or that has a later version.

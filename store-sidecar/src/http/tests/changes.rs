@@ -4,6 +4,7 @@ use serde_json::json;
 use session_gate_protocol::{FeedChange, FeedEntry};
 
 use super::{feed::id_of, *};
+use crate::store::conformance::op;
 
 async fn entries(gate: &Gate) -> Vec<FeedEntry> {
     gate.store.read_feed(None, 1_000).await.unwrap().entries
@@ -115,7 +116,7 @@ async fn a_session_that_begins_while_all_end_goes_on() {
     let session = serde_json::from_value(json!({"user_id": "alice"})).unwrap();
     faults.interrupt("finish_cut_off", async move {
         let new = CreateSession { id, session, duration: Duration::from_secs(60), idle_timeout: None };
-        store.create_session(new).await.unwrap();
+        store.create_session(new, op()).await.unwrap();
     });
     assert_eq!(gate.delete("/v1/users/alice/sessions").await.json(), json!({"terminated": 1}));
     assert_eq!(told(&gate, &[]).await, [("all", 0)]);
@@ -176,7 +177,7 @@ async fn a_change_that_the_store_refuses_after_all_is_taken_back() {
     let (store, id) = (Arc::clone(&gate.store), id_of(&path));
     faults.interrupt("append_feed", async move {
         let patch = serde_json::from_value(json!({"location": "CH"})).unwrap();
-        store.update_session(&id, &patch, None).await.unwrap();
+        store.update_session(&id, &patch, None, op()).await.unwrap();
     });
     let patch = Request::patch(&path).header("content-type", "application/json").header("if-match", "\"1\"");
     let answer = gate.send(patch.body(Body::from(r#"{"status":"terminated"}"#)).unwrap()).await;

@@ -44,8 +44,8 @@ use crate::{
     service::Tools,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, Leased, NewFeedEntry, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, StoreErrorKind,
-        StoreSettings, Swept, Termination, Update,
+        IndexPlace, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+        StoreErrorKind, StoreSettings, Swept, Termination, Update,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -267,16 +267,22 @@ impl BrokenStore {
 
 #[async_trait]
 impl Store for BrokenStore {
-    async fn admit_session(&self, _: CreateSession, _: &Admission) -> Result<Admitted, StoreError> {
+    async fn admit_session(&self, _: CreateSession, _: &Admission, _: OperationId) -> Result<Admitted, StoreError> {
         self.fail()
     }
     async fn session(&self, _: &SessionId) -> Result<Option<SessionData>, StoreError> {
         self.fail()
     }
-    async fn update_session(&self, _: &SessionId, _: &SessionPatch, _: Option<ETag>) -> Result<Update, StoreError> {
+    async fn update_session(
+        &self,
+        _: &SessionId,
+        _: &SessionPatch,
+        _: Option<ETag>,
+        _: OperationId,
+    ) -> Result<Update, StoreError> {
         self.fail()
     }
-    async fn terminate_session(&self, _: &SessionId) -> Result<Termination, StoreError> {
+    async fn terminate_session(&self, _: &SessionId, _: OperationId) -> Result<Termination, StoreError> {
         self.fail()
     }
     async fn restore_suspension(&self, _: &SessionId, _: u64) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionStatus, UserId};
 
 use super::{
-    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, plain, secs,
+    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, op, plain, secs,
     update, user,
 };
 use crate::store::{Admission, Admitted, MAX_EVICTED, OldSession, PageAsk, SWEEP_BATCH};
@@ -46,9 +46,10 @@ pub async fn a_cut_off_ends_what_began_before_it_and_nothing_else<H: Harness>() 
         let ended = id(&alice, number);
         assert_eq!(check(store, &alice, &ended).await, CheckVerdict::SessionTerminated);
         assert_eq!(get(store, &ended).await.status, SessionStatus::Terminated);
-        let refused = store.update_session(&ended, &super::patch(json!({ "location": "CH" })), None).await.unwrap();
+        let refused =
+            store.update_session(&ended, &super::patch(json!({ "location": "CH" })), None, op()).await.unwrap();
         assert!(matches!(refused, crate::store::Update::Ended(_)), "{refused:?}");
-        let again = store.terminate_session(&ended).await.unwrap();
+        let again = store.terminate_session(&ended, op()).await.unwrap();
         assert_eq!(again, crate::store::Termination::AlreadyEnded);
     }
     assert_eq!(check(store, &bob, &bobs.session_id).await, CheckVerdict::Live);
@@ -66,7 +67,7 @@ pub async fn the_one_that_is_spared_goes_on<H: Harness>() {
         create(store, plain(&alice, number)).await;
     }
     let bobs = create(store, plain(&bob, 1)).await;
-    store.terminate_session(&id(&alice, 3)).await.unwrap();
+    store.terminate_session(&id(&alice, 3), op()).await.unwrap();
     for none in [&id(&alice, 3), &id(&alice, 9), &bobs.session_id] {
         assert!(!store.begin_cut_off(&alice, Some(none), 0).await.unwrap().spares, "{none}");
     }
@@ -185,7 +186,7 @@ pub async fn who_logs_in_after_a_loss_is_not_dead_at_birth<H: Harness>() {
     let alice = user("alice");
     let old = create(store, plain(&alice, 1)).await;
     let admission = Admission { floor: 7, ..Admission::default() };
-    let Admitted::Created(new) = store.admit_session(plain(&alice, 2), &admission).await.unwrap() else {
+    let Admitted::Created(new) = store.admit_session(plain(&alice, 2), &admission, op()).await.unwrap() else {
         panic!("there is no bound")
     };
     assert_eq!(new.generation, 7);
@@ -242,7 +243,7 @@ pub async fn what_was_cut_off_is_swept_in_batches<H: Harness>() {
 
 async fn admit(store: &impl Store, user: &UserId, number: u8, evict: &[SessionId]) -> Admitted {
     let admission = Admission { floor: 0, max_sessions: 3, evict: evict.to_vec() };
-    store.admit_session(plain(user, number), &admission).await.unwrap()
+    store.admit_session(plain(user, number), &admission, op()).await.unwrap()
 }
 
 /// The ones that would expire first end, but only once the caller has named them.
@@ -270,7 +271,7 @@ pub async fn a_user_has_no_more_sessions_than_allowed<H: Harness>() {
     assert_eq!(check(store, &bob, &bobs.session_id).await, CheckVerdict::Live);
     assert_eq!(store.user_sessions(&alice).await.unwrap().len(), 3);
     // One that has ended makes room by itself.
-    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
     assert!(matches!(admit(store, &alice, 5, &[]).await, Admitted::Created(_)));
     // Of many too many, some go with each.
     for number in 10..30 {
@@ -323,7 +324,7 @@ pub async fn a_list_is_read_in_pages<H: Harness>() {
         seen.extend(page.sessions.iter().map(|session| session.session_id.clone()));
         let Some(next) = page.next else { break };
         // Where a page ends may have ended itself by then.
-        store.terminate_session(&next.id).await.unwrap();
+        store.terminate_session(&next.id, op()).await.unwrap();
         ask.after = Some(next);
     }
     assert_eq!(seen.len(), 10, "{seen:?}");
@@ -353,7 +354,7 @@ pub async fn a_lost_suspension_is_restored<H: Harness>() {
     assert_eq!(update(store, &id(&alice, 1), json!({ "status": "active" })).await.version, 6);
     store.restore_suspension(&id(&alice, 1), 6).await.unwrap();
     assert_eq!(get(store, &id(&alice, 1)).await.status, SessionStatus::Active);
-    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
     for number in [2, 9] {
         store.restore_suspension(&id(&alice, number), 50).await.unwrap();
     }

@@ -4,8 +4,8 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, SessionStatus};
 
 use super::{
-    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, metadata, plain,
-    secs, update, user,
+    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, metadata, op,
+    plain, secs, update, user,
 };
 use crate::store::Termination;
 
@@ -15,7 +15,7 @@ pub async fn a_terminated_session_is_dead_at_once<H: Harness>() {
     let alice = user("alice");
     let session = create(harness.store(), plain(&alice, 1)).await;
     assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::Live);
-    let ended = harness.store().terminate_session(&session.session_id).await.unwrap();
+    let ended = harness.store().terminate_session(&session.session_id, op()).await.unwrap();
     assert_eq!(ended, Termination::Ended);
     assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionTerminated);
     let known = get(harness.store(), &session.session_id).await;
@@ -37,10 +37,10 @@ pub async fn an_ended_session_has_no_data_of_its_user<H: Harness>() {
         let created = create(store, new).await;
         assert_eq!(created.ip_address.as_deref(), Some("192.0.2.1"));
     }
-    store.terminate_session(&id(&alice, 0)).await.unwrap();
+    store.terminate_session(&id(&alice, 0), op()).await.unwrap();
     let patched = update(store, &id(&alice, 1), json!({ "status": "terminated", "location": "DE" })).await;
     assert_eq!(patched, patched.clone().bare());
-    assert_eq!(end_all(store, &alice).await, 1);
+    end_all(store, &alice).await;
     for number in 0..3 {
         let known = get(store, &id(&alice, number)).await;
         assert_eq!((known.status, &known), (SessionStatus::Terminated, &known.clone().bare()), "{number}");
@@ -51,10 +51,10 @@ pub async fn an_ended_session_has_no_data_of_its_user<H: Harness>() {
 pub async fn terminating_again_changes_nothing<H: Harness>() {
     let harness = H::start(SETTINGS).await;
     let session = create(harness.store(), plain(&user("alice"), 1)).await;
-    harness.store().terminate_session(&session.session_id).await.unwrap();
+    harness.store().terminate_session(&session.session_id, op()).await.unwrap();
     let known = get(harness.store(), &session.session_id).await;
     for _ in 0..2 {
-        let again = harness.store().terminate_session(&session.session_id).await.unwrap();
+        let again = harness.store().terminate_session(&session.session_id, op()).await.unwrap();
         assert_eq!(again, Termination::AlreadyEnded);
     }
     assert_eq!(get(harness.store(), &session.session_id).await, known);
@@ -70,7 +70,7 @@ pub async fn terminating_all_leaves_none_live<H: Harness>() {
     }
     let bobs = create(store, plain(&bob, 1)).await;
     update(store, &id(&alice, 1), json!({ "status": "suspended" })).await;
-    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
     end_all(store, &alice).await;
     for number in 0..5 {
         assert_eq!(check(store, &alice, &id(&alice, number)).await, CheckVerdict::SessionTerminated);
@@ -90,7 +90,7 @@ pub async fn a_session_ends_at_its_time<H: Harness>() {
     harness.pass(secs(100)).await;
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
-    assert_eq!(store.terminate_session(&session.session_id).await.unwrap(), Termination::AlreadyEnded);
+    assert_eq!(store.terminate_session(&session.session_id, op()).await.unwrap(), Termination::AlreadyEnded);
 }
 
 /// Without a request for its idle time.
@@ -103,7 +103,7 @@ pub async fn an_idle_session_ends<H: Harness>() {
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Active, "reading it is no activity");
     harness.pass(secs(100)).await;
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
-    assert_eq!(store.terminate_session(&session.session_id).await.unwrap(), Termination::AlreadyEnded);
+    assert_eq!(store.terminate_session(&session.session_id, op()).await.unwrap(), Termination::AlreadyEnded);
     end_all(store, &alice).await;
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
 }
@@ -157,7 +157,7 @@ pub async fn ended_sessions_are_not_listed<H: Harness>() {
     create(store, short).await;
     create(store, plain(&alice, 4)).await;
     update(store, &id(&alice, 4), json!({ "status": "suspended" })).await;
-    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
     harness.pass(secs(100)).await;
     let listed = store.user_sessions(&alice).await.unwrap();
     let ids: Vec<_> = listed.into_iter().map(|session| session.session_id).collect();
@@ -174,7 +174,7 @@ pub async fn an_expired_session_is_known_for_the_retention<H: Harness>() {
     harness.pass(secs(500)).await;
     assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionUnknown);
     assert_eq!(harness.store().session(&session.session_id).await.unwrap(), None);
-    assert_eq!(harness.store().terminate_session(&session.session_id).await.unwrap(), Termination::NotFound);
+    assert_eq!(harness.store().terminate_session(&session.session_id, op()).await.unwrap(), Termination::NotFound);
 }
 
 /// Counted from when it was terminated.
@@ -183,7 +183,7 @@ pub async fn a_terminated_session_is_known_for_the_retention<H: Harness>() {
     let alice = user("alice");
     create(harness.store(), plain(&alice, 1)).await;
     create(harness.store(), plain(&alice, 2)).await;
-    harness.store().terminate_session(&id(&alice, 1)).await.unwrap();
+    harness.store().terminate_session(&id(&alice, 1), op()).await.unwrap();
     end_all(harness.store(), &alice).await;
     harness.pass(secs(300)).await;
     for number in [1, 2] {

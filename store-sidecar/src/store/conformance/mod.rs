@@ -20,10 +20,12 @@ pub mod ending;
 pub mod feed;
 pub mod leases;
 pub mod patching;
+pub mod repeating;
 pub mod rules;
 pub mod storing;
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -31,7 +33,7 @@ use session_gate_protocol::{
     CheckVerdict, Metadata, OwnToken, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
 };
 
-use super::{CreateSession, Store, StoreSettings, Update};
+use super::{CreateSession, OperationId, Store, StoreSettings, Update};
 
 /// A store under test, with a way to let its time pass.
 pub trait Harness: Send + Sync + Sized + 'static {
@@ -129,6 +131,13 @@ macro_rules! store_conformance {
                 a_list_is_read_in_pages,
                 a_lost_suspension_is_restored,
             ]
+            repeating: [
+                a_repeated_creation_answers_as_the_first_time,
+                a_repeated_update_answers_as_the_first_time,
+                a_repeated_end_answers_as_the_first_time,
+                what_is_the_same_twice_as_once_may_be_repeated,
+                another_operation_is_none_repeated,
+            ]
             check: [
                 each_status_has_its_verdict,
                 a_revoked_token_is_refused_until_it_has_expired,
@@ -170,6 +179,7 @@ macro_rules! store_conformance {
                 no_more_is_leased_than_there_is,
                 what_is_handed_back_is_leased_again_once,
                 a_repeated_question_takes_nothing_more,
+                what_is_owed_counts_once_however_often_a_call_comes,
                 slots_in_use_move_to_the_new_lease,
                 every_quota_is_taken_from,
                 the_next_window_has_all_again,
@@ -197,6 +207,12 @@ macro_rules! store_conformance {
             $crate::store::conformance::$module::$promise::<$harness>().await;
         )*)*
     };
+}
+
+/// Names an operation that nobody has named yet.
+pub fn op() -> OperationId {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    OperationId::numbered(COUNT.fetch_add(1, Ordering::Relaxed).into())
 }
 
 fn user(text: &str) -> UserId {
@@ -236,7 +252,7 @@ fn idle_after(user: &UserId, number: u8, idle: u64) -> CreateSession {
 }
 
 async fn create(store: &impl Store, new: CreateSession) -> SessionData {
-    store.create_session(new).await.unwrap()
+    store.create_session(new, op()).await.unwrap()
 }
 
 async fn get(store: &impl Store, id: &SessionId) -> SessionData {
@@ -244,7 +260,7 @@ async fn get(store: &impl Store, id: &SessionId) -> SessionData {
 }
 
 async fn update(store: &impl Store, id: &SessionId, value: Value) -> SessionData {
-    match store.update_session(id, &patch(value), None).await.unwrap() {
+    match store.update_session(id, &patch(value), None, op()).await.unwrap() {
         Update::Applied(session) => session,
         refused => panic!("{refused:?}"),
     }

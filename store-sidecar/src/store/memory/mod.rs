@@ -19,8 +19,8 @@ use self::state::{Opaque, Revocation, State};
 use super::feed::epoch_id;
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    Leased, MAX_EVICTED, MAX_LIFETIME, NewFeedEntry, OldSession, PageAsk, PublishedFollowers, SWEEP_BATCH, SessionPage,
-    Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update, patch,
+    Leased, MAX_EVICTED, MAX_LIFETIME, NewFeedEntry, OldSession, OperationId, PageAsk, PublishedFollowers, SWEEP_BATCH,
+    SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update, patch,
 };
 use crate::clock::Clock;
 use crate::rng::Random;
@@ -154,9 +154,9 @@ fn full() -> StoreError {
 }
 
 /// Ends a session that is still listed, or notes that it has ended.
-fn end(state: &mut State, session: SessionData, now: UnixSeconds) {
+fn end(state: &mut State, session: SessionData, now: UnixSeconds, op: OperationId) {
     let session = if session.status == SessionStatus::Expired { session } else { patch::terminated(session) };
-    state.replace(session, now);
+    state.replace(session, now, op);
 }
 
 /// Notes a use of the session where the noted one is older than the resolution.
@@ -181,10 +181,20 @@ impl std::fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn admit_session(&self, new: CreateSession, admission: &Admission) -> Result<Admitted, StoreError> {
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
         new.check(&self.settings)?;
         let Admission { floor, max_sessions, evict } = admission;
         let (mut state, now) = self.write();
+        if state.was_done(&new.id, op)
+            && let Some(session) = state.session(&new.id, now)
+        {
+            return Ok(Admitted::Created(session));
+        }
         if state.holds(&new.id) {
             return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
         }
@@ -200,13 +210,13 @@ impl Store for MemoryStore {
                 oldest.map(|IndexPlace { expires_at, id }| OldSession { id, expires_at }).collect(),
             ));
         }
-        leaving.into_iter().for_each(|session| end(&mut state, session, now));
+        leaving.into_iter().for_each(|session| end(&mut state, session, now, op));
         if *floor > 0 {
             state.note_cut_offs(&user, *floor, *floor, now);
         }
         let session = new.created_at(now, state.cut_offs(&user).generation);
         state.keep_cut_offs(&user, session.expires_at.after(self.settings.feed_horizon));
-        state.insert(session.clone());
+        state.insert(session.clone(), op);
         Ok(Admitted::Created(session))
     }
 
@@ -220,25 +230,30 @@ impl Store for MemoryStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
         let (mut state, now) = self.write();
         let Some(current) = state.session(id, now) else { return Ok(Update::NotFound) };
+        if state.was_done(id, op) {
+            return Ok(Update::Applied(current));
+        }
         match patch::patched(current, patch, expected, &self.settings) {
             Err(refused) => Ok(*refused),
             Ok(next) => {
-                state.replace(next.clone(), now);
+                state.replace(next.clone(), now, op);
                 Ok(Update::Applied(next))
             }
         }
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
         let (mut state, now) = self.write();
         let Some(current) = state.session(id, now) else { return Ok(Termination::NotFound) };
         if current.status.is_final() {
-            return Ok(Termination::AlreadyEnded);
+            let is_again = current.status == SessionStatus::Terminated && state.was_done(id, op);
+            return Ok(if is_again { Termination::Ended } else { Termination::AlreadyEnded });
         }
-        state.replace(patch::terminated(current), now);
+        state.replace(patch::terminated(current), now, op);
         Ok(Termination::Ended)
     }
 
@@ -248,7 +263,8 @@ impl Store for MemoryStore {
             && !session.status.is_final()
             && session.version < version
         {
-            state.replace(SessionData { status: SessionStatus::Suspended, version, ..session }, now);
+            let op = state.last_operation(id);
+            state.replace(SessionData { status: SessionStatus::Suspended, version, ..session }, now, op);
         }
         Ok(())
     }
@@ -296,7 +312,8 @@ impl Store for MemoryStore {
         let mut removed = 0;
         for place in &places {
             if let Some(session) = state.session(&place.id, now).filter(|session| session.status.is_final()) {
-                end(&mut state, session, now);
+                let op = state.last_operation(&place.id);
+                end(&mut state, session, now, op);
                 removed += 1;
             }
         }
@@ -428,6 +445,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::rng::testing::SeededRandom;
+    use crate::store::conformance::op;
 
     fn store() -> (Arc<ManualClock>, MemoryStore) {
         let clock = Arc::new(ManualClock::new(UnixSeconds(1_000)));
@@ -443,7 +461,7 @@ mod tests {
         let session = serde_json::from_value(serde_json::json!({ "user_id": user(number) })).unwrap();
         let id = SessionId::new(&user(number), &[number; 32]);
         let duration = Duration::from_secs(10);
-        store.create_session(CreateSession { id, session, duration, idle_timeout: None }).await
+        store.create_session(CreateSession { id, session, duration, idle_timeout: None }, op()).await
     }
 
     fn claims() -> Claims {

@@ -8,6 +8,8 @@ use session_gate_protocol::{Claims, SessionData, SessionId, SessionStatus, SlotT
 
 use crate::store::{IndexPlace, PageAsk, SessionPage};
 
+use crate::store::OperationId;
+
 #[derive(Debug)]
 pub(super) struct State {
     retention: Duration,
@@ -30,6 +32,8 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Entry {
     session: SessionData,
+    /// The operation that changed it last.
+    op: OperationId,
     /// When the session is forgotten.
     forget_at: UnixSeconds,
     /// Its entry in `due`.
@@ -109,6 +113,16 @@ impl State {
         self.live
     }
 
+    /// Whether that operation was the last to change the session.
+    pub(super) fn last_operation(&self, id: &SessionId) -> OperationId {
+        self.sessions.get(id).map(|entry| entry.op).unwrap_or_default()
+    }
+
+    /// Whether that operation changed the session last.
+    pub(super) fn was_done(&self, id: &SessionId, op: OperationId) -> bool {
+        self.sessions.get(id).is_some_and(|entry| entry.op == op)
+    }
+
     /// Whether the id is taken, be it by a session that only waits to be cleaned away.
     pub(super) fn holds(&self, id: &SessionId) -> bool {
         self.sessions.contains_key(id)
@@ -119,7 +133,11 @@ impl State {
         let entry = self.sessions.get(id).filter(|entry| now < entry.forget_at)?;
         let is_cut_off = self.is_cut_off(&entry.session);
         let session = entry.session.clone();
-        Some(if is_cut_off { SessionData { status: SessionStatus::Terminated, ..session.bare() } } else { session.at(now) })
+        Some(if is_cut_off {
+            SessionData { status: SessionStatus::Terminated, ..session.bare() }
+        } else {
+            session.at(now)
+        })
     }
 
     /// Whether a session that has not ended by itself has ended with all of its user's.
@@ -195,7 +213,7 @@ impl State {
     }
 
     /// Adds a session that is not there yet.
-    pub(super) fn insert(&mut self, session: SessionData) {
+    pub(super) fn insert(&mut self, session: SessionData, op: OperationId) {
         let id = session.session_id.clone();
         let place = IndexPlace { expires_at: session.expires_at, id: id.clone() };
         if self.by_user.entry(session.user_id.clone()).or_default().insert(place) {
@@ -204,15 +222,16 @@ impl State {
         let due = (session.expires_at, Step::End(id.clone()));
         self.due.insert(due.clone());
         let forget_at = session.expires_at.after(self.retention);
-        self.sessions.insert(id, Entry { session, forget_at, due });
+        self.sessions.insert(id, Entry { session, op, forget_at, due });
     }
 
     /// Puts `session` in the place of what was stored under its id; where its status is final it
     /// ends at `now`.
-    pub(super) fn replace(&mut self, session: SessionData, now: UnixSeconds) {
+    pub(super) fn replace(&mut self, session: SessionData, now: UnixSeconds, op: OperationId) {
         let forget_at = now.after(self.retention);
         let Some(entry) = self.sessions.get_mut(&session.session_id) else { return };
         entry.session = session;
+        entry.op = op;
         if entry.session.status.is_final() {
             let id = entry.session.session_id.clone();
             let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);

@@ -5,8 +5,8 @@ use session_gate_protocol::{SessionData, SessionId, SlotTag, UnixSeconds, UserId
 use super::record::{self, Fields};
 use super::{RedisStore, keys, parsed, scripts, secs};
 use crate::store::{
-    Admission, Admitted, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, PageAsk, SWEEP_BATCH,
-    SessionPage, StoreError, StoreErrorKind, Swept,
+    Admission, Admitted, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId, PageAsk,
+    SWEEP_BATCH, SessionPage, StoreError, StoreErrorKind, Swept,
 };
 
 /// Sessions that one script replies with their metadata, so that it is over soon.
@@ -29,7 +29,12 @@ enum Purpose {
 }
 
 impl RedisStore {
-    pub(super) async fn create(&self, new: CreateSession, admission: &Admission) -> Result<Admitted, StoreError> {
+    pub(super) async fn create(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
         new.check(&self.settings)?;
         let (duration, idle) = (secs(new.duration), new.idle_timeout.map(secs).unwrap_or_default());
         // Created at 0 for now, in generation 0: the script decides both.
@@ -43,7 +48,8 @@ impl RedisStore {
         let (data, retention, horizon) = (record::data(&session)?, self.retention(), secs(self.settings.feed_horizon));
         let (floor, max_sessions, evicted) = (floor.to_string(), max_sessions.to_string(), MAX_EVICTED.to_string());
         let mut arguments = vec![session.session_id.as_str(), user.as_str(), &index, session.status.as_str()];
-        arguments.extend([duration.as_str(), &idle, &data, &retention, &scopes]);
+        let op = op.to_string();
+        arguments.extend([duration.as_str(), &idle, &data, &retention, &op, &scopes]);
         arguments.extend([floor.as_str(), &max_sessions, &evicted, &horizon]);
         arguments.extend(evict.clone().map(SessionId::as_str));
         let tag = session.session_id.tag();

@@ -17,6 +17,7 @@ mod options;
 mod record;
 mod report;
 mod scripts;
+mod sessions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,13 +37,12 @@ use self::connector::Connector;
 use self::limits::CounterParts;
 use self::link::{Link, QueryError};
 pub use self::options::{RedisOptions, RedisUrlError};
-use self::record::Fields;
 pub use self::report::{Eviction, Report};
 use self::scripts::Script;
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    Leased, MAX_LIFETIME, NewFeedEntry, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, StoreErrorKind,
-    StoreSettings, Swept, Termination, Update, patch,
+    Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+    StoreErrorKind, StoreSettings, Swept, Termination, Update,
 };
 use crate::rng::Random;
 
@@ -50,6 +50,12 @@ use crate::rng::Random;
 #[cfg(any(test, feature = "test-util"))]
 pub fn all_scripts() -> Vec<(&'static str, &'static str)> {
     scripts::all()
+}
+
+/// The text of the script of that name.
+#[cfg(any(test, feature = "test-util"))]
+pub fn script_code(name: &str) -> &'static str {
+    scripts::code(name)
 }
 
 /// What a step costs its caller at most: connecting, waiting for a connection and for the answer
@@ -71,10 +77,6 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How often it is asked anew who is the master, while a server is used that its replicas have left.
 const DESERTED_FOR: Duration = Duration::from_secs(5);
-
-/// How often an update is tried anew because somebody else's came in between. Each time at least one
-/// of those who compete succeeds.
-const MAX_UPDATE_ATTEMPTS: u32 = 64;
 
 /// Sessions whose activity one script notes, so that it is over soon.
 const MAX_TOUCHED: usize = 200;
@@ -192,12 +194,6 @@ impl RedisStore {
         }
     }
 
-    async fn read(&self, id: &SessionId, deadline: Instant) -> Result<Option<SessionData>, StoreError> {
-        let keys = [&*keys::session(id), &keys::cut_offs(&id.tag())];
-        let (now, fields, ended_before): (u64, Fields, u64) = self.run(&scripts::SESSION, &keys, &[], deadline).await?;
-        record::session(id.clone(), &fields, ended_before, UnixSeconds(now))
-    }
-
     /// When a step that begins now must have ended.
     fn deadline(&self) -> Instant {
         Instant::now() + self.step_timeout
@@ -234,12 +230,17 @@ impl fmt::Debug for RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn admit_session(&self, new: CreateSession, admission: &Admission) -> Result<Admitted, StoreError> {
-        self.create(new, admission).await
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        self.create(new, admission, op).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
-        self.read(id, self.deadline()).await
+        Ok(self.read(id, self.deadline()).await?.map(|stored| stored.session))
     }
 
     async fn update_session(
@@ -247,45 +248,13 @@ impl Store for RedisStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
-        let deadline = self.deadline();
-        for _ in 0..MAX_UPDATE_ATTEMPTS {
-            let Some(current) = self.read(id, deadline).await? else { return Ok(Update::NotFound) };
-            let read_version = current.version.to_string();
-            let next = match patch::patched(current, patch, expected, &self.settings) {
-                Ok(next) => next,
-                Err(refused) => return Ok(*refused),
-            };
-            let (data, indexes, retention) = (record::data(&next)?, keys::indexes(&id.tag()), self.retention());
-            let scopes = next.scopes.as_ref().map(ToString::to_string);
-            let mut arguments = vec![read_version.as_str(), next.status.as_str(), &data, id.as_str()];
-            arguments.extend([indexes.as_str(), &retention]);
-            arguments.extend(scopes.as_deref());
-            let last_activity: Option<u64> = self
-                .run(&scripts::UPDATE, &[&keys::session(id), &keys::cut_offs(&id.tag())], &arguments, deadline)
-                .await?;
-            // Activity may have been noted since, which is no change to a session.
-            if let Some(last_activity) = last_activity.map(UnixSeconds) {
-                return Ok(Update::Applied(SessionData { last_activity, ..next }));
-            }
-        }
-        Err(StoreError::new(StoreErrorKind::Conflict, "too many others changed the session at the same time"))
+        self.change(id, patch, expected, op).await
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
-        let ended: Option<bool> = self
-            .run(
-                &scripts::TERMINATE,
-                &[&keys::session(id), &keys::cut_offs(&id.tag())],
-                &[id.as_str(), &keys::indexes(&id.tag()), &self.retention()],
-                self.deadline(),
-            )
-            .await?;
-        Ok(match ended {
-            Some(true) => Termination::Ended,
-            Some(false) => Termination::AlreadyEnded,
-            None => Termination::NotFound,
-        })
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
+        self.terminate(id, op).await
     }
 
     async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {

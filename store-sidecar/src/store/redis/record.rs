@@ -63,7 +63,11 @@ pub(super) fn session(
     }
     let session = parse(id, fields).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
     let is_cut_off = !session.status.is_final() && session.generation < ended_before;
-    Ok(Some(if is_cut_off { SessionData { status: SessionStatus::Terminated, ..session.bare() } } else { session.at(now) }))
+    Ok(Some(if is_cut_off {
+        SessionData { status: SessionStatus::Terminated, ..session.bare() }
+    } else {
+        session.at(now)
+    }))
 }
 
 fn parse(id: SessionId, fields: &Fields) -> Result<SessionData, Unreadable> {

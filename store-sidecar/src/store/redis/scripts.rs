@@ -22,6 +22,15 @@ macro_rules! scripts {
         pub(super) fn all() -> Vec<(&'static str, &'static str)> {
             vec![$((stringify!($name), $name.hash.as_str())),+]
         }
+
+        /// The text of the one of that name; empty where there is none.
+        #[cfg(any(test, feature = "test-util"))]
+        pub(super) fn code(name: &str) -> &'static str {
+            match name {
+                $(stringify!($name) => $name.code,)+
+                _ => "",
+            }
+        }
     };
 }
 

@@ -9,7 +9,8 @@ use session_gate_protocol::{
 };
 use store_sidecar::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    Leased, NewFeedEntry, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, Swept, Termination, Update,
+    Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, Swept, Termination,
+    Update,
 };
 
 use super::{LeaseStep, ReplicaStore, SharedStore, StoreLink};
@@ -34,17 +35,22 @@ impl fmt::Debug for ReplicaStore {
 
 #[async_trait]
 impl Store for ReplicaStore {
-    async fn admit_session(&self, new: CreateSession, admission: &Admission) -> Result<Admitted, StoreError> {
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
         let admission = admission.clone();
-        let create = |shared: Arc<SharedStore>| async move {
-            let admitted = shared.current().admit_session(new, &admission).await?;
+        let create = move |shared: Arc<SharedStore>| async move {
+            let admitted = shared.current().admit_session(new, &admission, op).await?;
             if let Admitted::Created(session) = &admitted {
                 shared.note_birth(&session.session_id);
                 admission.evict.iter().for_each(|id| shared.note(id, u64::MAX, SessionStatus::Terminated));
             }
             Ok(admitted)
         };
-        self.ask(Box::new(|shared| Box::pin(create(shared)))).await
+        self.ask(Box::new(move |shared| Box::pin(create(shared)))).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -57,10 +63,11 @@ impl Store for ReplicaStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
         let (id, patch) = (id.clone(), patch.clone());
         let update = move |shared: Arc<SharedStore>| async move {
-            let update = shared.current().update_session(&id, &patch, expected).await?;
+            let update = shared.current().update_session(&id, &patch, expected, op).await?;
             if let Update::Applied(session) = &update {
                 shared.note(&id, session.version, session.status);
             }
@@ -69,10 +76,10 @@ impl Store for ReplicaStore {
         self.ask(Box::new(move |shared| Box::pin(update(shared)))).await
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
         let id = id.clone();
         let terminate = move |shared: Arc<SharedStore>| async move {
-            let termination = shared.current().terminate_session(&id).await?;
+            let termination = shared.current().terminate_session(&id, op).await?;
             if termination == Termination::Ended {
                 shared.note(&id, u64::MAX, SessionStatus::Terminated);
             }

@@ -8,7 +8,6 @@
 -- ARGV[4]  how many at most
 -- Reply    ids, each followed by when it expires, one more than wanted where there are more
 local newest = ARGV[1] == 'newest'
-local command = newest and 'ZREVRANGEBYSCORE' or 'ZRANGEBYSCORE'
 local first, last = '-inf', '+inf'
 if newest then
   first, last = last, first
@@ -19,7 +18,14 @@ end
 local limit = tonumber(ARGV[4]) + 1
 local reply, offset = {}, 0
 while true do
-  local found = redis.call(command, KEYS[1], first, last, 'WITHSCORES', 'LIMIT', offset, limit)
+  local range = {first, last, 'BYSCORE'}
+  if newest then
+    range[4] = 'REV'
+  end
+  for _, word in ipairs({'LIMIT', offset, limit, 'WITHSCORES'}) do
+    range[#range + 1] = word
+  end
+  local found = redis.call('ZRANGE', KEYS[1], unpack(range))
   for i = 1, #found, 2 do
     local id, score = found[i], tonumber(found[i + 1])
     local was_there = ARGV[2] ~= '' and score == tonumber(ARGV[2])

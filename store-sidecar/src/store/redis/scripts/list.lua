@@ -23,9 +23,11 @@ for i = 3, #KEYS do
     end
   else
     if s and s.user_id == ARGV[1] and s.cut_off then
-      terminate(key, s, t, tonumber(ARGV[2]))
+      terminate(key, s, t, tonumber(ARGV[2]), s.op or '')
     end
-    reply[2] = reply[2] + redis.call('ZREM', KEYS[2], id)
+    -- Where Redis refuses to write, it is dropped another time.
+    local dropped = redis.pcall('ZREM', KEYS[2], id)
+    reply[2] = reply[2] + (type(dropped) == 'number' and dropped or 0)
   end
 end
 return reply
