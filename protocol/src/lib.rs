@@ -25,6 +25,7 @@ mod scope;
 mod session;
 mod time;
 mod token;
+mod version;
 
 pub use check::{CheckReply, CheckRequest, CheckVerdict, CheckedCredential, CheckedSession, OwnToken};
 pub use claims::{Audience, Claims, MAX_LEEWAY};
@@ -52,9 +53,12 @@ pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use reason::{AllowReason, DenyReason};
 pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};
 pub use scope::{Scope, Scopes};
-pub use session::{InvalidTransition, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated};
+pub use session::{
+    InvalidTransition, ListedSession, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
+};
 pub use time::UnixSeconds;
 pub use token::{Introspection, IntrospectionForm, NewToken, TokenData, TokenForm, TokenType};
+pub use version::{PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 /// Whether a member has the value that stands for it where it is left out.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

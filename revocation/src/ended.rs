@@ -38,6 +38,15 @@ impl EndedSet {
         self.shards.get(shard_of(fingerprint)).is_some_and(|shard| shard.contains(fingerprint))
     }
 
+    /// Adds what another set has.
+    pub fn absorb(&mut self, earlier: Self, now: UnixSeconds) {
+        for (fingerprint, until) in earlier.shards.into_iter().flat_map(|shard| shard.slots) {
+            if until > short(now) {
+                self.insert(fingerprint, UnixSeconds(until.into()), now);
+            }
+        }
+    }
+
     /// How many it has, expired ones that have not gone yet among them.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.used).sum()

@@ -49,6 +49,10 @@ impl<V> Expiring<V> {
         self.entries.values_mut().map(|(value, _)| value)
     }
 
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Fingerprint, V, UnixSeconds)> {
+        self.entries.drain().map(|(key, (value, until))| (key, value, until))
+    }
+
     pub(super) fn remove(&mut self, key: Fingerprint) {
         self.entries.remove(&key);
     }

@@ -91,16 +91,20 @@ impl Revocations {
 
     fn cut_off(&mut self, cut_off: &CutOff, until: UnixSeconds, now: UnixSeconds) -> bool {
         let CutOff { user_id, before, issued_until, except } = cut_off;
-        let user = Fingerprint::of_user(user_id.as_str());
+        let except = except.as_ref().map(|session| Fingerprint::of_session(session.as_str()));
+        let cut = Cut { before: *before, issued_until: *issued_until, except };
+        self.note_cut_off(Fingerprint::of_user(user_id.as_str()), cut, until, now)
+    }
+
+    fn note_cut_off(&mut self, user: Fingerprint, cut: Cut, until: UnixSeconds, now: UnixSeconds) -> bool {
         let known = self.cut_offs.get(user);
-        if known.is_some_and(|known| known.before > *before) {
+        if known.is_some_and(|known| known.before > cut.before) {
             return false;
         }
         // A token that was refused stays so, though an earlier cut-off was told with a later clock.
-        let issued_until = known.map_or(*issued_until, |known| known.issued_until.max(*issued_until));
-        let except = except.as_ref().map(|session| Fingerprint::of_session(session.as_str()));
+        let issued_until = known.map_or(cut.issued_until, |known| known.issued_until.max(cut.issued_until));
         let until = self.cut_offs.until(user).unwrap_or_default().max(until);
-        self.cut_offs.insert(user, Cut { before: *before, issued_until, except }, until, now);
+        self.cut_offs.insert(user, Cut { issued_until, ..cut }, until, now);
         true
     }
 
@@ -108,6 +112,26 @@ impl Revocations {
     pub fn forget_versions(&mut self) {
         self.statuses.values_mut().for_each(|status| status.version = 0);
         self.scopes.values_mut().for_each(|scopes| scopes.version = 0);
+    }
+
+    /// Adds what was known before, where nothing newer is known. What has ended since counts on.
+    pub fn absorb(&mut self, mut earlier: Self, now: UnixSeconds) {
+        self.ended.absorb(earlier.ended, now);
+        for (user, cut, until) in earlier.cut_offs.drain() {
+            self.note_cut_off(user, cut, until, now);
+        }
+        for (session, status, until) in earlier.statuses.drain() {
+            if self.statuses.get(session).is_none_or(|known| known.version < status.version) {
+                self.statuses.insert(session, status, until, now);
+            }
+        }
+        for (session, scopes, until) in earlier.scopes.drain() {
+            if self.scopes.get(session).is_none_or(|known| known.version < scopes.version) {
+                self.scopes.insert(session, scopes, until, now);
+            }
+        }
+        self.rules.absorb(earlier.rules, now);
+        self.ignorant_until = self.ignorant_until.max(earlier.ignorant_until);
     }
 
     /// The store has said what a session's tokens permit: that may have changed before the feed began.

@@ -87,3 +87,25 @@ fn an_unknown_change_that_must_be_understood_makes_ignorant_until_it_is_irreleva
     assert!(known.apply(unknown(true), LATER, NOW));
     assert!(known.is_ignorant(NOW) && !known.is_ignorant(LATER));
 }
+
+#[test]
+fn what_was_known_before_counts_where_nothing_newer_is_known() {
+    let suspended = |number, version| FeedChange::SessionSuspended { session_id: session_id(number), version };
+    let resumed = |number, version| FeedChange::SessionResumed { session_id: session_id(number), version };
+    let fingerprint = |number| Fingerprint::of_session(session_id(number).as_str());
+    let mut earlier = Revocations::default();
+    earlier.apply(cut_off(5, Some(1)), LATER, NOW);
+    earlier.apply(FeedChange::SessionEnded { session_id: session_id(7) }, LATER, NOW);
+    earlier.apply(FeedChange::SessionEnded { session_id: session_id(8) }, UnixSeconds(NOW.0 - 1), UnixSeconds(1));
+    for number in [2, 3] {
+        earlier.apply(suspended(number, 4), LATER, NOW);
+    }
+    let mut known = Revocations::default();
+    known.apply(cut_off(4, None), LATER, NOW);
+    known.apply(resumed(3, 4), LATER, NOW);
+    known.absorb(earlier, NOW);
+    assert_eq!(known.cut_off_of(Fingerprint::of_user("alice")), 5);
+    assert!(!known.has_ended(&session(1, 0)) && known.has_ended(&session(0, 4)));
+    assert!(known.is_revoked(fingerprint(7)) && !known.is_revoked(fingerprint(8)), "the latter is irrelevant");
+    assert!(known.is_suspended(fingerprint(2)) && !known.is_suspended(fingerprint(3)), "that was resumed since");
+}

@@ -177,9 +177,11 @@ fn session(raw: &RawSession, judge: &mut Judge<'_>) -> SessionConfig {
     let retention = judge.number("session.ended_retention_hours", raw.ended_retention_hours, 24, 1..=720);
     // Below the limit of a request's body, so that what may be stored can be sent.
     let max_metadata = judge.number("session.max_metadata_bytes", raw.max_metadata_bytes, 16_384, 0..=49_152);
+    let max_per_user = judge.number("session.max_per_user", raw.max_per_user, 1_000, 0..=1_000_000);
     SessionConfig {
         duration: hours(duration),
         idle_timeout: idle.map(minutes),
+        max_per_user: usize::try_from(max_per_user).unwrap_or(usize::MAX),
         store: StoreSettings {
             retention: hours(retention),
             activity_resolution: Duration::from_secs(resolution),

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Shared,
     extract::{ApiJson, ApiQuery, Query, page_limit, wrong_field},
+    protocol::Protocol,
     reply::{ApiResult, NO_STORE, stored},
 };
 use crate::service::{MAX_WORKER_CHARS, is_worker_name};
@@ -57,7 +58,11 @@ impl Query for RevocationsQuery {
     ),
     security(("bearer" = []))
 )]
-pub(super) async fn feed(State(api): State<Shared>, ApiQuery(query): ApiQuery<FeedQuery>) -> ApiResult<Response> {
+pub(super) async fn feed(
+    State(api): State<Shared>,
+    protocol: Protocol,
+    ApiQuery(query): ApiQuery<FeedQuery>,
+) -> ApiResult<Response> {
     if !is_worker_name(&query.worker) {
         return Err(wrong_field("worker", format!("must be 1 to {MAX_WORKER_CHARS} visible ASCII characters")));
     }
@@ -69,7 +74,7 @@ pub(super) async fn feed(State(api): State<Shared>, ApiQuery(query): ApiQuery<Fe
         return Err(wrong_field("max_staleness_ms", format!("must be 1 to {longest}")));
     }
     let reply = api.service.feed().poll(&query).await.map_err(stored)?;
-    Ok(([NO_STORE], Json(reply)).into_response())
+    Ok(([NO_STORE], Json(protocol.feed(reply))).into_response())
 }
 
 /// Who follows the feed, how far, and how long ago each was heard of.

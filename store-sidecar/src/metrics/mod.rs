@@ -24,9 +24,10 @@ use self::catalogue::Catalogue;
 pub use self::catalogue::Described;
 pub use self::format::Format;
 use self::gauge::OptionalGauge;
-pub use self::labels::{EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome};
+pub use self::labels::{EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome, Repair};
 use self::labels::{
-    HttpLabels, KindLabel, OpLabel, OutcomeLabel, ReasonLabel, RouteLabels, StoreLabels, VerdictLabel, kind,
+    HttpLabels, KindLabel, OpLabel, OutcomeLabel, ReasonLabel, RepairLabels, RouteLabels, StoreLabels, VerdictLabel,
+    kind,
 };
 use self::limits::LimitMetrics;
 use crate::store::{Health, StoreErrorKind};
@@ -76,9 +77,11 @@ pub struct Metrics {
     opaque_tokens_issued: Counter,
     session_duration: Histogram,
     sessions_created: Counter,
+    sessions_swept: Counter,
     sessions_terminated: Family<ReasonLabel, Counter>,
     store_duration: Family<OpLabel, Histogram, NewHistogram>,
     store_memory: OptionalGauge,
+    store_repairs: Family<RepairLabels, Counter>,
     store_requests: Family<StoreLabels, Counter>,
     store_up: Gauge,
     tokens_introspected: Family<OutcomeLabel, Counter>,
@@ -120,9 +123,11 @@ impl Default for Metrics {
             opaque_tokens_issued: Counter::default(),
             session_duration: session_histogram(),
             sessions_created: Counter::default(),
+            sessions_swept: Counter::default(),
             sessions_terminated: Family::default(),
             store_duration: Family::new_with_constructor(request_histogram),
             store_memory: OptionalGauge::default(),
+            store_repairs: Family::default(),
             store_requests: Family::default(),
             store_up: Gauge::default(),
             tokens_introspected: Family::default(),
@@ -159,12 +164,22 @@ impl Metrics {
         r.register("session_duration_seconds", "Age of sessions when they were ended", self.session_duration.clone());
         r.register("sessions_created", "Sessions created", self.sessions_created.clone());
         r.register(
+            "sessions_swept",
+            "Ended sessions that were removed from their users' lists in the background",
+            self.sessions_swept.clone(),
+        );
+        r.register(
             "sessions_terminated",
             "Sessions ended before their time, by reason",
             self.sessions_terminated.clone(),
         );
         r.register("store_memory_bytes", "Memory that the store's data takes up", self.store_memory.clone());
         r.register("store_request_duration_seconds", "Time that the store took to answer", self.store_duration.clone());
+        r.register(
+            "store_repairs",
+            "Times the feed knew what the store had lost, by what it was and whether the store took it again",
+            self.store_repairs.clone(),
+        );
         r.register("store_requests", "Requests to the store, by operation and outcome", self.store_requests.clone());
         r.register(
             "store_up",
@@ -291,6 +306,17 @@ impl Metrics {
     /// Sessions were ended.
     pub fn sessions_ended(&self, reason: EndReason, count: u64) {
         self.sessions_terminated.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(count);
+    }
+
+    /// Ended sessions were removed from their user's list.
+    pub fn sessions_swept(&self, count: u64) {
+        self.sessions_swept.inc_by(count);
+    }
+
+    /// The store had lost what the feed knows, and was told again.
+    pub fn store_repaired(&self, what: Repair, worked: bool) {
+        let outcome = if worked { "ok" } else { "failed" };
+        self.store_repairs.get_or_create(&RepairLabels { what: what.as_str(), outcome }).inc();
     }
 
     /// A session of that age was ended.

@@ -4,23 +4,18 @@
 //! **The feed first, then the state, then the answer.** On a Cluster the feed and a session are in two
 //! slots, so these are two steps, and the process may die in between: then workers refuse what the
 //! store would still serve, and a repeated call mends it. Only what is served again, and what a session
-//! permits, go the other way round: that of the store at that moment is what is told. No session ends in
-//! the store of which nobody could be told: a later call that ends all sessions of its user would not find
-//! it, and say that all is done.
+//! permits, go the other way round: that of the store at that moment is what is told.
 
 use session_gate_protocol::{
-    ETag, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, SessionPatch, SessionStatus, Terminated, TokenId,
+    ETag, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, SessionPatch, SessionStatus, TokenId,
     UnixSeconds, UserId,
 };
 
 use super::{Service, ServiceError};
 use crate::{
     metrics::EndReason,
-    store::{NewFeedEntry, StoreError, StoreErrorKind, Termination, Update},
+    store::{NewFeedEntry, Termination, Update},
 };
-
-/// How often a step is tried anew because somebody else's came in between.
-const MAX_ATTEMPTS: u32 = 64;
 
 /// What was done, and the place in the feed up to which a worker must have read to know of it; none
 /// where there is nothing to know.
@@ -55,12 +50,12 @@ impl Service {
     /// # Errors
     /// `SessionNotFound`, or those of the store.
     pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<Told<u64>, ServiceError> {
-        let session = self.session(id).await?;
+        let session = self.stored_session(id).await?;
         if let Some(at) = self.end_told_before(&session).await? {
             return Ok(Told { done: 0, at: Some(at) });
         }
         let at = Some(self.tell(vec![ended(&session)]).await?);
-        let termination = self.tools.store.terminate_session(id).await?;
+        let termination = self.tools.store.terminate_session(id, self.operation()?).await?;
         if termination == Termination::Ended {
             self.tools.metrics.sessions_ended(reason, 1);
             self.note_age(&session);
@@ -72,43 +67,6 @@ impl Service {
         }
     }
 
-    /// Ends all sessions of a user.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn terminate_user_sessions(
-        &self,
-        user: &UserId,
-        reason: EndReason,
-    ) -> Result<Told<Terminated>, ServiceError> {
-        let mut fresh = self.tools.store.user_sessions(user).await?;
-        let mut named = Vec::with_capacity(fresh.len());
-        let mut terminated = 0;
-        let mut at = None;
-        for _ in 0..MAX_ATTEMPTS {
-            if !fresh.is_empty() {
-                at = Some(self.tell(fresh.iter().map(ended).collect()).await?);
-            }
-            named.extend(fresh.iter().map(|session| session.session_id.clone()));
-            let termination = self.tools.store.terminate_user_sessions(user, &named).await?;
-            terminated += termination.ended;
-            self.tools.metrics.sessions_ended(reason, termination.ended);
-            fresh.iter().for_each(|session| self.note_age(session));
-            if termination.others.is_empty() {
-                // They may have ended just now, by another call: not every worker need know of that yet.
-                let at = match at {
-                    Some(at) => at,
-                    None => self.tools.feed.end().await?,
-                };
-                return Ok(Told { done: Terminated { terminated }, at: Some(at) });
-            }
-            // They have begun meanwhile.
-            fresh = termination.others;
-        }
-        let source = "the user's sessions begin faster than they end";
-        Err(StoreError::new(StoreErrorKind::Conflict, source).into())
-    }
-
     /// Changes a session, and tells everybody where that concerns whether it is served, or what its
     /// tokens permit.
     pub(super) async fn change_session(
@@ -117,7 +75,8 @@ impl Service {
         patch: &SessionPatch,
         expected: Option<ETag>,
     ) -> Result<Told<Update>, ServiceError> {
-        let update = async || self.tools.store.update_session(id, patch, expected).await;
+        let op = self.operation()?;
+        let update = async || self.tools.store.update_session(id, patch, expected, op).await;
         let scopes = patch.scopes.is_some();
         let status = match patch.status {
             Some(SessionStatus::Suspended | SessionStatus::Terminated) => {
@@ -143,9 +102,10 @@ impl Service {
         patch: &SessionPatch,
         expected: Option<ETag>,
     ) -> Result<Told<Update>, ServiceError> {
-        let update = async || self.tools.store.update_session(id, patch, expected).await;
+        let op = self.operation()?;
+        let update = async || self.tools.store.update_session(id, patch, expected, op).await;
         let telling = Telling { status: true, scopes: patch.scopes.is_some() };
-        let session = self.session(id).await?;
+        let session = self.stored_session(id).await?;
         let allowed = patch.status.is_none_or(|next| session.status.check_transition(next).is_ok());
         if !allowed || expected.is_some_and(|expected| expected.0 != session.version) {
             // The store refuses it. A session that has ended is told of again, for the sake of a call that
@@ -170,7 +130,7 @@ impl Service {
         };
         let now = match &update {
             Update::Applied(session) => session.clone(),
-            _ => self.session(id).await?,
+            _ => self.stored_session(id).await?,
         };
         let at = Some(self.tell_state(&now, telling).await?);
         Ok(Told { done: update, at })

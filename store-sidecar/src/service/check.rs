@@ -15,17 +15,23 @@ use tokio::time::Instant;
 
 use super::{Service, ServiceError};
 use crate::{
-    feed::Client,
-    store::{Checked, StoreError},
+    feed::{Client, KnownSession},
+    store::{Checked, PageAsk, SWEEP_BATCH, StoreError},
 };
 
 /// How long a check of a token of ours waits for the newest of the feed. The store has the last word on
 /// it, and on a Cluster the feed may be away while the user's node is not: so it does without in the end.
-const OWN_PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const OWN_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long a check of another issuer's token waits, of which only the feed tells: as long as a step of
 /// the store may take.
 const FOREIGN_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How many of a user's sessions are looked at first for one that is active: nearly always the first one is.
+const NEWEST_LOOKED_AT: usize = 5;
+
+/// In how many steps it is looked for, so that a check costs about the same for any user.
+const NEWEST_PAGES: usize = 5;
 
 /// Whether a check counts as a use of the session, which keeps it from being idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +88,10 @@ impl Service {
             return Ok(CheckVerdict::TokenRevoked.into());
         }
         if let Some(session) = &mut checked.session {
-            if feed.has_ended(&session.session_id)? {
-                return Ok(CheckVerdict::SessionTerminated.into());
+            let known =
+                KnownSession { id: &session.session_id, generation: session.generation, version: session.version };
+            if let Some(against) = self.against(&token.user_id, &known)? {
+                return Ok(against.verdict().into());
             }
             feed.correct(session)?;
         }
@@ -138,11 +146,9 @@ impl Service {
             None => self.newest_active(user).await?,
         };
         let Some(session) = session else { return Ok(CheckVerdict::SessionUnknown.into()) };
+        let session = self.corrected(session)?;
         let mut checked = Checked::of(&session);
         if let Some(checked) = &mut checked.session {
-            if self.tools.feed.has_ended(&session.session_id)? {
-                return Ok(CheckVerdict::SessionTerminated.into());
-            }
             self.tools.feed.correct(checked)?;
             self.note_use(&session).await;
         }
@@ -150,9 +156,18 @@ impl Service {
     }
 
     async fn newest_active(&self, user: &UserId) -> Result<Option<SessionData>, ServiceError> {
-        for session in self.tools.store.user_sessions(user).await? {
-            if session.status == SessionStatus::Active && !self.tools.feed.has_ended(&session.session_id)? {
-                return Ok(Some(session));
+        let mut ask = PageAsk { after: None, limit: NEWEST_LOOKED_AT };
+        for _ in 0..NEWEST_PAGES {
+            let page = self.tools.store.list_sessions(user, &ask).await?;
+            for session in page.sessions {
+                let session = self.corrected(session)?;
+                if session.status == SessionStatus::Active {
+                    return Ok(Some(session));
+                }
+            }
+            match page.next {
+                Some(next) => ask = PageAsk { after: Some(next), limit: SWEEP_BATCH },
+                None => break,
             }
         }
         Ok(None)

@@ -25,8 +25,7 @@ impl Service {
         // A token that is too large is refused before there is a session.
         let claims = self.claims(&token, new.session.user_id.clone(), Some(&draft(&new)))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
-        let session = self.tools.store.create_session(new).await?;
-        self.tools.metrics.session_created();
+        let session = self.admit(new).await?;
         match self.mint(token, session.user_id.clone(), Some(&session)).await {
             Ok(token) => {
                 self.tools.metrics.logged_in();
@@ -34,7 +33,9 @@ impl Service {
             }
             Err(error) => {
                 // Nobody learns this session's id, so nobody misses it; if this fails, it expires.
-                let _ended = self.tools.store.terminate_session(&session.session_id).await;
+                if let Ok(op) = self.operation() {
+                    let _ended = self.tools.store.terminate_session(&session.session_id, op).await;
+                }
                 Err(error)
             }
         }
@@ -50,7 +51,7 @@ impl Service {
         let told = match (session_id, token) {
             (Some(id), None) if all => {
                 let user = self.session(&id).await?.user_id;
-                self.terminate_user_sessions(&user, EndReason::Logout).await?.map(|ended| ended.terminated)
+                self.terminate_user_sessions(&user, None, EndReason::Logout).await?.map(|ended| ended.terminated)
             }
             (Some(id), None) => self.terminate_session(&id, EndReason::Logout).await?,
             (None, Some(token)) => self.logout_by_token(&token, all).await?,
@@ -71,7 +72,7 @@ impl Service {
         let claims = claims.ok_or(ServiceError::TokenUnknown)?;
         let told = match &claims.sid {
             _ if all => {
-                let told = self.terminate_user_sessions(&claims.sub, EndReason::Logout).await?;
+                let told = self.terminate_user_sessions(&claims.sub, None, EndReason::Logout).await?;
                 told.map(|ended| ended.terminated)
             }
             Some(id) => match self.terminate_session(id, EndReason::Logout).await {
@@ -106,6 +107,8 @@ fn draft(new: &CreateSession) -> SessionData {
         scopes: session.scopes,
         metadata: session.metadata,
         version: 1,
+        // As many digits as any real one is likely to have.
+        generation: 9_999,
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod changes;
 mod check;
+mod cut_off;
 mod error;
 mod leases;
 mod limits;
 mod login;
 mod presented;
+mod repair;
 mod rules;
 mod sessions;
 mod signing;
@@ -31,8 +33,8 @@ use crate::{
     keys::{CurrentKeys, KeyRing},
     metrics::Metrics,
     readiness::{self, NotReady, Readiness, StoreState},
-    rng::Random,
-    store::Store,
+    rng::{NoRandomness, Random},
+    store::{OperationId, Store},
 };
 
 /// What the service works with.
@@ -120,6 +122,11 @@ impl Service {
     /// Looks at the store now and then, for ever.
     pub async fn watch_store(&self) {
         self.readiness.watch(&*self.tools.store).await;
+    }
+
+    /// Names the next operation of the store.
+    fn operation(&self) -> Result<OperationId, NoRandomness> {
+        OperationId::new(&*self.tools.random)
     }
 
     fn now(&self) -> UnixSeconds {

@@ -5,7 +5,9 @@ use session_gate_protocol::{
     TokenData, TokenId, TokenType, UnixSeconds, UserId,
 };
 
-use super::{Service, ServiceError, duration, invalid};
+use tokio::time::Instant;
+
+use super::{Service, ServiceError, check::OWN_PATIENCE, duration, invalid};
 use crate::rng::random_bytes;
 
 /// Largest token, in bytes: a browser drops a cookie of more than 4096, and its name and attributes
@@ -33,6 +35,8 @@ impl Service {
             return self.mint(new, user, None).await;
         };
         ServiceError::unless_empty(problems)?;
+        // As after any other end: what everybody was told before this call counts, whatever the store says.
+        self.tools.feed.try_catch_up(Instant::now(), OWN_PATIENCE).await?;
         let session = self.session(id).await?;
         if new.user_id.as_ref().is_some_and(|user| *user != session.user_id) {
             return Err(ServiceError::Invalid(vec![invalid("user_id", "is not the session's user")]));
@@ -100,7 +104,7 @@ impl Service {
             iat: now,
             jti: TokenId::new(&random_bytes(&*self.tools.random)?),
             sid: session.map(|session| session.session_id.clone()),
-            generation: 0,
+            generation: session.map_or(0, |session| session.generation),
             session_exp: session.map(|session| session.expires_at),
             scope: scopes.to_string(),
             auth_time: session.map(|session| session.created_at),

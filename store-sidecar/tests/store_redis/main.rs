@@ -13,6 +13,7 @@ mod harness;
 mod losses;
 mod outages;
 mod refusals;
+mod repeated;
 mod setups;
 mod standing;
 mod stored;

@@ -6,6 +6,8 @@ use store_sidecar::store::conformance::Harness as _;
 use store_sidecar::store::test_redis::RedisServer;
 use store_sidecar::store::{CreateSession, NewFeedEntry, Store as _, StoreErrorKind};
 
+use store_sidecar::store::conformance::op;
+
 use crate::harness::{Redis, USUAL, check, connect, is_away, new_session, poll_until};
 
 /// Each method fails, and says that Redis is away.
@@ -13,12 +15,15 @@ async fn all_fail(redis: &Redis) {
     let new = new_session("alice", 1);
     let (id, user) = (new.id.clone(), new.session.user_id.clone());
     let store = &redis.store;
-    assert!(is_away(&store.create_session(new.clone()).await.unwrap_err()));
+    assert!(is_away(&store.create_session(new.clone(), op()).await.unwrap_err()));
     assert!(is_away(&store.session(&id).await.unwrap_err()));
-    assert!(is_away(&store.update_session(&id, &Default::default(), None).await.unwrap_err()));
-    assert!(is_away(&store.terminate_session(&id).await.unwrap_err()));
+    assert!(is_away(&store.update_session(&id, &Default::default(), None, op()).await.unwrap_err()));
+    assert!(is_away(&store.terminate_session(&id, op()).await.unwrap_err()));
     assert!(is_away(&store.user_sessions(&user).await.unwrap_err()));
-    assert!(is_away(&store.terminate_user_sessions(&user, &[]).await.unwrap_err()));
+    assert!(is_away(&store.begin_cut_off(&user, None, 0).await.unwrap_err()));
+    assert!(is_away(&store.finish_cut_off(&user, 1, None).await.unwrap_err()));
+    assert!(is_away(&store.sweep_sessions(&user, None).await.unwrap_err()));
+    assert!(is_away(&store.restore_suspension(&id, 1).await.unwrap_err()));
     let expires_at = session_gate_protocol::UnixSeconds(u64::MAX);
     assert!(is_away(&store.revoke_token(&user, &"t".parse().unwrap(), expires_at).await.unwrap_err()));
     assert!(is_away(&check(store, &new_session_data(&new)).await.unwrap_err()));
@@ -52,7 +57,7 @@ async fn comes_back(redis: &Redis, session: &SessionData, verdict: CheckVerdict)
 /// A session that is stored, on a machine that is not too busy for it at the moment.
 async fn stored(redis: &Redis, user: &str) -> SessionData {
     let mut numbers = 0..;
-    let create = || redis.store.create_session(new_session(user, numbers.next().unwrap()));
+    let create = || redis.store.create_session(new_session(user, numbers.next().unwrap()), op());
     poll_until(create, Result::is_ok).await.unwrap()
 }
 
@@ -73,7 +78,7 @@ async fn a_redis_that_is_killed_is_used_again_when_it_is_back_with_its_data() {
     let mut redis = Redis::with(&["appendonly yes", "appendfsync always"], USUAL).await;
     let kept = stored(&redis, "alice").await;
     let ended = stored(&redis, "bob").await;
-    poll_until(async || redis.store.terminate_session(&ended.session_id).await.is_ok(), |ended| *ended).await;
+    poll_until(async || redis.store.terminate_session(&ended.session_id, op()).await.is_ok(), |ended| *ended).await;
     redis.server.stop().unwrap();
     all_fail(&redis).await;
     redis.server.start_again().unwrap();
@@ -93,7 +98,7 @@ async fn an_idle_connection_that_is_lost_is_replaced_before_anybody_needs_it() {
     };
     poll_until(clients, |info| info.contains("connected_clients:2")).await;
     let store = &redis.store;
-    store.create_session(new_session("alice", 1)).await.unwrap();
+    store.create_session(new_session("alice", 1), op()).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use store_sidecar::store::test_redis::RedisServer;
 use store_sidecar::store::{NewFeedEntry, Store as _, StoreErrorKind};
 use tokio::time::Instant;
 
+use store_sidecar::store::conformance::op;
+
 use crate::harness::{USUAL, connect_patiently, connection, new_session, poll_until};
 
 /// How old may be what a worker is told while all is well, on a busy machine.
@@ -96,13 +98,13 @@ async fn a_full_redis_is_told_of_ends_and_all_workers_learn_of_them() {
     let here = feed(&server.url(), "here").await;
     let there = feed(&server.url(), "there").await;
     let store = connect_patiently(&server.url(), USUAL).await;
-    let session = store.create_session(new_session("alice", 1)).await.unwrap();
+    let session = store.create_session(new_session("alice", 1), op()).await.unwrap();
     set(&mut connection(&server.url()).await, "maxmemory", "1").await;
-    assert_eq!(store.create_session(new_session("alice", 2)).await.unwrap_err().kind(), StoreErrorKind::Refused);
+    assert_eq!(store.create_session(new_session("alice", 2), op()).await.unwrap_err().kind(), StoreErrorKind::Refused);
     poll_until(async || poll(&there, "w").await, |reply| reply.age_ms < CURRENT).await;
     let change = FeedChange::SessionEnded { session_id: session.session_id.clone() };
     let at = here.append(&[NewFeedEntry { until: session.expires_at, change }]).await.unwrap();
-    store.terminate_session(&session.session_id).await.unwrap();
+    store.terminate_session(&session.session_id, op()).await.unwrap();
     assert!(here.receipt(at).await.applied, "the worker was waited for");
     let fresh = feed(&server.url(), "fresh").await;
     poll_until(async || poll(&fresh, "v").await, |reply| reply.age_ms < CURRENT).await;

@@ -11,6 +11,8 @@ use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStartError, Redis
 use store_sidecar::store::test_redis::RedisServer;
 use store_sidecar::store::{NewFeedEntry, Store as _, StoreErrorKind};
 
+use store_sidecar::store::conformance::op;
+
 use crate::harness::{PATIENCE, USUAL, check, connect_patiently, connection, is_away, new_session, poll_until};
 
 /// One admission of a counter of its own.
@@ -26,12 +28,17 @@ fn lease(number: u64) -> LeaseAsk {
 async fn works(store: &RedisStore) {
     static COUNT: AtomicU8 = AtomicU8::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let session = store.create_session(new_session("alice", number)).await.unwrap();
+    let session = store.create_session(new_session("alice", number), op()).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
-    assert_eq!(
-        store.terminate_user_sessions(&session.user_id, slice::from_ref(&session.session_id)).await.unwrap().ended,
-        1
-    );
+    let begun = store.begin_cut_off(&session.user_id, Some(&session.session_id), 0).await.unwrap();
+    assert!(begun.spares && begun.listed > 0);
+    store.finish_cut_off(&session.user_id, begun.before, Some(&session.session_id)).await.unwrap();
+    assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
+    store.restore_suspension(&session.session_id, 2).await.unwrap();
+    assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionSuspended);
+    let begun = store.begin_cut_off(&session.user_id, None, 0).await.unwrap();
+    store.finish_cut_off(&session.user_id, begun.before, None).await.unwrap();
+    store.sweep_sessions(&session.user_id, None).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
     store.touch(&[session.session_id]).await.unwrap();
     store.append_feed(&[NewFeedEntry { until: session.expires_at, change: FeedChange::KeysChanged }]).await.unwrap();
@@ -82,11 +89,11 @@ async fn the_documented_rights_are_enough() {
     let url = format!("redis://gate:secret@127.0.0.1:{}", server.port());
     let store = connect_patiently(&url, USUAL).await;
     assert_eq!(store.inspect().await.unwrap().eviction, Eviction::Never);
-    let session = store.create_session(new_session("bob", 1)).await.unwrap();
+    let session = store.create_session(new_session("bob", 1), op()).await.unwrap();
     store.revoke_token(&session.user_id, &"t".parse().unwrap(), session.expires_at).await.unwrap();
-    store.update_session(&session.session_id, &Default::default(), None).await.unwrap();
+    store.update_session(&session.session_id, &Default::default(), None, op()).await.unwrap();
     assert_eq!(store.user_sessions(&session.user_id).await.unwrap().len(), 1);
-    store.terminate_session(&session.session_id).await.unwrap();
+    store.terminate_session(&session.session_id, op()).await.unwrap();
     works(&store).await;
 }
 
@@ -112,7 +119,7 @@ async fn a_redis_that_evicts_is_refused_unless_allowed() {
     server.start_again().unwrap();
     let unfit = async || format!("{:?}", late.health().await.unwrap_err());
     poll_until(unfit, |error| error.contains("allkeys-lru")).await;
-    let refused = late.create_session(new_session("alice", 99)).await.unwrap_err();
+    let refused = late.create_session(new_session("alice", 99), op()).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Unfit, "nothing is kept where it may be lost");
     let mut connection = connection(&server.url()).await;
     let mut mend = redis::cmd("CONFIG");

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
-use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, UnixSeconds};
+use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, SessionStatus, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME};
 use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
+
+use store_sidecar::store::conformance::op;
 
 use crate::harness::{Redis, USUAL, check, new_session, poll_until};
 
 const SESSION: &str = "sg1:{K9gGyX}:sess:K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 const INDEX: &str = "sg1:{K9gGyX}:user:K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA";
+const CUT_OFFS: &str = "sg1:{K9gGyX}:cutoffs";
 const REVOKED: &str = "sg1:{K9gGyX}:revoked:lzjWYdlzySwZii1DPWl6U5yhBc5kIk5D0E3QJvkBmLA";
 
 async fn keys(connection: &mut MultiplexedConnection) -> Vec<String> {
@@ -32,7 +35,7 @@ async fn create_alices(redis: &Redis) -> SessionData {
     new.idle_timeout = Some(Duration::from_secs(300));
     new.session.ip_address = Some("192.0.2.1".to_owned());
     new.session.metadata = serde_json::from_value(json!({ "b": {}, "a": [] })).unwrap();
-    redis.store.create_session(new).await.unwrap()
+    redis.store.create_session(new, op()).await.unwrap()
 }
 
 /// Golden: what is changed here makes every stored session unreadable to the other version.
@@ -46,8 +49,9 @@ async fn a_session_is_stored_in_the_form_that_is_documented() {
 
     let now = session.created_at.0.to_string();
     let end = session.expires_at.0.to_string();
-    let stored: BTreeMap<String, String> =
+    let mut stored: BTreeMap<String, String> =
         redis::cmd("HGETALL").arg(SESSION).query_async(&mut connection).await.unwrap();
+    assert_eq!(stored.remove("op").unwrap().len(), 32);
     let expected = [
         ("created_at", now.as_str()),
         ("data", r#"{"ip_address":"192.0.2.1","metadata":{"a":[],"b":{}}}"#),
@@ -70,17 +74,44 @@ async fn a_session_is_stored_in_the_form_that_is_documented() {
 
 /// Golden, too.
 #[tokio::test]
+async fn a_cut_off_is_stored_in_the_form_that_is_documented() {
+    let redis = Redis::start(USUAL).await;
+    let mut connection = redis.connection().await;
+    let session = create_alices(&redis).await;
+    for _ in 0..2 {
+        redis.store.begin_cut_off(&session.user_id, None, 0).await.unwrap();
+    }
+    redis.store.finish_cut_off(&session.user_id, 1, None).await.unwrap();
+    let stored: BTreeMap<String, String> =
+        redis::cmd("HGETALL").arg(CUT_OFFS).query_async(&mut connection).await.unwrap();
+    let name = |what| format!("K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA:{what}");
+    assert_eq!(
+        stored,
+        [("ended_before", "1"), ("generation", "2")].map(|(what, is)| (name(what), is.to_owned())).into()
+    );
+    let other = redis.store.create_session(new_session("alice", 8), op()).await.unwrap();
+    let key = SESSION.replace(session.session_id.as_str(), other.session_id.as_str());
+    let generation: String = redis::cmd("HGET").arg(key).arg("generation").query_async(&mut connection).await.unwrap();
+    assert_eq!((generation.as_str(), other.generation), ("2", 2));
+    // What cannot be read has ended, if in doubt.
+    redis::cmd("HSET").arg(CUT_OFFS).arg(name("ended_before")).arg("x").exec_async(&mut connection).await.unwrap();
+    assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionTerminated);
+    assert_eq!(redis.store.session(&other.session_id).await.unwrap().unwrap().status, SessionStatus::Terminated);
+}
+
+/// Golden, too.
+#[tokio::test]
 async fn scopes_and_opaque_tokens_are_stored_in_the_form_that_is_documented() {
     let redis = Redis::start(USUAL).await;
     let mut connection = redis.connection().await;
     let mut new = new_session("alice", 7);
     new.session.scopes = Some(Scopes::parse_list("write read").unwrap());
-    let session = redis.store.create_session(new).await.unwrap();
+    let session = redis.store.create_session(new, op()).await.unwrap();
     let scopes: Option<String> =
         redis::cmd("HGET").arg(SESSION).arg("scopes").query_async(&mut connection).await.unwrap();
     assert_eq!(scopes.as_deref(), Some("read write"));
     let none = serde_json::from_value(json!({ "scopes": null })).unwrap();
-    redis.store.update_session(&session.session_id, &none, None).await.unwrap();
+    redis.store.update_session(&session.session_id, &none, None, op()).await.unwrap();
     let scopes: Option<String> =
         redis::cmd("HGET").arg(SESSION).arg("scopes").query_async(&mut connection).await.unwrap();
     assert_eq!(scopes, None);
@@ -116,24 +147,28 @@ async fn everything_ends_with_what_it_is_about() {
     assert!(near(expires_at(&mut connection, SESSION).await, end + USUAL.retention.as_secs()));
     assert!(near(expires_at(&mut connection, INDEX).await, end));
     assert!(near(expires_at(&mut connection, REVOKED).await, end));
-    redis.store.terminate_session(&session.session_id).await.unwrap();
+    redis.store.terminate_session(&session.session_id, op()).await.unwrap();
     assert_eq!(keys(&mut connection).await, [REVOKED, SESSION], "no index without a session");
     let forgotten = expires_at(&mut connection, SESSION).await;
     assert!(forgotten < end + USUAL.retention.as_secs() - 500, "the retention begins when it ends");
-    let other = redis.store.create_session(new_session("alice", 8)).await.unwrap();
+    let other = redis.store.create_session(new_session("alice", 8), op()).await.unwrap();
     let ended = serde_json::from_value(json!({ "status": "terminated" })).unwrap();
-    redis.store.update_session(&other.session_id, &ended, None).await.unwrap();
+    redis.store.update_session(&other.session_id, &ended, None, op()).await.unwrap();
     assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after a patch that terminates");
     let idle = CreateSession { idle_timeout: Some(Duration::from_secs(100)), ..new_session("alice", 9) };
-    let session = redis.store.create_session(idle).await.unwrap();
+    let session = redis.store.create_session(idle, op()).await.unwrap();
     redis.pass(Duration::from_secs(100)).await;
     assert!(keys(&mut connection).await.contains(&INDEX.to_owned()));
     assert_eq!(redis.store.user_sessions(&session.user_id).await.unwrap(), []);
     assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after a look at an idle one");
-    let last = redis.store.create_session(new_session("alice", 10)).await.unwrap();
-    redis.store.terminate_user_sessions(&session.user_id, &[last.session_id]).await.unwrap();
-    assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after all were terminated");
-    redis.pass(LIFETIME + USUAL.retention).await;
+    let last = redis.store.create_session(new_session("alice", 10), op()).await.unwrap();
+    let begun = redis.store.begin_cut_off(&session.user_id, None, 0).await.unwrap();
+    redis.store.finish_cut_off(&session.user_id, begun.before, None).await.unwrap();
+    let till = last.expires_at.after(USUAL.feed_horizon).0;
+    assert!(near(expires_at(&mut connection, CUT_OFFS).await, till), "no token is left by then");
+    assert_eq!(redis.store.sweep_sessions(&session.user_id, None).await.unwrap().removed, 1);
+    assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after all were swept");
+    redis.pass(LIFETIME + USUAL.retention + USUAL.feed_horizon).await;
     assert_eq!(keys(&mut connection).await, [""; 0]);
 }
 
@@ -144,10 +179,10 @@ async fn an_index_lives_as_long_as_its_latest_session_and_holds_no_older_ones() 
     for number in 1..=3 {
         let mut new = new_session("alice", number);
         new.duration = Duration::from_secs(100 * u64::from(number));
-        redis.store.create_session(new).await.unwrap();
+        redis.store.create_session(new, op()).await.unwrap();
         redis.pass(Duration::from_secs(150)).await;
     }
-    let last = redis.store.create_session(new_session("alice", 4)).await.unwrap();
+    let last = redis.store.create_session(new_session("alice", 4), op()).await.unwrap();
     let members: Vec<String> =
         redis::cmd("ZRANGE").arg(INDEX).arg(0).arg(-1).query_async(&mut connection).await.unwrap();
     assert_eq!(members.len(), 2, "{members:?}");
@@ -160,7 +195,7 @@ async fn time_alone_ends_and_removes_a_session() {
     let redis = Redis::start(StoreSettings { retention: Duration::from_secs(1), ..USUAL }).await;
     let mut new = new_session("alice", 1);
     new.duration = Duration::from_secs(1);
-    let session = redis.store.create_session(new).await.unwrap();
+    let session = redis.store.create_session(new, op()).await.unwrap();
     let verdict = async || check(&redis.store, &session).await.unwrap();
     poll_until(verdict, |verdict| *verdict != CheckVerdict::Live).await;
     poll_until(verdict, |verdict| *verdict == CheckVerdict::SessionUnknown).await;
@@ -180,7 +215,7 @@ async fn what_cannot_be_read_is_an_error_and_never_live() {
         assert_eq!(redis.store.session(&session.session_id).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
         let list = redis.store.user_sessions(&session.user_id).await;
         assert_eq!(list.unwrap_err().kind(), StoreErrorKind::Corrupt);
-        let ended = redis.store.terminate_session(&session.session_id).await;
+        let ended = redis.store.terminate_session(&session.session_id, op()).await;
         assert_eq!(ended.unwrap_err().kind(), StoreErrorKind::Corrupt);
     };
     redis::cmd("HSET").arg(SESSION).arg("format").arg("2").exec_async(&mut connection).await.unwrap();
@@ -200,14 +235,14 @@ async fn what_cannot_be_read_is_an_error_and_never_live() {
 async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     let redis = Redis::start(StoreSettings { activity_resolution: Duration::ZERO, ..USUAL }).await;
     let session = create_alices(&redis).await;
-    let other = redis.store.create_session(new_session("bob", 1)).await.unwrap();
+    let other = redis.store.create_session(new_session("bob", 1), op()).await.unwrap();
     let mut connection = redis.connection().await;
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec_async(&mut connection).await.unwrap();
-    let refused = redis.store.create_session(new_session("alice", 2)).await.unwrap_err();
+    let refused = redis.store.create_session(new_session("alice", 2), op()).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
     redis.store.revoke_token(&session.user_id, &"t".parse().unwrap(), UnixSeconds(u64::MAX)).await.unwrap();
     let suspend = serde_json::from_value(json!({ "status": "suspended" })).unwrap();
-    let suspended = redis.store.update_session(&other.session_id, &suspend, None).await.unwrap();
+    let suspended = redis.store.update_session(&other.session_id, &suspend, None, op()).await.unwrap();
     assert!(matches!(suspended, Update::Applied(_)), "{suspended:?}");
     // Its activity would be noted now, which fails; the answer does not.
     let noted = async || {
@@ -217,17 +252,10 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     };
     poll_until(noted, |now| *now > session.created_at.0 + 1).await;
     assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
-    assert_eq!(redis.store.terminate_session(&session.session_id).await.unwrap(), Termination::Ended);
+    assert_eq!(redis.store.terminate_session(&session.session_id, op()).await.unwrap(), Termination::Ended);
     assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
-    assert_eq!(
-        redis
-            .store
-            .terminate_user_sessions(&other.user_id, std::slice::from_ref(&other.session_id))
-            .await
-            .unwrap()
-            .ended,
-        1
-    );
+    let begun = redis.store.begin_cut_off(&other.user_id, None, 0).await.unwrap();
+    redis.store.finish_cut_off(&other.user_id, begun.before, None).await.unwrap();
     assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionTerminated);
     for key in keys(&mut connection).await {
         let ttl: i64 = redis::cmd("TTL").arg(&key).query_async(&mut connection).await.unwrap();

@@ -135,6 +135,7 @@ impl Sidecar {
         let session = SessionConfig {
             duration: Duration::from_hours(24),
             idle_timeout: common.idle_timeout,
+            max_per_user: 0,
             store: common.settings,
         };
         let tokens = TokenConfig {

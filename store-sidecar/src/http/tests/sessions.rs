@@ -87,6 +87,7 @@ async fn all_sessions_of_a_user_are_listed_and_ended_together() {
     assert_eq!(listed["sessions"].as_array().unwrap().len(), 2);
     assert!(second_path.ends_with(listed["sessions"][0]["session_id"].as_str().unwrap()), "newest first");
     assert_eq!(gate.delete(path).await.json(), json!({"terminated": 2}));
+    gate.settle().await;
     assert_eq!(gate.delete(path).await.json(), json!({"terminated": 0}));
     assert_eq!(gate.get(path).await.json(), json!({"sessions": []}));
     assert!(!gate.is_active(&first).await && !gate.is_active(&second).await && gate.is_active(&other).await);

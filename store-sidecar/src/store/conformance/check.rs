@@ -6,8 +6,8 @@ use session_gate_protocol::{
 };
 
 use super::{
-    Harness, SETTINGS, Store, check, check_token, create, get, id, idle_after, now, patch, plain, secs, token, update,
-    user,
+    Harness, SETTINGS, Store, check, check_token, create, get, id, idle_after, now, op, patch, plain, secs, token,
+    update, user,
 };
 
 /// The protocol's one table says which.
@@ -20,7 +20,7 @@ pub async fn each_status_has_its_verdict<H: Harness>() {
     let id = &session.session_id;
     assert_eq!(check(harness.store(), &alice, id).await, CheckVerdict::SessionPending2fa);
     for status in [SessionStatus::Active, SessionStatus::Suspended, SessionStatus::Terminated] {
-        harness.store().update_session(id, &patch(json!({ "status": status })), None).await.unwrap();
+        harness.store().update_session(id, &patch(json!({ "status": status })), None, op()).await.unwrap();
         assert_eq!(check(harness.store(), &alice, id).await, status.verdict());
     }
 }
@@ -80,7 +80,7 @@ pub async fn revoked_wins_over_the_session<H: Harness>() {
     create(store, plain(&alice, 1)).await;
     create(store, plain(&alice, 2)).await;
     store.revoke_token(&alice, &token("token"), expires_at).await.unwrap();
-    store.terminate_session(&id(&alice, 2)).await.unwrap();
+    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
     for session in [id(&alice, 1), id(&alice, 2), id(&alice, 3), id(&user("bob"), 1)] {
         assert_eq!(check(store, &alice, &session).await, CheckVerdict::TokenRevoked);
     }
@@ -180,7 +180,7 @@ pub async fn touching_changes_no_session_that_may_not_be_used<H: Harness>() {
     let ended = create(store, plain(&alice, 1)).await;
     let suspended = create(store, plain(&alice, 2)).await;
     let idle = create(store, idle_after(&alice, 3, 100)).await;
-    store.terminate_session(&ended.session_id).await.unwrap();
+    store.terminate_session(&ended.session_id, op()).await.unwrap();
     update(store, &suspended.session_id, json!({ "status": "suspended" })).await;
     harness.pass(secs(300)).await;
     let ids = [ended, suspended, idle].map(|session| session.session_id);

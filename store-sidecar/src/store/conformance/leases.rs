@@ -75,6 +75,21 @@ pub async fn what_is_handed_back_is_leased_again_once<H: Harness>() {
     assert!(ask(store, "w1", ten(4, 1)).await.retry_ms > 0);
 }
 
+/// Neither does it count twice what was used beyond leases, whether there was anything to lease or not.
+pub async fn what_is_owed_counts_once_however_often_a_call_comes<H: Harness>() {
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::TokenBucket] {
+        let harness = H::start(SETTINGS).await;
+        let store = harness.store();
+        let owing = |lease, need| LeaseAsk { owed: 4, quotas: vec![quota(algorithm, 10, DAY_MS)], ..ten(lease, need) };
+        for (lease, need, left) in [(1, 0, 6), (2, 1, 1)] {
+            let first = ask(store, "w", owing(lease, need)).await;
+            let again = ask(store, "w", owing(lease, need)).await;
+            assert_eq!((first.granted, first.quotas[0].remaining), (need, left), "{algorithm:?}");
+            assert_eq!((again.granted, again.quotas[0].remaining), (need, left), "{algorithm:?}");
+        }
+    }
+}
+
 /// A call whose answer was lost comes a second time.
 pub async fn a_repeated_question_takes_nothing_more<H: Harness>() {
     let harness = H::start(SETTINGS).await;

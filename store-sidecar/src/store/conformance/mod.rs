@@ -15,14 +15,17 @@
 )]
 
 pub mod check;
+pub mod cut_off;
 pub mod ending;
 pub mod feed;
 pub mod leases;
 pub mod patching;
+pub mod repeating;
 pub mod rules;
 pub mod storing;
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -30,7 +33,7 @@ use session_gate_protocol::{
     CheckVerdict, Metadata, OwnToken, SessionData, SessionId, SessionPatch, TokenId, UnixSeconds, UserId,
 };
 
-use super::{CreateSession, Store, StoreSettings, Update};
+use super::{CreateSession, OperationId, Store, StoreSettings, Update};
 
 /// A store under test, with a way to let its time pass.
 pub trait Harness: Send + Sync + Sized + 'static {
@@ -104,8 +107,6 @@ macro_rules! store_conformance {
                 an_ended_session_has_no_data_of_its_user,
                 terminating_again_changes_nothing,
                 terminating_all_leaves_none_live,
-                only_the_sessions_that_are_named_end,
-                no_session_slips_through_while_all_are_terminated,
                 a_session_ends_at_its_time,
                 an_idle_session_ends,
                 activity_keeps_a_session_from_being_idle,
@@ -114,6 +115,28 @@ macro_rules! store_conformance {
                 ended_sessions_are_not_listed,
                 an_expired_session_is_known_for_the_retention,
                 a_terminated_session_is_known_for_the_retention,
+            ]
+            cut_off: [
+                a_cut_off_that_has_only_begun_ends_nothing,
+                a_cut_off_ends_what_began_before_it_and_nothing_else,
+                the_one_that_is_spared_goes_on,
+                a_repeated_or_late_step_changes_nothing,
+                no_session_slips_through_a_cut_off,
+                in_any_order_exactly_the_sessions_that_began_after_it_live,
+                who_logs_in_after_a_loss_is_not_dead_at_birth,
+                a_cut_off_is_known_for_as_long_as_it_could_matter,
+                what_was_cut_off_is_swept_in_batches,
+                a_user_has_no_more_sessions_than_allowed,
+                at_once_too_nobody_has_more_sessions_than_allowed,
+                a_list_is_read_in_pages,
+                a_lost_suspension_is_restored,
+            ]
+            repeating: [
+                a_repeated_creation_answers_as_the_first_time,
+                a_repeated_update_answers_as_the_first_time,
+                a_repeated_end_answers_as_the_first_time,
+                what_is_the_same_twice_as_once_may_be_repeated,
+                another_operation_is_none_repeated,
             ]
             check: [
                 each_status_has_its_verdict,
@@ -156,6 +179,7 @@ macro_rules! store_conformance {
                 no_more_is_leased_than_there_is,
                 what_is_handed_back_is_leased_again_once,
                 a_repeated_question_takes_nothing_more,
+                what_is_owed_counts_once_however_often_a_call_comes,
                 slots_in_use_move_to_the_new_lease,
                 every_quota_is_taken_from,
                 the_next_window_has_all_again,
@@ -183,6 +207,12 @@ macro_rules! store_conformance {
             $crate::store::conformance::$module::$promise::<$harness>().await;
         )*)*
     };
+}
+
+/// Names an operation that nobody has named yet.
+pub fn op() -> OperationId {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    OperationId::numbered(COUNT.fetch_add(1, Ordering::Relaxed).into())
 }
 
 fn user(text: &str) -> UserId {
@@ -222,7 +252,7 @@ fn idle_after(user: &UserId, number: u8, idle: u64) -> CreateSession {
 }
 
 async fn create(store: &impl Store, new: CreateSession) -> SessionData {
-    store.create_session(new).await.unwrap()
+    store.create_session(new, op()).await.unwrap()
 }
 
 async fn get(store: &impl Store, id: &SessionId) -> SessionData {
@@ -230,7 +260,7 @@ async fn get(store: &impl Store, id: &SessionId) -> SessionData {
 }
 
 async fn update(store: &impl Store, id: &SessionId, value: Value) -> SessionData {
-    match store.update_session(id, &patch(value), None).await.unwrap() {
+    match store.update_session(id, &patch(value), None, op()).await.unwrap() {
         Update::Applied(session) => session,
         refused => panic!("{refused:?}"),
     }
@@ -248,18 +278,11 @@ async fn check_token(store: &impl Store, user: &UserId, token: &TokenId) -> Chec
     store.check(&token).await.unwrap().verdict
 }
 
-/// Ends all sessions of the user, whoever begins meanwhile.
+/// Ends all sessions that the user has. Answers the generation of those that begin afterwards.
 async fn end_all(store: &impl Store, user: &UserId) -> u64 {
-    let mut named = Vec::new();
-    let mut ended = 0;
-    loop {
-        let termination = store.terminate_user_sessions(user, &named).await.unwrap();
-        ended += termination.ended;
-        if termination.others.is_empty() {
-            return ended;
-        }
-        named.extend(termination.others.into_iter().map(|session| session.session_id));
-    }
+    let begun = store.begin_cut_off(user, None, 0).await.unwrap();
+    store.finish_cut_off(user, begun.before, None).await.unwrap();
+    begun.before
 }
 
 /// The store's time, read off a session that begins now.

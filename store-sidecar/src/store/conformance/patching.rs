@@ -8,7 +8,7 @@ use session_gate_protocol::{
 };
 
 use super::{
-    Harness, SETTINGS, Store, check, create, end_all, get, id, metadata, patch, plain, secs, token, update, user,
+    Harness, SETTINGS, Store, check, create, end_all, get, id, metadata, op, patch, plain, secs, token, update, user,
 };
 use crate::store::{Termination, Update};
 
@@ -58,7 +58,7 @@ pub async fn a_null_empties_the_metadata<H: Harness>() {
 pub async fn an_update_of_another_version_is_refused<H: Harness>() {
     let (harness, before) = with_session::<H>(json!({})).await;
     let change = patch(json!({ "location": "x" }));
-    let attempt = |version| harness.store().update_session(&before.session_id, &change, Some(ETag(version)));
+    let attempt = |version| harness.store().update_session(&before.session_id, &change, Some(ETag(version)), op());
     assert!(matches!(attempt(1).await.unwrap(), Update::Applied(_)));
     for wrong in [0, 1, 3, u64::MAX] {
         assert_eq!(attempt(wrong).await.unwrap(), Update::VersionMismatch { current: ETag(2) });
@@ -77,7 +77,9 @@ async fn at_once<H: Harness>(
         .into_iter()
         .map(|value| {
             let (harness, id) = (Arc::clone(harness), id.clone());
-            tokio::spawn(async move { harness.store().update_session(&id, &patch(value), expected).await.unwrap() })
+            tokio::spawn(
+                async move { harness.store().update_session(&id, &patch(value), expected, op()).await.unwrap() },
+            )
         })
         .collect();
     let mut updates = Vec::new();
@@ -121,7 +123,7 @@ pub async fn the_status_changes_where_it_may<H: Harness>() {
     for to in [SessionStatus::Pending2fa, SessionStatus::Expired] {
         let refused = Update::InvalidTransition(InvalidTransition { from: SessionStatus::Suspended, to });
         let change = patch(json!({ "status": to, "location": "x" }));
-        assert_eq!(harness.store().update_session(id, &change, None).await.unwrap(), refused);
+        assert_eq!(harness.store().update_session(id, &change, None, op()).await.unwrap(), refused);
     }
     assert_eq!(get(harness.store(), id).await, suspended);
     let active = update(harness.store(), id, json!({ "status": "active" })).await;
@@ -138,7 +140,7 @@ pub async fn a_patch_that_terminates_ends_the_session<H: Harness>() {
     assert_eq!(get(store, id).await, ended);
     assert_eq!(check(store, &before.user_id, id).await, CheckVerdict::SessionTerminated);
     assert_eq!(store.user_sessions(&before.user_id).await.unwrap(), []);
-    assert_eq!(store.terminate_session(id).await.unwrap(), Termination::AlreadyEnded);
+    assert_eq!(store.terminate_session(id, op()).await.unwrap(), Termination::AlreadyEnded);
     assert_eq!(end_all(store, &before.user_id).await, 0);
     harness.pass(SETTINGS.retention + secs(1)).await;
     assert_eq!(store.session(id).await.unwrap(), None);
@@ -152,13 +154,13 @@ pub async fn an_ended_session_is_not_changed<H: Harness>() {
     for number in [1, 2] {
         create(harness.store(), plain(&alice, number)).await;
     }
-    harness.store().terminate_session(&id(&alice, 1)).await.unwrap();
+    harness.store().terminate_session(&id(&alice, 1), op()).await.unwrap();
     harness.pass(super::LIFETIME).await;
     for (number, status) in [(1, SessionStatus::Terminated), (2, SessionStatus::Expired)] {
         let ended = get(harness.store(), &id(&alice, number)).await;
         assert_eq!(ended.status, status);
         for expected in [None, Some(ETag(ended.version)), Some(ETag(9))] {
-            let refused = harness.store().update_session(&id(&alice, number), &change, expected).await.unwrap();
+            let refused = harness.store().update_session(&id(&alice, number), &change, expected, op()).await.unwrap();
             assert_eq!(refused, Update::Ended(ended.clone()));
         }
     }
@@ -168,7 +170,7 @@ pub async fn an_ended_session_is_not_changed<H: Harness>() {
 pub async fn oversized_metadata_changes_nothing<H: Harness>() {
     let (harness, before) = with_session::<H>(json!({ "a": "x".repeat(600) })).await;
     let change = patch(json!({ "location": "x", "metadata": { "b": "x".repeat(600) } }));
-    let refused = harness.store().update_session(&before.session_id, &change, None).await.unwrap();
+    let refused = harness.store().update_session(&before.session_id, &change, None, op()).await.unwrap();
     assert_eq!(refused, Update::MetadataTooLarge { max_bytes: SETTINGS.max_metadata_bytes });
     assert_eq!(get(harness.store(), &before.session_id).await, before);
 }

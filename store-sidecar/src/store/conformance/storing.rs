@@ -4,8 +4,8 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Metadata, SessionStatus, SlotTag, UnixSeconds};
 
 use super::{
-    CreateSession, Harness, LIFETIME, SETTINGS, Store, check, check_token, create, end_all, get, id, metadata, patch,
-    plain, secs, token, user,
+    CreateSession, Harness, LIFETIME, SETTINGS, Store, check, check_token, create, end_all, get, id, metadata, op,
+    patch, plain, secs, token, user,
 };
 use crate::store::{MAX_LIFETIME, StoreErrorKind, Termination, Update};
 
@@ -22,7 +22,7 @@ pub async fn a_new_session_is_answered_as_it_is_stored<H: Harness>() {
     let exact = r#"{"plan":"pro","n":123456789012345678901234567890,"f":0.10}"#;
     new.session.metadata = serde_json::from_str(exact).unwrap();
     let created = create(harness.store(), new.clone()).await;
-    assert_eq!(created, new.created_at(created.created_at));
+    assert_eq!(created, new.created_at(created.created_at, 0));
     assert_eq!(created.status, SessionStatus::Active);
     assert_eq!((created.version, created.idle_timeout), (1, Some(100)));
     assert_eq!(created.expires_at, created.created_at.after(LIFETIME));
@@ -48,11 +48,11 @@ pub async fn an_id_is_given_out_once<H: Harness>() {
     let first = create(harness.store(), plain(&alice, 1)).await;
     let mut second = plain(&alice, 1);
     second.session.location = Some("elsewhere".to_owned());
-    let error = harness.store().create_session(second.clone()).await.unwrap_err();
+    let error = harness.store().create_session(second.clone(), op()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Conflict);
     assert_eq!(get(harness.store(), &first.session_id).await, first);
-    harness.store().terminate_session(&first.session_id).await.unwrap();
-    let error = harness.store().create_session(second).await.unwrap_err();
+    harness.store().terminate_session(&first.session_id, op()).await.unwrap();
+    let error = harness.store().create_session(second, op()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Conflict, "an ended session keeps its id");
 }
 
@@ -60,7 +60,7 @@ pub async fn an_id_is_given_out_once<H: Harness>() {
 pub async fn an_id_made_for_another_user_is_refused<H: Harness>() {
     let harness = H::start(SETTINGS).await;
     let wrong = CreateSession { id: id(&user("bob"), 1), ..plain(&user("alice"), 1) };
-    let error = harness.store().create_session(wrong).await.unwrap_err();
+    let error = harness.store().create_session(wrong, op()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Conflict);
     assert_eq!(harness.store().session(&id(&user("bob"), 1)).await.unwrap(), None);
 }
@@ -80,7 +80,7 @@ pub async fn json_comes_back_as_it_went_in<H: Harness>() {
     let created = create(harness.store(), new).await;
     assert_eq!(get(harness.store(), &created.session_id).await.metadata, given);
     let other = patch(json!({ "location": "x" }));
-    harness.store().update_session(&created.session_id, &other, None).await.unwrap();
+    harness.store().update_session(&created.session_id, &other, None, op()).await.unwrap();
     let read = get(harness.store(), &created.session_id).await;
     assert_eq!(read.metadata, given);
     assert_eq!(serde_json::to_string(&read.metadata).unwrap(), serde_json::to_string(&given).unwrap());
@@ -96,7 +96,7 @@ pub async fn oversized_metadata_is_refused<H: Harness>() {
     create(harness.store(), fits).await;
     let mut too_large = plain(&alice, 2);
     too_large.session.metadata = of_size(SETTINGS.max_metadata_bytes + 1);
-    let error = harness.store().create_session(too_large).await.unwrap_err();
+    let error = harness.store().create_session(too_large, op()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Conflict);
     assert_eq!(harness.store().session(&id(&alice, 2)).await.unwrap(), None);
 }
@@ -148,8 +148,8 @@ pub async fn what_is_unknown_is_no_error<H: Harness>() {
     let store = harness.store();
     let alice = user("alice");
     assert_eq!(store.session(&id(&alice, 1)).await.unwrap(), None);
-    assert_eq!(store.update_session(&id(&alice, 1), &patch(json!({})), None).await.unwrap(), Update::NotFound);
-    assert_eq!(store.terminate_session(&id(&alice, 1)).await.unwrap(), Termination::NotFound);
+    assert_eq!(store.update_session(&id(&alice, 1), &patch(json!({})), None, op()).await.unwrap(), Update::NotFound);
+    assert_eq!(store.terminate_session(&id(&alice, 1), op()).await.unwrap(), Termination::NotFound);
     assert_eq!(store.user_sessions(&alice).await.unwrap(), []);
     assert_eq!(end_all(store, &alice).await, 0);
 }
@@ -169,7 +169,7 @@ pub async fn the_longest_lifetimes_are_held<H: Harness>() {
     assert_eq!(check_token(harness.store(), &alice, &token("t")).await, CheckVerdict::TokenRevoked);
 }
 
-/// By when they were created.
+/// By when they expire, which for sessions of one life is when they were created.
 pub async fn the_list_is_newest_first<H: Harness>() {
     let harness = H::start(SETTINGS).await;
     let alice = user("alice");

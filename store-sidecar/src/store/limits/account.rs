@@ -19,16 +19,26 @@ const SLOTS_LEASE_MS: u64 = 30_000;
 /// When it is worth asking again for a slot: they come back when streams end, whenever that is.
 const SLOTS_AGAIN_MS: u64 = 1_000;
 
+/// For how long it is remembered that a call has said what was used beyond leases, so that it counts once if the call
+/// comes again: far longer than any client repeats one.
+const OWED_KNOWN_MS: u64 = 10_000;
+
+/// How far a clock may be behind the latest moment that a counter has seen before the counter goes by it: until then it
+/// stands still. A server that has taken another's place may have a slower clock.
+const FARTHEST_BACK_MS: u64 = 10_000;
+
 /// Counts that are kept at most, of quotas that a limit has now or had lately.
 const MAX_COUNTS: usize = 16;
 
 /// What was used of one counter, as far as it still counts, and what is in leases.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
-    /// The latest moment of all steps: a clock that is set back does not give time again.
+    /// The latest moment of all steps: a clock that is set back a little does not give time again.
     seen: u64,
     /// The leases, by worker and number.
     leases: BTreeMap<(String, u64), Live>,
+    /// Until when it is known that a call, by worker and number, has said what was used beyond leases.
+    owed: BTreeMap<(String, u64), u64>,
     counts: Vec<Count>,
 }
 
@@ -59,7 +69,7 @@ impl Account {
             // The call comes a second time, since its answer was lost.
             Some(live) => (live.count.saturating_sub(kept), live.count.saturating_sub(kept)),
             None => {
-                self.owe(ask.owed);
+                self.owe(&key, ask.owed);
                 let left = parts.iter().map(|part| self.left(part).saturating_sub(kept)).min().unwrap_or_default();
                 (grant(ask, left), left)
             }
@@ -102,9 +112,23 @@ impl Account {
         self.counts.iter().map(|count| count.over(self.seen, &ends)).fold(leases, u64::max)
     }
 
+    /// Goes on by a clock that is behind by so much. What is leased and what was used stays so for as long as before, or
+    /// longer: no less time has passed since than that clock says.
+    fn set_back(&mut self, by: u64) {
+        self.seen -= by;
+        self.leases.values_mut().for_each(|live| live.end -= by);
+        self.owed.values_mut().for_each(|until| *until -= by);
+        for count in &mut self.counts {
+            count.set_back(by, self.seen);
+        }
+    }
+
     /// Lets the time pass until `now`. Leases that end meanwhile count as used up. Answers how many were in
     /// these.
     fn pass(&mut self, now: u64) -> u64 {
+        if now.saturating_add(FARTHEST_BACK_MS) < self.seen {
+            self.set_back(self.seen - now);
+        }
         let now = now.max(self.seen);
         let mut over: Vec<End> =
             self.leases.values().filter(|live| live.end <= now).map(|live| (live.end, live.count)).collect();
@@ -120,6 +144,7 @@ impl Account {
             lapsed += lease;
         }
         self.leases.retain(|_, live| now < live.end);
+        self.owed.retain(|_, until| now < *until);
         for count in &mut self.counts {
             count.pass(now - at, outstanding);
             count.prune(now);
@@ -163,8 +188,12 @@ impl Account {
         returned
     }
 
-    /// So many were used without a lease.
-    fn owe(&mut self, owed: u64) {
+    /// So many were used without a lease, as that call says.
+    fn owe(&mut self, key: &(String, u64), owed: u64) {
+        if owed == 0 || self.owed.contains_key(key) {
+            return;
+        }
+        self.owed.insert(key.clone(), self.seen + OWED_KNOWN_MS);
         for count in &mut self.counts {
             count.note(self.seen, owed);
             count.take(owed);

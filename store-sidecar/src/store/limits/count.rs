@@ -92,6 +92,17 @@ impl Count {
         }
     }
 
+    /// Goes on by a clock that is behind by so much, and says `now`.
+    pub(super) fn set_back(&mut self, by: u64, now: u64) {
+        let part = self.part_ms();
+        self.asked_ms = self.asked_ms.saturating_sub(by);
+        match &mut self.used {
+            Used::Fixed { window, .. } => *window = (*window).min(now / self.shape.window_ms),
+            Used::Sliding { parts } => parts.iter_mut().for_each(|(index, _)| *index = index.saturating_sub(by / part)),
+            Used::Bucket { .. } => {}
+        }
+    }
+
     /// Forgets what counts no more.
     pub(super) fn prune(&mut self, now: u64) {
         let part = self.part_ms();

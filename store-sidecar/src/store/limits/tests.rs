@@ -311,3 +311,19 @@ fn a_clock_that_is_set_back_gives_nothing_back() {
     assert_eq!(account.step(START - 5_000, "b", &ask(&quotas, 1, 1, 1)).lease.granted, 0);
     assert_eq!(account.step(START + 1_000, "b", &ask(&quotas, 2, 1, 1)).lease.granted, 1);
 }
+
+/// A server with a slower clock has taken the place of another: what was used stays so for as long as before.
+#[test]
+fn a_counter_does_not_stand_still_for_long() {
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::TokenBucket] {
+        let quotas = [quota(algorithm, 10, 1_000, None)];
+        let mut account = Account::default();
+        let leased = account.step(START, "a", &ask(&quotas, 1, 10, 10));
+        assert_eq!(leased.lease.granted, 10);
+        let back = START - 3_600_000;
+        assert_eq!(account.step(back, "b", &ask(&quotas, 1, 1, 1)).lease.granted, 0, "{algorithm:?}");
+        // Its lease ends, counts as used, and falls out of the window.
+        let later = back + leased.lease.lifetime_ms + 2_100;
+        assert_eq!(account.step(later, "b", &ask(&quotas, 2, 1, 1)).lease.granted, 1, "{algorithm:?}");
+    }
+}

@@ -4,14 +4,13 @@ mod counters;
 mod log;
 mod state;
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    CheckVerdict, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId,
-    UnixSeconds, UserId,
+    CheckVerdict, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SessionStatus,
+    SlotTag, TokenId, UnixSeconds, UserId,
 };
 
 use self::counters::Counters;
@@ -19,9 +18,9 @@ use self::log::Log;
 use self::state::{Opaque, Revocation, State};
 use super::feed::epoch_id;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry,
-    PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
-    newest_first, patch,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
+    Leased, MAX_EVICTED, MAX_LIFETIME, NewFeedEntry, OldSession, OperationId, PageAsk, PublishedFollowers, SWEEP_BATCH,
+    SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update, patch,
 };
 use crate::clock::Clock;
 use crate::rng::Random;
@@ -154,6 +153,12 @@ fn full() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "the memory store is full")
 }
 
+/// Ends a session that is still listed, or notes that it has ended.
+fn end(state: &mut State, session: SessionData, now: UnixSeconds, op: OperationId) {
+    let session = if session.status == SessionStatus::Expired { session } else { patch::terminated(session) };
+    state.replace(session, now, op);
+}
+
 /// Notes a use of the session where the noted one is older than the resolution.
 fn note_activity(state: &mut State, session: &SessionData, now: UnixSeconds, settings: &StoreSettings) {
     let age = now.since(session.last_activity).as_secs();
@@ -176,16 +181,43 @@ impl std::fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
         new.check(&self.settings)?;
+        let Admission { floor, max_sessions, evict } = admission;
         let (mut state, now) = self.write();
+        if state.was_done(&new.id, op)
+            && let Some(session) = state.session(&new.id, now)
+        {
+            return Ok(Admitted::Created(session));
+        }
         if state.holds(&new.id) {
             return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
         }
         self.check_room(&state)?;
-        let session = new.created_at(now);
-        state.insert(session.clone());
-        Ok(session)
+        let user = new.session.user_id.clone();
+        let (listed, _) = state.listed(&user);
+        let leaving = evict.iter().filter(|id| state.is_listed(&user, id)).filter_map(|id| state.session(id, now));
+        let leaving: Vec<SessionData> = leaving.collect();
+        let over = (listed + 1).saturating_sub(*max_sessions).min(MAX_EVICTED);
+        if *max_sessions > 0 && leaving.len() < over {
+            let oldest = state.oldest(&user, evict, over - leaving.len()).into_iter();
+            return Ok(Admitted::Crowded(
+                oldest.map(|IndexPlace { expires_at, id }| OldSession { id, expires_at }).collect(),
+            ));
+        }
+        leaving.into_iter().for_each(|session| end(&mut state, session, now, op));
+        if *floor > 0 {
+            state.note_cut_offs(&user, *floor, *floor, now);
+        }
+        let session = new.created_at(now, state.cut_offs(&user).generation);
+        state.keep_cut_offs(&user, session.expires_at.after(self.settings.feed_horizon));
+        state.insert(session.clone(), op);
+        Ok(Admitted::Created(session))
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -198,49 +230,94 @@ impl Store for MemoryStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
         let (mut state, now) = self.write();
         let Some(current) = state.session(id, now) else { return Ok(Update::NotFound) };
+        if state.was_done(id, op) {
+            return Ok(Update::Applied(current));
+        }
         match patch::patched(current, patch, expected, &self.settings) {
             Err(refused) => Ok(*refused),
             Ok(next) => {
-                state.replace(next.clone(), now);
+                state.replace(next.clone(), now, op);
                 Ok(Update::Applied(next))
             }
         }
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
         let (mut state, now) = self.write();
         let Some(current) = state.session(id, now) else { return Ok(Termination::NotFound) };
         if current.status.is_final() {
-            return Ok(Termination::AlreadyEnded);
+            let is_again = current.status == SessionStatus::Terminated && state.was_done(id, op);
+            return Ok(if is_again { Termination::Ended } else { Termination::AlreadyEnded });
         }
-        state.replace(patch::terminated(current), now);
+        state.replace(patch::terminated(current), now, op);
         Ok(Termination::Ended)
     }
 
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        let state = self.lock();
-        let mut sessions = state.live_sessions(user, self.clock.now());
-        drop(state);
-        newest_first(&mut sessions);
-        Ok(sessions)
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+        let (mut state, now) = self.write();
+        if let Some(session) = state.session(id, now)
+            && !session.status.is_final()
+            && session.version < version
+        {
+            let op = state.last_operation(id);
+            state.replace(SessionData { status: SessionStatus::Suspended, version, ..session }, now, op);
+        }
+        Ok(())
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
-        let named: HashSet<&SessionId> = named.iter().collect();
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        Ok(self.lock().page(user, page, self.clock.now()))
+    }
+
+    async fn begin_cut_off(
+        &self,
+        user: &UserId,
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
         let (mut state, now) = self.write();
-        let mut termination = UserTermination::default();
-        for session in state.live_sessions(user, now) {
-            if named.contains(&session.session_id) {
-                state.replace(patch::terminated(session), now);
-                termination.ended += 1;
-            } else {
-                termination.others.push(session);
+        let before = state.cut_offs(user).generation.max(floor).saturating_add(1);
+        let (listed, latest_expiry) = state.listed(user);
+        let until = latest_expiry.max(now).after(self.settings.feed_horizon);
+        state.note_cut_offs(user, before, floor, until);
+        let spared = except.and_then(|id| state.session(id, now));
+        let spared = spared.filter(|session| session.user_id == *user && !session.status.is_final());
+        if let Some(session) = &spared {
+            state.set_generation(&session.session_id, before);
+        }
+        let listed = u64::try_from(listed).unwrap_or(u64::MAX);
+        Ok(BegunCutOff { before, listed, latest_expiry, now, spares: spared.is_some() })
+    }
+
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        let (mut state, now) = self.write();
+        if let Some(session) = except.and_then(|id| state.session(id, now))
+            && session.user_id == *user
+            && !session.status.is_final()
+        {
+            state.set_generation(&session.session_id, before);
+        }
+        let (_, latest_expiry) = state.listed(user);
+        state.note_cut_offs(user, before, before, latest_expiry.max(now).after(self.settings.feed_horizon));
+        Ok(())
+    }
+
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        let (mut state, now) = self.write();
+        let places = state.places(user, after, SWEEP_BATCH);
+        let mut removed = 0;
+        for place in &places {
+            if let Some(session) = state.session(&place.id, now).filter(|session| session.status.is_final()) {
+                let op = state.last_operation(&place.id);
+                end(&mut state, session, now, op);
+                removed += 1;
             }
         }
-        Ok(termination)
+        Ok(Swept { removed, next: places.last().filter(|_| places.len() == SWEEP_BATCH).cloned() })
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
@@ -368,6 +445,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::rng::testing::SeededRandom;
+    use crate::store::conformance::op;
 
     fn store() -> (Arc<ManualClock>, MemoryStore) {
         let clock = Arc::new(ManualClock::new(UnixSeconds(1_000)));
@@ -383,7 +461,7 @@ mod tests {
         let session = serde_json::from_value(serde_json::json!({ "user_id": user(number) })).unwrap();
         let id = SessionId::new(&user(number), &[number; 32]);
         let duration = Duration::from_secs(10);
-        store.create_session(CreateSession { id, session, duration, idle_timeout: None }).await
+        store.create_session(CreateSession { id, session, duration, idle_timeout: None }, op()).await
     }
 
     fn claims() -> Claims {
@@ -406,12 +484,16 @@ mod tests {
             let tag = SlotTag::of_user(&user(number));
             store.put_opaque(&tag, &number.to_string(), &claims(), UnixSeconds(1_010)).await.unwrap();
         }
-        store.terminate_user_sessions(&user(3), &[SessionId::new(&user(3), &[3; 32])]).await.unwrap();
+        let begun = store.begin_cut_off(&user(3), None, 0).await.unwrap();
+        store.finish_cut_off(&user(3), begun.before, None).await.unwrap();
+        assert_eq!(store.sweep_sessions(&user(3), None).await.unwrap().removed, 1);
         clock.advance(Duration::from_secs(10));
         assert_eq!(store.cleanup().await, 200, "the blacklist and the opaque tokens");
         assert_eq!(store.health().await.unwrap().active_sessions, Some(0));
         clock.advance(Duration::from_secs(100));
         assert_eq!(store.cleanup().await, 100, "the sessions");
+        clock.advance(StoreSettings::default().feed_horizon);
+        assert_eq!(store.cleanup().await, 0, "what is known of the cut-off");
         assert!(store.lock().is_empty());
     }
 

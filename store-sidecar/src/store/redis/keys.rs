@@ -12,22 +12,17 @@ use sha2::{Digest as _, Sha256};
 
 /// The key of a session.
 pub(super) fn session(id: &SessionId) -> String {
-    format!("{}{id}", sessions(&id.tag()))
-}
-
-/// What the keys of the sessions with that tag begin with.
-pub(super) fn sessions(tag: &SlotTag) -> String {
-    format!("sg1:{{{tag}}}:sess:")
+    format!("sg1:{{{}}}:sess:{id}", id.tag())
 }
 
 /// The key of a user's index of sessions.
 pub(super) fn index(user: &UserId) -> String {
-    format!("{}{}", indexes(&SlotTag::of_user(user)), index_name(user))
+    format!("sg1:{{{}}}:user:{}", SlotTag::of_user(user), index_name(user))
 }
 
-/// What the keys of the indexes with that tag begin with.
-pub(super) fn indexes(tag: &SlotTag) -> String {
-    format!("sg1:{{{tag}}}:user:")
+/// The key of what is known of the generations of sessions, of all users with that tag.
+pub(super) fn cut_offs(tag: &SlotTag) -> String {
+    format!("sg1:{{{tag}}}:cutoffs")
 }
 
 /// The last part of the key of a user's index. The whole hash: two users may share a tag.
@@ -62,8 +57,13 @@ pub(super) const LIMIT_SALT: &str = "sg1:{limit}:salt";
 /// The keys of a counter of a rate limit: its own, and those of the index of its part, which has a slot of its
 /// own. No tag of a user has so many characters, nor a dot.
 pub(super) fn counter(part: u16, counter: &CounterId) -> [String; 3] {
-    [format!("counter:{counter}"), "idle".to_owned(), "ends".to_owned()]
-        .map(|name| format!("sg1:{{limit.{part:03x}}}:{name}"))
+    let index = |name| format!("sg1:{{limit.{part:03x}}}:{name}");
+    [account(part, counter), index("idle"), index("ends")]
+}
+
+/// The key of a counter alone.
+pub(super) fn account(part: u16, counter: &CounterId) -> String {
+    format!("sg1:{{limit.{part:03x}}}:counter:{counter}")
 }
 
 #[cfg(test)]

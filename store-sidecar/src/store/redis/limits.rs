@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::{Algorithm, Lease, LeaseAsk, Quota, QuotaState};
+use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, Quota, QuotaState};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::{RedisStore, keys, scripts};
+use super::{RedisStore, keys, parsed, scripts};
 use crate::rng::random_id;
 use crate::store::limits::{Leased, Parts, is_alike};
 use crate::store::{StoreError, StoreErrorKind};
@@ -15,6 +15,9 @@ use crate::store::{StoreError, StoreErrorKind};
 /// they count apart.
 const SALT_MAX_AGE: Duration = Duration::from_secs(1);
 
+/// How often a counter is asked for anew because others have made room for theirs meanwhile.
+const MAX_ROOM_ATTEMPTS: u32 = 16;
+
 /// How counters are divided, and when Redis has said so.
 pub(super) type CounterParts = Mutex<Option<(Parts, Instant)>>;
 
@@ -22,12 +25,28 @@ impl RedisStore {
     pub(super) async fn take_lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
         let deadline = self.deadline();
         let parts = self.parts(deadline).await?;
-        let keys = keys::counter(parts.of(&ask.counter), &ask.counter);
+        let part = parts.of(&ask.counter);
         let arguments = arguments(worker, ask, parts.capacity(self.settings.max_counters));
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let reply: Vec<u64> =
-            self.run(&scripts::LEASE, &keys.each_ref().map(String::as_str), &arguments, deadline).await?;
-        leased(&reply).ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))
+        // Counters that may be forgotten to make room for this one: the script says which, and is told their keys.
+        let mut idle: Vec<CounterId> = Vec::new();
+        for _ in 0..MAX_ROOM_ATTEMPTS {
+            let mut keys = keys::counter(part, &ask.counter).to_vec();
+            keys.extend(idle.iter().map(|id| keys::account(part, id)));
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let ids = idle.iter().map(CounterId::as_str);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(ids).collect();
+            let reply: Vec<redis::Value> = self.run(&scripts::LEASE, &keys, &arguments, deadline).await?;
+            if !matches!(reply.first(), Some(redis::Value::BulkString(_))) {
+                let reply = reply.into_iter().map(parsed).collect::<Result<Vec<u64>, _>>()?;
+                return leased(&reply).ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt));
+            }
+            let id = |value| {
+                let id: String = parsed(value)?;
+                id.parse().map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))
+            };
+            idle = reply.into_iter().map(id).collect::<Result<_, _>>()?;
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable, "others make room for counters at the same time"))
     }
 
     /// How counters are divided. One caller asks Redis, and all others wait for that, each until its deadline.

@@ -6,6 +6,7 @@
 
 mod check;
 mod connector;
+mod cut_off;
 mod error;
 mod feed;
 mod keys;
@@ -16,6 +17,7 @@ mod options;
 mod record;
 mod report;
 mod scripts;
+mod sessions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,13 +37,12 @@ use self::connector::Connector;
 use self::limits::CounterParts;
 use self::link::{Link, QueryError};
 pub use self::options::{RedisOptions, RedisUrlError};
-use self::record::Fields;
 pub use self::report::{Eviction, Report};
 use self::scripts::Script;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry,
-    PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
-    newest_first, patch,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
+    Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+    StoreErrorKind, StoreSettings, Swept, Termination, Update,
 };
 use crate::rng::Random;
 
@@ -49,6 +50,12 @@ use crate::rng::Random;
 #[cfg(any(test, feature = "test-util"))]
 pub fn all_scripts() -> Vec<(&'static str, &'static str)> {
     scripts::all()
+}
+
+/// The text of the script of that name.
+#[cfg(any(test, feature = "test-util"))]
+pub fn script_code(name: &str) -> &'static str {
+    scripts::code(name)
 }
 
 /// What a step costs its caller at most: connecting, waiting for a connection and for the answer
@@ -70,10 +77,6 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How often it is asked anew who is the master, while a server is used that its replicas have left.
 const DESERTED_FOR: Duration = Duration::from_secs(5);
-
-/// How often an update is tried anew because somebody else's came in between. Each time at least one
-/// of those who compete succeeds.
-const MAX_UPDATE_ATTEMPTS: u32 = 64;
 
 /// Sessions whose activity one script notes, so that it is over soon.
 const MAX_TOUCHED: usize = 200;
@@ -191,11 +194,6 @@ impl RedisStore {
         }
     }
 
-    async fn read(&self, id: &SessionId, deadline: Instant) -> Result<Option<SessionData>, StoreError> {
-        let (now, fields): (u64, Fields) = self.run(&scripts::SESSION, &[&keys::session(id)], &[], deadline).await?;
-        record::session(id.clone(), &fields, UnixSeconds(now))
-    }
-
     /// When a step that begins now must have ended.
     fn deadline(&self) -> Instant {
         Instant::now() + self.step_timeout
@@ -232,35 +230,17 @@ impl fmt::Debug for RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn create_session(&self, new: CreateSession) -> Result<SessionData, StoreError> {
-        new.check(&self.settings)?;
-        let (duration, idle) = (secs(new.duration), new.idle_timeout.map(secs).unwrap_or_default());
-        // Created at 0 for now: the script decides when.
-        let session = new.created_at(UnixSeconds(0));
-        let user = &session.user_id;
-        let scopes = session.scopes.as_ref().map(ToString::to_string);
-        let index = keys::index_name(user);
-        let (data, retention) = (record::data(&session)?, self.retention());
-        let mut arguments = vec![session.session_id.as_str(), user.as_str(), &index, session.status.as_str()];
-        arguments.extend([duration.as_str(), &idle, &data, &retention]);
-        arguments.extend(scopes.as_deref());
-        let created_at: Option<u64> = self
-            .run(
-                &scripts::CREATE,
-                &[&keys::session(&session.session_id), &keys::index(user)],
-                &arguments,
-                self.deadline(),
-            )
-            .await?;
-        let Some(now) = created_at.map(UnixSeconds) else {
-            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
-        };
-        let expires_at = UnixSeconds(now.0.saturating_add(session.expires_at.0));
-        Ok(SessionData { created_at: now, last_activity: now, expires_at, ..session })
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        self.create(new, admission, op).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
-        self.read(id, self.deadline()).await
+        Ok(self.read(id, self.deadline()).await?.map(|stored| stored.session))
     }
 
     async fn update_session(
@@ -268,66 +248,39 @@ impl Store for RedisStore {
         id: &SessionId,
         patch: &SessionPatch,
         expected: Option<ETag>,
+        op: OperationId,
     ) -> Result<Update, StoreError> {
-        let deadline = self.deadline();
-        for _ in 0..MAX_UPDATE_ATTEMPTS {
-            let Some(current) = self.read(id, deadline).await? else { return Ok(Update::NotFound) };
-            let read_version = current.version.to_string();
-            let next = match patch::patched(current, patch, expected, &self.settings) {
-                Ok(next) => next,
-                Err(refused) => return Ok(*refused),
-            };
-            let (data, indexes, retention) = (record::data(&next)?, keys::indexes(&id.tag()), self.retention());
-            let scopes = next.scopes.as_ref().map(ToString::to_string);
-            let mut arguments = vec![read_version.as_str(), next.status.as_str(), &data, id.as_str()];
-            arguments.extend([indexes.as_str(), &retention]);
-            arguments.extend(scopes.as_deref());
-            let last_activity: Option<u64> =
-                self.run(&scripts::UPDATE, &[&keys::session(id)], &arguments, deadline).await?;
-            // Activity may have been noted since, which is no change to a session.
-            if let Some(last_activity) = last_activity.map(UnixSeconds) {
-                return Ok(Update::Applied(SessionData { last_activity, ..next }));
-            }
-        }
-        Err(StoreError::new(StoreErrorKind::Conflict, "too many others changed the session at the same time"))
+        self.change(id, patch, expected, op).await
     }
 
-    async fn terminate_session(&self, id: &SessionId) -> Result<Termination, StoreError> {
-        let ended: Option<bool> = self
-            .run(
-                &scripts::TERMINATE,
-                &[&keys::session(id)],
-                &[id.as_str(), &keys::indexes(&id.tag()), &self.retention()],
-                self.deadline(),
-            )
-            .await?;
-        Ok(match ended {
-            Some(true) => Termination::Ended,
-            Some(false) => Termination::AlreadyEnded,
-            None => Termination::NotFound,
-        })
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
+        self.terminate(id, op).await
     }
 
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        let prefix = keys::sessions(&SlotTag::of_user(user));
-        let mut reply: Vec<redis::Value> =
-            self.run(&scripts::LIST, &[&keys::index(user)], &[user.as_str(), &prefix], self.deadline()).await?;
-        let sessions = reply.split_off(reply.len().min(1));
-        let mut listed = record::sessions(take_number(&mut reply)?, sessions)?;
-        newest_first(&mut listed);
-        Ok(listed)
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+        let keys = [&*keys::session(id), &keys::cut_offs(&id.tag())];
+        self.run(&scripts::RESTORE_SUSPENSION, &keys, &[&version.to_string()], self.deadline()).await
     }
 
-    async fn terminate_user_sessions(&self, user: &UserId, named: &[SessionId]) -> Result<UserTermination, StoreError> {
-        let prefix = keys::sessions(&SlotTag::of_user(user));
-        let retention = self.retention();
-        let mut arguments = vec![user.as_str(), &prefix, &retention];
-        arguments.extend(named.iter().map(SessionId::as_str));
-        let mut reply: Vec<redis::Value> =
-            self.run(&scripts::TERMINATE_ALL, &[&keys::index(user)], &arguments, self.deadline()).await?;
-        let others = reply.split_off(reply.len().min(2));
-        let ended = take_number(&mut reply)?;
-        Ok(UserTermination { ended, others: record::sessions(take_number(&mut reply)?, others)? })
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.page(user, page).await
+    }
+
+    async fn begin_cut_off(
+        &self,
+        user: &UserId,
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
+        self.begin(user, except, floor).await
+    }
+
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        self.finish(user, before, except).await
+    }
+
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        self.sweep(user, after).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
@@ -361,11 +314,12 @@ impl Store for RedisStore {
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
         let resolution = secs(self.settings.activity_resolution);
         let touch = async |keys: &[&str]| self.run::<()>(&scripts::TOUCH, keys, &[&resolution], self.deadline()).await;
-        let keys: Vec<String> = sessions.iter().map(keys::session).collect();
+        let keys = sessions.iter().flat_map(|id| [keys::session(id), keys::cut_offs(&id.tag())]);
+        let keys: Vec<String> = keys.collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         // In a Cluster each session may have a slot of its own. Nobody waits for this, so one after the
         // other will do, and a node that hangs is asked once.
-        for keys in keys.chunks(if self.shares_slots { MAX_TOUCHED } else { 1 }) {
+        for keys in keys.chunks(2 * if self.shares_slots { MAX_TOUCHED } else { 1 }) {
             touch(keys).await?;
         }
         Ok(())
@@ -411,11 +365,6 @@ impl Store for RedisStore {
 /// Whole seconds, as the scripts take them.
 fn secs(duration: Duration) -> String {
     duration.min(MAX_LIFETIME).as_secs().to_string()
-}
-
-/// The last value of a reply, which is a number.
-fn take_number(reply: &mut Vec<redis::Value>) -> Result<u64, StoreError> {
-    parsed(reply.pop().ok_or_else(|| StoreError::of_kind(StoreErrorKind::Corrupt))?)
 }
 
 fn parsed<T: FromRedisValue>(value: redis::Value) -> Result<T, StoreError> {

@@ -2,13 +2,14 @@
 -- reasons. A test holds both to the same answers.
 --
 -- An account has `seen`, the latest moment of all steps; `leases`, by worker and number, each with `count`
--- and `till`; and `counts`, in the order in which they were made: each with the `algorithm`'s first letter,
+-- and `till`; `owed`, by the same, until when it is known that this call has said what was used beyond leases; and `counts`, in the order in which they were made: each with the `algorithm`'s first letter,
 -- the `window`, `nth` (how many alike were asked for before it), when it was `asked` for, and
 --   f  the `index` of the window, and how many were `used` in it
 --   s  `parts`: the index of each part of the window in which any were used, and how many
 --   t  how many `requests` flow in per window, and how many are missing: the `debt`
 local SHORTEST_LEASE, USUAL_LEASE, MAX_LEASE, WHOLE_LEASE, SLOTS_LEASE, SLOTS_AGAIN = 50, 10000, 60000, 500, 30000, 1000
 local PARTS, MAX_COUNTS, LONGEST = 64, 16, 100 * 365 * 24 * 3600 * 1000
+local OWED_KNOWN, FARTHEST_BACK = 10000, 10000
 
 local function part_of(count)
   return math.ceil(count.window / PARTS)
@@ -87,8 +88,31 @@ local function prune(count, now)
   end
 end
 
+-- Goes on by a clock that is behind by so much.
+local function set_back(account, by)
+  account.seen = account.seen - by
+  for _, lease in pairs(account.leases) do
+    lease.till = lease.till - by
+  end
+  for key, till in pairs(account.owed) do
+    account.owed[key] = till - by
+  end
+  for _, count in ipairs(account.counts) do
+    count.asked = math.max(count.asked - by, 0)
+    if count.algorithm == 'f' then
+      count.index = math.min(count.index, math.floor(account.seen / count.window))
+    end
+    for _, part in ipairs(count.parts or {}) do
+      part[1] = part[1] - math.floor(by / part_of(count))
+    end
+  end
+end
+
 -- Lets the time pass until `now`. Answers how many were in leases that ended meanwhile.
 local function pass(account, now)
+  if now + FARTHEST_BACK < account.seen then
+    set_back(account, account.seen - now)
+  end
   now = math.max(now, account.seen)
   local at, outstanding, lapsed = account.seen, outstanding_of(account), 0
   for _, lease in ipairs(sorted(account.leases)) do
@@ -106,6 +130,11 @@ local function pass(account, now)
   for key, lease in pairs(account.leases) do
     if lease.till <= now then
       account.leases[key] = nil
+    end
+  end
+  for key, till in pairs(account.owed) do
+    if till <= now then
+      account.owed[key] = nil
     end
   end
   for _, count in ipairs(account.counts) do
@@ -325,9 +354,12 @@ local function grant(account, ask)
     local granted = math.max(before.count - kept, 0)
     return before, granted, granted
   end
-  for _, count in ipairs(account.counts) do
-    note(count, account.seen, ask.owed)
-    count.debt = count.debt and count.debt + ask.owed
+  if ask.owed > 0 and not account.owed[ask.key] then
+    account.owed[ask.key] = account.seen + OWED_KNOWN
+    for _, count in ipairs(account.counts) do
+      note(count, account.seen, ask.owed)
+      count.debt = count.debt and count.debt + ask.owed
+    end
   end
   local left
   for _, quota in ipairs(ask.quotas) do

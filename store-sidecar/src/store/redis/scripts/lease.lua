@@ -5,6 +5,7 @@
 -- KEYS[1]  the counter
 -- KEYS[2]  the counters of its part, by when they were last asked for
 -- KEYS[3]  the same, by when each is as if new
+-- KEYS[4…] counters that may be forgotten to make room for this one
 -- ARGV[1]  the counter's id
 -- ARGV[2]  how many counters the part may have
 -- ARGV[3]  worker
@@ -16,7 +17,8 @@
 -- ARGV[9]  how many quotas follow: of each its algorithm's first letter, requests, window in milliseconds,
 --          size, and how many before it have the same algorithm and window
 -- then     how many leases follow that are settled: of each its number, and how many were used
--- Reply    granted, lifetime, outstanding, when to retry, when to ask again; how many came back, how many
+-- then     the ids of the counters of KEYS[4…], in their order
+-- Reply    texts, where nothing was done: the ids of counters to call again with. Else granted, lifetime, outstanding, when to retry, when to ask again; how many came back, how many
 --          lapsed, how many counters were forgotten; and of each quota how many remain, and the reset
 local FORM = 1
 
@@ -29,18 +31,22 @@ local function integer(number)
 end
 
 -- The account as it is stored, or a new one; nil where it was stored in a form that this script does not
--- know. The form: its version, `seen`, the leases (key, count, end), and the counts: of each the shape, when
+-- know. The form: its version, `seen`, the leases (key, count, end); the counts: of each the shape, when
 -- it was asked for, and its numbers. The first part's index stands as it is, the others as differences.
 local function load_account(key)
   local stored = redis.call('GET', key)
   if not stored then
-    return { seen = 0, leases = {}, counts = {} }, true
+    return { seen = 0, leases = {}, counts = {}, owed = {} }, true
   end
   local is_read, form = pcall(cmsgpack.unpack, stored)
   if not is_read or type(form) ~= 'table' or form[1] ~= FORM then
     return nil
   end
-  local account = { seen = form[2], leases = {}, counts = {} }
+  local account = { seen = form[2], leases = {}, counts = {}, owed = {} }
+  local owed = form[5] or {}
+  for i = 1, #owed, 2 do
+    account.owed[owed[i]] = owed[i + 1]
+  end
   for i = 1, #form[3], 3 do
     account.leases[form[3][i]] = { count = form[3][i + 1], till = form[3][i + 2] }
   end
@@ -83,11 +89,18 @@ local function stored_form(account)
     end
     counts[#counts + 1] = f
   end
-  return cmsgpack.pack({FORM, account.seen, leases, counts})
+  local form, owed = {FORM, account.seen, leases, counts}, {}
+  for key, till in pairs(account.owed) do
+    owed[#owed + 1] = key
+    owed[#owed + 1] = till
+  end
+  form[5] = owed[1] and owed
+  return cmsgpack.pack(form)
 end
 
--- Makes room in the part for another counter. Answers how many were forgotten for that.
-local function make_room(prefix, capacity, t)
+-- Makes room in the part for another counter. Answers how many were forgotten for that; nil and the ids of those to
+-- forget where the caller has not named their keys.
+local function make_room(capacity, t, named)
   local gone = redis.call('ZRANGE', KEYS[3], '-inf', integer(t), 'BYSCORE', 'LIMIT', 0, 16)
   if gone[1] then
     redis.call('ZREM', KEYS[2], unpack(gone))
@@ -96,8 +109,14 @@ local function make_room(prefix, capacity, t)
   local evicted, beyond = 0, redis.call('ZCARD', KEYS[2]) + 1 - capacity
   if beyond > 0 then
     -- More than one where the part may have fewer than it had: then a few at a time.
-    for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, math.min(beyond, 16) - 1)) do
-      evicted = evicted + redis.call('DEL', prefix .. id)
+    local idle = redis.call('ZRANGE', KEYS[2], 0, math.min(beyond, 16) - 1)
+    for _, id in ipairs(idle) do
+      if not named[id] then
+        return nil, idle
+      end
+    end
+    for _, id in ipairs(idle) do
+      evicted = evicted + redis.call('DEL', named[id])
       redis.call('ZREM', KEYS[2], id)
       redis.call('ZREM', KEYS[3], id)
     end
@@ -131,6 +150,11 @@ end
 for i = 1, tonumber(ARGV[at]) do
   ask.settled[i] = { key = key_of(worker, ARGV[at + 2 * i - 1]), used = tonumber(ARGV[at + 2 * i]) }
 end
+at = at + 2 * #ask.settled
+local named = {}
+for i = 4, #KEYS do
+  named[ARGV[at + i - 3]] = KEYS[i]
+end
 
 local t = now_millis()
 local account, is_new = load_account(KEYS[1])
@@ -142,7 +166,11 @@ local lives = over(account) - account.seen
 local evicted = 0
 if lives > 0 then
   if is_new then
-    evicted = make_room(string.sub(KEYS[1], 1, -1 - #id), tonumber(ARGV[2]), t)
+    local to_name
+    evicted, to_name = make_room(tonumber(ARGV[2]), t, named)
+    if to_name then
+      return to_name
+    end
   end
   redis.call('SET', KEYS[1], stored_form(account), 'PX', integer(lives))
   keep_index(id, t, t + lives)

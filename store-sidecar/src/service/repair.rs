@@ -1,0 +1,116 @@
+//! What the feed says against a session, and a store that has lost it.
+//!
+//! A store may lose what it was told: by a failover, or because the process died between the feed and the store. What
+//! has ended stays ended: the feed counts, and whoever notices mends the store, so that it still counts when the feed's
+//! entry is gone.
+
+use std::sync::Arc;
+
+use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionStatus, UserId};
+
+use super::{Service, ServiceError};
+use crate::{
+    feed::{Against, KnownSession},
+    logging::chain,
+    metrics::Repair,
+    store::{OperationId, Store, StoreError},
+};
+
+impl Service {
+    /// What the feed says against a session that the store says is live. Where that is because the store has lost it,
+    /// it is told again, while the caller goes on.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub(super) fn against(&self, user: &UserId, known: &KnownSession<'_>) -> Result<Option<Against>, ServiceError> {
+        let against = self.tools.feed.against(user, known)?;
+        if let Some(against) = &against
+            && against.is_lost(known)
+        {
+            self.repair(user, known.id, against.clone());
+        }
+        Ok(against)
+    }
+
+    /// The session as it is, whatever the store has lost.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub(super) fn corrected(&self, session: SessionData) -> Result<SessionData, ServiceError> {
+        if session.status.is_final() {
+            return Ok(session);
+        }
+        let against = self.against(&session.user_id, &known(&session))?;
+        Ok(match against {
+            None => session,
+            Some(against) => SessionData { status: against.status(), ..session },
+        })
+    }
+
+    fn repair(&self, user: &UserId, session: &SessionId, against: Against) {
+        let (store, metrics) = (Arc::clone(&self.tools.store), Arc::clone(&self.tools.metrics));
+        let (user, session) = (user.clone(), session.clone());
+        let Ok(op) = self.operation() else { return };
+        tokio::spawn(async move {
+            let what = against.what();
+            let repaired = mend(&*store, &user, &session, against, op).await;
+            metrics.store_repaired(what, repaired.is_ok());
+            match repaired {
+                Ok(()) => tracing::warn!(what = what.as_str(), "the store had lost what the feed knows: it is mended"),
+                Err(error) => {
+                    tracing::warn!(what = what.as_str(), error = %chain(&error), "the store cannot be mended yet");
+                }
+            }
+        });
+    }
+}
+
+async fn mend(
+    store: &dyn Store,
+    user: &UserId,
+    session: &SessionId,
+    against: Against,
+    op: OperationId,
+) -> Result<(), StoreError> {
+    match against {
+        Against::CutOff { before, except } => store.finish_cut_off(user, before, except.as_ref()).await,
+        Against::Ended => store.terminate_session(session, op).await.map(drop),
+        Against::Suspended { version } => store.restore_suspension(session, version).await,
+    }
+}
+
+/// What the store says of a session.
+pub(super) const fn known(session: &SessionData) -> KnownSession<'_> {
+    KnownSession { id: &session.session_id, generation: session.generation, version: session.version }
+}
+
+impl Against {
+    /// What the session is by it.
+    pub(super) const fn status(&self) -> SessionStatus {
+        match self {
+            Self::CutOff { .. } | Self::Ended => SessionStatus::Terminated,
+            Self::Suspended { .. } => SessionStatus::Suspended,
+        }
+    }
+
+    pub(super) const fn verdict(&self) -> CheckVerdict {
+        self.status().verdict()
+    }
+
+    /// Whether the store has lost it. A suspension of the very version that the store has is being told: whoever
+    /// suspends the session tells the feed first.
+    fn is_lost(&self, known: &KnownSession<'_>) -> bool {
+        match self {
+            Self::CutOff { .. } | Self::Ended => true,
+            Self::Suspended { version } => *version > known.version,
+        }
+    }
+
+    const fn what(&self) -> Repair {
+        match self {
+            Self::CutOff { .. } => Repair::CutOff,
+            Self::Ended => Repair::End,
+            Self::Suspended { .. } => Repair::Suspension,
+        }
+    }
+}
