@@ -144,7 +144,10 @@ async fn revocation_to_the_letter_of_rfc_7009() {
     let (path, token) = gate.login("alice").await;
     let other = gate.post("/v1/tokens", json!({"session_id": path.rsplit('/').next().unwrap()})).await.json();
     let answer = gate.form("/v1/tokens/revoke", format!("token={token}")).await;
-    assert_eq!((answer.status, answer.text.as_str(), answer.header("cache-control")), (StatusCode::OK, "{}", "no-store"));
+    assert_eq!(
+        (answer.status, answer.text.as_str(), answer.header("cache-control")),
+        (StatusCode::OK, "{}", "no-store")
+    );
     assert!(!gate.is_active(&token).await);
     assert!(gate.is_active(other["token"].as_str().unwrap()).await, "only that one");
     for good_enough in [token.as_str(), "nonsense"] {

@@ -6,8 +6,8 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, SessionStatus};
 
 use super::{
-    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, metadata, plain, secs,
-    update, user,
+    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, metadata, plain,
+    secs, update, user,
 };
 use crate::store::Termination;
 
