@@ -15,8 +15,8 @@ examples="${FUZZ_EXAMPLES:-100}"
 seed="${FUZZ_SEED:-$RANDOM$RANDOM}"
 
 say "building the sidecar"
-${FUZZ_BUILT:+true} cargo build --quiet --locked -p store-sidecar --bin store-sidecar
-sidecar="${CARGO_TARGET_DIR:-target}/debug/store-sidecar"
+cargo build --quiet --locked -p store-sidecar --bin store-sidecar
+sidecar="${CARGO_TARGET_DIR:-$ROOT/target}/debug/store-sidecar"
 
 scratch="$(mktemp -d)"
 pid=''
@@ -31,7 +31,9 @@ credential() { printf 'fuzz-%s-credential-0123456789abcdef\n' "$1"; }
 # A sidecar of its own for each role: one run must not fill the next one's store.
 start() {
   : >"$scratch/log"
-  SESSION_GATE_LISTEN=127.0.0.1:0 SESSION_GATE_GENERATE_KEY="$scratch/key.pem" LOG_LEVEL=info \
+  # The longest durations that can be configured: the document cannot know which are.
+  SESSION_DURATION_HOURS=8760 TOKEN_DURATION_HOURS=8760 \
+    SESSION_GATE_LISTEN=127.0.0.1:0 SESSION_GATE_GENERATE_KEY="$scratch/key.pem" LOG_LEVEL=info \
     SESSION_GATE_ADMIN_CREDENTIALS="$(credential admin)" SESSION_GATE_APP_CREDENTIALS="$(credential app)" \
     SESSION_GATE_FILTER_CREDENTIALS="$(credential filter)" SESSION_GATE_MONITOR_CREDENTIALS="$(credential monitor)" \
     "$sidecar" 2>"$scratch/log" &
@@ -56,9 +58,11 @@ for role in admin app filter monitor nobody; do
   if [[ "$role" != admin ]]; then
     checks=(--checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance)
   fi
-  PYTHONPATH=scripts SCHEMATHESIS_HOOKS=fuzz_api_hooks "$schemathesis/bin/schemathesis" run docs/openapi.json \
+  # It keeps what it has found in the folder where it runs.
+  (cd "$scratch" && PYTHONPATH="$ROOT/scripts" PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS=fuzz_api_hooks \
+    "$schemathesis/bin/schemathesis" run "$ROOT/docs/openapi.json" \
     --url "http://$address" ${header[@]+"${header[@]}"} "${checks[@]}" --max-examples "$examples" --seed "$seed" \
-    --generation-codec ascii --request-timeout 5 --max-failures 20 --workers 1 --no-color >&2 || failed=1
+    --generation-codec ascii --request-timeout 10 --max-failures 20 --workers 1 --no-color) >&2 || failed=1
   kill -0 "$pid" 2>/dev/null || die "the sidecar has ended: $(tail -n 5 "$scratch/log")"
   kill "$pid"
   wait "$pid" 2>/dev/null || true

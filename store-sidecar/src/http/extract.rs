@@ -33,6 +33,9 @@ pub(super) struct ApiForm<T>(pub T);
 
 /// What a form can be read into.
 pub(super) trait Form: Sized {
+    /// The fields that it has.
+    const FIELDS: &[&str];
+
     /// Reads it.
     ///
     /// # Errors
@@ -122,8 +125,8 @@ impl<S: Send + Sync, T: Form> FromRequest<S> for ApiForm<T> {
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
         let body = read(request, &["application/x-www-form-urlencoded"], MAX_BODY_BYTES).await?;
         let mut fields = HashMap::new();
-        for (name, value) in form_urlencoded::parse(&body) {
-            // RFC 6749, section 3.2: no parameter may come twice.
+        for (name, value) in form_urlencoded::parse(&body).filter(|(name, _)| T::FIELDS.contains(&&**name)) {
+            // RFC 6749, section 3.2: no parameter may come twice. Unknown ones are ignored.
             if fields.insert(name.clone().into_owned(), value.into_owned()).is_some() {
                 return Err(wrong_field(&name, "duplicate field".to_owned()));
             }
@@ -145,12 +148,16 @@ impl Fields {
 }
 
 impl Form for TokenForm {
+    const FIELDS: &[&str] = &["token", "token_type_hint"];
+
     fn of(mut fields: Fields) -> ApiResult<Self> {
         Ok(Self { token: fields.token()?, token_type_hint: fields.hint() })
     }
 }
 
 impl Form for IntrospectionForm {
+    const FIELDS: &[&str] = &["count_as_use", "token", "token_type_hint"];
+
     fn of(mut fields: Fields) -> ApiResult<Self> {
         let count_as_use = match fields.0.remove("count_as_use").as_deref() {
             None | Some("false") => false,

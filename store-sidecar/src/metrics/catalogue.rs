@@ -1,6 +1,9 @@
 //! What is registered: each metric, and what the documentation says of it.
 
-use prometheus_client::{encoding::EncodeMetric, metrics::MetricType, registry::Metric, registry::Registry};
+use prometheus_client::{
+    metrics::MetricType,
+    registry::{Metric, Registry},
+};
 
 /// What every metric's name begins with.
 const PREFIX: &str = "session_gate";
@@ -29,7 +32,7 @@ impl Catalogue {
     }
 
     /// Registers a metric, by its name without the prefix and without `_total`.
-    pub(super) fn register(&mut self, name: &str, help: &'static str, metric: impl Metric + EncodeMetric) {
+    pub(super) fn register(&mut self, name: &str, help: &'static str, metric: impl Metric) {
         let (kind, total) = match metric.metric_type() {
             MetricType::Counter => ("counter", "_total"),
             MetricType::Gauge => ("gauge", ""),

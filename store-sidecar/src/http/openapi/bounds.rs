@@ -9,8 +9,6 @@ use session_gate_protocol::{
 
 use crate::{service::MAX_WORKER_CHARS, store::MAX_LIFETIME};
 
-/// The largest number that every reader of JSON can read (RFC 8259, section 6).
-const LARGEST: u64 = (1 << 53) - 1;
 /// What the longest configurable duration of a session or a token is, in seconds.
 const LONGEST_CONFIGURABLE: u64 = 8760 * 3600;
 /// Visible ASCII characters.
@@ -25,6 +23,7 @@ pub(super) fn add(document: &mut Value) {
     for (name, bounds) in parameters() {
         put_parameter(document, name, &bounds);
     }
+    put(document, "/paths/~1v1~1blocks/get/parameters/0/schema", json!({ "pattern": RULE_ID }));
 }
 
 /// Puts members into the object there, in the place of what it had under their names; `null` removes one.
@@ -69,12 +68,11 @@ fn components() -> Vec<(String, Value)> {
     let components = [
         ("CounterId", json!({ "pattern": RULE_ID })),
         ("FeedCursor", json!({ "pattern": "^[0-9]{1,19}-[0-9]{1,19}$" })),
-        ("Network", json!({ "format": "ip-network" })),
         ("RuleId", json!({ "pattern": RULE_ID })),
         ("Scopes", scopes(json!("array"))),
         ("SessionId", json!({ "pattern": "^[A-Za-z0-9_-]{6}\\.[A-Za-z0-9_-]{43}$" })),
         ("TokenId", json!({ "pattern": VISIBLE, "maxLength": 128 })),
-        ("UnixSeconds", json!({ "maximum": LARGEST })),
+        ("UnixSeconds", any_number()),
         ("UserId", user_id()),
     ];
     components.into_iter().map(|(schema, bounds)| (schema.to_owned(), bounds)).collect()
@@ -89,6 +87,11 @@ fn user_id() -> Value {
 /// A scope-token of RFC 6749, section 3.3.
 fn scopes(kind: Value) -> Value {
     json!({ "type": kind, "items": { "type": "string", "pattern": "^[!#-\\[\\]-~]{1,128}$" } })
+}
+
+/// Any that a `u64` holds, which `int64` does not say.
+fn any_number() -> Value {
+    json!({ "maximum": u64::MAX, "format": null })
 }
 
 /// A duration of at most `longest` seconds.
@@ -106,6 +109,34 @@ fn given(name: &str) -> Value {
     json!({ "required": [name], "properties": { name: { "not": { "type": "null" } } } })
 }
 
+/// An IPv4 or IPv6 address (RFC 3986, section 3.2.2).
+fn address() -> String {
+    format!("(?:{}|{})", v4(), v6())
+}
+
+/// An address, or a range with such a prefix.
+fn network(v4_prefix: &str, v6_prefix: &str) -> String {
+    format!("^(?:{}(?:/{v4_prefix})?|{}(?:/{v6_prefix})?)$", v4(), v6())
+}
+
+fn v4() -> String {
+    let octet = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+    format!("(?:{octet}\\.){{3}}{octet}")
+}
+
+fn v6() -> String {
+    let h16 = "[0-9A-Fa-f]{1,4}";
+    let ls32 = format!("(?:{h16}:{h16}|{})", v4());
+    let mut forms = vec![format!("(?:{h16}:){{6}}{ls32}"), format!("::(?:{h16}:){{5}}{ls32}")];
+    // So many groups may stand before `::`, and so many do after it.
+    for (before, after) in [(0, 4), (1, 3), (2, 2), (3, 1), (4, 0)] {
+        forms.push(format!("(?:(?:{h16}:){{0,{before}}}{h16})?::(?:{h16}:){{{after}}}{ls32}"));
+    }
+    forms.push(format!("(?:(?:{h16}:){{0,5}}{h16})?::{h16}"));
+    forms.push(format!("(?:(?:{h16}:){{0,6}}{h16})?::"));
+    format!("(?:{})", forms.join("|"))
+}
+
 /// Exactly one of these is given, the one at `place`.
 fn only(names: &[&str], place: usize) -> Value {
     let kinds = names.iter().enumerate().map(|(at, name)| {
@@ -120,7 +151,7 @@ fn bodies() -> Vec<(String, Value)> {
     let mut bodies: Vec<(String, Value)> = Vec::new();
     let mut add = |schema: &str, bounds: Value| bodies.push((schema.to_owned(), bounds));
     add("Activity/properties/sessions", json!({ "maxItems": 1000 }));
-    add("CheckRequest/properties/address", json!({ "format": "ip-address" }));
+    add("CheckRequest/properties/address", json!({ "pattern": format!("^{}$", address()) }));
     add("CheckedCredential/oneOf/0", json!({ "additionalProperties": false }));
     add("CheckedCredential/oneOf/1", json!({ "additionalProperties": false }));
     add("IntrospectionForm/properties/token", json!({ "minLength": 1 }));
@@ -135,7 +166,7 @@ fn bodies() -> Vec<(String, Value)> {
         add(&format!("{schema}/properties/duration"), duration(LONGEST_CONFIGURABLE));
     }
     for schema in ["LoginRequest", "NewSession", "SessionPatch"] {
-        add(&format!("{schema}/properties/ip_address"), json!({ "format": "ip-address" }));
+        add(&format!("{schema}/properties/ip_address"), json!({ "pattern": format!("^{}$", address()) }));
         for field in ["user_agent", "device_type", "location"] {
             add(&format!("{schema}/properties/{field}"), json!({ "maxLength": 2048 }));
         }
@@ -154,8 +185,11 @@ fn rules() -> Vec<(String, Value)> {
     let block = ["address", "user_agent", "user_id"];
     let uncommon = json!({ "properties": { "user_agent": { "pattern": "^[!-~][ -~]{4,}[!-~]$" } } });
     let forced = json!({ "required": ["force"], "properties": { "force": { "const": true } } });
-    let of_user_agent = json!({ "allOf": [only(&block, 1), { "anyOf": [uncommon, forced] }] });
-    add("NewBlock", json!({ "oneOf": [only(&block, 0), of_user_agent, only(&block, 2)] }));
+    let of_user_agent = json!({ "allOf": [only(&block, 1), { "anyOf": [uncommon, forced.clone()] }] });
+    let narrow = json!({ "properties": { "address": { "pattern": network("(?:[89]|[12][0-9]|3[0-2])", "(?:1[6-9]|[2-9][0-9]|1[01][0-9]|12[0-8])") } } });
+    let any = json!({ "properties": { "address": { "pattern": network("(?:[12]?[0-9]|3[0-2])", "(?:[1-9]?[0-9]|1[01][0-9]|12[0-8])") } } });
+    let of_address = json!({ "allOf": [only(&block, 0), any, { "anyOf": [narrow, forced] }] });
+    add("NewBlock", json!({ "oneOf": [of_address, of_user_agent, only(&block, 2)] }));
     add("NewBlock/properties/user_agent", json!({ "maxLength": 256, "pattern": "^[ -~]+$" }));
     add("NewLimitOverride", json!({ "required": ["requests"] }));
     let requests = json!({ "type": "integer", "minimum": 1, "maximum": MAX_REQUESTS });
@@ -184,11 +218,11 @@ fn limits() -> Vec<(String, Value)> {
     let mut limits: Vec<(String, Value)> = Vec::new();
     let mut add = |schema: &str, bounds: Value| limits.push((schema.to_owned(), bounds));
     add("LeaseRequest/properties/worker", worker());
-    add("LeaseRequest/properties/asks", json!({ "maxItems": MAX_LEASE_ASKS }));
+    add("LeaseRequest/properties/asks", json!({ "maxItems": MAX_LEASE_ASKS, "uniqueItems": true }));
     for field in ["kept", "need", "owed", "want"] {
         add(&format!("LeaseAsk/properties/{field}"), json!({ "maximum": MAX_REQUESTS }));
     }
-    add("LeaseAsk/properties/lease", json!({ "maximum": LARGEST }));
+    add("LeaseAsk/properties/lease", any_number());
     add("LeaseAsk/properties/quotas", json!({ "minItems": 1, "maxItems": MAX_QUOTAS }));
     add("LeaseAsk/properties/settle", json!({ "maxItems": MAX_SETTLED }));
     let quotas = |algorithms: Value, most: usize| {
@@ -198,7 +232,7 @@ fn limits() -> Vec<(String, Value)> {
     let in_flight = json!({ "properties": { "quotas": quotas(json!(["in_flight"]), 1) } });
     let windows = quotas(json!(["fixed_window", "sliding_window", "token_bucket"]), MAX_QUOTAS);
     add("LeaseAsk", json!({ "anyOf": [in_flight, { "properties": { "quotas": windows, "kept": { "const": 0 } } }] }));
-    add("SettledLease/properties/lease", json!({ "maximum": LARGEST }));
+    add("SettledLease/properties/lease", any_number());
     add("SettledLease/properties/used", json!({ "maximum": MAX_REQUESTS }));
     add("Quota/properties/requests", json!({ "minimum": 1, "maximum": MAX_REQUESTS }));
     add("Quota/properties/burst", json!({ "minimum": 1, "maximum": MAX_REQUESTS }));
@@ -220,14 +254,14 @@ fn worker() -> Value {
 
 fn parameters() -> Vec<(&'static str, Value)> {
     vec![
-        ("If-Match", json!({ "type": "string", "pattern": r#"^(?:\*|"[0-9]{1,19}")$"# })),
+        ("If-Match", json!({ "type": "string", "minLength": 1, "pattern": r#"^("[0-9]{1,19}"|[*])$"# })),
         ("epoch", json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" })),
         ("key", json!({ "pattern": limit_key(), "maxLength": 256 })),
         ("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 })),
         ("max_staleness_ms", json!({ "minimum": 1, "maximum": MAX_STALENESS.as_millis() as u64 })),
         ("rule_id", json!({ "pattern": RULE_ID })),
         ("user_id", user_id()),
-        ("wait_ms", json!({ "maximum": LARGEST })),
+        ("wait_ms", any_number()),
         ("worker", worker()),
     ]
 }

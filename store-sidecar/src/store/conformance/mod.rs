@@ -224,7 +224,7 @@ fn token(text: &str) -> TokenId {
 }
 
 fn metadata(value: Value) -> Metadata {
-    serde_json::from_value(value).expect("metadata is an object")
+    serde_json::from_value(value).unwrap()
 }
 
 fn patch(value: Value) -> SessionPatch {
