@@ -1,14 +1,14 @@
 use serde_json::json;
 
-use session_gate_protocol::DenyReason;
+use session_gate_protocol::{DenyReason, Scopes};
 
 use super::*;
 use crate::{
     config::Config,
     http::{
         headers::Headers,
-        interpretation::Interpretation,
         interpretations::{RequestInterpretations, Unroutable},
+        upstream_interpretations::Interpretation,
     },
     testing::request,
 };

@@ -7,7 +7,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::{headers::collide_as_cgi_variables, path::InvalidPath};
+use super::headers::collide_as_cgi_variables;
 
 /// Declares the list, so that none is missing from it, from the names or from the defaults.
 macro_rules! interpretations {
@@ -117,6 +117,12 @@ const HEADERS: [(Interpretation, &str); 12] = [
     (Interpretation::PathOverrideHeaders, "x-original-url"),
     (Interpretation::PathOverrideHeaders, "x-rewrite-url"),
 ];
+
+/// A path that is none by RFC 3986, section 3.3: it does not begin with `/`, has a character that
+/// must be percent-encoded, a `%` without two hex digits, an encoded control character, or encoded
+/// bytes that are not UTF-8; or one that can be read in too many ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidPath;
 
 /// Something that upstreams do to a path before they look up what it names; `None` where it changes nothing.
 pub(super) type PathStep = fn(&str) -> Result<Option<String>, InvalidPath>;
