@@ -290,7 +290,6 @@ mod tests {
             worst =
                 worst.max(cost(&targets)).max(targets.first().map_or(0, |target| cost(std::slice::from_ref(target))));
         }
-        println!("worst {worst}");
         assert!((100_000..=150_000).contains(&worst), "{worst}");
     }
 

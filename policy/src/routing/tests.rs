@@ -229,6 +229,21 @@ fn every_interpretation_is_switchable_and_does_what_it_says() {
     }
 }
 
+/// Each reading but the one to the letter of RFC 3986 is public.
+#[test]
+fn dots_after_empty_segments_are_resolved_to_the_letter() {
+    let config = json!({
+        "routes": [
+            {"name": "admin", "match": {"path": {"prefix": "/api/admin"}}, "authentication": "public"},
+            {"name": "open", "authentication": "public"},
+        ],
+    });
+    for path in ["/api//../admin", "/api/%2f../admin", "/api/x/..//../admin", "/api/%252f%252e./admin"] {
+        let found = find_in(config.clone(), "GET", "x.example", path, &[]).map_err(|refused| refused.reason);
+        assert_eq!(found, Err(DenyReason::PathAmbiguous), "{path}");
+    }
+}
+
 #[test]
 fn a_query_cannot_ask_for_the_method_of_another_rule() {
     for query in ["_method=DELETE", "a=1&_method=delete", "%5Fmethod=DELETE", "_method=GET&_method=DELETE"] {
