@@ -96,9 +96,10 @@ fn hostile_path() -> impl Strategy<Value = String> {
 }
 
 /// What upstreams may read a path as, by another implementation than the product's: on bytes, by the algorithms of the
-/// servers. In lower case.
+/// servers. In lower case. What means the same encoded and not (RFC 3986, section 6.2.2.2) is decoded before.
 fn upstream_readings(target: &str) -> BTreeSet<Vec<u8>> {
-    let path = target.split('?').next().unwrap().to_ascii_lowercase().into_bytes();
+    let path = target.split('?').next().unwrap().to_ascii_lowercase();
+    let path = path.replace("%2e", ".").replace("%20", " ").into_bytes();
     let mut readings = BTreeSet::from([path.clone()]);
     let mut new = vec![path];
     while let Some(path) = new.pop() {

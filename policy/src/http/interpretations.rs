@@ -70,7 +70,7 @@ impl Unroutable {
     }
 
     /// What a person is told beside the reason.
-    pub fn detail(&self) -> Option<String> {
+    pub fn detail(self) -> Option<String> {
         let Cause { interpretation, header } = self.by?;
         let setting = format!("upstream_interpretations.{}", interpretation.name());
         Some(match (header, self.reason) {
