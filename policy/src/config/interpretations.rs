@@ -1,7 +1,7 @@
 //! What upstreams may make of a request.
 
 use super::raw::RawUpstreamInterpretations;
-use crate::http::interpretation::{Interpretation, UpstreamInterpretations};
+use crate::http::upstream_interpretations::{Interpretation, UpstreamInterpretations};
 
 pub(super) fn interpretations(raw: &RawUpstreamInterpretations) -> UpstreamInterpretations {
     let set = UpstreamInterpretations::default();

@@ -17,7 +17,7 @@ use session_gate_protocol::collect;
 pub use self::problems::ConfigProblem;
 use self::problems::Problems;
 use crate::{
-    http::{csrf::CsrfPolicy, interpretation::UpstreamInterpretations, security_headers::SecurityHeaders},
+    http::{csrf::CsrfPolicy, security_headers::SecurityHeaders, upstream_interpretations::UpstreamInterpretations},
     limits::LimitHeaders,
     response::upstream_headers::TrustedHeaders,
     routing::{Authentication, DefaultRule, FailureMode, Route, RouteName, RoutePolicy, RouteTable},

@@ -6,7 +6,8 @@
 //! ([`crate::routing::RouteTable::find`]). Envoy's normalisation, set in every example, leaves ordinary
 //! requests with exactly one.
 
-use super::interpretation::{Interpretation, PATH_STEPS, UpstreamInterpretations, decode};
+pub use super::upstream_interpretations::InvalidPath;
+use super::upstream_interpretations::{Interpretation, PATH_STEPS, UpstreamInterpretations, decode};
 
 /// Longest path, in bytes: readings are compared with every rule.
 const MAX_PATH_BYTES: usize = 8192;
@@ -14,12 +15,6 @@ const MAX_PATH_BYTES: usize = 8192;
 const MAX_TEXT_BYTES: usize = 16_384;
 /// No honest path can be read in more ways.
 const MAX_READINGS: usize = 16;
-
-/// A path that is none by RFC 3986, section 3.3: it does not begin with `/`, has a character that
-/// must be percent-encoded, a `%` without two hex digits, an encoded control character, or encoded
-/// bytes that are not UTF-8; or one that can be read in too many ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidPath;
 
 /// What the paths of one request may cost together.
 #[derive(Debug)]
@@ -116,11 +111,12 @@ fn escapes_are_whole(path: &str) -> bool {
 
 /// The common case: nothing in it can be read in two ways.
 fn is_plain(path: &str, upstreams: UpstreamInterpretations) -> bool {
-    let is_odd = |segment: &str| segment.ends_with('.');
-    !path.contains(['%', ';', '\\'])
-        && !path.contains("//")
-        && !path.split('/').any(is_odd)
-        && !(upstreams.has(Interpretation::FormatSuffixes) && path.contains('.'))
+    let has_format = upstreams.has(Interpretation::FormatSuffixes) && path.contains('.');
+    let is_odd = has_format
+        || path.contains(['%', ';', '\\'])
+        || path.contains("//")
+        || path.split('/').any(|segment| segment.ends_with('.'));
+    !is_odd
 }
 
 /// Decodes what means the same encoded and not: unreserved characters (RFC 3986, section 6.2.2.2),

@@ -42,28 +42,27 @@ pub(super) fn conclude<H: Host>(
         },
         Err(reason) => Err(reason),
     };
-    let rule = held.route.name.clone();
-    let describe = |decision: &str, reason: &str, notes: &str| {
-        Effect::Describe(format!("decision={decision} reason={reason} rule={rule}{notes}"))
+    if let Some(by) = held.unroutable.and_then(|unroutable| unroutable.by) {
+        record.notes.push_str(&format!(" interpretation={}", by.interpretation.name()));
+    }
+    let describe = |decision: &str, reason: &str| {
+        let notes = &record.notes;
+        Effect::Describe(format!("decision={decision} reason={reason} rule={}{notes}", held.route.name))
     };
     match decision {
         Ok(permit) => {
             effects.push(Effect::Count(Counter::Allow(permit.reason())));
-            effects.push(describe("allow", permit.reason().as_str(), &record.notes));
+            effects.push(describe("allow", permit.reason().as_str()));
             let admitted = forward(&mut held, permit, cx, effects);
             Phase::Decided(Decided::admitted(held, record, admitted, cx.now))
         }
         Err(reason) => {
             effects.push(Effect::Count(Counter::Deny(reason)));
-            let interpretation = held.unroutable.as_ref().and_then(|refused| refused.by).map(|by| by.interpretation);
-            if let Some(interpretation) = interpretation {
-                record.notes.push_str(&format!(" interpretation={}", interpretation.name()));
-            }
-            effects.push(describe("deny", reason.as_str(), &record.notes));
+            effects.push(describe("deny", reason.as_str()));
             let policy = &held.route.policy;
             let scopes = policy.scopes.as_ref().map(|rule| rule.scopes());
             let reply = denial::reply(reason, &held.style, &cx.config.realm, scopes, policy.cors.as_ref());
-            let reply = match held.unroutable.as_ref().and_then(Unroutable::detail) {
+            let reply = match held.unroutable.and_then(Unroutable::detail) {
                 Some(detail) => reply.with_detail(&detail),
                 None => reply,
             };

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use session_gate_protocol::DenyReason;
 
 use super::{
-    Route,
     pattern::{Case, Matcher},
+    route::Route,
 };
 use crate::http::{
-    interpretation::Interpretation,
     interpretations::{Cause, Reading, RequestInterpretations, Unroutable},
+    upstream_interpretations::Interpretation,
 };
 
 /// The rules, in their order: the first that matches counts.

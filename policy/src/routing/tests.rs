@@ -1,14 +1,14 @@
 use serde_json::json;
 
-use session_gate_protocol::DenyReason;
+use session_gate_protocol::{DenyReason, Scopes};
 
 use super::*;
 use crate::{
     config::Config,
     http::{
         headers::Headers,
-        interpretation::Interpretation,
         interpretations::{RequestInterpretations, Unroutable},
+        upstream_interpretations::Interpretation,
     },
     testing::request,
 };
@@ -226,6 +226,21 @@ fn every_interpretation_is_switchable_and_does_what_it_says() {
         assert!(detail.contains(interpretation.name()), "{detail}");
         assert!(headers.iter().all(|(header, _)| detail.contains(header)), "{detail}");
         assert_eq!(with(false), Ok("open".to_owned()), "{}", interpretation.name());
+    }
+}
+
+/// Each reading but the one to the letter of RFC 3986 is public.
+#[test]
+fn dots_after_empty_segments_are_resolved_to_the_letter() {
+    let config = json!({
+        "routes": [
+            {"name": "admin", "match": {"path": {"prefix": "/api/admin"}}, "authentication": "public"},
+            {"name": "open", "authentication": "public"},
+        ],
+    });
+    for path in ["/api//../admin", "/api/%2f../admin", "/api/x/..//../admin", "/api/%252f%252e./admin"] {
+        let found = find_in(config.clone(), "GET", "x.example", path, &[]).map_err(|refused| refused.reason);
+        assert_eq!(found, Err(DenyReason::PathAmbiguous), "{path}");
     }
 }
 

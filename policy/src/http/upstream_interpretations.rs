@@ -7,7 +7,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::{headers::collide_as_cgi_variables, path::InvalidPath};
+use super::headers::collide_as_cgi_variables;
 
 /// Declares the list, so that none is missing from it, from the names or from the defaults.
 macro_rules! interpretations {
@@ -118,6 +118,12 @@ const HEADERS: [(Interpretation, &str); 12] = [
     (Interpretation::PathOverrideHeaders, "x-rewrite-url"),
 ];
 
+/// A path that is none by RFC 3986, section 3.3: it does not begin with `/`, has a character that
+/// must be percent-encoded, a `%` without two hex digits, an encoded control character, or encoded
+/// bytes that are not UTF-8; or one that can be read in too many ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidPath;
+
 /// Something that upstreams do to a path before they look up what it names; `None` where it changes nothing.
 pub(super) type PathStep = fn(&str) -> Result<Option<String>, InvalidPath>;
 
@@ -195,11 +201,12 @@ fn cut_at_delimiter(path: &str) -> Option<String> {
     path.contains(['?', '#']).then(|| path.split(['?', '#']).next().unwrap_or_default().to_owned())
 }
 
-/// Of each segment the dots and spaces at its end go; dot segments stay what they are.
+/// Of each segment the dots and spaces at its end go. Of one that has nothing else, the dots that it begins with stay:
+/// `.. .` is `..`.
 fn trim_segments(path: &str) -> Option<String> {
     let trimmed = |segment: &str| {
         let name = segment.trim_end_matches(['.', ' ']);
-        if name.is_empty() { segment.trim_end_matches(' ').to_owned() } else { name.to_owned() }
+        if name.is_empty() { segment.split(' ').next().unwrap_or_default().to_owned() } else { name.to_owned() }
     };
     let result = format!("/{}", segments(path).map(trimmed).collect::<Vec<_>>().join("/"));
     (result != path).then_some(result)
@@ -255,6 +262,8 @@ mod tests {
             ("/admin ", Some("/admin")),
             ("/admin. . /x..", Some("/admin/x")),
             ("/x/.. /admin", Some("/x/../admin")),
+            ("/x/.. ./admin", Some("/x/../admin")),
+            ("/x/ ./admin", Some("/x//admin")),
             ("/x/../admin/.", None),
             ("/a.b/.c", None),
             ("/...", None),
@@ -288,6 +297,16 @@ mod tests {
             methods_of_query("/_method=DELETE").count() + methods_of_query("/x?method=DELETE&_method").count(),
             0
         );
+    }
+
+    #[test]
+    fn the_documentation_lists_every_interpretation_with_its_default() {
+        let document = include_str!("../../../docs/configuration-filter.md");
+        for interpretation in Interpretation::ALL {
+            let default = if interpretation.is_on_by_default() { "on" } else { "off" };
+            let row = format!("| `{}` | {default} |", interpretation.name());
+            assert!(document.contains(&row), "{row}");
+        }
     }
 
     #[test]
