@@ -1,4 +1,5 @@
 //! Keys and tokens for tests.
+#![expect(clippy::unwrap_used, reason = "only tests call this, with keys that are good")]
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};

@@ -256,7 +256,7 @@ fn name(issuer: &Issuer, claims: &TokenClaims) -> Result<Named, DenyReason> {
         Some(Err(_)) if is_ours => return Err(DenyReason::TokenClaimUnusable),
         _ => NamedSession::None,
     };
-    if is_ours && !jti.is_some_and(|id| id.parse::<TokenId>().is_ok()) {
+    if is_ours && jti.is_none_or(|id| id.parse::<TokenId>().is_err()) {
         return Err(DenyReason::TokenClaimUnusable);
     }
     Ok(Named { names, session })

@@ -57,8 +57,17 @@ pub fn schema() -> String {
 /// Checks a configuration of the filter's as the filter does.
 fn check_configuration(configuration: Value, place: &str, report: &mut Report) {
     report.configurations += 1;
-    for problem in Config::from_value(configuration).err().unwrap_or_default() {
-        report.error(report::join(place, &problem.path), problem.message);
+    match Config::from_value(configuration) {
+        Ok(config) => {
+            for warning in config.warnings() {
+                report.warning(report::join(place, &warning.path), warning.message.as_str());
+            }
+        }
+        Err(problems) => {
+            for problem in problems {
+                report.error(report::join(place, &problem.path), problem.message);
+            }
+        }
     }
 }
 
