@@ -180,6 +180,16 @@ impl Service {
         Ok(())
     }
 
+    /// Tells everybody that a session has ended which the store does not know.
+    pub(super) async fn tell_of_lost(&self, id: &SessionId) -> Result<FeedCursor, ServiceError> {
+        if self.tools.feed.has_ended(id).unwrap_or(false) {
+            return Ok(self.tools.feed.end().await?);
+        }
+        // As long as a token of it can be good.
+        let change = FeedChange::SessionEnded { session_id: id.clone() };
+        self.tell(vec![NewFeedEntry { until: UnixSeconds(u64::MAX), change }]).await
+    }
+
     pub(super) async fn tell(&self, entries: Vec<NewFeedEntry>) -> Result<FeedCursor, ServiceError> {
         Ok(self.tools.feed.append(&entries).await?)
     }

@@ -76,8 +76,8 @@ impl Service {
                 told.map(|ended| ended.terminated)
             }
             Some(id) => match self.terminate_session(id, EndReason::Logout).await {
-                // Long gone.
-                Err(ServiceError::SessionNotFound) => Told { done: 0, at: None },
+                // Long gone, or the store has lost it: what workers hold open of it ends all the same.
+                Err(ServiceError::SessionNotFound) => Told { done: 0, at: Some(self.tell_of_lost(id).await?) },
                 ended => ended?,
             },
             None => Told { done: 0, at: None },

@@ -1,6 +1,10 @@
 use serde_json::json;
+use session_gate_protocol::Fingerprint;
 
-use super::*;
+use super::{
+    feed::{Worker, millis},
+    *,
+};
 
 #[tokio::test]
 async fn login_call_logout_refused() {
@@ -55,6 +59,23 @@ async fn an_expired_token_still_logs_out() {
     gate.clock.advance(Duration::from_secs(7200));
     assert_eq!(gate.post("/v1/logout", json!({"token": token})).await.json(), json!({"terminated": 1}));
     assert_eq!(gate.get(&path).await.json()["status"], "terminated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logout_tells_of_a_session_that_the_store_has_lost() {
+    let (path, token) = Gate::new().login("alice").await;
+    let session = Fingerprint::of_session(path.rsplit('/').next().unwrap());
+    // The same keys, and a store that knows nothing.
+    let gate = Gate::new();
+    let mut worker = Worker::start(&gate, "w").await;
+    for expected in [vec![session], Vec::new()] {
+        let out = gate.post("/v1/logout", json!({"token": token})).await;
+        assert_eq!((out.status, out.json()), (StatusCode::OK, json!({"terminated": 0})));
+        tokio::time::sleep(millis(10)).await;
+        let ended = worker.poll(&gate, 0).await.ended.0.into_iter().map(|(ended, _)| ended);
+        let sessions: Vec<_> = ended.filter(|ended| *ended == session).collect();
+        assert_eq!(sessions, expected, "once is enough");
+    }
 }
 
 #[tokio::test]
