@@ -1,6 +1,5 @@
 //! One Redis in the ways that it is run: with a password, behind a socket, evicting, not telling.
 
-use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
