@@ -86,6 +86,7 @@ impl Service {
             Some(SessionStatus::Expired | SessionStatus::Pending2fa) | None => false,
         };
         let update = update().await?;
+        let update = self.later_than_known(id, patch, update).await?;
         let at = match &update {
             Update::Applied(session) if status || scopes => {
                 Some(self.tell_state(session, Telling { status, scopes }).await?)

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionStatus, UserId};
+use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionPatch, SessionStatus, UserId};
 
 use super::{Service, ServiceError};
 use crate::{
     feed::{Against, KnownSession},
     logging::chain,
     metrics::Repair,
-    store::{OperationId, Store, StoreError},
+    store::{OperationId, Store, StoreError, Update},
 };
 
 impl Service {
@@ -44,6 +44,32 @@ impl Service {
         Ok(match against {
             None => session,
             Some(against) => SessionData { status: against.status(), ..session },
+        })
+    }
+
+    /// What became of a change to a session that the store may have set back: what has ended is not changed, and what
+    /// is served again must be of a later version than the suspension that everybody knows of.
+    pub(super) async fn later_than_known(
+        &self,
+        id: &SessionId,
+        patch: &SessionPatch,
+        update: Update,
+    ) -> Result<Update, ServiceError> {
+        let Update::Applied(session) = &update else { return Ok(update) };
+        let before = known(session);
+        Ok(match self.tools.feed.against(&session.user_id, &before)? {
+            Some(against @ (Against::CutOff { .. } | Against::Ended)) => {
+                let ended = SessionData { status: SessionStatus::Terminated, ..session.clone() };
+                self.repair(&session.user_id, id, against);
+                Update::Ended(ended)
+            }
+            Some(Against::Suspended { version })
+                if version > session.version && patch.status == Some(SessionStatus::Active) =>
+            {
+                self.tools.store.restore_suspension(id, version).await?;
+                self.tools.store.update_session(id, patch, None, self.operation()?).await?
+            }
+            Some(Against::Suspended { .. }) | None => update,
         })
     }
 

@@ -78,7 +78,7 @@ async fn a_password_is_used_and_never_shown() {
 /// The rules that docs/store.md recommends.
 const RULES: &str = "resetkeys ~sg1:* resetchannels -@all +ping +info +config|get +eval +evalsha +time +get +set \
     +del +exists +expire +expireat +pexpire +persist +ttl +hset +hdel +hget +hmget +hgetall +hexists +hlen \
-    +zadd +zcard +zrem +zrange +zremrangebyscore +xadd +xdel +xrange +xrevrange +xtrim";
+    +zadd +zcard +zcount +zrem +zrange +zremrangebyscore +zscore +xadd +xdel +xrange +xrevrange +xtrim";
 
 #[tokio::test]
 async fn the_documented_rights_are_enough() {

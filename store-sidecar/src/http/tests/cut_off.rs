@@ -164,6 +164,20 @@ async fn a_suspension_that_the_store_has_lost_counts_and_can_be_lifted() {
     assert_eq!(verdict(&gate.check(&of(&path)).await), "live");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_change_of_a_session_that_the_store_has_set_back_is_later_than_what_everybody_knows() {
+    let gate = Gate::new();
+    let (path, token) = gate.login("alice").await;
+    assert!(gate.is_active(&token).await);
+    tell(&gate, FeedChange::SessionSuspended { session_id: id_of(&path), version: 4 }).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(gate.patch(&path, json!({"status": "active"})).await.json()["version"], 5);
+    assert_eq!(verdict(&gate.check(&of(&path)).await), "live");
+    tell(&gate, FeedChange::SessionEnded { session_id: id_of(&path) }).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(gate.patch(&path, json!({"location": "CH"})).await.problem(), problem(409, "state_conflict", &[]));
+}
+
 /// A filter of before refuses fields that it does not know.
 #[tokio::test(start_paused = true)]
 async fn who_speaks_the_first_version_is_answered_in_its_form() {

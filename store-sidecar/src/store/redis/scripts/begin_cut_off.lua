@@ -11,6 +11,7 @@
 -- Reply    the time; the generation that begins; how many sessions the index has, and when the last of them expires;
 --          whether the one goes on (1 or 0)
 local t = now()
+-- A write that takes no memory comes first, so that sessions end even where Redis' memory is full.
 tidy(KEYS[2], t)
 local floor = tonumber(ARGV[3])
 local g = math.max(generation(KEYS[1], ARGV[1]), floor) + 1

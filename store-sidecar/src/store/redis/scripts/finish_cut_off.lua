@@ -10,6 +10,8 @@
 -- ARGV[4]  seconds that a token lives at most
 -- Reply    OK
 local t = now()
+-- A write that takes no memory comes first, so that sessions end even where Redis' memory is full.
+tidy(KEYS[2], t)
 local before = tonumber(ARGV[3])
 if KEYS[3] then
   local _, failure = spare(KEYS[3], KEYS[1], ARGV[2], t, before)
