@@ -277,10 +277,9 @@ impl Server {
             reply.extend_from_slice(bytes.get(..read).unwrap_or_default());
             let text = String::from_utf8_lossy(&reply);
             let Some((first, rest)) = text.split_once("\r\n") else { continue };
-            match first.strip_prefix('$').map(str::parse::<usize>) {
-                Some(length) if rest.len() < length? + 2 => {}
-                Some(_) => return Ok(rest.to_owned()),
-                None => return Ok(first.to_owned()),
+            let Some(length) = first.strip_prefix('$') else { return Ok(first.to_owned()) };
+            if rest.len() >= length.parse::<usize>()? + 2 {
+                return Ok(rest.to_owned());
             }
         }
     }

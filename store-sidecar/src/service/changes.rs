@@ -183,7 +183,7 @@ impl Service {
 
     /// Tells everybody that a session has ended which the store does not know.
     pub(super) async fn tell_of_lost(&self, id: &SessionId) -> Result<FeedCursor, ServiceError> {
-        if self.tools.feed.has_ended(id).unwrap_or(false) {
+        if self.tools.feed.tells_end_of(id) {
             return Ok(self.tools.feed.end().await?);
         }
         // As long as a token of it can be good.
