@@ -50,8 +50,8 @@ fn ok(body: &Value) -> CallReply {
 }
 
 /// A worker that knows its keys and the feed.
-fn worker() -> Worker {
-    let config = Config::from_json(configuration().to_string().as_bytes()).unwrap();
+fn worker() -> Option<Worker> {
+    let config = Config::from_json(configuration().to_string().as_bytes()).ok()?;
     let mut worker = Worker::new(config, "worker", &mut Vm::default());
     for (callout, _) in worker.due(NOW) {
         let reply = match callout {
@@ -64,7 +64,7 @@ fn worker() -> Worker {
         };
         worker.on_reply_to(callout, &reply, NOW, &NoHostCrypto);
     }
-    worker
+    Some(worker)
 }
 
 fn request(path: &str, token: Option<&str>) -> Headers {
@@ -120,8 +120,8 @@ fn serve(worker: &mut Worker, id: RequestId, request: Headers) {
 }
 
 /// Allocations of one request from its headers to its end, after it was served a few times.
-fn allocations(path: &str, token: Option<&str>) -> u64 {
-    let mut worker = worker();
+fn allocations(path: &str, token: Option<&str>) -> Option<u64> {
+    let mut worker = worker()?;
     for id in 1..4 {
         serve(&mut worker, id, request(path, token));
         worker.on_request(id, Event::Answer(answer()), NOW, &NoHostCrypto);
@@ -134,17 +134,17 @@ fn allocations(path: &str, token: Option<&str>) -> u64 {
         worker.on_request(9, Event::Answer(answer), NOW, &NoHostCrypto);
         worker.forget(9, NOW);
     });
-    counted.count_total
+    Some(counted.count_total)
 }
 
 #[test]
 fn a_warm_request_allocates_no_more_than_it_did() {
-    let counted = allocations("/orders/7", Some(&token()));
+    let counted = allocations("/orders/7", Some(&token())).unwrap();
     assert!(counted <= 85, "{counted}");
 }
 
 #[test]
 fn a_public_request_allocates_no_more_than_it_did() {
-    let counted = allocations("/healthz", None);
+    let counted = allocations("/healthz", None).unwrap();
     assert!(counted <= 29, "{counted}");
 }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::de::DeserializeOwned;
-use session_gate_protocol::{Activity, LeaseRequest};
+use session_gate_protocol::{Activity, LeaseRequest, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 /// How the sidecar is reached. `Debug` hides the credential.
 #[derive(Clone, PartialEq, Eq)]
@@ -115,6 +115,7 @@ impl Sidecar {
             (":path", path.to_owned()),
             (":authority", self.authority.clone()),
             ("accept", "application/json".to_owned()),
+            (PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()),
         ];
         headers.extend(self.credential.iter().map(|credential| ("authorization", format!("Bearer {credential}"))));
         Call { cluster: self.cluster.clone(), headers, body: None, timeout: self.timeout }

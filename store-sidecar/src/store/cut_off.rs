@@ -26,6 +26,7 @@ pub struct Admission {
 
 /// What became of a new session.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is made for a login, and taken apart at once")]
 pub enum Admitted {
     /// It has begun.
     Created(SessionData),
