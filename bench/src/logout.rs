@@ -128,7 +128,10 @@ pub async fn run(plan: Plan) -> Result<Report> {
         let start = Instant::now();
         let (status, body) = api.send(Method::DELETE, "/v1/users/busy/sessions", None).await?;
         report.calls_ms.push(start.elapsed().as_secs_f64() * 1_000.0);
-        ensure!(status == 200 && body.get("terminated") == Some(&plan.sessions.into()), "the call was answered {status}: {body}");
+        ensure!(
+            status == 200 && body.get("terminated") == Some(&plan.sessions.into()),
+            "the call was answered {status}: {body}"
+        );
         report.steps += self::steps(&api).await? - steps;
         report.redis_zcard += server.calls("zcard").await? - zcard;
         report.redis_xadd += server.calls("xadd").await? - xadd;

@@ -34,7 +34,7 @@ fn worker() -> Worker {
         "sidecar": {"cluster": "sidecar"},
         "rate_limits": {
             "default": {"requests": 2, "key": ["address", {"header": "accept"}], "cost": {"response_header": "origin"}},
-            "authenticated": {"in_flight": 1, "store_away": "allow"},
+            "authenticated": {"in_flight": 1, "on_store_unavailable": "allow"},
         },
         "issuers": [{"issuer": "joe", "jwks": {"inline": serde_json::from_str::<serde_json::Value>(RFC7515_KEY).unwrap()}}],
         "routes": [

@@ -82,7 +82,7 @@ fn issuer(raw: RawIssuer, name: String, has_sidecar: bool, path: &str, problems:
     };
     let is_sidecars = matches!(keys, Some(KeySource::Sidecar));
     let revocation = match raw.revocation {
-        Some(RawRevocation::Check) => Revocation::Sessions,
+        Some(RawRevocation::Sessions) => Revocation::Sessions,
         Some(RawRevocation::Feed) => Revocation::Feed,
         Some(RawRevocation::None) => Revocation::None,
         None if is_sidecars => Revocation::Sessions,
@@ -90,7 +90,7 @@ fn issuer(raw: RawIssuer, name: String, has_sidecar: bool, path: &str, problems:
         None => Revocation::None,
     };
     if raw.opaque_tokens && revocation != Revocation::Sessions {
-        problems.add(format!("{path}.opaque_tokens"), "must be false unless revocation is \"check\"");
+        problems.add(format!("{path}.opaque_tokens"), "must be false unless revocation is \"sessions\"");
     }
     // The sidecar's clock and Envoy's are the same operator's; a token's end is exact there.
     let default_leeway = if is_sidecars { Duration::ZERO } else { 30 * SECOND };

@@ -9,6 +9,7 @@ mod issuers;
 mod limits;
 mod problems;
 pub mod raw;
+mod renamed;
 mod routes;
 
 use serde_json::Value;
@@ -83,8 +84,10 @@ impl Config {
     /// # Errors
     /// Every mistake, each with the path of its field.
     pub fn from_value(mut document: Value) -> Result<Self, Vec<ConfigProblem>> {
+        let renamed = renamed::rename(&mut document);
         let (raw, misfits) = collect::<raw::RawConfig>(&mut document);
         let mut problems = Problems::new(misfits);
+        problems.warn_of(renamed);
         let config = raw.map(|raw| build(raw, &mut problems));
         match config {
             Some(config) if problems.is_empty() => Ok(Self { warnings: problems.take_warnings(), ..config }),
@@ -158,12 +161,12 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         csrf: browser::csrf(raw.csrf, problems),
         realm: realm(raw.realm, problems),
         trusted: browser::trusted(raw.upstream_headers, problems),
-        max_token_bytes: problems.number("limits.max_token_bytes", raw.limits.max_token_bytes, 512..=65_536, 8192),
-        cache_entries: problems.number("limits.cache_entries", raw.limits.cache_entries, 0..=1_000_000, 10_000),
-        cache_bytes: problems.number("limits.cache_bytes", raw.limits.cache_bytes, 0..=268_435_456, 8_388_608),
-        max_held_requests: problems.number("limits.max_held_requests", raw.limits.max_held_requests, 1..=100_000, 1024),
+        max_token_bytes: problems.number("bounds.max_token_bytes", raw.bounds.max_token_bytes, 512..=65_536, 8192),
+        cache_entries: problems.number("bounds.cache_entries", raw.bounds.cache_entries, 0..=1_000_000, 10_000),
+        cache_bytes: problems.number("bounds.cache_bytes", raw.bounds.cache_bytes, 0..=268_435_456, 8_388_608),
+        max_held_requests: problems.number("bounds.max_held_requests", raw.bounds.max_held_requests, 1..=100_000, 1024),
         limit_headers: limits::headers(raw.rate_limit_headers.as_deref()),
-        limit_keys: problems.number("limits.rate_limit_keys", raw.limits.rate_limit_keys, 100..=1_000_000, 10_000),
+        limit_keys: problems.number("bounds.rate_limit_keys", raw.bounds.rate_limit_keys, 100..=1_000_000, 10_000),
         warnings: Vec::new(),
     }
 }

@@ -50,6 +50,11 @@ impl Problems {
         self.warnings.push(ConfigProblem::new(path, message));
     }
 
+    /// Adds warnings that were found elsewhere.
+    pub(super) fn warn_of(&mut self, warnings: Vec<ConfigProblem>) {
+        self.warnings.extend(warnings);
+    }
+
     pub(super) fn take_warnings(&mut self) -> Vec<ConfigProblem> {
         std::mem::take(&mut self.warnings)
     }

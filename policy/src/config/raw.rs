@@ -10,8 +10,8 @@ use serde::Deserialize;
 use session_gate_protocol::JwkSet;
 
 pub use self::limits::{
-    RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawQuota, RawRateLimit, RawRateLimits,
-    RawRequestsFrom, RawStoreAway, RawWindow,
+    RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawOnStoreUnavailable, RawQuota, RawRateLimit,
+    RawRateLimits, RawRequestsFrom, RawWindow,
 };
 pub use self::routing::{RawCors, RawDefaultRule, RawUpstreamInterpretations};
 use session_gate_jose::Algorithm;
@@ -51,7 +51,7 @@ pub struct RawConfig {
     /// Which headers tell clients of the limit that denied them, or of the tightest. Default: all.
     pub rate_limit_headers: Option<Vec<RawLimitHeaders>>,
     /// Bounds.
-    pub limits: RawLimits,
+    pub bounds: RawBounds,
 }
 
 /// How the sidecar is reached.
@@ -100,10 +100,10 @@ pub struct RawIssuer {
     pub leeway: Option<String>,
     /// The claim with the scopes. Default: `scope`.
     pub scope_claim: Option<String>,
-    /// What takes its tokens back. Default: `check` where the keys come from the sidecar, else `feed`
+    /// What takes its tokens back. Default: `sessions` where the keys come from the sidecar, else `feed`
     /// where there is a sidecar, else `none`.
     pub revocation: Option<RawRevocation>,
-    /// Whether its opaque tokens are accepted, too: only with `revocation: check`. Each costs one call per
+    /// Whether its opaque tokens are accepted, too: only with `revocation: sessions`. Each costs one call per
     /// worker.
     pub opaque_tokens: bool,
     /// What happens to tokens that are bound to a key (`cnf`). Default: `refuse`.
@@ -139,7 +139,7 @@ pub enum RawJwks {
 #[serde(rename_all = "snake_case")]
 pub enum RawRevocation {
     /// The sidecar minted them: they end with their session and by `POST /v1/tokens/revoke`.
-    Check,
+    Sessions,
     /// Another issuer did: they are revoked by `POST /v1/revocations`.
     Feed,
     /// Nothing: they are good until they expire, whatever happens.
@@ -187,7 +187,7 @@ pub struct RawUpstreamHeaders {
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
-pub struct RawLimits {
+pub struct RawBounds {
     /// Longest token, in bytes: 512 to 65536. Default: 8192.
     pub max_token_bytes: Option<u32>,
     /// Verified tokens that are remembered: 0 to 1000000. Default: 10000.

@@ -29,16 +29,16 @@ fn every_wrong_field_is_named_with_its_path() {
     document["routes"][6]["match"]["methods"] = json!(["get"]);
     document["routes"][7]["cors"]["allow_origins"] = json!(["app.example"]);
     document["security_headers"] = json!({"x_frame_options": "DENY\r\nx: y", "referrer_policy": true});
-    document["limits"] = json!({"max_token_bytes": 7, "cache_entries": -1});
+    document["bounds"] = json!({"max_token_bytes": 7, "cache_entries": -1});
     document["colour"] = json!("blue");
     assert_eq!(
         problems(document),
         [
+            "bounds.cache_entries",
+            "bounds.max_token_bytes",
             "colour",
             "issuers[0].algorithms[0]",
             "issuers[0].leeway",
-            "limits.cache_entries",
-            "limits.max_token_bytes",
             "routes[2].scopes.all[1]",
             "routes[3].match.path",
             "routes[4].failure_mode",
@@ -236,11 +236,11 @@ fn every_mistake_in_a_limit_is_named() {
         "window": {"requests": 2_000_000_000, "window": "1ms"},
     });
     document["routes"][0]["rate_limit"] = json!(["none", "unknown", "cost", "cost"]);
-    document["limits"] = json!({"rate_limit_keys": 1});
+    document["bounds"] = json!({"rate_limit_keys": 1});
     assert_eq!(
         problems(document),
         [
-            "limits.rate_limit_keys",
+            "bounds.rate_limit_keys",
             "rate_limits.a b",
             "rate_limits.both",
             "rate_limits.burst.burst",
@@ -310,4 +310,27 @@ fn every_mistake_in_cors_and_the_interpretations_is_named() {
             "upstream_interpretations.colours",
         ]
     );
+}
+
+#[test]
+fn a_setting_under_its_old_name_is_read_with_a_warning() {
+    let document = json!({
+        "sidecar": {"cluster": "sidecar"},
+        "issuers": [{"issuer": "session-gate", "jwks": "sidecar", "revocation": "check"}],
+        "limits": {"max_held_requests": 7},
+        "rate_limits": {"api": {"requests": 1, "store_away": "allow"}},
+        "default_rule": "deny",
+    });
+    let config = Config::from_value(document.clone()).unwrap();
+    assert_eq!(config.max_held_requests, 7);
+    let warned: Vec<_> = config.warnings().iter().map(ToString::to_string).collect();
+    let expected = [
+        "limits: is called `bounds` now",
+        "rate_limits.api.store_away: is called `on_store_unavailable` now",
+        "issuers[0].revocation: `check` is called `sessions` now",
+    ];
+    assert_eq!(warned, expected);
+    let mut both = document;
+    both["bounds"] = json!({});
+    assert_eq!(problems(both), ["limits"]);
 }

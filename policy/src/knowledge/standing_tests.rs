@@ -88,7 +88,7 @@ fn no_failure_mode_makes_up_for_a_second_factor_that_is_missing() {
 #[test]
 fn a_full_worker_admits_no_second_factor_that_is_missing_and_no_session_that_nobody_vouches_for() {
     let mut document = routes();
-    document["limits"] = json!({"max_held_requests": 1});
+    document["bounds"] = json!({"max_held_requests": 1});
     let mut worker = following_with(document, &[]);
     let pending = token_with(|claims| claims["pending_2fa"] = json!(true));
     let mut at = |id: u32, path: &str, token: &str| -> Outcome {

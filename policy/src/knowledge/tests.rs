@@ -223,7 +223,7 @@ fn last_known_serves_for_as_long_as_it_says_and_no_longer() {
 #[test]
 fn a_known_suspension_holds_where_nobody_can_be_asked() {
     let mut document = config();
-    document["limits"] = json!({"max_held_requests": 1});
+    document["bounds"] = json!({"max_held_requests": 1});
     document["routes"] = json!([
         {"name": "last_known", "match": {"path": {"exact": "/last-known"}}, "failure_mode": {"last_known": "30s"}},
         {"name": "allow", "match": {"path": {"exact": "/allow"}}, "failure_mode": "allow"},

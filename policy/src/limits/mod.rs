@@ -27,7 +27,7 @@ pub use self::{
     lease::LeaseDraw,
     lease_calls::{Between, FinishedLeases, LeaseCalls, Waiter},
     ledger::{KeyText, Ledger, LimitDemand, Question, Reachable},
-    limit::{Cost, KeyPart, Limit, LimitHeaders, RequestsFrom, RouteLimits, StoreAway},
+    limit::{Cost, KeyPart, Limit, LimitHeaders, OnStoreUnavailable, RequestsFrom, RouteLimits},
     remaining::Remaining,
     report::{Report, seconds},
 };

@@ -21,7 +21,7 @@ fn limit(quota: Quota, change: impl FnOnce(&mut Limit)) -> Rc<Limit> {
         cost: Cost::Fixed(1),
         exact: false,
         shadow: false,
-        store_away: StoreAway::Deny,
+        on_store_unavailable: OnStoreUnavailable::Deny,
     };
     change(&mut limit);
     Rc::new(limit)
@@ -356,7 +356,7 @@ fn a_slot_in_use_moves_to_one_lease_only() {
 #[test]
 fn streams_that_began_while_the_store_was_away_are_told_of() {
     let mut ledger = Ledger::new(100);
-    let claim = claim_of(limit(SLOTS, |limit| limit.store_away = StoreAway::Allow), "alice");
+    let claim = claim_of(limit(SLOTS, |limit| limit.on_store_unavailable = OnStoreUnavailable::Allow), "alice");
     assert_eq!(ledger.availability(&claim, false, ms(0)), Availability::Ask);
     let lost = ledger.ask_for(&claim.key, 1, ms(0)).unwrap();
     ledger.on_reply(vec![lost], None, ms(0), ms(250));

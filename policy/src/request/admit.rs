@@ -15,8 +15,8 @@ use crate::{
     ids::{CallId, Callout, RequestId},
     knowledge::{Follower, Identity},
     limits::{
-        Availability, Between, KeyText, LeaseCalls, LeaseDraw, Ledger, Limit, LimitDemand, Report, Requester,
-        RouteLimits, StoreAway, Waiter, key_of,
+        Availability, Between, KeyText, LeaseCalls, LeaseDraw, Ledger, Limit, LimitDemand, OnStoreUnavailable, Report,
+        Requester, RouteLimits, Waiter, key_of,
     },
     metric::{Counter, LimitOutcome},
     time::Now,
@@ -190,14 +190,14 @@ impl LimitEvaluator<'_> {
             _ if limit.shadow => None,
             Availability::Ask | Availability::Open => None,
             Availability::Shut(retry) => Some(self.deny(claim, retry)),
-            Availability::Away => match limit.store_away {
-                StoreAway::Allow => None,
-                StoreAway::Deny => {
+            Availability::Away => match limit.on_store_unavailable {
+                OnStoreUnavailable::Allow => None,
+                OnStoreUnavailable::Deny => {
                     self.tell(limit, LimitOutcome::Away);
                     Some(DenyReason::LimitUnavailable)
                 }
-                StoreAway::Share if self.ledger.has_share(claim, self.now) => None,
-                StoreAway::Share => {
+                OnStoreUnavailable::Share if self.ledger.has_share(claim, self.now) => None,
+                OnStoreUnavailable::Share => {
                     self.terms.notes.push_str(&format!(" limit_away={}", limit.name));
                     Some(self.deny(claim, SHARE_RETRY))
                 }

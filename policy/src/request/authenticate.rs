@@ -97,7 +97,7 @@ pub(super) fn judge_token<H: Host>(
         }
         Err(Refusal::Deny(reason)) => Err(reason),
         // No failure mode here: a token that cannot be verified says nothing at all.
-        Err(Refusal::KeyMissing) if cx.keys_may_come && cx.full_of_keyless => Err(DenyReason::Overloaded),
+        Err(Refusal::KeyMissing) if cx.keys_may_come && cx.full_of_unverified => Err(DenyReason::Overloaded),
         Err(Refusal::KeyMissing) if cx.keys_may_come => Ok(Next::AwaitKeys),
         Err(Refusal::KeyMissing) if cx.keys.is_none() => Err(DenyReason::KeysUnavailable),
         Err(Refusal::KeyMissing) => Err(DenyReason::TokenKeyUnknown),
@@ -111,7 +111,7 @@ fn judge_opaque<H: Host>(held: &PendingRequest, cx: &StepContext<'_, H>) -> Deci
     if is_unknown || OpaqueToken::parse(&held.token).is_err() {
         return Err(DenyReason::TokenUnknown);
     }
-    if cx.full {
+    if cx.full || cx.full_of_unverified {
         return Err(DenyReason::Overloaded);
     }
     let question = question(CheckedCredential::Opaque { token: held.token.to_string() }, held, cx)?;

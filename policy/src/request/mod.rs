@@ -81,6 +81,11 @@ impl Phase {
         (next, effects)
     }
 
+    /// Whether the request is held with a token that nobody has vouched for: its key is missing, or it is opaque.
+    pub const fn is_unverified(&self) -> bool {
+        matches!(self, Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _))
+    }
+
     /// Whether the request is held.
     pub const fn is_held(&self) -> bool {
         match self {

@@ -157,9 +157,9 @@ pub struct StepContext<'a, H: Host> {
     pub keys_may_come: bool,
     /// Whether this worker holds as many requests as it may.
     pub full: bool,
-    /// Whether it holds as many for want of a key as it may: tokens that nobody has signed must not
-    /// take the place of good ones.
-    pub full_of_keyless: bool,
+    /// Whether it holds as many as it may whose token nobody has vouched for: for want of a key, or opaque ones. A flood
+    /// of made-up tokens must not take the place of good ones.
+    pub full_of_unverified: bool,
 }
 
 /// Sessions whose use is reported at once.

@@ -201,7 +201,7 @@ fn a_limit_in_the_shadow_refuses_nobody() {
 #[test]
 fn while_the_sidecar_is_away_each_limit_does_as_it_is_told() {
     for (mode, passes) in [("deny", 0), ("allow", 5), ("share", 2)] {
-        let limits = json!({"api": {"requests": 2, "key": [], "store_away": mode}});
+        let limits = json!({"api": {"requests": 2, "key": [], "on_store_unavailable": mode}});
         let mut worker = worker(limits, public(json!(["api"])), &[]);
         let first = send(&mut worker, 1, &[]);
         let failed = worker.on_reply_to(first.callout.unwrap(), &CallReply::failed(), later(250), &NoHostCrypto);
@@ -394,7 +394,7 @@ fn a_worker_that_holds_as_many_as_it_may_does_not_ask() {
     let mut document = config();
     document["rate_limits"] = json!({"api": {"requests": 160, "key": [{"header": "x-key"}]}});
     document["routes"] = public(json!(["api"]));
-    document["limits"] = json!({"max_held_requests": 1});
+    document["bounds"] = json!({"max_held_requests": 1});
     let mut worker = new_worker(document);
     assert!(send(&mut worker, 1, &[("x-key", "a")]).is_held());
     assert_eq!(send(&mut worker, 2, &[("x-key", "b")]).code().as_deref(), Some("limit_unavailable"));

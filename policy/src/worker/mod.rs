@@ -69,6 +69,8 @@ pub struct Worker {
     waiting: Vec<RequestId>,
     /// How many requests are held at all.
     held: usize,
+    /// How many of them have a token that nobody has vouched for.
+    unverified: usize,
     /// What is known from the sidecar, where there is one.
     source: Option<SharedSource>,
     /// Questions about credentials under way.
@@ -132,6 +134,7 @@ impl Worker {
             requests: HashMap::new(),
             waiting: Vec::new(),
             held: 0,
+            unverified: 0,
             source,
             checks: Checks::default(),
             lease_calls: LeaseCalls::default(),
@@ -159,6 +162,7 @@ impl Worker {
         let phase = self.requests.remove(&id).unwrap_or(Phase::Start);
         let was_waiting_for_keys = matches!(phase, Phase::AwaitKeys(_));
         self.held -= usize::from(phase.is_held());
+        self.unverified -= usize::from(phase.is_unverified());
         if let Some(alarm) = alarm_of(&phase) {
             self.alarms.remove(&(alarm, id));
         }
@@ -184,10 +188,11 @@ impl Worker {
             now,
             keys_may_come: self.keys.in_flight || now.wall >= self.keys.refetch_from,
             full: self.held >= self.config.max_held_requests,
-            full_of_keyless: self.waiting.len() >= self.config.max_held_requests.div_ceil(2),
+            full_of_unverified: self.unverified >= self.config.max_held_requests.div_ceil(2),
         };
         let (phase, effects) = phase.step(event, &mut cx);
         self.held += usize::from(phase.is_held());
+        self.unverified += usize::from(phase.is_unverified());
         self.alarms.extend(alarm_of(&phase).map(|alarm| (alarm, id)));
         if matches!(phase, Phase::AwaitKeys(_)) && !was_waiting_for_keys {
             self.waiting.push(id);
@@ -208,6 +213,7 @@ impl Worker {
     pub fn forget(&mut self, id: RequestId, now: Now) {
         let Some(phase) = self.requests.remove(&id) else { return };
         self.held -= usize::from(phase.is_held());
+        self.unverified -= usize::from(phase.is_unverified());
         if let Some(alarm) = alarm_of(&phase) {
             self.alarms.remove(&(alarm, id));
         }

@@ -348,7 +348,7 @@ fn a_new_configuration_begins_with_the_keys_of_the_one_before() {
 #[test]
 fn tokens_of_unknown_keys_leave_room_for_good_ones() {
     let mut document = config();
-    document["limits"] = json!({"max_held_requests": 4});
+    document["bounds"] = json!({"max_held_requests": 4});
     let mut worker = worker_with(document);
     let later = UnixSeconds(NOW.0 + 5);
     let unknown = sign(3, &json!({"alg": "ES256", "kid": "k9"}), &claims());
@@ -371,7 +371,7 @@ fn a_clients_trusted_trailers_go_too() {
 #[test]
 fn no_more_requests_wait_than_the_limit_and_those_that_leave_make_room() {
     let mut document = config();
-    document["limits"] = json!({"max_held_requests": 1});
+    document["bounds"] = json!({"max_held_requests": 1});
     let mut worker = worker_with(document);
     let (name, value) = bearer(&token());
     let send = |worker: &mut Worker, id| step(worker, id, Event::Request(request("GET", "/", &[(name, &value)])));

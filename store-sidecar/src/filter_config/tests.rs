@@ -208,7 +208,7 @@ fn a_traffic_extension_is_checked_like_a_wasm_plugin() {
 #[test]
 fn the_schema_describes_every_section() {
     let schema: Value = serde_json::from_str(&schema()).unwrap();
-    for section in ["sidecar", "issuers", "routes", "cookie", "csrf", "security_headers", "limits"] {
+    for section in ["sidecar", "issuers", "routes", "cookie", "csrf", "security_headers", "bounds"] {
         assert!(schema.pointer(&format!("/properties/{section}")).is_some(), "{section}");
     }
     assert_eq!(schema["additionalProperties"], false);

@@ -159,7 +159,7 @@ impl WorkerSettings {
             }],
             "routes": routes,
             "rate_limits": self.limits.section(),
-            "limits": {"max_held_requests": self.max_held, "rate_limit_keys": self.limits.room},
+            "bounds": {"max_held_requests": self.max_held, "rate_limit_keys": self.limits.room},
         })
     }
 }
