@@ -12,6 +12,10 @@ def filter_body(context, body):
 def before_call(context, case, kwargs):
     if case.operation.path == "/v1/feed" and isinstance(case.query, dict):
         trust_briefly(case.query)
+    positive = case.meta is not None and case.meta.generation.mode == schemathesis.GenerationMode.POSITIVE
+    if positive and case.headers is not None and case.headers.get("If-Match") == "":
+        # The fuzzer takes the empty text for one that fits the pattern; it does not.
+        del case.headers["If-Match"]
     if case.operation.path == "/v1/leases" and isinstance(case.body, dict):
         make_counters_distinct(case.body.get("asks"))
 
