@@ -7,7 +7,7 @@
 //!    leads to the same one ([`routing`], [`http::interpretations`], [`http::upstream_interpretations`]).
 //! 2. A request passes with a [`request::permit::Permit`], which only that module makes: on a public route, or as
 //!    an identity that may be served. A CORS preflight is answered here and never passes by its being one.
-//! 3. Whether an identity may be served here and now is decided by one predicate, [`knowledge::standing`], for new
+//! 3. Whether an identity may be served here and now is decided by one predicate, [`knowledge::standing()`], for new
 //!    requests, for those that have waited, for open streams, and where the sidecar cannot be asked.
 //! 4. A token is good only to the letter of its RFCs ([`session_gate_jose`], [`token`]).
 //! 5. Upstreams get to see only what the gate has set or a client may send ([`response::upstream_headers`],

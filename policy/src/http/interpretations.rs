@@ -1,6 +1,6 @@
 //! What one request may mean to whomever reads it after us: method, host and path.
 //!
-//! What upstreams may make of it is listed in [`super::interpretation`]. A rule is only applied where every
+//! What upstreams may make of it is listed in [`super::upstream_interpretations`]. A rule is only applied where every
 //! combination of these readings meets the same one.
 
 use session_gate_protocol::DenyReason;

@@ -5,7 +5,7 @@
 //! when it *sent* the question, by its own clock. So:
 //!
 //! 1. **What is known against a token holds**, however old the knowledge is
-//!    ([`Revocations`](session_gate_revocation::Revocations)). That a suspension was lifted can be asked for while the
+//!    ([`Revocations`]). That a suspension was lifted can be asked for while the
 //!    feed is not current; where nobody replies, it holds.
 //! 2. **What is not known against it holds for `max_staleness`** after the moment that the last reply proved.
 //! 3. **The feed says nothing of tokens from before it began** ([`FeedEpoch::since`]): about each of
@@ -13,7 +13,7 @@
 //!    idle, now and then, and about those of sessions that wait for their second factor, always.
 //! 4. **A new epoch leaves what is known**, and proves nothing before it was read to its end.
 //!
-//! What follows for a request is [`super::standing`]'s business.
+//! What follows for a request is [`super::standing()`]'s business.
 
 use std::{rc::Rc, time::Duration};
 
