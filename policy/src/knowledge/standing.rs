@@ -174,7 +174,8 @@ impl Case<'_> {
 
     /// What the feed tells, as far as it does. A stream that goes on needs no more than that nothing is against it.
     fn by_feed(&self) -> Result<Option<AllowReason>, DenyReason> {
-        self.check_suspension(self.is_current())?;
+        // Whether a suspension was lifted can be asked for a request; a stream ends with what is known of it.
+        self.check_suspension(self.is_open || self.is_current())?;
         let covers = |feed: &Follower| feed.covers(self.token, self.identity, self.now);
         if !self.feed.is_some_and(covers) || self.lacks_session() {
             if self.is_open {

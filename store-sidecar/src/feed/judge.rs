@@ -80,6 +80,19 @@ impl Feed {
         }
     }
 
+    /// Waits until the feed has been read up to its end once.
+    ///
+    /// # Errors
+    /// `Unavailable` where that takes longer than `patience`.
+    pub async fn first_reading(&self, patience: Duration) -> Result<(), StoreError> {
+        if self.shared.known().is_none() {
+            let mut proven = self.shared.proven.subscribe();
+            let read = proven.wait_for(Option::is_some);
+            drop(timeout_at(Instant::now() + patience, read).await);
+        }
+        self.known(|_| ())
+    }
+
     /// The same for who can do without the newest: waits no longer than `patience`, and not at all while
     /// the feed is away.
     ///

@@ -13,8 +13,7 @@
 //!    `record`. So while the store accepts no changes nobody can be marked, and nobody is told that all know of a
 //!    change that such a replica may not have read.
 //! 4. A worker that has stopped trusting asks about each token, and uses an answer no longer than it trusts
-//!    what it knows, from when it has asked. An answer from before the change is of no use after that. A replica answers
-//!    only while the others know of it and of all its workers: see `Feed::may_answer`.
+//!    what it knows, from when it has asked. An answer from before the change is of no use after that.
 //! 5. A store that has lost its data has lost the records, too, and with them who trusts what and for how long: for
 //!    as long as anybody may, nobody is told that all know. (A replica that started meanwhile cannot tell such a
 //!    store from a new one.) The same after the store has accepted no changes: a replica that had no record by then

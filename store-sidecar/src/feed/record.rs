@@ -13,9 +13,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::{Feed, Shared, followers::trust};
+use super::{Shared, followers::trust};
 use crate::{
     logging::chain,
     store::{FeedPosition, Followers, RECORD_LIVES, StoreError, StoreErrorKind},
@@ -45,39 +45,6 @@ struct Written {
     sent: Instant,
     generation: u64,
     position: Option<FeedPosition>,
-}
-
-impl Feed {
-    /// Returns once what is said of single tokens from now on is waited for by whoever acknowledges a change: the other
-    /// replicas know of this one and of all its workers, or the store accepts no changes, and nobody acknowledges any.
-    ///
-    /// # Errors
-    /// `Unavailable` where that takes longer than `patience`: the others may have counted this replica out.
-    pub async fn may_answer(&self, patience: Duration) -> Result<(), StoreError> {
-        let shared = &*self.shared;
-        let (mut vouched, mut registered) = (shared.vouched.subscribe(), shared.registered.subscribe());
-        let deadline = Instant::now() + patience;
-        loop {
-            let is_known = *registered.borrow_and_update() >= shared.registry().generation();
-            let is_listed = vouched.borrow_and_update().is_some_and(|vouched| vouched.elapsed() < RECORD_LIVES);
-            if shared.is_refused() || (is_known && is_listed) {
-                return Ok(());
-            }
-            shared.wake.notify_one();
-            let changed = async {
-                tokio::select! {
-                    _ = vouched.changed() => {}
-                    _ = registered.changed() => {}
-                }
-            };
-            if timeout_at(deadline, changed).await.is_err() {
-                return Err(StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    "the other replicas may not know of this one",
-                ));
-            }
-        }
-    }
 }
 
 impl OwnRecord {

@@ -340,17 +340,3 @@ async fn nor_while_the_store_refuses_the_changes_of_some_replicas() {
     let (promised, pending, trusted) = run_worlds(12, 2).await;
     assert!(promised > 100 && pending > 500 && trusted > 2_000, "{promised} {pending} {trusted}");
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_replica_answers_about_tokens_only_while_the_others_know_of_it_and_its_workers() {
-    let (feed, faults) = replica(&memory_store(), "here");
-    let patience = Duration::from_millis(100);
-    feed.may_answer(patience).await.unwrap();
-    feed.poll(&query("w", None, Duration::ZERO)).await.unwrap();
-    feed.may_answer(patience).await.unwrap();
-    faults.fail(Some("publish_followers"));
-    sleep(RECORD_LIVES * 2).await;
-    feed.may_answer(patience).await.unwrap_err();
-    faults.fail(None);
-    feed.may_answer(patience).await.unwrap();
-}

@@ -50,7 +50,6 @@ impl Service {
     pub async fn check(&self, request: &CheckRequest) -> Result<CheckReply, ServiceError> {
         let CheckRequest { credential, address, user_agent } = request;
         let client = Client { user: None, address: *address, user_agent: user_agent.as_deref() };
-        self.tools.feed.may_answer(OWN_PATIENCE).await?;
         let (checked, claims) = match credential {
             CheckedCredential::Foreign { claims, require_session } => {
                 (self.check_foreign(claims, *require_session, client).await?, None)
@@ -91,7 +90,7 @@ impl Service {
         if let Some(session) = &mut checked.session {
             let known =
                 KnownSession { id: &session.session_id, generation: session.generation, version: session.version };
-            if let Some(against) = self.against(&token.user_id, &known)? {
+            if let Some(against) = self.against(&token.user_id, &known).await? {
                 return Ok(against.verdict().into());
             }
             feed.correct(session)?;
@@ -147,7 +146,7 @@ impl Service {
             None => self.newest_active(user).await?,
         };
         let Some(session) = session else { return Ok(CheckVerdict::SessionUnknown.into()) };
-        let session = self.corrected(session)?;
+        let session = self.corrected(session).await?;
         let mut checked = Checked::of(&session);
         if let Some(checked) = &mut checked.session {
             self.tools.feed.correct(checked)?;
@@ -161,7 +160,7 @@ impl Service {
         for _ in 0..NEWEST_PAGES {
             let page = self.tools.store.list_sessions(user, &ask).await?;
             for session in page.sessions {
-                let session = self.corrected(session)?;
+                let session = self.corrected(session).await?;
                 if session.status == SessionStatus::Active {
                     return Ok(Some(session));
                 }

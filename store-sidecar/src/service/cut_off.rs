@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use session_gate_protocol::{CutOff, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, Terminated, UserId};
 
-use super::{Service, ServiceError, Told};
+use super::{Service, ServiceError, Told, repair::FIRST_READING};
 use crate::{
     logging::chain,
     metrics::EndReason,
@@ -35,6 +35,7 @@ impl Service {
         reason: EndReason,
     ) -> Result<Told<Terminated>, ServiceError> {
         let store = &self.tools.store;
+        self.tools.feed.first_reading(FIRST_READING).await?;
         let floor = self.tools.feed.cut_off_of(user)?;
         let begun = store.begin_cut_off(user, except, floor).await?;
         if except.is_some() && !begun.spares {
@@ -77,6 +78,8 @@ impl Service {
     /// Stores a new session. Where its user has too many, the oldest end: first everybody is told.
     pub(super) async fn admit(&self, new: CreateSession) -> Result<SessionData, ServiceError> {
         let user = &new.session.user_id;
+        // A replica that has just started waits; one that cannot read the feed takes what the store knows.
+        drop(self.tools.feed.first_reading(FIRST_READING).await);
         let floor = self.tools.feed.cut_off_of(user).unwrap_or_default();
         let mut admission = Admission { floor, max_sessions: self.session.max_per_user, evict: Vec::new() };
         let op = self.operation()?;

@@ -4,7 +4,7 @@
 //! has ended stays ended: the feed counts, and whoever notices mends the store, so that it still counts when the feed's
 //! entry is gone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionPatch, SessionStatus, UserId};
 
@@ -16,13 +16,21 @@ use crate::{
     store::{OperationId, Store, StoreError, Update},
 };
 
+/// How long whoever asks waits where this replica has not read the feed yet: it has just started.
+pub(super) const FIRST_READING: Duration = Duration::from_millis(250);
+
 impl Service {
     /// What the feed says against a session that the store says is live. Where that is because the store has lost it,
     /// it is told again, while the caller goes on.
     ///
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
-    pub(super) fn against(&self, user: &UserId, known: &KnownSession<'_>) -> Result<Option<Against>, ServiceError> {
+    pub(super) async fn against(
+        &self,
+        user: &UserId,
+        known: &KnownSession<'_>,
+    ) -> Result<Option<Against>, ServiceError> {
+        self.tools.feed.first_reading(FIRST_READING).await?;
         let against = self.tools.feed.against(user, known)?;
         if let Some(against) = &against
             && against.is_lost(known)
@@ -36,11 +44,11 @@ impl Service {
     ///
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
-    pub(super) fn corrected(&self, session: SessionData) -> Result<SessionData, ServiceError> {
+    pub(super) async fn corrected(&self, session: SessionData) -> Result<SessionData, ServiceError> {
         if session.status.is_final() {
             return Ok(session);
         }
-        let against = self.against(&session.user_id, &known(&session))?;
+        let against = self.against(&session.user_id, &known(&session)).await?;
         Ok(match against {
             None => session,
             Some(against) => SessionData { status: against.status(), ..session },
@@ -57,6 +65,7 @@ impl Service {
     ) -> Result<Update, ServiceError> {
         let Update::Applied(session) = &update else { return Ok(update) };
         let before = known(session);
+        self.tools.feed.first_reading(FIRST_READING).await?;
         Ok(match self.tools.feed.against(&session.user_id, &before)? {
             Some(against @ (Against::CutOff { .. } | Against::Ended)) => {
                 let ended = SessionData { status: SessionStatus::Terminated, ..session.clone() };

@@ -55,7 +55,7 @@ impl Service {
     /// `SessionNotFound`, or those of the store.
     pub async fn session(&self, id: &SessionId) -> Result<SessionData, ServiceError> {
         let session = self.stored_session(id).await?;
-        self.corrected(session)
+        self.corrected(session).await
     }
 
     /// The session as the store has it.
@@ -109,7 +109,7 @@ impl Service {
         let page = self.tools.store.list_sessions(user, page).await?;
         let mut sessions = Vec::with_capacity(page.sessions.len());
         for session in page.sessions {
-            let session = self.corrected(session)?;
+            let session = self.corrected(session).await?;
             if !session.status.is_final() {
                 sessions.push(session.into());
             }

@@ -77,10 +77,12 @@ fn reachable_from<'a>(graph: &'a Graph, start: &'a String) -> BTreeSet<&'a Strin
 
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
-    for sources in CRATES {
-        let circles = circles(&graph_of(sources).unwrap());
-        assert!(circles.is_empty(), "{sources}: {circles:#?}");
-    }
+    let found: Vec<_> = CRATES
+        .into_iter()
+        .map(|sources| (sources, circles(&graph_of(sources).unwrap())))
+        .filter(|(_, circles)| !circles.is_empty())
+        .collect();
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

@@ -133,8 +133,13 @@ impl Mind {
             | FeedChange::SessionEnded { .. }
             | FeedChange::SessionScopes { .. }
             | FeedChange::TokenRevoked { .. }
-            | FeedChange::UserSessionsEnded(_)
             | FeedChange::Unknown(_) => {}
+            FeedChange::UserSessionsEnded(cut_off) => {
+                for session in truth.cut_off_by(cut_off) {
+                    self.ended.insert(session);
+                    news.sessions.push(session);
+                }
+            }
         }
     }
 

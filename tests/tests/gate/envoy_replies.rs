@@ -8,7 +8,6 @@ use session_gate_tests::{Call, Http, Stack, raw};
 use crate::login_story::expect;
 
 const CAREFUL: &[(&str, &str)] = &[
-    ("content-security-policy", "default-src 'self'; base-uri 'self'; frame-ancestors 'none'; object-src 'none'"),
     ("referrer-policy", "strict-origin-when-cross-origin"),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),

@@ -41,7 +41,10 @@ fn with_limits(limits: Value, mut all: Vec<Value>) -> Builder {
         filter.as_object_mut().context("an object")?.insert("rate_limits".to_owned(), limits);
         // What a call that ran out of time was given counts as used: these tests are about what is given, on a
         // machine that may be busy.
-        *filter.pointer_mut("/sidecar/timeout").context("the example has a time-out")? = json!("5s");
+        let sidecar = filter.pointer_mut("/sidecar").context("the example has a sidecar")?;
+        let sidecar = sidecar.as_object_mut().context("an object")?;
+        sidecar.insert("timeout".to_owned(), json!("5s"));
+        sidecar.insert("max_staleness".to_owned(), json!("5s"));
         Ok(())
     })
 }

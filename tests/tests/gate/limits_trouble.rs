@@ -83,7 +83,10 @@ async fn no_request_is_left_behind_where_a_call_cannot_be_made() -> Result<()> {
             Ok(())
         })
         .filter(|filter| {
-            *filter.pointer_mut("/sidecar/timeout").context("the example has a time-out")? = json!("2s");
+            let sidecar = filter.pointer_mut("/sidecar").context("the example has a sidecar")?;
+            let sidecar = sidecar.as_object_mut().context("an object")?;
+            sidecar.insert("timeout".to_owned(), json!("2s"));
+            sidecar.insert("max_staleness".to_owned(), json!("2s"));
             Ok(())
         })
         .start()

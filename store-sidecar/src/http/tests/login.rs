@@ -40,11 +40,13 @@ async fn a_logout_names_its_session_by_id_or_token_and_may_end_all() {
     let (first, first_token) = gate.login("alice").await;
     assert_eq!(gate.post("/v1/logout", json!({"session_id": id(&first)})).await.json(), json!({"terminated": 1}));
     assert!(!gate.is_active(&first_token).await);
+    gate.settle().await;
     let (_, second_token) = gate.login("alice").await;
     gate.login("alice").await;
     let (_, bob) = gate.login("bob").await;
     let all = gate.post("/v1/logout", json!({"token": second_token, "all": true})).await;
     assert_eq!(all.json(), json!({"terminated": 2}));
+    gate.settle().await;
     let (third, third_token) = gate.login("alice").await;
     gate.login("alice").await;
     let all = gate.post("/v1/logout", json!({"session_id": id(&third), "all": true})).await;
