@@ -17,7 +17,7 @@ use session_gate_policy::{
     vm::Vm,
     worker::Worker,
 };
-use session_gate_protocol::{AllowReason, DenyReason};
+use session_gate_protocol::{AllowReason, DenyReason, PROTOCOL_HEADER};
 
 use crate::{
     clocks::{Millis, WorkerClock},
@@ -292,6 +292,7 @@ fn translated(call: Call) -> ApiCall {
         method,
         path: header(":path").unwrap_or_default(),
         content_type: header("content-type").map(|_| "application/json"),
+        protocol: header(PROTOCOL_HEADER),
         body: call.body.unwrap_or_default(),
     }
 }

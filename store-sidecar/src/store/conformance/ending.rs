@@ -104,8 +104,9 @@ pub async fn an_idle_session_ends<H: Harness>() {
     harness.pass(secs(100)).await;
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
     assert_eq!(store.terminate_session(&session.session_id, op()).await.unwrap(), Termination::AlreadyEnded);
-    end_all(store, &alice).await;
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
+    end_all(store, &alice).await;
+    assert!(get(store, &session.session_id).await.status.is_final());
 }
 
 /// Each request starts the idle time anew.
@@ -185,6 +186,7 @@ pub async fn a_terminated_session_is_known_for_the_retention<H: Harness>() {
     create(harness.store(), plain(&alice, 2)).await;
     harness.store().terminate_session(&id(&alice, 1), op()).await.unwrap();
     end_all(harness.store(), &alice).await;
+    assert_eq!(harness.store().sweep_sessions(&alice, None).await.unwrap().removed, 1);
     harness.pass(secs(300)).await;
     for number in [1, 2] {
         let verdict = check(harness.store(), &alice, &id(&alice, number)).await;
