@@ -276,7 +276,10 @@ impl Case<'_> {
             }
             DenyReason::SessionExpired => session.is_some_and(|session| self.store_wall >= session.expires),
             DenyReason::SessionPending2fa => {
-                session.is_some_and(|session| session.served_since.is_none_or(|since| self.arrived <= since))
+                // Where nobody can vouch for the second factor, it counts as missing.
+                let unvouched = token.is_pending && self.asked == Some(false) && !self.is_healthy;
+                let is_awaited = |session: &Session| session.served_since.is_none_or(|since| self.arrived <= since);
+                unvouched || session.is_some_and(is_awaited)
             }
             DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
             DenyReason::LimitUnavailable => matches!(self.route, Route::Limited(_)) && !self.is_healthy,

@@ -12,7 +12,7 @@ use crate::login_story::expect;
 
 /// A gate whose upstream may speak HTTP/2.
 async fn streaming_gate() -> Result<Stack> {
-    Stack::builder().envoy(|config| config.speak_as_the_client_does("app")).start().await
+    Stack::builder().routes(json!([])).envoy(|config| config.speak_as_the_client_does("app")).start().await
 }
 
 async fn open_all(stack: &Stack, token: &str) -> Result<Vec<OpenStream>> {
@@ -136,6 +136,7 @@ async fn no_byte_of_an_ended_stream_comes_after_the_end_was_applied() -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_must_begin_in_time_and_may_then_take_as_long_as_it_likes() -> Result<()> {
     let mut stack = Stack::builder()
+        .routes(json!([]))
         .envoy(|config| {
             config.speak_as_the_client_does("app")?;
             config.set_time_until_an_answer_begins("0.5s")
