@@ -274,7 +274,10 @@ impl Case<'_> {
             DenyReason::SessionSuspended => {
                 session.is_some_and(|session| self.may_seem_suspended(session, number, token))
             }
-            DenyReason::SessionExpired => session.is_some_and(|session| self.store_wall >= session.expires),
+            // The worker goes by its own clock.
+            DenyReason::SessionExpired => {
+                session.is_some_and(|session| self.store_wall.max(self.clock.now(self.now).wall.0) >= session.expires)
+            }
             DenyReason::SessionPending2fa => {
                 // Where nobody can vouch for the second factor, it counts as missing.
                 let unvouched = token.is_pending && self.asked == Some(false) && !self.is_healthy;
