@@ -3,6 +3,7 @@
 //! ```text
 //! Start ──Request──▶ refused, forwarded ───────────────▶ Decided ──Answer, Alarm, Check──▶ Decided
 //!        │                                                 ▲
+//!        ├─ first limits not leased ▶ AwaitTurn ──Limits──▶ (its token is looked at)
 //!        ├─ key missing ──▶ AwaitKeys ──Keys──▶ (verified) ┤
 //!        ├─ feed cannot tell ▶ AwaitCheck ──Check──────────┤
 //!        └─ limits not leased ▶ AwaitLimits ──Limits───────┘
@@ -23,7 +24,7 @@ mod types;
 
 use self::{
     arrive::arrive,
-    authenticate::{check_denylist, judge_reply, judge_token},
+    authenticate::{authenticate, check_denylist, judge_reply, judge_token},
     conclude::conclude,
     permit::Permit,
     types::{Decision, Next},
@@ -44,6 +45,10 @@ impl Phase {
         let mut effects = Vec::new();
         let next = match (self, event) {
             (Self::Start, Event::Request(request)) => arrive(&request, cx, &mut effects),
+            (Self::AwaitTurn(mut held, _), Event::Limits) => {
+                let decision = check_denylist(&held, cx).and_then(|()| authenticate(&mut held, cx, &mut effects));
+                conclude(held, decision, cx, &mut effects)
+            }
             (Self::AwaitKeys(mut held), Event::Keys) => {
                 let decision = check_denylist(&held, cx).and_then(|()| judge_token(&mut held, cx, &mut effects));
                 conclude(held, decision, cx, &mut effects)
@@ -62,9 +67,15 @@ impl Phase {
             }
             // Envoy has answered a request that we still hold: a time-out, a client that left.
             (
-                Self::AwaitKeys(held) | Self::AwaitCheck(held, ..) | Self::AwaitLimits(held, ..),
+                Self::AwaitTurn(mut held, _)
+                | Self::AwaitKeys(mut held)
+                | Self::AwaitCheck(mut held, ..)
+                | Self::AwaitLimits(mut held, ..),
                 Event::Answer(answer),
-            ) => Self::Decided(Decided::refused(held, Default::default()).answered(&answer, cx, &mut effects)),
+            ) => {
+                let record = std::mem::take(&mut held.limit_record);
+                Self::Decided(Decided::refused(held, record).answered(&answer, cx, &mut effects))
+            }
             (Self::Decided(decided), Event::Answer(answer)) => {
                 Self::Decided(decided.answered(&answer, cx, &mut effects))
             }
@@ -73,6 +84,7 @@ impl Phase {
                 Self::Decided(decided.on_check(&outcome, cx, &mut effects))
             }
             (phase @ Self::Start, Event::Keys | Event::Check(_) | Event::Limits | Event::Alarm)
+            | (phase @ Self::AwaitTurn(..), Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm)
             | (phase @ Self::AwaitKeys(_), Event::Request(_) | Event::Check(_) | Event::Limits | Event::Alarm)
             | (phase @ Self::AwaitCheck(..), Event::Request(_) | Event::Keys | Event::Limits | Event::Alarm)
             | (phase @ Self::AwaitLimits(..), Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm)
@@ -81,15 +93,16 @@ impl Phase {
         (next, effects)
     }
 
-    /// Whether the request is held with a token that nobody has vouched for: its key is missing, or it is opaque.
+    /// Whether the request is held with a token that nobody has vouched for: it was not looked at, its key is missing, or
+    /// it is opaque.
     pub const fn is_unverified(&self) -> bool {
-        matches!(self, Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _))
+        matches!(self, Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _))
     }
 
     /// Whether the request is held.
     pub const fn is_held(&self) -> bool {
         match self {
-            Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => true,
+            Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => true,
             Self::Start | Self::Decided(_) => false,
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt, rc::Rc};
 
 use session_gate_protocol::{DenyReason, SessionId};
 
-use super::{authenticate::CheckOutcome, permit::Permit, respond::Decided};
+use super::{admit::LimitRecord, authenticate::CheckOutcome, permit::Permit, respond::Decided};
 use crate::{
     config::Config,
     host::{ClientInfo, Host},
@@ -29,6 +29,8 @@ use crate::{
 pub enum Phase {
     /// Its headers have not been seen.
     Start,
+    /// Its token has not been looked at; it is held until the sidecar has replied about the limits that come first.
+    AwaitTurn(PendingRequest, CallId),
     /// It is held until the sidecar has replied with its keys.
     AwaitKeys(PendingRequest),
     /// The feed cannot tell about its token, which was verified or is opaque; it is held until the sidecar
@@ -54,8 +56,10 @@ pub struct PendingRequest {
     pub(super) is_upgrade: bool,
     /// The headers by which its limits count.
     pub(super) key_headers: Vec<(String, Vec<u8>)>,
-    /// How often it has waited for what the sidecar says of its limits.
+    /// How often it has waited for what the sidecar says of the limits that it has come to.
     pub(super) limit_rounds: u8,
+    /// What its limits have said so far.
+    pub(super) limit_record: LimitRecord,
     /// What takes the client's trusted headers, our cookie and our parameter out.
     pub(super) cleaning: Vec<HeaderChange>,
 }
@@ -174,4 +178,6 @@ pub(super) enum Next {
     /// Ask the sidecar about a token, whose claims are known unless it is opaque.
     Ask(Option<Identity>, Vec<u8>),
     AwaitKeys,
+    /// Its token is not looked at before the sidecar has replied about limits.
+    AwaitTurn(CallId),
 }
