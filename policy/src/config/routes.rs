@@ -52,7 +52,11 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         problems.add(field("name"), "must be 1 to 64 of a-z A-Z 0-9 _ . -, and not \"default\"");
     }
     // Beside `optional` they would hold for those only who send a token.
-    let demands = [("require_session", raw.require_session), ("scopes", raw.scopes.is_some())];
+    let demands = [
+        ("accept_pending_2fa", raw.accept_pending_2fa),
+        ("require_session", raw.require_session),
+        ("scopes", raw.scopes.is_some()),
+    ];
     let demands: Vec<_> = demands.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| format!("`{name}`")).collect();
     if !demands.is_empty() && !matches!(raw.authentication, Some(RawAuthentication::Required) | None) {
         let message =

@@ -92,7 +92,11 @@ fn rules_that_contradict_themselves_or_could_never_match_are_refused() {
         ["routes[0].authentication"]
     );
     for authentication in ["public", "optional"] {
-        for demand in [json!({"require_session": true}), json!({"scopes": {"any": ["read"]}})] {
+        for demand in [
+            json!({"accept_pending_2fa": true}),
+            json!({"require_session": true}),
+            json!({"scopes": {"any": ["read"]}}),
+        ] {
             let mut route = json!({"name": "a", "authentication": authentication});
             route.as_object_mut().unwrap().extend(demand.as_object().unwrap().clone());
             let mut document = config();
