@@ -7,7 +7,7 @@ use session_gate_protocol::{ETag, SessionData, SessionId, SessionPatch, SessionS
 use tokio::time::Instant;
 
 use super::record::Fields;
-use super::{RedisStore, keys, parsed, record, scripts};
+use super::{RedisStore, parsed, record, scripts};
 use crate::store::{
     OperationId, StoreError, StoreErrorKind, Termination, Update, UserTermination, newest_first, patch,
 };
@@ -28,7 +28,7 @@ pub(super) struct Stored {
 impl RedisStore {
     pub(super) async fn read(&self, id: &SessionId, deadline: Instant) -> Result<Option<Stored>, StoreError> {
         let (now, mut fields): (u64, Fields) =
-            self.run(&scripts::SESSION, &[&keys::session(id)], &[], deadline).await?;
+            self.run(&scripts::SESSION, &[&self.keys.session(id)], &[], deadline).await?;
         let op = fields.remove("op");
         let session = record::session(id.clone(), &fields, UnixSeconds(now))?;
         Ok(session.map(|session| Stored { session, op }))
@@ -59,7 +59,7 @@ impl RedisStore {
             let mut arguments = vec![version.as_str(), next.status.as_str(), &data, id.as_str(), &retention, &op];
             arguments.push(if takes_away { "1" } else { "0" });
             arguments.extend(scopes.as_deref());
-            let keys = [keys::session(id), keys::index(&next.user_id)];
+            let keys = [self.keys.session(id), self.keys.index(&next.user_id)];
             let last_activity: Option<u64> =
                 self.run(&scripts::UPDATE, &keys.each_ref().map(String::as_str), &arguments, deadline).await?;
             // Activity may have been noted since, which is no change to a session.
@@ -74,7 +74,7 @@ impl RedisStore {
         let deadline = self.deadline();
         // Its user, who names the index, never changes.
         let Some(stored) = self.read(id, deadline).await? else { return Ok(Termination::NotFound) };
-        let keys = [keys::session(id), keys::index(&stored.session.user_id)];
+        let keys = [self.keys.session(id), self.keys.index(&stored.session.user_id)];
         let arguments = [id.as_str(), &self.retention(), &op.to_string()];
         let ended: Option<bool> =
             self.run(&scripts::TERMINATE, &keys.each_ref().map(String::as_str), &arguments, deadline).await?;
@@ -94,7 +94,7 @@ impl RedisStore {
     ) -> Result<Vec<SessionData>, StoreError> {
         let mut listed = Vec::with_capacity(ids.len());
         for ids in ids.chunks(MAX_AT_ONCE) {
-            let keys = keys_of(user, ids.iter().map(String::as_str))?;
+            let keys = self.keys_of(user, ids.iter().map(String::as_str))?;
             let mut arguments = vec![user.as_str()];
             arguments.extend(ids.iter().map(String::as_str));
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -105,6 +105,16 @@ impl RedisStore {
         }
         newest_first(&mut listed);
         Ok(listed)
+    }
+
+    /// The keys of a user's index and of these sessions of that user.
+    fn keys_of<'a>(&self, user: &UserId, ids: impl Iterator<Item = &'a str>) -> Result<Vec<String>, StoreError> {
+        let mut keys = vec![self.keys.index(user)];
+        for id in ids {
+            let id: SessionId = id.parse().map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
+            keys.push(self.keys.session(&id));
+        }
+        Ok(keys)
     }
 
     pub(super) async fn terminate_all(
@@ -123,7 +133,7 @@ impl RedisStore {
         let mut chunks = named.chunks(MAX_AT_ONCE);
         let mut next = Some(chunks.next().unwrap_or_default());
         while let Some(named) = next {
-            let keys = keys_of(user, named.iter().copied())?;
+            let keys = self.keys_of(user, named.iter().copied())?;
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
             let mut arguments = vec![user.as_str(), &retention, &op];
             arguments.extend(named);
@@ -138,14 +148,4 @@ impl RedisStore {
         termination.others = self.read_all(user, &others, deadline).await?;
         Ok(termination)
     }
-}
-
-/// The keys of a user's index and of these sessions of that user.
-fn keys_of<'a>(user: &UserId, ids: impl Iterator<Item = &'a str>) -> Result<Vec<String>, StoreError> {
-    let mut keys = vec![keys::index(user)];
-    for id in ids {
-        let id: SessionId = id.parse().map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
-        keys.push(keys::session(&id));
-    }
-    Ok(keys)
 }
