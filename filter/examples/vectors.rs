@@ -19,7 +19,7 @@ use proxy_wasm::{
     types::{ContextType, LogLevel, MetricType},
 };
 use serde::Deserialize;
-use session_gate_policy::jose::{NoHostCrypto, VerifyingKey};
+use session_gate_jose::{NoHostCrypto, VerifyingKey};
 use session_gate_protocol::Jwk;
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 //! thirty times as fast as the same in wasm.
 
 use prost::Message;
-use session_gate_policy::jose::{HostCrypto, HostSignature};
+use session_gate_jose::{HostCrypto, HostSignature};
 
 use crate::host;
 

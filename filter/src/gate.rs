@@ -8,16 +8,17 @@ use std::{
 
 use proxy_wasm::types::{Action, MapType};
 use session_gate_policy::{
-    call::{Call, CallReply},
     config::Config,
-    feed::Changes,
+    ids::{Callout, RequestId},
+    knowledge::Changes,
     metric::Counter,
     request::{Effect, Event},
+    sidecar::client::{Call, CallReply},
     vm::Vm,
-    worker::{Errand, RequestEffects, RequestId, Worker},
+    worker::{RequestEffects, Worker},
 };
 
-use crate::{crypto::Envoy, host};
+use crate::{crypto::Envoy, host, reach::Reach};
 
 thread_local! {
     /// What this VM knows, whatever becomes of its configurations.
@@ -35,12 +36,13 @@ pub(crate) struct Gate {
     root: u32,
     /// Calls under way, by the host's token.
     calls: Rc<RefCell<HashMap<u32, UnderWay>>>,
+    reach: Rc<Reach>,
 }
 
 /// A call under way. The SDK brings its reply to the context that was active when it was made, and to
 /// nobody once that is gone. So the worker's own calls are made while the root context is active.
 struct UnderWay {
-    errand: Errand,
+    callout: Callout,
     /// In whose context it was made; none: the root's.
     made_by: Option<RequestId>,
 }
@@ -61,7 +63,7 @@ impl Gate {
             workers.retain(|worker| worker.strong_count() > 0);
             workers.push(Rc::downgrade(&worker));
         });
-        Self { worker, root, calls: Rc::default() }
+        Self { worker, root, calls: Rc::default(), reach: Rc::default() }
     }
 
     /// A request's headers have come.
@@ -110,15 +112,22 @@ impl Gate {
         }
     }
 
+    /// Looks at the open streams of which that is due.
+    pub(crate) fn look_at_streams(&self) {
+        let requests = self.worker.borrow_mut().on_alarms(host::now(), &Envoy);
+        self.act(requests, None);
+        host::act_for(self.root);
+    }
+
     /// How many keys of limits were forgotten since the last time.
     pub(crate) fn count_forgotten_keys(&self) {
         host::count_by(Counter::LimitKeyForgotten, self.worker.borrow().take_forgotten_keys());
     }
 
-    fn make_calls(&self, calls: Vec<(Errand, Call)>) {
-        for (errand, call) in calls {
-            if !self.dispatch(&call, errand, None) {
-                self.on_errand(errand, &CallReply::failed(), None);
+    fn make_calls(&self, calls: Vec<(Callout, Call)>) {
+        for (callout, call) in calls {
+            if !self.dispatch(&call, callout, None) {
+                self.on_reply_to(callout, &CallReply::failed(), None);
             }
         }
     }
@@ -126,10 +135,12 @@ impl Gate {
     /// A call has brought its reply, or has failed.
     pub(crate) fn on_reply(&self, token: u32, body_bytes: usize) {
         let call = self.calls.borrow_mut().remove(&token);
-        if let Some(UnderWay { errand, made_by }) = call
+        if let Some(UnderWay { callout, made_by }) = call
             && host::act_for(self.root)
         {
-            self.on_errand(errand, &host::call_reply(body_bytes), made_by);
+            let reply = host::call_reply(body_bytes);
+            self.reach.on_reply(reply.status);
+            self.on_reply_to(callout, &reply, made_by);
             if made_by.is_none() {
                 // Whoever follows the feed asks again at once.
                 self.make_due_calls();
@@ -138,8 +149,8 @@ impl Gate {
     }
 
     /// `active`: in whose context Envoy has called; none: the root's.
-    fn on_errand(&self, errand: Errand, reply: &CallReply, active: Option<RequestId>) {
-        let outcome = self.worker.borrow_mut().on_errand(errand, reply, host::now(), &Envoy);
+    fn on_reply_to(&self, callout: Callout, reply: &CallReply, active: Option<RequestId>) {
+        let outcome = self.worker.borrow_mut().on_reply_to(callout, reply, host::now(), &Envoy);
         outcome.counters.into_iter().for_each(host::count);
         self.act(outcome.requests, active);
         outcome.limits.into_iter().for_each(host::tell_of_limits);
@@ -169,9 +180,10 @@ impl Gate {
         }
     }
 
-    fn dispatch(&self, call: &Call, errand: Errand, made_by: Option<RequestId>) -> bool {
+    fn dispatch(&self, call: &Call, callout: Callout, made_by: Option<RequestId>) -> bool {
         let token = if host::act_for(self.root) { host::dispatch(call) } else { None };
-        self.calls.borrow_mut().extend(token.map(|token| (token, UnderWay { errand, made_by })));
+        self.reach.on_call(&call.cluster, token.is_some());
+        self.calls.borrow_mut().extend(token.map(|token| (token, UnderWay { callout, made_by })));
         token.is_some()
     }
 
@@ -184,11 +196,11 @@ impl Gate {
         let mut outcome = Outcome::Stopped;
         for effect in effects {
             match effect {
-                Effect::Call(errand, call) => {
-                    let sent = self.dispatch(&call, errand, active);
+                Effect::Call(callout, call) => {
+                    let sent = self.dispatch(&call, callout, active);
                     host::act_for(id);
                     if !sent {
-                        return self.fail(id, errand, active);
+                        return self.fail(id, callout, active);
                     }
                 }
                 Effect::ChangeAnswer(changes) => host::change(MapType::HttpResponseHeaders, &changes),
@@ -207,8 +219,8 @@ impl Gate {
 
     /// The call that a request has just asked for cannot be made. Others may wait for it already: those that were
     /// woken together with this one.
-    fn fail(&self, id: RequestId, errand: Errand, active: Option<RequestId>) -> Outcome {
-        let failed = self.worker.borrow_mut().on_errand(errand, &CallReply::failed(), host::now(), &Envoy);
+    fn fail(&self, id: RequestId, callout: Callout, active: Option<RequestId>) -> Outcome {
+        let failed = self.worker.borrow_mut().on_reply_to(callout, &CallReply::failed(), host::now(), &Envoy);
         failed.counters.into_iter().for_each(host::count);
         failed.limits.into_iter().for_each(host::tell_of_limits);
         let (own, others): (Vec<_>, Vec<_>) = failed.requests.into_iter().partition(|(waiting, _)| *waiting == id);

@@ -18,12 +18,12 @@ use proxy_wasm::{
     types::{BufferType, GrpcStatusCode, MapType, MetricType, Status},
 };
 use session_gate_policy::{
-    call::{Call, CallReply},
-    denial::Reply,
-    headers::{HeaderChange, Headers},
+    http::headers::{HeaderChange, Headers},
     limits::Reachable,
     metric::{Counter, VM_MEMORY},
-    now::Now,
+    response::denial::Reply,
+    sidecar::client::{Call, CallReply},
+    time::Now,
 };
 use session_gate_protocol::UnixSeconds;
 
@@ -209,7 +209,7 @@ fn memory_bytes() -> u64 {
 /// Whoever runs Envoy finds it in its log.
 pub(crate) fn tell_of_limits(reachable: Reachable) {
     match reachable {
-        Reachable::No => warn!("session_gate: limits cannot be asked about: each one's store_away decides"),
+        Reachable::No => warn!("session_gate: limits cannot be asked about: each one's on_store_unavailable decides"),
         Reachable::Yes => info!("session_gate: limits can be asked about again"),
     }
 }

@@ -7,11 +7,12 @@ mod crypto;
 mod gate;
 mod host;
 mod peers;
+mod reach;
 
 use std::time::Duration;
 
 use gate::Gate;
-use log::{error, info};
+use log::{error, info, warn};
 use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::{Action, ContextType, LogLevel},
@@ -54,6 +55,9 @@ impl RootContext for Root {
     fn on_configure(&mut self, _bytes: usize) -> bool {
         match Config::from_json(&host::plugin_configuration()) {
             Ok(config) => {
+                for warning in config.warnings() {
+                    warn!("session_gate: configuration: {warning}");
+                }
                 host::set_tick_period(TICK);
                 self.gate = Some(Gate::new(self.id, config));
                 info!("session_gate: configuration accepted");
@@ -71,6 +75,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Some(gate) = &self.gate {
             gate.make_due_calls();
+            gate.look_at_streams();
             gate.count_forgotten_keys();
         }
         host::record_memory();

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use session_gate_policy::{host::Peers, worker::RequestId};
+use session_gate_policy::{host::PeerAddress, ids::RequestId};
 
 use crate::{crypto::Envoy, host};
 
-impl Peers for Envoy {
+impl PeerAddress for Envoy {
     /// Envoy's downstream remote address: with `use_remote_address` and trusted hops that of the client
     /// before them, never what a header alone says.
     fn address(&self, request: RequestId) -> Option<IpAddr> {

@@ -2,24 +2,23 @@
 
 use std::net::IpAddr;
 
-use crate::{
-    jose::{HostCrypto, NoHostCrypto},
-    worker::RequestId,
-};
+use session_gate_jose::{HostCrypto, NoHostCrypto};
+
+use crate::ids::RequestId;
 
 /// Everything that a host can be asked.
-pub trait Host: HostCrypto + Peers {}
+pub trait Host: HostCrypto + PeerAddress {}
 
-impl<H: HostCrypto + Peers> Host for H {}
+impl<H: HostCrypto + PeerAddress> Host for H {}
 
 /// Where requests come from.
-pub trait Peers {
+pub trait PeerAddress {
     /// The client's address as Envoy has found it out: that of the connection, or of the client before
     /// proxies that it trusts. `None` where there is none, a Unix socket for instance.
     fn address(&self, request: RequestId) -> Option<IpAddr>;
 }
 
-impl Peers for NoHostCrypto {
+impl PeerAddress for NoHostCrypto {
     fn address(&self, _request: RequestId) -> Option<IpAddr> {
         None
     }
@@ -27,22 +26,22 @@ impl Peers for NoHostCrypto {
 
 /// Who sends a request.
 #[derive(Clone, Copy)]
-pub struct Visitor<'a> {
-    peers: &'a dyn Peers,
+pub struct ClientInfo<'a> {
+    peers: &'a dyn PeerAddress,
     request: RequestId,
-    /// The `User-Agent`; empty where there is none, or none that is text.
+    /// The `User-Agent`; empty where there is none.
     pub user_agent: &'a str,
 }
 
-impl std::fmt::Debug for Visitor<'_> {
+impl std::fmt::Debug for ClientInfo<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Visitor").field("request", &self.request).finish_non_exhaustive()
+        f.debug_struct("ClientInfo").field("request", &self.request).finish_non_exhaustive()
     }
 }
 
-impl<'a> Visitor<'a> {
+impl<'a> ClientInfo<'a> {
     /// Who sends that request.
-    pub fn new(peers: &'a dyn Peers, request: RequestId, user_agent: &'a str) -> Self {
+    pub fn new(peers: &'a dyn PeerAddress, request: RequestId, user_agent: &'a str) -> Self {
         Self { peers, request, user_agent }
     }
 

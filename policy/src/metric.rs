@@ -54,7 +54,7 @@ pub enum CacheOutcome {
 pub enum LimitOutcome {
     /// It admits it.
     Allowed,
-    /// It could not be asked about, and `store_away` has decided.
+    /// It could not be asked about, and `on_store_unavailable` has decided.
     Away,
     /// It refuses it.
     Denied,

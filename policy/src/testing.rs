@@ -2,50 +2,29 @@
 
 use std::{rc::Rc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use serde_json::{Value, json};
+pub(crate) use session_gate_jose::testing::{jwk, sign};
 use session_gate_protocol::{CheckReply, CheckVerdict, UnixSeconds};
 
 use crate::{
-    call::{Call, CallReply},
     config::Config,
-    denial::Reply,
-    feed::Asked,
-    headers::{HeaderChange, Headers},
-    jose::NoHostCrypto,
+    http::headers::{HeaderChange, Headers},
+    ids::{Callout, RequestId},
     metric::Counter,
-    now::Now,
-    request::{Answer, Effect, Event},
+    request::{CheckOutcome, Effect, Event},
+    response::denial::Reply,
+    sidecar::client::{Call, CallReply},
+    sidecar::in_flight::Asked,
+    time::Now,
     vm::Vm,
-    worker::{Errand, RequestId, Worker},
+    worker::Worker,
 };
+use session_gate_jose::NoHostCrypto;
 
 /// [`NOW`] on both clocks.
 pub(crate) const CLOCKS: Now = Now { wall: NOW, monotonic: Duration::from_secs(100) };
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 pub(crate) const SESSION: &str = "K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
-
-/// An ES256 key pair made from one byte.
-pub(crate) fn signing_key(seed: u8) -> SigningKey {
-    SigningKey::from_slice(&[seed; 32]).unwrap()
-}
-
-pub(crate) fn jwk(seed: u8, kid: &str) -> Value {
-    let point = signing_key(seed).verifying_key().to_sec1_point(false);
-    let coordinate = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    json!({
-        "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid,
-        "x": coordinate(point.x().unwrap()), "y": coordinate(point.y().unwrap()),
-    })
-}
-
-pub(crate) fn sign(seed: u8, header: &Value, payload: &Value) -> String {
-    let input =
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(payload.to_string()));
-    let signature: Signature = signing_key(seed).sign(input.as_bytes());
-    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
-}
 
 /// The claims of a token of the sidecar's that is good at [`NOW`].
 pub(crate) fn claims() -> Value {
@@ -98,14 +77,14 @@ pub(crate) fn verdict(verdict: CheckVerdict) -> Event {
 /// The sidecar's answer to a question of [`CLOCKS`].
 pub(crate) fn check_reply(reply: Option<CheckReply>) -> Event {
     let asked = Asked { at: CLOCKS.monotonic, epoch: Some("e1".to_owned()) };
-    Event::Check(Rc::new(Answer { reply, asked }))
+    Event::Check(Rc::new(CheckOutcome { reply, asked }))
 }
 
 /// What a step has led to, sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) call: Option<Call>,
-    pub(crate) errand: Option<Errand>,
+    pub(crate) callout: Option<Callout>,
     pub(crate) forwarded: Option<Vec<HeaderChange>>,
     pub(crate) reply: Option<Reply>,
     pub(crate) answer: Option<Vec<HeaderChange>>,
@@ -119,9 +98,9 @@ impl From<Vec<Effect>> for Outcome {
         let mut outcome = Self::default();
         for effect in effects {
             match effect {
-                Effect::Call(errand, call) => {
+                Effect::Call(callout, call) => {
                     outcome.call = Some(call);
-                    outcome.errand = Some(errand);
+                    outcome.callout = Some(callout);
                 }
                 Effect::ChangeAnswer(changes) => outcome.answer = Some(changes),
                 Effect::Count(counter) => outcome.counted.push(counter),
@@ -158,15 +137,15 @@ pub(crate) fn new_worker(config: Value) -> Worker {
     Worker::new(Config::from_value(config).unwrap(), "worker", &mut Vm::default())
 }
 
-/// The call for an errand, if it is due.
-pub(crate) fn due(worker: &mut Worker, errand: Errand, now: Now) -> Option<Call> {
-    worker.due(now).into_iter().find(|(due, _)| *due == errand).map(|(_, call)| call)
+/// The call for an callout, if it is due.
+pub(crate) fn due(worker: &mut Worker, callout: Callout, now: Now) -> Option<Call> {
+    worker.due(now).into_iter().find(|(due, _)| *due == callout).map(|(_, call)| call)
 }
 
 /// The question to the feed, if it is due.
 pub(crate) fn feed_due(worker: &mut Worker, now: Now) -> Option<Call> {
     let mut due = worker.due(now).into_iter();
-    due.find(|(due, _)| matches!(due, Errand::Feed(_))).map(|(_, call)| call)
+    due.find(|(due, _)| matches!(due, Callout::Feed(_))).map(|(_, call)| call)
 }
 
 /// Answers the feed's last question.
@@ -178,15 +157,15 @@ pub(crate) fn at(wall: UnixSeconds) -> Now {
     Now { wall, ..CLOCKS }
 }
 
-pub(crate) fn give(worker: &mut Worker, errand: Errand, reply: &CallReply, now: Now) -> Vec<(RequestId, Outcome)> {
-    let outcome = worker.on_errand(errand, reply, now, &NoHostCrypto);
+pub(crate) fn give(worker: &mut Worker, callout: Callout, reply: &CallReply, now: Now) -> Vec<(RequestId, Outcome)> {
+    let outcome = worker.on_reply_to(callout, reply, now, &NoHostCrypto);
     outcome.requests.into_iter().map(|(id, effects)| (id, effects.into())).collect()
 }
 
 pub(crate) fn give_keys(worker: &mut Worker, set: &Value, now: UnixSeconds) -> Vec<(RequestId, Outcome)> {
-    assert!(due(worker, Errand::Keys, at(now)).is_some(), "no fetch is due");
+    assert!(due(worker, Callout::Keys, at(now)).is_some(), "no fetch is due");
     let reply = CallReply { status: Some(200), body: set.to_string().into_bytes() };
-    give(worker, Errand::Keys, &reply, at(now))
+    give(worker, Callout::Keys, &reply, at(now))
 }
 
 pub(crate) fn step(worker: &mut Worker, id: RequestId, event: Event) -> Outcome {

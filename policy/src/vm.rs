@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::HashMap, fmt, rc::Rc};
 
-use crate::{call::Sidecar, feed::Follower, limits::Ledger};
+use crate::{knowledge::Follower, limits::Ledger, sidecar::client::Sidecar};
 
 /// What is known from a sidecar. Configurations that name the same one share it, also the old and the
 /// new one while the old one's requests go on.

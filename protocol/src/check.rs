@@ -73,7 +73,6 @@ pub struct OwnToken {
 /// Reply of `POST /v1/check`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct CheckReply {
     /// What is known of the credential and its session.
     pub verdict: CheckVerdict,
@@ -89,7 +88,6 @@ pub struct CheckReply {
 /// A session as a worker needs to know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct CheckedSession {
     /// Its id.
     pub session_id: SessionId,
@@ -103,6 +101,9 @@ pub struct CheckedSession {
     pub scopes: Option<Scopes>,
     /// Its version, by which the feed's changes of it are ordered.
     pub version: u64,
+    /// Its generation among its user's sessions: what a cut-off of all of them goes by.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub generation: u64,
 }
 
 impl From<CheckVerdict> for CheckReply {

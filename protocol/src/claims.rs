@@ -29,6 +29,12 @@ pub struct Claims {
     /// The session that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<SessionId>,
+    /// The generation of its session among its user's: what a cut-off of all the user's sessions goes by.
+    #[serde(default, rename = "gen", skip_serializing_if = "crate::is_default")]
+    pub generation: u64,
+    /// When its session ends whatever happens: open streams end then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_exp: Option<UnixSeconds>,
     /// What it permits, in the form of RFC 6749, section 3.3.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,

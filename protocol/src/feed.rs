@@ -9,8 +9,9 @@ use std::time::Duration;
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{EndedList, Fingerprint, InvalidText, Rule, RuleId, Scopes, SessionId, TokenId, UnixSeconds};
+use crate::{EndedList, Fingerprint, InvalidText, Rule, RuleId, Scopes, SessionId, TokenId, UnixSeconds, UserId};
 
 /// A worker may trust what it knows for so long at most: who waits for all workers waits for the slowest, and
 /// after a loss of the store's data, when nobody knows who they are, for so long.
@@ -90,7 +91,7 @@ pub struct FeedEpoch {
 /// What has changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FeedChange {
     /// The signing keys: fetch them anew.
     KeysChanged,
@@ -138,11 +139,51 @@ pub enum FeedChange {
         /// The session's version, as in `session_resumed`.
         version: u64,
     },
-    /// A token of the sidecar's own is on the blacklist.
+    /// A token of the sidecar's own is revoked.
     TokenRevoked {
-        /// Which.
+        /// The token.
         token_id: TokenId,
     },
+    /// All sessions of a user that began before a moment have ended for good.
+    UserSessionsEnded(CutOff),
+    /// A change of a kind that is not known here, as a newer sidecar has appended it: kept verbatim.
+    #[serde(untagged)]
+    Unknown(UnknownChange),
+}
+
+/// All sessions of a user up to a moment, ended in one change. The moment is a number of the user's, not a time: two
+/// logins within one second differ, and clocks may go back after a failover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CutOff {
+    /// Whose sessions.
+    pub user_id: UserId,
+    /// Sessions of a generation before this one have ended. Of two cut-offs of one user the greater counts.
+    pub before: u64,
+    /// Tokens of other issuers for this user that were issued (`iat`) up to this second are refused.
+    pub issued_until: UnixSeconds,
+    /// The one session that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except: Option<SessionId>,
+}
+
+/// A change of an unknown kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UnknownChange {
+    /// What it is called.
+    pub kind: String,
+    /// Whether nobody may go on deciding alone who does not know what it means. So it is where it does not say.
+    #[serde(default = "must_understand")]
+    pub must_understand: bool,
+    /// All else that it says.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub rest: Map<String, Value>,
+}
+
+const fn must_understand() -> bool {
+    true
 }
 
 impl FeedChange {
@@ -151,7 +192,14 @@ impl FeedChange {
         match self {
             Self::SessionEnded { session_id } => Some(Fingerprint::of_session(session_id.as_str())),
             Self::TokenRevoked { token_id } => Some(Fingerprint::of_token(token_id.as_str())),
-            _ => None,
+            Self::KeysChanged
+            | Self::RuleAdded { .. }
+            | Self::RuleRemoved { .. }
+            | Self::SessionResumed { .. }
+            | Self::SessionScopes { .. }
+            | Self::SessionSuspended { .. }
+            | Self::UserSessionsEnded(_)
+            | Self::Unknown(_) => None,
         }
     }
 }
@@ -171,6 +219,7 @@ pub struct FeedEntry {
 /// Query of `GET /v1/feed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct FeedQuery {
     /// The asking worker's name: 1 to 64 visible ASCII characters, its own for as long as it lives.
@@ -193,8 +242,10 @@ pub struct FeedQuery {
 /// Reply of `GET /v1/feed`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct FeedReply {
+    /// The version of the protocol that the sidecar speaks with whoever asks; a sidecar that does not say speaks 1.
+    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    pub protocol: u32,
     /// The feed's epoch. Where it is another than the query's, `entries` begins at the start.
     pub epoch: FeedEpoch,
     /// Up to where this reply goes: the next query's `after`.
@@ -208,6 +259,15 @@ pub struct FeedReply {
     /// What has ended for good: sessions, and tokens of the sidecar's own. An end is never taken back, so
     /// its place among the entries does not matter.
     pub ended: EndedList,
+}
+
+const fn first_version() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_first_version(version: &u32) -> bool {
+    *version == 1
 }
 
 /// A worker that follows the feed, as `GET /v1/workers` shows it.
@@ -285,6 +345,23 @@ mod tests {
         for bad in ["", "1", "-", "1-", "-1", "1-2-3", "+1-0", "a-b", "1-18446744073709551616"] {
             assert!(bad.parse::<FeedCursor>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_change_of_an_unknown_kind_is_kept_verbatim_and_must_be_understood_unless_it_says_otherwise() {
+        let text = r#"{"kind":"brand_new","must_understand":true,"more":[1],"user":"a"}"#;
+        let change: FeedChange = serde_json::from_str(r#"{"kind":"brand_new","user":"a","more":[1]}"#).unwrap();
+        let FeedChange::Unknown(unknown) = &change else { panic!("{change:?}") };
+        assert!(unknown.must_understand && unknown.kind == "brand_new");
+        assert_eq!(serde_json::to_string(&change).unwrap(), text);
+        let harmless: FeedChange = serde_json::from_str(r#"{"kind":"hint","must_understand":false}"#).unwrap();
+        assert!(matches!(harmless, FeedChange::Unknown(UnknownChange { must_understand: false, .. })));
+        // A known kind tolerates a new field; one that cannot be read at all is as good as unknown.
+        let more: FeedChange = serde_json::from_str(r#"{"kind":"token_revoked","token_id":"t1","why":"x"}"#).unwrap();
+        assert_eq!(more, FeedChange::TokenRevoked { token_id: "t1".parse().unwrap() });
+        let torn: FeedChange = serde_json::from_str(r#"{"kind":"token_revoked"}"#).unwrap();
+        assert!(matches!(torn, FeedChange::Unknown(UnknownChange { must_understand: true, .. })));
+        assert!(serde_json::from_str::<FeedChange>("{}").is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod id;
 mod jwk;
 mod limit;
 mod login;
+mod metadata;
 mod network;
 mod opaque;
 mod policy;
@@ -24,13 +25,14 @@ mod scope;
 mod session;
 mod time;
 mod token;
+mod version;
 
 pub use check::{CheckReply, CheckRequest, CheckVerdict, CheckedCredential, CheckedSession, OwnToken};
 pub use claims::{Audience, Claims, MAX_LEEWAY};
 pub use collect::{Misfit, collect};
 pub use feed::{
-    Activity, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers,
-    MAX_STALENESS, NotApplied, Receipt,
+    Activity, CutOff, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers,
+    MAX_STALENESS, NotApplied, Receipt, UnknownChange,
 };
 pub use fingerprint::{EndedList, Fingerprint};
 pub use id::{
@@ -43,6 +45,7 @@ pub use limit::{
     MAX_WINDOW_MS, MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
 };
 pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
+pub use metadata::Metadata;
 pub use network::Network;
 pub use opaque::{OPAQUE_PREFIX, OpaqueToken};
 pub use policy::PublishedPolicy;
@@ -51,7 +54,13 @@ pub use reason::{AllowReason, DenyReason};
 pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};
 pub use scope::{Scope, Scopes};
 pub use session::{
-    InvalidTransition, Metadata, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
+    InvalidTransition, ListedSession, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
 };
 pub use time::UnixSeconds;
-pub use token::{Introspection, NewToken, TokenData, TokenForm, TokenType};
+pub use token::{Introspection, IntrospectionForm, NewToken, TokenData, TokenForm, TokenType};
+pub use version::{PROTOCOL_HEADER, PROTOCOL_VERSION};
+
+/// Whether a member has the value that stands for it where it is left out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -238,13 +238,13 @@ pub struct LeaseAsk {
     pub settle: Vec<SettledLease>,
     /// What was used beyond all leases, since it cost more than was known before. Counts in full, even if
     /// there is less left.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub owed: u64,
     /// The worker's number for the new lease: it never gives one number to two.
     pub lease: u64,
     /// `in_flight` only: how many of the settled slots are still in use. They move to the new lease, whatever
     /// there is left.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub kept: u64,
     /// How many the worker needs now: given in full where there are as many, else as many as there are.
     pub need: u64,
@@ -267,7 +267,6 @@ pub struct SettledLease {
 /// Reply of `POST /v1/leases`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct LeaseReply {
     /// How many workers follow the feed, over all replicas, as far as this one knows; at least 1.
     pub workers: u64,
@@ -289,7 +288,6 @@ pub enum LeaseGrant {
 /// A lease, and what is left beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct Lease {
     /// How many admissions, beside those that were kept. 0: there were none left.
     pub granted: u64,
@@ -310,17 +308,12 @@ pub struct Lease {
 /// What is left of a quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct QuotaState {
     /// How many are neither used nor in a lease.
     pub remaining: u64,
     /// In how many milliseconds there is more: the window's end, or when the oldest use falls out of it, or
     /// when the bucket is full; 0 where nothing is missing.
     pub reset_ms: u64,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// Body of `PUT /v1/limits/overrides/{key}`.

@@ -37,6 +37,8 @@ pub struct FieldProblem {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
+    /// Too many others change the same at the moment: try again.
+    Contended,
     /// The request's credential is missing or unknown.
     CredentialInvalid,
     /// The request's credential is for another role.
@@ -63,7 +65,8 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their names.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
+        Self::Contended,
         Self::CredentialInvalid,
         Self::CredentialNotPermitted,
         Self::Internal,
@@ -80,6 +83,7 @@ impl ProblemCode {
     /// The stable name.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Contended => "contended",
             Self::CredentialInvalid => "credential_invalid",
             Self::CredentialNotPermitted => "credential_not_permitted",
             Self::Internal => "internal",
@@ -105,7 +109,7 @@ impl ProblemCode {
             Self::NotFound => 404,
             Self::PayloadTooLarge => 413,
             Self::StateConflict => 409,
-            Self::StoreUnavailable => 503,
+            Self::Contended | Self::StoreUnavailable => 503,
             Self::UnsupportedMediaType => 415,
             Self::VersionMismatch => 412,
         }
@@ -114,7 +118,8 @@ impl ProblemCode {
     /// The kind in words.
     pub const fn title(self) -> &'static str {
         match self {
-            Self::CredentialInvalid => "The request has no credential that is known here",
+            Self::Contended => "Too many others change the same at the moment",
+            Self::CredentialInvalid => "Missing or unknown credential",
             Self::CredentialNotPermitted => "This credential's role may not do this",
             Self::Internal => "The sidecar failed",
             Self::InvalidRequest => "The request is not valid",

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DenyReason {
+    /// The host is not valid: it has user information (RFC 9113, section 8.3.1), escapes, or is not ASCII.
+    AuthorityInvalid,
     /// The client or the user is on the block list.
     Blocked,
     /// The route asks for a credential and the request has none.
@@ -20,6 +22,12 @@ pub enum DenyReason {
     KeysUnavailable,
     /// A limit cannot be asked about, and its `store_away` says to refuse then.
     LimitUnavailable,
+    /// The method is not valid (RFC 9110, section 9.1).
+    MethodInvalid,
+    /// No rule matches, and `default_rule` is `deny`.
+    NoRule,
+    /// A CORS preflight of an origin that the route does not allow.
+    OriginRefused,
     /// More requests wait for the sidecar than this worker holds.
     Overloaded,
     /// Two upstreams might read the path differently, and the rules differ for their readings.
@@ -75,7 +83,8 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, in the order of their names.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 36] = [
+        Self::AuthorityInvalid,
         Self::Blocked,
         Self::CredentialMissing,
         Self::CredentialRepeated,
@@ -83,6 +92,9 @@ impl DenyReason {
         Self::HttpsRequired,
         Self::KeysUnavailable,
         Self::LimitUnavailable,
+        Self::MethodInvalid,
+        Self::NoRule,
+        Self::OriginRefused,
         Self::Overloaded,
         Self::PathAmbiguous,
         Self::PathInvalid,
@@ -113,6 +125,7 @@ impl DenyReason {
     /// The stable name.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::AuthorityInvalid => "authority_invalid",
             Self::Blocked => "blocked",
             Self::CredentialMissing => "credential_missing",
             Self::CredentialRepeated => "credential_repeated",
@@ -120,6 +133,9 @@ impl DenyReason {
             Self::HttpsRequired => "https_required",
             Self::KeysUnavailable => "keys_unavailable",
             Self::LimitUnavailable => "limit_unavailable",
+            Self::MethodInvalid => "method_invalid",
+            Self::NoRule => "no_rule",
+            Self::OriginRefused => "origin_refused",
             Self::Overloaded => "overloaded",
             Self::PathAmbiguous => "path_ambiguous",
             Self::PathInvalid => "path_invalid",
@@ -160,7 +176,7 @@ pub enum AllowReason {
     /// The token is good and nothing was known against it when the feed was last heard of, and the
     /// route's `failure_mode` is `last_known`.
     LastKnown,
-    /// A CORS preflight, which never carries a credential.
+    /// A CORS preflight, which the filter has answered; it never carries a credential.
     Preflight,
     /// The route is public.
     Public,

@@ -168,9 +168,12 @@ pub struct NewBlock {
     pub address: Option<Network>,
     /// Refuse this user.
     pub user_id: Option<UserId>,
-    /// Refuse clients whose `User-Agent` contains this: 3 to 256 visible ASCII characters and blanks,
+    /// Refuse clients whose `User-Agent` contains this: 1 to 256 visible ASCII characters and spaces,
     /// upper and lower case alike.
     pub user_agent: Option<String>,
+    /// Whether to refuse a large part of all clients: a range of addresses wider than /8 (IPv4) or /16
+    /// (IPv6), a part of a `User-Agent` of fewer than 6 characters, or one that common browsers send.
+    pub force: bool,
     /// For how many seconds; none: until it is removed.
     pub duration: Option<u64>,
     /// Why, for whoever reads the list: at most 256 bytes.

@@ -1,12 +1,7 @@
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::{CheckVerdict, Scopes, SessionId, UnixSeconds, UserId};
-
-/// Free JSON that the application keeps with a session or puts into a token. Its size is limited by
-/// the sidecar's configuration.
-pub type Metadata = Map<String, Value>;
+use crate::{CheckVerdict, Metadata, Scopes, SessionId, UnixSeconds, UserId};
 
 /// What a session is at the moment. The one place that says what each status may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,9 +123,34 @@ pub struct SessionData {
     pub metadata: Metadata,
     /// Counts the changes; the `ETag` of the session's resource. Activity does not count.
     pub version: u64,
+    /// Its generation among its user's sessions, which the store counts; no part of the API.
+    #[serde(skip)]
+    pub generation: u64,
 }
 
 impl SessionData {
+    /// The session without what it said of a person and their device, and without the application's data:
+    /// nobody needs it when the session has ended.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        Self {
+            ip_address: None,
+            user_agent: None,
+            device_type: None,
+            location: None,
+            metadata: Metadata::new(),
+            ..self
+        }
+    }
+
+    /// The session as it is at `now`: with its status by then, and [`bare`](Self::bare) where it has ended.
+    #[must_use]
+    pub fn at(self, now: UnixSeconds) -> Self {
+        let status = self.status_at(now);
+        let session = if status.is_final() { self.bare() } else { self };
+        Self { status, ..session }
+    }
+
     /// The status at `now`: a session whose time or idle time is over is expired, whatever was
     /// stored. At the very second of `expires_at` it is over.
     pub fn status_at(&self, now: UnixSeconds) -> SessionStatus {
@@ -208,8 +228,15 @@ pub struct SessionPatch {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub metadata: Option<Option<Metadata>>,
     /// New status, where [`SessionStatus::check_transition`] allows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = SessionStatus))]
     pub status: Option<SessionStatus>,
+}
+
+/// Refuses `null`, which in a merge patch removes: a session always has a status.
+fn not_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SessionStatus>, D::Error> {
+    let given = Option::<SessionStatus>::deserialize(deserializer)?;
+    given.map(Some).ok_or_else(|| serde::de::Error::custom("must not be null: a session always has a status"))
 }
 
 /// Tells an absent member from one that is `null`.
@@ -221,12 +248,86 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-/// Reply of `GET /v1/users/{user_id}/sessions`: sessions that have not ended, newest first.
+/// Reply of `GET /v1/users/{user_id}/sessions`: a part of the sessions that have not ended, the one that expires last
+/// first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionList {
     /// The sessions.
-    pub sessions: Vec<SessionData>,
+    pub sessions: Vec<ListedSession>,
+    /// The next query's `after`, where there may be more. A page may have fewer sessions than were asked for, even
+    /// none, and be followed by another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A session in a list: without its metadata, which reading the session alone shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ListedSession {
+    /// The session's id: no credential, safe to log.
+    pub session_id: SessionId,
+    /// Whose session it is.
+    pub user_id: UserId,
+    /// The address that it was created from, as the application gave it.
+    pub ip_address: Option<String>,
+    /// The user agent that it was created from.
+    pub user_agent: Option<String>,
+    /// The kind of device: free text, such as `mobile`.
+    pub device_type: Option<String>,
+    /// Where the device is: free text, such as a country code.
+    pub location: Option<String>,
+    /// When it was created.
+    pub created_at: UnixSeconds,
+    /// When a request last used it. Trails by up to the sidecar's `session.activity_resolution`.
+    pub last_activity: UnixSeconds,
+    /// When it ends whatever happens (absolute expiry).
+    pub expires_at: UnixSeconds,
+    /// After how many seconds without activity it ends; none: never for that reason.
+    pub idle_timeout: Option<u64>,
+    /// What it is at the moment of reading.
+    pub status: SessionStatus,
+    /// What its tokens permit, whatever they say themselves; none: each what it says.
+    pub scopes: Option<Scopes>,
+    /// Counts the changes; the `ETag` of the session's resource. Activity does not count.
+    pub version: u64,
+}
+
+impl From<SessionData> for ListedSession {
+    fn from(session: SessionData) -> Self {
+        let SessionData {
+            session_id,
+            user_id,
+            ip_address,
+            user_agent,
+            device_type,
+            location,
+            created_at,
+            last_activity,
+            expires_at,
+            idle_timeout,
+            status,
+            scopes,
+            metadata: _,
+            version,
+            generation: _,
+        } = session;
+        Self {
+            session_id,
+            user_id,
+            ip_address,
+            user_agent,
+            device_type,
+            location,
+            created_at,
+            last_activity,
+            expires_at,
+            idle_timeout,
+            status,
+            scopes,
+            version,
+        }
+    }
 }
 
 /// Reply of `DELETE /v1/users/{user_id}/sessions`.
@@ -258,6 +359,7 @@ mod tests {
             scopes: None,
             metadata: Metadata::new(),
             version: 1,
+            generation: 0,
         }
     }
 
@@ -297,5 +399,6 @@ mod tests {
         assert_eq!(patch.device_type, Some(Some("tv".to_owned())));
         assert_eq!(patch.ip_address, None);
         assert!(serde_json::from_str::<SessionPatch>(r#"{"user_id":"mallory"}"#).is_err());
+        assert!(serde_json::from_str::<SessionPatch>(r#"{"status":null}"#).is_err(), "nothing that can be removed");
     }
 }

@@ -83,13 +83,12 @@ impl fmt::Debug for TokenData {
             .field("scopes", scopes)
             .field("issued_at", issued_at)
             .field("expires_at", expires_at)
-            .field("metadata", &metadata.len())
+            .field("metadata", metadata)
             .finish()
     }
 }
 
-/// The form of `POST /v1/tokens/introspect` (RFC 7662, section 2.1) and `POST /v1/tokens/revoke`
-/// (RFC 7009, section 2.1). Unknown members are ignored, as both ask.
+/// The form of `POST /v1/tokens/revoke` (RFC 7009, section 2.1). Unknown members are ignored.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenForm {
@@ -98,6 +97,32 @@ pub struct TokenForm {
     /// A hint that RFC 7009 allows a server to ignore; this one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_type_hint: Option<String>,
+}
+
+/// The form of `POST /v1/tokens/introspect` (RFC 7662, section 2.1). Unknown members are ignored.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IntrospectionForm {
+    /// The token.
+    pub token: String,
+    /// A hint that a server may ignore; this one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_type_hint: Option<String>,
+    /// Whether this counts as a use of the token's session, and so keeps that from being idle: `true` where
+    /// a request is served on the strength of it. `false` where left out.
+    #[serde(default)]
+    pub count_as_use: bool,
+}
+
+impl fmt::Debug for IntrospectionForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token: _, token_type_hint, count_as_use } = self;
+        f.debug_struct("IntrospectionForm")
+            .field("token", &"…")
+            .field("token_type_hint", token_type_hint)
+            .field("count_as_use", count_as_use)
+            .finish()
+    }
 }
 
 impl fmt::Debug for TokenForm {

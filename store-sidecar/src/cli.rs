@@ -111,7 +111,10 @@ fn filter() -> Command {
         .subcommand_required(true)
         .subcommand(
             Command::new("check")
-                .about("Says what is wrong in a configuration: alone, in Envoy's, or in an Istio WasmPlugin")
+                .about(
+                    "Says what is wrong in a configuration of the filter, alone, in Envoy's, or in Istio's resources, \
+                     and with the settings around it that the protection rests on",
+                )
                 .arg(file),
         )
         .subcommand(Command::new("schema").about("Prints its JSON Schema"))

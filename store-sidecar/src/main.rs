@@ -58,13 +58,13 @@ fn check_filter(file: &Path) -> ExitCode {
         Ok(text) => text,
         Err(error) => return fail([format!("{}: {error}", file.display())]),
     };
-    match filter_config::check(&text) {
-        Ok(count) => {
-            say(&format!("{}: {count} configuration(s) of the filter, good\n", file.display()));
-            ExitCode::SUCCESS
-        }
-        Err(mistakes) => fail(mistakes.into_iter().map(|mistake| format!("{}: {mistake}", file.display()))),
+    let report = filter_config::check(&text);
+    complain(report.findings.iter().map(|finding| format!("{}: {finding}", file.display())));
+    if !report.is_good() {
+        return ExitCode::FAILURE;
     }
+    say(&format!("{}: {} configuration(s) of the filter, good\n", file.display(), report.configurations));
+    ExitCode::SUCCESS
 }
 
 /// To standard output; whoever closes that does not want to read on.
@@ -178,11 +178,15 @@ fn read(path: &Path) -> Result<SourceFile, Problem> {
     }
 }
 
-/// One line per problem on standard error.
 fn fail(problems: impl IntoIterator<Item = String>) -> ExitCode {
+    complain(problems);
+    ExitCode::FAILURE
+}
+
+/// One line per problem on standard error.
+fn complain(problems: impl IntoIterator<Item = String>) {
     let mut stderr = std::io::stderr().lock();
     for problem in problems {
         drop(writeln!(stderr, "store-sidecar: {}", problem.replace(['\n', '\r'], " ")));
     }
-    ExitCode::FAILURE
 }

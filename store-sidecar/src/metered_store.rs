@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use crate::{
     metrics::Metrics,
     store::{
-        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, OperationId,
-        PublishedFollowers, Store, StoreError, Termination, Update, UserTermination,
+        Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
+        IndexPlace, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+        Swept, Termination, Update,
     },
 };
 
@@ -49,8 +50,13 @@ impl std::fmt::Debug for MeteredStore {
 
 #[async_trait]
 impl Store for MeteredStore {
-    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
-        self.metered("create_session", self.store.create_session(new, op)).await
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        self.metered("create_session", self.store.admit_session(new, admission, op)).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -71,17 +77,29 @@ impl Store for MeteredStore {
         self.metered("terminate_session", self.store.terminate_session(id, op)).await
     }
 
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        self.metered("user_sessions", self.store.user_sessions(user)).await
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+        self.metered("restore_suspension", self.store.restore_suspension(id, version)).await
     }
 
-    async fn terminate_user_sessions(
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.metered("list_sessions", self.store.list_sessions(user, page)).await
+    }
+
+    async fn begin_cut_off(
         &self,
         user: &UserId,
-        named: &[SessionId],
-        op: OperationId,
-    ) -> Result<UserTermination, StoreError> {
-        self.metered("terminate_user_sessions", self.store.terminate_user_sessions(user, named, op)).await
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
+        self.metered("begin_cut_off", self.store.begin_cut_off(user, except, floor)).await
+    }
+
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        self.metered("finish_cut_off", self.store.finish_cut_off(user, before, except)).await
+    }
+
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        self.metered("sweep_sessions", self.store.sweep_sessions(user, after)).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {

@@ -1,6 +1,5 @@
 //! Where ids and request numbers get their randomness: an argument, so that tests are repeatable.
 
-use ring::rand::{SecureRandom as _, SystemRandom};
 use thiserror::Error;
 
 /// A source of random bytes that nobody can guess.
@@ -23,7 +22,7 @@ pub struct OsRandom;
 
 impl Random for OsRandom {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
-        SystemRandom::new().fill(bytes).map_err(|_| NoRandomness)
+        getrandom::fill(bytes).map_err(|_| NoRandomness)
     }
 }
 

@@ -92,10 +92,11 @@ impl Builder {
         self.envoy(|config| edit(config.filter()))
     }
 
-    /// Puts `routes` in the place of the example's.
+    /// Puts `routes` in the place of the example's. What none matches needs a token.
     pub fn routes(self, routes: Value) -> Self {
         self.filter(|filter| {
             *filter.get_mut("routes").context("the example has routes")? = routes;
+            *filter.get_mut("default_rule").context("the example has a default rule")? = json!("authenticated");
             Ok(())
         })
     }

@@ -25,6 +25,8 @@ use crate::streams::{self, Word};
 pub const REPLY_HEADER: &str = "x-test-reply-header";
 /// A request header with which a test asks for a status.
 pub const REPLY_STATUS: &str = "x-test-reply-status";
+/// A request header with which a test asks for a reply body of that many bytes.
+pub const REPLY_BYTES: &str = "x-test-reply-bytes";
 /// A request header with which a test asks for a download that begins at once, goes on until
 /// [`Upstream::release`], and ends with `released`. For streams of messages see [`crate::streams`].
 pub const STREAM: &str = "x-test-stream";
@@ -181,7 +183,11 @@ async fn echo(shared: &Shared, head: &Parts, body: Body) -> Response {
         // Fails only where the test is over.
         released.changed().await.ok();
     }
-    let mut response = Json(seen).into_response();
+    let bytes = head.headers.get(REPLY_BYTES).and_then(|bytes| bytes.to_str().ok()?.parse().ok());
+    let mut response = match bytes {
+        Some(bytes) => Bytes::from(vec![b'.'; bytes]).into_response(),
+        None => Json(seen).into_response(),
+    };
     if let Some(status) = head.headers.get(REPLY_STATUS) {
         *response.status_mut() = StatusCode::from_bytes(status.as_bytes()).unwrap_or(StatusCode::BAD_REQUEST);
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use session_gate_policy::jose::{NoHostCrypto, VerifyingKey};
+use session_gate_jose::{NoHostCrypto, VerifyingKey};
 use session_gate_tests::envoy::{Config, Envoy};
 use session_gate_tests::{tools, vectors};
 

@@ -1,5 +1,7 @@
 //! The sections that concern browsers: cookie, CSRF, CORS, security headers; and header names.
 
+use std::time::Duration;
+
 use super::{
     problems::Problems,
     raw::{
@@ -8,11 +10,13 @@ use super::{
     },
 };
 use crate::{
-    cors::Cors,
-    csrf::CsrfPolicy,
-    headers::is_same_variable,
-    security_headers::{HSTS, Precedence, SecurityHeader},
-    trusted::TrustedHeaders,
+    http::{
+        cors::{AllowedOrigins, Cors},
+        csrf::CsrfPolicy,
+        headers::collide_as_cgi_variables,
+        security_headers::{HSTS, Precedence, SecurityHeader},
+    },
+    response::upstream_headers::TrustedHeaders,
 };
 
 /// Headers that tell an attacker what runs behind.
@@ -55,13 +59,18 @@ fn check_origins(origins: &[String], path: &str, problems: &mut Problems) {
     }
 }
 
-/// The serialization of the HTML standard: what a browser never sends would never match.
+/// The serialization of the HTML standard: what a browser never sends would never match. Web views and extensions
+/// have schemes of their own: `capacitor://localhost`.
 fn is_origin(text: &str) -> bool {
-    let (rest, default_port) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
-        (Some(rest), _) => (rest, "443"),
-        (None, Some(rest)) => (rest, "80"),
-        (None, None) => return false,
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let default_port = match scheme {
+        "https" => "443",
+        "http" => "80",
+        _ => "",
     };
+    // RFC 3986, section 3.1.
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'));
     let is_name = |host: &str| {
         !host.is_empty()
             && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'))
@@ -71,26 +80,45 @@ fn is_origin(text: &str) -> bool {
         _ => (rest, None),
     };
     let port_fits = port.is_none_or(|port| port != default_port && port.parse::<u16>().is_ok());
-    port_fits && (is_name(host) || crate::route::is_ipv6(host))
+    is_scheme && port_fits && (is_name(host) || crate::http::authority::is_ipv6(host))
 }
 
 pub(super) fn cors(raw: RawCors, path: &str, problems: &mut Problems) -> Cors {
-    let RawCors { allow_origins, allow_credentials } = raw;
+    let RawCors { allow_origins, allow_credentials, allow_methods, allow_headers, max_age } = raw;
+    let lists = [("allow_methods", &allow_methods), ("allow_headers", &allow_headers)];
+    for (field, list) in lists {
+        for (place, name) in list.iter().flatten().enumerate() {
+            if !is_header_name(name) {
+                problems.add(format!("{path}.{field}[{place}]"), "must be a name");
+            }
+        }
+    }
+    let max_age_path = format!("{path}.max_age");
+    let (day, default) = (Duration::from_secs(86_400), Duration::from_secs(600));
+    Cors {
+        origins: origins(allow_origins, allow_credentials, path, problems),
+        allow_methods,
+        allow_headers,
+        max_age: problems.duration(max_age_path, max_age.as_deref(), Duration::ZERO..=day, default),
+    }
+}
+
+fn origins(allowed: Vec<String>, credentials: bool, path: &str, problems: &mut Problems) -> AllowedOrigins {
     let path_of_origins = format!("{path}.allow_origins");
-    if allow_origins == ["*"] {
-        if allow_credentials {
+    if allowed == ["*"] {
+        if credentials {
             problems.add(format!("{path}.allow_credentials"), "must not be true where every origin is allowed");
         }
-        return Cors::Any;
+        return AllowedOrigins::Any;
     }
-    if allow_origins.is_empty() {
+    if allowed.is_empty() {
         if !problems.has(&path_of_origins) {
             problems.add(path_of_origins, "must name at least one origin, or be [\"*\"]");
         }
     } else {
-        check_origins(&allow_origins, &path_of_origins, problems);
+        check_origins(&allowed, &path_of_origins, problems);
     }
-    Cors::Listed { origins: allow_origins, credentials: allow_credentials }
+    AllowedOrigins::Listed { origins: allowed, credentials }
 }
 
 pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> TrustedHeaders {
@@ -118,7 +146,7 @@ pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> Trust
         name
     });
     for (place, name) in names.iter().enumerate() {
-        if names.iter().take(place).any(|earlier| is_same_variable(earlier, name)) {
+        if names.iter().take(place).any(|earlier| collide_as_cgi_variables(earlier, name)) {
             problems.add("upstream_headers", "must be five names that differ in letters or digits");
         }
     }
@@ -139,18 +167,19 @@ pub(super) fn removed(raw: Option<Vec<String>>, problems: &mut Problems) -> Vec<
 /// The headers of every route: the built-in ones, overridden by the configuration's.
 pub(super) fn defaults(problems: &mut Problems, raw: &RawSecurityHeaders) -> Vec<SecurityHeader> {
     let built_in = [
-        (HSTS, "max-age=31536000; includeSubDomains", Precedence::Set),
-        (
-            "content-security-policy",
-            "default-src 'self'; base-uri 'self'; frame-ancestors 'none'; object-src 'none'",
-            Precedence::SetIfMissing,
-        ),
+        // Without includeSubDomains: a sibling host without TLS could not be reached for a year.
+        (HSTS, "max-age=31536000", Precedence::SetIfMissing),
+        // Nothing that an existing page's scripts, styles and fonts would miss.
+        ("content-security-policy", "base-uri 'self'; frame-ancestors 'none'", Precedence::SetIfMissing),
         ("x-content-type-options", "nosniff", Precedence::Set),
         ("x-frame-options", "DENY", Precedence::SetIfMissing),
         ("x-xss-protection", "0", Precedence::Set),
         ("referrer-policy", "strict-origin-when-cross-origin", Precedence::SetIfMissing),
     ]
-    .map(|(name, value, precedence)| SecurityHeader { name, value: value.to_owned(), precedence });
+    .map(|(name, value, precedence)| {
+        let pages_only = name == "content-security-policy";
+        SecurityHeader { name, value: value.to_owned(), precedence, pages_only }
+    });
     overridden(&built_in, raw, "security_headers", problems)
 }
 
@@ -181,7 +210,7 @@ pub(super) fn overridden(
         if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
             problems.add(field, "must be visible ASCII on one line");
         }
-        headers.push(SecurityHeader { name, value: value.clone(), precedence });
+        headers.push(SecurityHeader { name, value: value.clone(), precedence, pages_only: false });
     }
     headers
 }

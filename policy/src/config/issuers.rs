@@ -6,13 +6,13 @@ use session_gate_protocol::{JwkSet, MAX_LEEWAY, MAX_STALENESS, is_header_safe};
 
 use super::{
     problems::Problems,
-    raw::{RawIssuer, RawJwks, RawRevocation, RawSidecar},
+    raw::{RawBoundTokens, RawIssuer, RawJwks, RawRevocation, RawSidecar},
 };
 use crate::{
-    call::Sidecar,
-    jose::{Algorithm, KeySet},
+    sidecar::client::Sidecar,
     token::{Issuer, KeySource, Revocation},
 };
+use session_gate_jose::{Algorithm, KeySet};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -22,11 +22,15 @@ pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
     let millisecond = Duration::from_millis(1);
     let timeout =
         problems.duration("sidecar.timeout", timeout.as_deref(), millisecond..=60 * SECOND, 250 * millisecond);
+    let max_staleness =
+        problems.duration("sidecar.max_staleness", max_staleness.as_deref(), 100 * millisecond..=MAX_STALENESS, SECOND);
+    if timeout > max_staleness {
+        // A reply is believed for no longer than that from when it was asked for: waiting on is waiting for a 503.
+        problems.add("sidecar.timeout", "must be at most `max_staleness`");
+    }
     let keys_refresh = problems.duration("sidecar.keys_refresh", keys_refresh.as_deref(), SECOND..=DAY, 60 * SECOND);
     let keys_refetch =
         problems.duration("sidecar.keys_refetch", keys_refetch.as_deref(), SECOND..=3600 * SECOND, 5 * SECOND);
-    let max_staleness =
-        problems.duration("sidecar.max_staleness", max_staleness.as_deref(), 100 * millisecond..=MAX_STALENESS, SECOND);
     let visible = |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if credential.as_ref().is_some_and(|credential| !visible(credential)) {
         problems.add("sidecar.credential", "must be visible ASCII, or be left out");
@@ -78,15 +82,15 @@ fn issuer(raw: RawIssuer, name: String, has_sidecar: bool, path: &str, problems:
     };
     let is_sidecars = matches!(keys, Some(KeySource::Sidecar));
     let revocation = match raw.revocation {
-        Some(RawRevocation::Check) => Revocation::Check,
+        Some(RawRevocation::Sessions) => Revocation::Sessions,
         Some(RawRevocation::Feed) => Revocation::Feed,
         Some(RawRevocation::None) => Revocation::None,
-        None if is_sidecars => Revocation::Check,
+        None if is_sidecars => Revocation::Sessions,
         None if has_sidecar => Revocation::Feed,
         None => Revocation::None,
     };
-    if raw.opaque_tokens && revocation != Revocation::Check {
-        problems.add(format!("{path}.opaque_tokens"), "must be false unless revocation is \"check\"");
+    if raw.opaque_tokens && revocation != Revocation::Sessions {
+        problems.add(format!("{path}.opaque_tokens"), "must be false unless revocation is \"sessions\"");
     }
     // The sidecar's clock and Envoy's are the same operator's; a token's end is exact there.
     let default_leeway = if is_sidecars { Duration::ZERO } else { 30 * SECOND };
@@ -104,6 +108,7 @@ fn issuer(raw: RawIssuer, name: String, has_sidecar: bool, path: &str, problems:
         scope_claim: raw.scope_claim.unwrap_or_else(|| "scope".to_owned()),
         revocation,
         opaque: raw.opaque_tokens,
+        accept_bound: raw.bound_tokens == RawBoundTokens::AcceptAsBearer,
     })
 }
 

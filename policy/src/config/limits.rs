@@ -8,11 +8,11 @@ use super::{
     browser::is_header_name,
     problems::Problems,
     raw::{
-        RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawQuota, RawRateLimit, RawRateLimits,
-        RawRequestsFrom, RawStoreAway, RawWindow,
+        RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawOnStoreUnavailable, RawQuota,
+        RawRateLimit, RawRateLimits, RawRequestsFrom, RawWindow,
     },
 };
-use crate::limits::{Cost, KeyPart, Limit, LimitHeaders, RequestsFrom, RouteLimits, StoreAway};
+use crate::limits::{Cost, KeyPart, Limit, LimitHeaders, OnStoreUnavailable, RequestsFrom, RouteLimits};
 
 /// The limit of requests without a token, where a route names none, and what it allows where it does not say.
 const ANONYMOUS: (&str, u64) = ("default", 100);
@@ -58,10 +58,7 @@ impl Limits {
 }
 
 pub(super) fn limits(raw: Option<RawRateLimits>, problems: &mut Problems) -> Limits {
-    let Some(mut raw) = raw else { return Limits::default() };
-    for (name, _) in [ANONYMOUS, AUTHENTICATED] {
-        raw.entry(name.to_owned()).or_insert_with(|| Some(RawRateLimit::default()));
-    }
+    let Some(raw) = raw else { return Limits::default() };
     let mut limits = BTreeMap::new();
     for (name, raw) in raw {
         let path = format!("rate_limits.{name}");
@@ -107,10 +104,10 @@ fn limit(name: LimitName, mut raw: RawRateLimit, path: &str, problems: &mut Prob
         cost,
         exact: raw.exact,
         shadow: raw.shadow,
-        store_away: match raw.store_away {
-            Some(RawStoreAway::Allow) => StoreAway::Allow,
-            Some(RawStoreAway::Deny) | None => StoreAway::Deny,
-            Some(RawStoreAway::Share) => StoreAway::Share,
+        on_store_unavailable: match raw.on_store_unavailable {
+            Some(RawOnStoreUnavailable::Allow) => OnStoreUnavailable::Allow,
+            Some(RawOnStoreUnavailable::Deny) | None => OnStoreUnavailable::Deny,
+            Some(RawOnStoreUnavailable::Share) => OnStoreUnavailable::Share,
         },
     }
 }

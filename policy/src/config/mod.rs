@@ -4,10 +4,12 @@
 //! mistake of meaning, and only a document without any becomes a [`Config`]. Nothing is dropped.
 
 mod browser;
+mod interpretations;
 mod issuers;
 mod limits;
 mod problems;
 pub mod raw;
+mod renamed;
 mod routes;
 
 use serde_json::Value;
@@ -16,14 +18,12 @@ use session_gate_protocol::collect;
 pub use self::problems::ConfigProblem;
 use self::problems::Problems;
 use crate::{
-    call::Sidecar,
-    csrf::CsrfPolicy,
-    jose,
+    http::{csrf::CsrfPolicy, security_headers::SecurityHeaders, upstream_interpretations::UpstreamInterpretations},
     limits::LimitHeaders,
-    route::{Authentication, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
-    security_headers::SecurityHeaders,
+    response::upstream_headers::TrustedHeaders,
+    routing::{Authentication, DefaultRule, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
+    sidecar::client::Sidecar,
     token::{Issuers, KeySource, Revocation},
-    trusted::TrustedHeaders,
 };
 
 /// A configuration without mistakes.
@@ -35,6 +35,8 @@ pub struct Config {
     pub issuers: Issuers,
     /// The rules.
     pub routes: RouteTable,
+    /// What upstreams may make of a request.
+    pub interpretations: UpstreamInterpretations,
     /// The cookie that may carry the token.
     pub cookie: String,
     /// The check of cookie requests.
@@ -55,9 +57,15 @@ pub struct Config {
     pub limit_headers: LimitHeaders,
     /// Keys of limits that are kept count of.
     pub limit_keys: usize,
+    warnings: Vec<ConfigProblem>,
 }
 
 impl Config {
+    /// What is no mistake, and yet hardly meant: to be logged at every load.
+    pub fn warnings(&self) -> &[ConfigProblem] {
+        &self.warnings
+    }
+
     /// Reads a configuration in JSON.
     ///
     /// # Errors
@@ -65,7 +73,7 @@ impl Config {
     pub fn from_json(bytes: &[u8]) -> Result<Self, Vec<ConfigProblem>> {
         let document: Value = serde_json::from_slice(bytes)
             .map_err(|error| vec![ConfigProblem::new(".", format!("must be JSON: {error}"))])?;
-        if document.is_object() && jose::parse_object(bytes).is_none() {
+        if document.is_object() && session_gate_jose::parse_object(bytes).is_none() {
             return Err(vec![ConfigProblem::new(".", "must not have a member twice in one object")]);
         }
         Self::from_value(document)
@@ -76,11 +84,13 @@ impl Config {
     /// # Errors
     /// Every mistake, each with the path of its field.
     pub fn from_value(mut document: Value) -> Result<Self, Vec<ConfigProblem>> {
+        let renamed = renamed::rename(&mut document);
         let (raw, misfits) = collect::<raw::RawConfig>(&mut document);
         let mut problems = Problems::new(misfits);
+        problems.warn_of(renamed);
         let config = raw.map(|raw| build(raw, &mut problems));
         match config {
-            Some(config) if problems.is_empty() => Ok(config),
+            Some(config) if problems.is_empty() => Ok(Self { warnings: problems.take_warnings(), ..config }),
             _ => Err(problems.into_list()),
         }
     }
@@ -106,8 +116,8 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         security_headers: browser::defaults(problems, &raw.security_headers),
         remove: browser::removed(raw.remove_response_headers, problems),
     };
-    let otherwise = Route {
-        name: RouteName::otherwise(),
+    let fallback = Route {
+        name: RouteName::fallback(),
         matcher: Default::default(),
         policy: RoutePolicy {
             authentication: Authentication::Required,
@@ -126,6 +136,18 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         },
     };
     let routes = routes::routes(raw.routes, &defaults, problems);
+    let default_rule = match raw.default_rule {
+        Some(raw::RawDefaultRule::Deny) => DefaultRule::Deny,
+        Some(raw::RawDefaultRule::Authenticated) => DefaultRule::Authenticated,
+        None => {
+            problems.warn(
+                "default_rule",
+                "is not set: what no rule matches is served to every good token. Say \"deny\", or \"authenticated\" if \
+                 that is meant",
+            );
+            DefaultRule::Authenticated
+        }
+    };
     let wants_token = |route: &Route| route.policy.authentication != Authentication::Public;
     if names_no_issuer && !problems.has("issuers") && (routes.is_empty() || routes.iter().any(wants_token)) {
         problems.add("issuers", "must name at least one issuer: some route asks for a token");
@@ -133,17 +155,19 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     Config {
         sidecar,
         issuers: Issuers::new(issuers),
-        routes: RouteTable::new(routes, otherwise),
+        routes: RouteTable::new(routes, fallback, default_rule),
+        interpretations: interpretations::interpretations(&raw.upstream_interpretations),
         cookie: browser::cookie(raw.cookie, problems),
         csrf: browser::csrf(raw.csrf, problems),
         realm: realm(raw.realm, problems),
         trusted: browser::trusted(raw.upstream_headers, problems),
-        max_token_bytes: problems.number("limits.max_token_bytes", raw.limits.max_token_bytes, 512..=65_536, 8192),
-        cache_entries: problems.number("limits.cache_entries", raw.limits.cache_entries, 0..=1_000_000, 10_000),
-        cache_bytes: problems.number("limits.cache_bytes", raw.limits.cache_bytes, 0..=268_435_456, 8_388_608),
-        max_held_requests: problems.number("limits.max_held_requests", raw.limits.max_held_requests, 1..=100_000, 1024),
+        max_token_bytes: problems.number("bounds.max_token_bytes", raw.bounds.max_token_bytes, 512..=65_536, 8192),
+        cache_entries: problems.number("bounds.cache_entries", raw.bounds.cache_entries, 0..=1_000_000, 10_000),
+        cache_bytes: problems.number("bounds.cache_bytes", raw.bounds.cache_bytes, 0..=268_435_456, 8_388_608),
+        max_held_requests: problems.number("bounds.max_held_requests", raw.bounds.max_held_requests, 1..=100_000, 1024),
         limit_headers: limits::headers(raw.rate_limit_headers.as_deref()),
-        limit_keys: problems.number("limits.rate_limit_keys", raw.limits.rate_limit_keys, 100..=1_000_000, 10_000),
+        limit_keys: problems.number("bounds.rate_limit_keys", raw.bounds.rate_limit_keys, 100..=1_000_000, 10_000),
+        warnings: Vec::new(),
     }
 }
 

@@ -30,23 +30,41 @@ impl fmt::Display for ConfigProblem {
 
 /// The mistakes so far. A value that is wrong is noted and something harmless put in its place: with
 /// a mistake noted no configuration comes of it.
-pub(super) struct Problems(Vec<ConfigProblem>);
+pub(super) struct Problems {
+    mistakes: Vec<ConfigProblem>,
+    warnings: Vec<ConfigProblem>,
+}
 
 impl Problems {
     pub(super) fn new(misfits: Vec<Misfit>) -> Self {
-        Self(misfits.into_iter().map(|misfit| ConfigProblem::new(misfit.path, misfit.message)).collect())
+        let mistakes = misfits.into_iter().map(|misfit| ConfigProblem::new(misfit.path, misfit.message));
+        Self { mistakes: mistakes.collect(), warnings: Vec::new() }
     }
 
     pub(super) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.push(ConfigProblem::new(path, message));
+        self.mistakes.push(ConfigProblem::new(path, message));
+    }
+
+    /// What is no mistake, and yet hardly meant.
+    pub(super) fn warn(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.warnings.push(ConfigProblem::new(path, message));
+    }
+
+    /// Adds warnings that were found elsewhere.
+    pub(super) fn warn_of(&mut self, warnings: Vec<ConfigProblem>) {
+        self.warnings.extend(warnings);
+    }
+
+    pub(super) fn take_warnings(&mut self) -> Vec<ConfigProblem> {
+        std::mem::take(&mut self.warnings)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.mistakes.is_empty()
     }
 
     pub(super) fn into_list(self) -> Vec<ConfigProblem> {
-        self.0
+        self.mistakes
     }
 
     /// A text that must be there and not be empty. A field whose own mistake is noted already is not
@@ -66,7 +84,7 @@ impl Problems {
 
     /// Whether a mistake at that path, or within it, is noted.
     pub(super) fn has(&self, path: &str) -> bool {
-        self.0.iter().any(|problem| {
+        self.mistakes.iter().any(|problem| {
             problem.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
     }

@@ -2,6 +2,7 @@
 //! Schema is made from these types; their docs are its descriptions.
 
 mod limits;
+mod routing;
 
 use std::fmt;
 
@@ -9,10 +10,11 @@ use serde::Deserialize;
 use session_gate_protocol::JwkSet;
 
 pub use self::limits::{
-    RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawQuota, RawRateLimit, RawRateLimits,
-    RawRequestsFrom, RawStoreAway, RawWindow,
+    RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawOnStoreUnavailable, RawQuota, RawRateLimit,
+    RawRateLimits, RawRequestsFrom, RawWindow,
 };
-use crate::jose::Algorithm;
+pub use self::routing::{RawCors, RawDefaultRule, RawUpstreamInterpretations};
+use session_gate_jose::Algorithm;
 
 /// Configuration of Session Gate's filter.
 #[derive(Debug, Default, Deserialize)]
@@ -23,8 +25,13 @@ pub struct RawConfig {
     pub sidecar: Option<RawSidecar>,
     /// Whose tokens are accepted. At least one, unless every route is public.
     pub issuers: Vec<RawIssuer>,
-    /// The rules, in their order: the first that matches counts. Where none matches, a token is required.
+    /// The rules, in their order: the first that matches counts.
     pub routes: Vec<RawRoute>,
+    /// What happens to requests that no rule matches. Default, with a warning: `authenticated`.
+    pub default_rule: Option<RawDefaultRule>,
+    /// What upstreams may make of a request. One that may be read in two ways is refused where these meet
+    /// different rules.
+    pub upstream_interpretations: RawUpstreamInterpretations,
     /// The cookie that may carry the token.
     pub cookie: RawCookie,
     /// The check of cookie requests that may come from another site.
@@ -44,7 +51,7 @@ pub struct RawConfig {
     /// Which headers tell clients of the limit that denied them, or of the tightest. Default: all.
     pub rate_limit_headers: Option<Vec<RawLimitHeaders>>,
     /// Bounds.
-    pub limits: RawLimits,
+    pub bounds: RawBounds,
 }
 
 /// How the sidecar is reached.
@@ -93,12 +100,26 @@ pub struct RawIssuer {
     pub leeway: Option<String>,
     /// The claim with the scopes. Default: `scope`.
     pub scope_claim: Option<String>,
-    /// What takes its tokens back. Default: `check` where the keys come from the sidecar, else `feed`
+    /// What takes its tokens back. Default: `sessions` where the keys come from the sidecar, else `feed`
     /// where there is a sidecar, else `none`.
     pub revocation: Option<RawRevocation>,
-    /// Whether its opaque tokens are accepted, too: only with `revocation: check`. Each costs one call per
+    /// Whether its opaque tokens are accepted, too: only with `revocation: sessions`. Each costs one call per
     /// worker.
     pub opaque_tokens: bool,
+    /// What happens to tokens that are bound to a key (`cnf`). Default: `refuse`.
+    pub bound_tokens: RawBoundTokens,
+}
+
+/// What happens to an issuer's tokens that are bound to a key: DPoP (RFC 9449), mTLS (RFC 8705).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RawBoundTokens {
+    /// They are refused: their proof is not looked at here.
+    #[default]
+    Refuse,
+    /// They are accepted from whoever bears them, without proof.
+    AcceptAsBearer,
 }
 
 /// Where an issuer's keys come from.
@@ -118,7 +139,7 @@ pub enum RawJwks {
 #[serde(rename_all = "snake_case")]
 pub enum RawRevocation {
     /// The sidecar minted them: they end with their session and by `POST /v1/tokens/revoke`.
-    Check,
+    Sessions,
     /// Another issuer did: they are revoked by `POST /v1/revocations`.
     Feed,
     /// Nothing: they are good until they expire, whatever happens.
@@ -166,7 +187,7 @@ pub struct RawUpstreamHeaders {
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
-pub struct RawLimits {
+pub struct RawBounds {
     /// Longest token, in bytes: 512 to 65536. Default: 8192.
     pub max_token_bytes: Option<u32>,
     /// Verified tokens that are remembered: 0 to 1000000. Default: 10000.
@@ -189,7 +210,7 @@ pub struct RawRoute {
     pub name: Option<String>,
     /// Which requests it is for. Empty: all.
     pub r#match: RawMatch,
-    /// Whether a token is needed. Default: `required`.
+    /// Whether a token is needed. Default: `required`, which `scopes` and `require_session` imply.
     pub authentication: Option<RawAuthentication>,
     /// Whether the token must belong to a session.
     pub require_session: bool,
@@ -205,7 +226,7 @@ pub struct RawRoute {
     pub rate_limit: Option<Vec<String>>,
     /// Overrides the setting of the same name.
     pub require_https: Option<bool>,
-    /// Whose pages may read denials, and whose preflights pass.
+    /// Whose pages may read denials, and whose preflights are answered.
     pub cors: Option<RawCors>,
     /// Overrides single headers.
     pub security_headers: RawSecurityHeaders,
@@ -235,7 +256,7 @@ pub struct RawPath {
     pub prefix: Option<String>,
     /// Segments, of which those in braces match any one: `/users/{id}`.
     pub template: Option<String>,
-    /// A regular expression that matches the whole path.
+    /// A regular expression that matches the whole path, with or without a slash at its end.
     pub regex: Option<String>,
 }
 
@@ -275,17 +296,6 @@ pub struct RawScopes {
     pub any: Option<Vec<String>>,
     /// All of these.
     pub all: Option<Vec<String>>,
-}
-
-/// Cross-origin access.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct RawCors {
-    /// Origins such as `https://app.example.com`, or `*` alone.
-    pub allow_origins: Vec<String>,
-    /// Whether pages may send cookies. Not with `*`.
-    pub allow_credentials: bool,
 }
 
 /// Headers that make browsers careful.

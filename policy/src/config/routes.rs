@@ -11,11 +11,10 @@ use super::{
     raw::{RawAuthentication, RawFailureMode, RawMatch, RawPath, RawRoute, RawScopes},
 };
 use crate::{
-    route::{
+    http::security_headers::{SecurityHeader, SecurityHeaders},
+    routing::{
         Authentication, FailureMode, HostPattern, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule,
-        is_plain_pattern,
     },
-    security_headers::{SecurityHeader, SecurityHeaders},
 };
 
 /// What a route gets where it says nothing of its own.
@@ -45,13 +44,17 @@ pub(super) fn routes(raw: Vec<RawRoute>, defaults: &Defaults, problems: &mut Pro
 fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems) -> (Route, Option<String>) {
     let field = |name: &str| format!("{path}.{name}");
     let name = problems.required(field("name"), raw.name);
-    let parsed = RouteName::parse(&name).filter(|name| *name != RouteName::otherwise());
+    let parsed = RouteName::parse(&name).filter(|name| *name != RouteName::fallback());
     if parsed.is_none() && !name.is_empty() {
         problems.add(field("name"), "must be 1 to 64 of a-z A-Z 0-9 _ . -, and not \"default\"");
     }
-    let is_public = matches!(raw.authentication, Some(RawAuthentication::Public));
-    if is_public && (raw.require_session || raw.scopes.is_some()) {
-        problems.add(field("authentication"), "must not be \"public\" where a session or scopes are required");
+    // Beside `optional` they would hold for those only who send a token.
+    let demands = [("require_session", raw.require_session), ("scopes", raw.scopes.is_some())];
+    let demands: Vec<_> = demands.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| format!("`{name}`")).collect();
+    if !demands.is_empty() && !matches!(raw.authentication, Some(RawAuthentication::Required) | None) {
+        let message =
+            format!("must be \"required\" beside {}, which no request without a token meets", demands.join(" and "));
+        problems.add(field("authentication"), message);
     }
     if raw.token_query_parameter.as_ref().is_some_and(|name| !is_token(name)) {
         problems.add(field("token_query_parameter"), "must be letters, digits, and - . _ ~");
@@ -81,7 +84,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         },
     };
     let matcher = matcher(raw.r#match, &field("match"), problems);
-    (Route { name: parsed.unwrap_or_else(RouteName::otherwise), matcher, policy }, (!name.is_empty()).then_some(name))
+    (Route { name: parsed.unwrap_or_else(RouteName::fallback), matcher, policy }, (!name.is_empty()).then_some(name))
 }
 
 fn failure_mode(raw: Option<RawFailureMode>, path: &str, problems: &mut Problems) -> FailureMode {
@@ -148,8 +151,8 @@ fn matcher(raw: RawMatch, path: &str, problems: &mut Problems) -> Matcher {
 fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<PathPattern> {
     let RawPath { exact, prefix, template, regex } = raw;
     match (exact, prefix, template, regex) {
-        (Some(text), None, None, None) => plain(text, &format!("{path}.exact"), problems).map(PathPattern::Exact),
-        (None, Some(text), None, None) => plain(text, &format!("{path}.prefix"), problems).map(PathPattern::Prefix),
+        (Some(text), None, None, None) => plain(PathPattern::exact(&text), &format!("{path}.exact"), problems),
+        (None, Some(text), None, None) => plain(PathPattern::prefix(&text), &format!("{path}.prefix"), problems),
         (None, None, Some(text), None) => {
             let pattern = PathPattern::template(&text);
             if pattern.is_none() {
@@ -175,10 +178,9 @@ fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<Pat
 }
 
 /// A path that no request could have would be a rule that never applies.
-fn plain(text: String, path: &str, problems: &mut Problems) -> Option<String> {
-    if !is_plain_pattern(&text) {
+fn plain(pattern: Option<PathPattern>, path: &str, problems: &mut Problems) -> Option<PathPattern> {
+    if pattern.is_none() {
         problems.add(path, "must be a decoded, normalised path: begin with /, no %, ;, \\, ?, #, //, /./ or /../");
-        return None;
     }
-    Some(text)
+    pattern
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{readings::RequestReadings, testing::config};
+use crate::{http::interpretations::RequestInterpretations, testing::config};
 
 fn problems(document: Value) -> Vec<String> {
     let mut problems: Vec<String> =
@@ -29,16 +29,16 @@ fn every_wrong_field_is_named_with_its_path() {
     document["routes"][6]["match"]["methods"] = json!(["get"]);
     document["routes"][7]["cors"]["allow_origins"] = json!(["app.example"]);
     document["security_headers"] = json!({"x_frame_options": "DENY\r\nx: y", "referrer_policy": true});
-    document["limits"] = json!({"max_token_bytes": 7, "cache_entries": -1});
+    document["bounds"] = json!({"max_token_bytes": 7, "cache_entries": -1});
     document["colour"] = json!("blue");
     assert_eq!(
         problems(document),
         [
+            "bounds.cache_entries",
+            "bounds.max_token_bytes",
             "colour",
             "issuers[0].algorithms[0]",
             "issuers[0].leeway",
-            "limits.cache_entries",
-            "limits.max_token_bytes",
             "routes[2].scopes.all[1]",
             "routes[3].match.path",
             "routes[4].failure_mode",
@@ -66,11 +66,18 @@ fn what_is_required_is_missed() {
 
 #[test]
 fn inline_keys_are_judged_one_by_one() {
-    let mut key = crate::testing::jwk(1, "a");
-    key["use"] = json!("enc");
+    let mut key = session_gate_jose::testing::jwk(1, "a");
+    key["alg"] = json!("ES384");
     let set = |keys: Value| json!({"issuers": [{"issuer": "a", "jwks": {"inline": {"keys": keys}}}]});
-    assert_eq!(problems(set(json!([crate::testing::jwk(1, "a"), key]))), ["issuers[0].jwks.inline.keys[1].use"]);
+    assert_eq!(
+        problems(set(json!([session_gate_jose::testing::jwk(1, "a"), key]))),
+        ["issuers[0].jwks.inline.keys[1].alg"]
+    );
     assert_eq!(problems(set(json!([]))), ["issuers[0].jwks.inline.keys"]);
+    // A key for encryption stands in the set that an issuer publishes; alone it is of no use.
+    key["use"] = json!("enc");
+    assert_eq!(problems(set(json!([session_gate_jose::testing::jwk(1, "a"), key]))), Vec::<String>::new());
+    assert_eq!(problems(set(json!([key]))), ["issuers[0].jwks.inline.keys"]);
 }
 
 #[test]
@@ -84,6 +91,18 @@ fn rules_that_contradict_themselves_or_could_never_match_are_refused() {
         with(json!({"name": "a", "authentication": "public", "require_session": true})),
         ["routes[0].authentication"]
     );
+    for authentication in ["public", "optional"] {
+        for demand in [json!({"require_session": true}), json!({"scopes": {"any": ["read"]}})] {
+            let mut route = json!({"name": "a", "authentication": authentication});
+            route.as_object_mut().unwrap().extend(demand.as_object().unwrap().clone());
+            let mut document = config();
+            document["routes"] = json!([route]);
+            let problems = Config::from_value(document).unwrap_err();
+            let problem = problems.first().unwrap().to_string();
+            assert!(problem.starts_with("routes[0].authentication: must be \"required\" beside `"), "{problem}");
+            assert!(demand.as_object().unwrap().keys().all(|field| problem.contains(field.as_str())), "{problem}");
+        }
+    }
     for path in ["admin", "/a%20b", "/a//b", "/a/../b", "/a;b", "/a?b", "/a\\b", "/a#b"] {
         assert_eq!(
             with(json!({"name": "a", "match": {"path": {"prefix": path}}})),
@@ -134,14 +153,27 @@ fn origins_that_no_browser_sends_are_refused() {
         "https://a,b",
         "https://a/",
         "https://",
+        "Capacitor://localhost",
+        "capacitor://",
+        "capacitor:localhost",
+        "://localhost",
+        "null",
     ] {
         let mut document = config();
         document["csrf"] = json!({"allowed_origins": [origin]});
         assert_eq!(problems(document), ["csrf.allowed_origins[0]"], "{origin}");
     }
-    for origin in ["https://app.example", "http://localhost:3000", "https://[::1]:8443"] {
+    for origin in [
+        "https://app.example",
+        "http://localhost:3000",
+        "https://[::1]:8443",
+        "capacitor://localhost",
+        "ionic://localhost",
+        "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+    ] {
         let mut document = config();
         document["csrf"] = json!({"allowed_origins": [origin]});
+        document["routes"][7]["cors"] = json!({"allow_origins": [origin]});
         assert!(problems(document).is_empty(), "{origin}");
     }
 }
@@ -163,7 +195,13 @@ fn a_route_overrides_single_security_headers() {
         json!({"x_frame_options": "SAMEORIGIN", "content_security_policy": false});
     let config = Config::from_value(document).unwrap();
     let request = crate::testing::request("GET", "/public", &[]);
-    let headers = &config.routes.find(&RequestReadings::of(&request).unwrap()).unwrap().policy.security_headers.set;
+    let headers = &config
+        .routes
+        .find(&RequestInterpretations::of(&request, Default::default()).unwrap())
+        .unwrap()
+        .policy
+        .security_headers
+        .set;
     let value = |name: &str| headers.iter().find(|header| header.name == name).map(|header| header.value.as_str());
     assert_eq!(value("x-frame-options"), Some("SAMEORIGIN"));
     assert_eq!(value("content-security-policy"), None);
@@ -198,11 +236,11 @@ fn every_mistake_in_a_limit_is_named() {
         "window": {"requests": 2_000_000_000, "window": "1ms"},
     });
     document["routes"][0]["rate_limit"] = json!(["none", "unknown", "cost", "cost"]);
-    document["limits"] = json!({"rate_limit_keys": 1});
+    document["bounds"] = json!({"rate_limit_keys": 1});
     assert_eq!(
         problems(document),
         [
-            "limits.rate_limit_keys",
+            "bounds.rate_limit_keys",
             "rate_limits.a b",
             "rate_limits.both",
             "rate_limits.burst.burst",
@@ -226,11 +264,73 @@ fn every_mistake_in_a_limit_is_named() {
             "routes[0].rate_limit[3]",
         ]
     );
-    let alone = json!({"routes": [{"name": "all", "authentication": "public"}], "rate_limits": {}});
+    let alone = json!({"routes": [{"name": "all", "authentication": "public"}], "rate_limits": {"default": {}}});
     assert_eq!(problems(alone), ["sidecar"], "limits are counted there");
+    let none = json!({"routes": [{"name": "all", "authentication": "public"}], "rate_limits": {}});
+    assert_eq!(problems(none), Vec::<String>::new(), "no limit appears that nobody has named");
     let off = json!({
         "routes": [{"name": "all", "authentication": "public"}],
         "rate_limits": {"default": null, "authenticated": null},
     });
     assert_eq!(problems(off), Vec::<String>::new());
+}
+
+#[test]
+fn a_default_rule_that_is_not_set_is_a_warning_at_every_load() {
+    let warnings = |document: Value| {
+        let config = Config::from_value(document).unwrap();
+        config.warnings().iter().map(|warning| warning.path.clone()).collect::<Vec<_>>()
+    };
+    let mut document = config();
+    assert_eq!(warnings(document.clone()), ["default_rule"]);
+    for rule in ["deny", "authenticated"] {
+        document["default_rule"] = json!(rule);
+        assert_eq!(warnings(document.clone()), Vec::<String>::new());
+    }
+    document["default_rule"] = json!("public");
+    assert_eq!(problems(document), ["default_rule"]);
+}
+
+#[test]
+fn every_mistake_in_cors_and_the_interpretations_is_named() {
+    let mut document = config();
+    document["upstream_interpretations"] = json!({"case_insensitive_paths": "no", "colours": true});
+    document["routes"][7]["cors"] = json!({
+        "allow_origins": ["*"], "allow_credentials": true, "allow_methods": ["GET", "P OST"],
+        "allow_headers": ["x\r\ny"], "max_age": "2days",
+    });
+    assert_eq!(
+        problems(document),
+        [
+            "routes[7].cors.allow_credentials",
+            "routes[7].cors.allow_headers[0]",
+            "routes[7].cors.allow_methods[1]",
+            "routes[7].cors.max_age",
+            "upstream_interpretations.case_insensitive_paths",
+            "upstream_interpretations.colours",
+        ]
+    );
+}
+
+#[test]
+fn a_setting_under_its_old_name_is_read_with_a_warning() {
+    let document = json!({
+        "sidecar": {"cluster": "sidecar"},
+        "issuers": [{"issuer": "session-gate", "jwks": "sidecar", "revocation": "check"}],
+        "limits": {"max_held_requests": 7},
+        "rate_limits": {"api": {"requests": 1, "store_away": "allow"}},
+        "default_rule": "deny",
+    });
+    let config = Config::from_value(document.clone()).unwrap();
+    assert_eq!(config.max_held_requests, 7);
+    let warned: Vec<_> = config.warnings().iter().map(ToString::to_string).collect();
+    let expected = [
+        "limits: is called `bounds` now",
+        "rate_limits.api.store_away: is called `on_store_unavailable` now",
+        "issuers[0].revocation: `check` is called `sessions` now",
+    ];
+    assert_eq!(warned, expected);
+    let mut both = document;
+    both["bounds"] = json!({});
+    assert_eq!(problems(both), ["limits"]);
 }

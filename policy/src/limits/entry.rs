@@ -5,9 +5,9 @@ use std::time::Duration;
 use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, MAX_SETTLED, Quota, SettledLease};
 
 use super::{
-    held::{Drawn, Held, LONGEST_LEASE},
-    left::{Left, Said},
-    share::Shares,
+    fallback::FallbackBudget,
+    lease::{HeldLease, LONGEST_LEASE, LeaseDraw},
+    remaining::{Remaining, StoreReport},
 };
 
 /// Most that is asked for at first, ahead of any demand.
@@ -26,7 +26,7 @@ pub(super) struct Entry {
     quotas: Vec<Quota>,
     /// Whether nothing is kept for later requests.
     exact: bool,
-    leases: Vec<Held>,
+    leases: Vec<HeldLease>,
     /// Leases that were settled, and the store may not know.
     unsettled: Vec<(SettledLease, Duration)>,
     /// What was used beyond all leases.
@@ -41,12 +41,12 @@ pub(super) struct Entry {
     /// Until when it is of no use to ask: the store could not be asked about this key.
     away_until: Duration,
     /// What the store has said last.
-    said: Option<Said>,
+    said: Option<StoreReport>,
     /// How many the next lease should have.
     size: u64,
     /// When a request took something, or gave a slot back.
     used_at: Duration,
-    shares: Shares,
+    shares: FallbackBudget,
     /// When the worker looks at it next.
     pub(super) alarm: Option<Duration>,
     /// Of all entries, which was used how long ago.
@@ -55,7 +55,7 @@ pub(super) struct Entry {
 
 /// What can be said to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Availability {
     /// The store must be asked.
     Ask,
     /// The store cannot be asked for now.
@@ -109,7 +109,7 @@ impl Entry {
             said: None,
             size: first_size(quotas),
             used_at: Duration::ZERO,
-            shares: Shares::default(),
+            shares: FallbackBudget::default(),
             alarm: None,
             use_number: 0,
         }
@@ -153,7 +153,7 @@ impl Entry {
         if self.is_in_flight() {
             return self.slots(now).saturating_sub(self.in_use);
         }
-        self.leases.iter().filter(|lease| now < lease.ends_at()).map(Held::left).sum()
+        self.leases.iter().filter(|lease| now < lease.ends_at()).map(HeldLease::left).sum()
     }
 
     /// How many slots there are, those under way to new leases among them.
@@ -162,21 +162,21 @@ impl Entry {
         alive.map(|lease| lease.granted).sum::<u64>().saturating_add(self.moving)
     }
 
-    /// What can be said to a request that costs so much. `has_asked`: the store was asked since it came.
-    pub(super) fn standing(&self, cost: u64, has_asked: bool, now: Duration) -> Standing {
-        if (has_asked || !self.exact) && self.left(now) >= cost {
-            Standing::Open
+    /// What can be said to a request that costs so much. `store_consulted`: the store was asked since it came.
+    pub(super) fn availability(&self, cost: u64, store_consulted: bool, now: Duration) -> Availability {
+        if (store_consulted || !self.exact) && self.left(now) >= cost {
+            Availability::Open
         } else if now < self.shut_until {
-            Standing::Shut(self.shut_until.saturating_sub(now))
+            Availability::Shut(self.shut_until.saturating_sub(now))
         } else if now < self.away_until {
-            Standing::Away
+            Availability::Away
         } else {
-            Standing::Ask
+            Availability::Ask
         }
     }
 
-    /// Takes what a request costs, or is thought to cost until its answer `will_say`. Answers from which leases.
-    pub(super) fn take(&mut self, cost: u64, will_say: bool, now: Duration) -> Vec<Drawn> {
+    /// Takes what a request costs, or is thought to cost until its answer `cost_pending`. Answers from which leases.
+    pub(super) fn take(&mut self, cost: u64, cost_pending: bool, now: Duration) -> Vec<LeaseDraw> {
         self.used_at = now;
         self.shares.note(&self.quotas, cost, now);
         if self.is_in_flight() {
@@ -187,9 +187,9 @@ impl Entry {
         for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
             let count = rest.min(lease.left());
             if count > 0 {
-                drawn.push(Drawn { lease: lease.number, count });
+                drawn.push(LeaseDraw { lease: lease.number, count });
                 lease.used += count;
-                lease.pending += u64::from(will_say);
+                lease.pending += u64::from(cost_pending);
                 rest -= count;
             }
         }
@@ -204,7 +204,7 @@ impl Entry {
     /// Whether this worker's part of the limit has room for a request.
     pub(super) fn has_share(&self, cost: u64, workers: u64, now: Duration) -> bool {
         if self.is_in_flight() {
-            self.quotas.iter().all(|quota| self.in_use < Shares::part(quota, workers))
+            self.quotas.iter().all(|quota| self.in_use < FallbackBudget::part(quota, workers))
         } else {
             self.shares.fits(&self.quotas, cost, workers, now)
         }
@@ -220,7 +220,7 @@ impl Entry {
             self.in_use += 1;
             return;
         }
-        let part = self.quotas.iter().map(|quota| Shares::part(quota, workers)).min().unwrap_or_default();
+        let part = self.quotas.iter().map(|quota| FallbackBudget::part(quota, workers)).min().unwrap_or_default();
         self.owed = self.owed.saturating_add(cost).min(part.max(self.owed));
     }
 
@@ -233,7 +233,7 @@ impl Entry {
 
     /// It is known what a request has cost for which so much was `taken`. What it has not used goes back to the
     /// leases that it was `drawn` from: others were used at other times, which must not be forgotten.
-    pub(super) fn correct(&mut self, drawn: &[Drawn], taken: u64, cost: u64, now: Duration) {
+    pub(super) fn correct(&mut self, drawn: &[LeaseDraw], taken: u64, cost: u64, now: Duration) {
         let mut more = cost.saturating_sub(taken);
         let mut less = taken.saturating_sub(cost);
         for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
@@ -380,13 +380,13 @@ impl Entry {
         } else if self.is_in_flight() {
             SLOTS_IDLE
         } else {
-            self.leases.last().map_or(Duration::ZERO, Held::patience)
+            self.leases.last().map_or(Duration::ZERO, HeldLease::patience)
         }
     }
 
     /// When to look again: at a lease's end, and whether it has become idle.
     fn next_look(&self, patience: Duration, now: Duration) -> Option<Duration> {
-        let returns = self.leases.iter().map(Held::return_at).min()?;
+        let returns = self.leases.iter().map(HeldLease::return_at).min()?;
         let idle = self.used_at.saturating_add(patience);
         let next = if idle > now { returns.min(idle) } else { returns };
         Some(next.max(now))
@@ -399,7 +399,7 @@ impl Entry {
         let granted = lease.granted.saturating_add(ask.kept);
         if granted > 0 {
             let lifetime = Duration::from_millis(lease.lifetime_ms);
-            self.leases.push(Held { number: ask.lease, granted, used: 0, pending: 0, asked_at, lifetime });
+            self.leases.push(HeldLease { number: ask.lease, granted, used: 0, pending: 0, asked_at, lifetime });
         }
         self.moving = self.moving.saturating_sub(ask.kept);
         if lease.granted < ask.need {
@@ -410,7 +410,7 @@ impl Entry {
         }
         self.away_until = Duration::ZERO;
         self.said = (lease.quotas.len() == self.quotas.len() && ask.quotas == self.quotas)
-            .then_some(Said { at: now, quotas: lease.quotas });
+            .then_some(StoreReport { at: now, quotas: lease.quotas });
         self.used_at = self.used_at.max(asked_at);
         let patience = self.patience();
         // What an exact limit has left over goes back on the next tick.
@@ -443,8 +443,8 @@ impl Entry {
     }
 
     /// What each quota has left for clients of this worker. Nothing is known until the store has said something.
-    pub(super) fn left_for_clients(&self, now: Duration) -> Vec<Left> {
+    pub(super) fn left_for_clients(&self, now: Duration) -> Vec<Remaining> {
         let said = self.said.as_ref();
-        said.map(|said| Left::of(&self.quotas, said, self.left(now), now)).unwrap_or_default()
+        said.map(|said| Remaining::of(&self.quotas, said, self.left(now), now)).unwrap_or_default()
     }
 }

@@ -12,10 +12,10 @@ use session_gate_protocol::{
 };
 
 use super::{
-    entry::{Entry, Standing},
-    held::{Drawn, LONGEST_LEASE},
-    left::Left,
+    entry::{Availability, Entry},
+    lease::{LONGEST_LEASE, LeaseDraw},
     limit::Limit,
+    remaining::Remaining,
 };
 
 /// How long nobody asks after the store could not be asked.
@@ -78,7 +78,7 @@ pub struct Question {
 
 /// What a limit says to a request: whose key, and what that may.
 #[derive(Clone, Debug)]
-pub struct Claim {
+pub struct LimitDemand {
     /// The limit.
     pub limit: Rc<Limit>,
     /// The key.
@@ -138,25 +138,25 @@ impl Ledger {
 
     // === requests ===
 
-    /// What can be said to a request. `has_asked`: the store was asked since it came.
-    pub fn standing(&mut self, claim: &Claim, has_asked: bool, now: Duration) -> Standing {
-        self.known(claim, has_asked, now).unwrap_or_else(|| {
+    /// What can be said to a request. `store_consulted`: the store was asked since it came.
+    pub fn availability(&mut self, claim: &LimitDemand, store_consulted: bool, now: Duration) -> Availability {
+        self.known(claim, store_consulted, now).unwrap_or_else(|| {
             self.add(claim, now);
-            if now < self.away_until { Standing::Away } else { Standing::Ask }
+            if now < self.away_until { Availability::Away } else { Availability::Ask }
         })
     }
 
     /// The same of a key that is known. Nothing is remembered of one that is new: a client that another limit refuses
     /// must not push out others with keys that it makes up.
-    pub fn known(&mut self, claim: &Claim, has_asked: bool, now: Duration) -> Option<Standing> {
+    pub fn known(&mut self, claim: &LimitDemand, store_consulted: bool, now: Duration) -> Option<Availability> {
         self.last_use += 1;
         let use_number = self.last_use;
-        let standing = self.with(&claim.key, |entry| {
+        let availability = self.with(&claim.key, |entry| {
             entry.use_number = use_number;
             entry.set_terms(&claim.quotas, claim.limit.exact, now);
-            entry.standing(claim.limit.reserve(), has_asked, now)
+            entry.availability(claim.limit.reserve(), store_consulted, now)
         })?;
-        Some(if standing == Standing::Ask && now < self.away_until { Standing::Away } else { standing })
+        Some(if availability == Availability::Ask && now < self.away_until { Availability::Away } else { availability })
     }
 
     /// By what the store knows a key.
@@ -165,19 +165,19 @@ impl Ledger {
     }
 
     /// Takes what a request costs. Answers from which leases.
-    pub fn take(&mut self, claim: &Claim, now: Duration) -> Vec<Drawn> {
-        let will_say = claim.limit.cost.header().is_some();
-        self.with(&claim.key, |entry| entry.take(claim.limit.reserve(), will_say, now)).unwrap_or_default()
+    pub fn take(&mut self, claim: &LimitDemand, now: Duration) -> Vec<LeaseDraw> {
+        let cost_pending = claim.limit.cost.header().is_some();
+        self.with(&claim.key, |entry| entry.take(claim.limit.reserve(), cost_pending, now)).unwrap_or_default()
     }
 
     /// Whether this worker's part of the limit has room for a request, while the store is away.
-    pub fn has_share(&self, claim: &Claim, now: Duration) -> bool {
+    pub fn has_share(&self, claim: &LimitDemand, now: Duration) -> bool {
         let entry = self.entries.get(&claim.key);
         entry.is_some_and(|entry| entry.has_share(claim.limit.reserve(), self.workers, now))
     }
 
     /// Notes that a request passes without the store's leave.
-    pub fn take_unasked(&mut self, claim: &Claim, now: Duration) {
+    pub fn take_unasked(&mut self, claim: &LimitDemand, now: Duration) {
         let workers = self.workers;
         self.with(&claim.key, |entry| entry.take_unasked(claim.limit.reserve(), workers, now));
     }
@@ -188,16 +188,16 @@ impl Ledger {
     }
 
     /// It is known what a request has cost for which so much was `taken`, `drawn` from those leases.
-    pub fn correct(&mut self, key: &KeyText, drawn: &[Drawn], taken: u64, cost: u64, now: Duration) {
+    pub fn correct(&mut self, key: &KeyText, drawn: &[LeaseDraw], taken: u64, cost: u64, now: Duration) {
         self.with(key, |entry| entry.correct(drawn, taken, cost, now));
     }
 
     /// What each quota has left for clients of this worker.
-    pub fn left(&self, key: &KeyText, now: Duration) -> Vec<Left> {
+    pub fn left(&self, key: &KeyText, now: Duration) -> Vec<Remaining> {
         self.entries.get(key).map(|entry| entry.left_for_clients(now)).unwrap_or_default()
     }
 
-    fn add(&mut self, claim: &Claim, now: Duration) {
+    fn add(&mut self, claim: &LimitDemand, now: Duration) {
         if self.entries.len() >= self.max_entries {
             self.make_room(now);
         }

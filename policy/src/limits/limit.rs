@@ -23,7 +23,7 @@ pub struct Limit {
     /// Whether it refuses nobody.
     pub shadow: bool,
     /// What happens while the store is away.
-    pub store_away: StoreAway,
+    pub on_store_unavailable: OnStoreUnavailable,
 }
 
 /// A part of what a limit counts by.
@@ -66,7 +66,7 @@ pub enum Cost {
 
 /// What happens while the store is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreAway {
+pub enum OnStoreUnavailable {
     /// Requests pass.
     Allow,
     /// They are refused.

@@ -2,32 +2,32 @@
 //!
 //! 1. A request takes from what its worker has *leased* of a key ([`Ledger`]). What is leased has been taken
 //!    off the limit in the store already, so that no limit is exceeded whatever becomes of the worker.
-//! 2. Where there is not enough, the store is asked, and the requests that need it wait ([`Asking`]).
+//! 2. Where there is not enough, the store is asked, and the requests that need it wait ([`LeaseCalls`]).
 //! 3. A key that the store has nothing left for is refused without a question until there is more.
 //! 4. How much is leased follows demand; what is not used is handed back on the tick.
 //!
 //! Relies on: the worker's clock, by which a lease's age is measured from when it was asked for, running at
 //! the store's pace to within a hundredth.
 
-mod asking;
 mod entry;
-mod held;
+mod fallback;
 mod key;
+mod lease;
+mod lease_calls;
 mod ledger;
-mod left;
 mod limit;
+mod remaining;
 mod report;
-mod share;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
-    asking::{Asking, Between, CallId, Landed, Waiter},
-    entry::Standing,
-    held::Drawn,
+    entry::Availability,
     key::{Requester, key_of},
-    ledger::{Claim, KeyText, Ledger, Question, Reachable},
-    left::Left,
-    limit::{Cost, KeyPart, Limit, LimitHeaders, RequestsFrom, RouteLimits, StoreAway},
+    lease::LeaseDraw,
+    lease_calls::{Between, FinishedLeases, LeaseCalls, Waiter},
+    ledger::{KeyText, Ledger, LimitDemand, Question, Reachable},
+    limit::{Cost, KeyPart, Limit, LimitHeaders, OnStoreUnavailable, RequestsFrom, RouteLimits},
+    remaining::Remaining,
     report::{Report, seconds},
 };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use session_gate_protocol::{Algorithm, LimitName, Quota};
 
-use super::{left::Left, limit::LimitHeaders};
-use crate::headers::HeaderChange;
+use super::{limit::LimitHeaders, remaining::Remaining};
+use crate::http::headers::HeaderChange;
 
 /// What a limit has left for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +13,12 @@ pub struct Report {
     /// The limit.
     pub name: LimitName,
     /// Its quotas.
-    pub quotas: Vec<Left>,
+    pub quotas: Vec<Remaining>,
 }
 
 impl Report {
     /// The quota of which least is left.
-    fn tightest(&self) -> Option<&Left> {
+    fn tightest(&self) -> Option<&Remaining> {
         self.quotas.iter().min_by_key(|left| (left.remaining, left.quota.requests))
     }
 
@@ -31,7 +31,7 @@ impl Report {
     #[must_use]
     pub fn denying(mut self, quotas: &[Quota], retry: Duration) -> Self {
         if self.quotas.is_empty() {
-            self.quotas = quotas.iter().map(|quota| Left::nothing(quota, retry)).collect();
+            self.quotas = quotas.iter().map(|quota| Remaining::nothing(quota, retry)).collect();
         }
         if let Some(tightest) = self.quotas.iter_mut().min_by_key(|left| (left.remaining, left.quota.requests)) {
             tightest.remaining = 0;
@@ -42,11 +42,11 @@ impl Report {
 
     /// What a quota is called: the limit's name, and where it has several quotas their window; and where two have
     /// the same window their algorithm.
-    fn policy(&self, left: &Left) -> String {
+    fn policy(&self, left: &Remaining) -> String {
         if self.quotas.len() < 2 {
             return self.name.to_string();
         }
-        let window = |left: &Left| seconds(Duration::from_millis(left.quota.window_ms));
+        let window = |left: &Remaining| seconds(Duration::from_millis(left.quota.window_ms));
         let like = self.quotas.iter().filter(|other| window(other) == window(left)).count();
         let name = format!("{}.{}s", self.name, window(left));
         if like < 2 { name } else { format!("{name}.{}", left.quota.algorithm.as_str()) }
@@ -71,7 +71,7 @@ impl Report {
         headers
     }
 
-    fn policy_item(&self, left: &Left) -> String {
+    fn policy_item(&self, left: &Remaining) -> String {
         let name = self.policy(left);
         let quota = &left.quota;
         if quota.algorithm == Algorithm::InFlight {

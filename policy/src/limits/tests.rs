@@ -21,19 +21,19 @@ fn limit(quota: Quota, change: impl FnOnce(&mut Limit)) -> Rc<Limit> {
         cost: Cost::Fixed(1),
         exact: false,
         shadow: false,
-        store_away: StoreAway::Deny,
+        on_store_unavailable: OnStoreUnavailable::Deny,
     };
     change(&mut limit);
     Rc::new(limit)
 }
 
-fn claim_of(limit: Rc<Limit>, user: &str) -> Claim {
+fn claim_of(limit: Rc<Limit>, user: &str) -> LimitDemand {
     let quotas = limit.quotas.clone();
     let key = LimitKey { limit: limit.name.clone(), parts: [("user".to_owned(), user.to_owned())].into() };
-    Claim { limit, key: KeyText::from(&key), quotas }
+    LimitDemand { limit, key: KeyText::from(&key), quotas }
 }
 
-fn claim() -> Claim {
+fn claim() -> LimitDemand {
     claim_of(limit(HOUR, |_| ()), "alice")
 }
 
@@ -53,16 +53,16 @@ fn reply(leases: Vec<Lease>) -> Option<LeaseReply> {
 }
 
 /// Asks for what one request needs, and is given that.
-fn give(ledger: &mut Ledger, claim: &Claim, given: Lease, now: Duration) -> Question {
-    assert_eq!(ledger.standing(claim, false, now), Standing::Ask);
+fn give(ledger: &mut Ledger, claim: &LimitDemand, given: Lease, now: Duration) -> Question {
+    assert_eq!(ledger.availability(claim, false, now), Availability::Ask);
     let question = ledger.ask_for(&claim.key, claim.limit.reserve(), now).unwrap();
     ledger.on_reply(vec![question.clone()], reply(vec![given]), now, now);
     question
 }
 
-fn take(ledger: &mut Ledger, claim: &Claim, times: u64, now: Duration) {
+fn take(ledger: &mut Ledger, claim: &LimitDemand, times: u64, now: Duration) {
     for _ in 0..times {
-        assert_eq!(ledger.standing(claim, false, now), Standing::Open);
+        assert_eq!(ledger.availability(claim, false, now), Availability::Open);
         ledger.take(claim, now);
     }
 }
@@ -78,7 +78,7 @@ fn what_is_leased_is_used_and_then_asked_for_again() {
     let first = give(&mut ledger, &claim, lease(3), ms(0));
     assert_eq!((first.ask.need, first.ask.want), (1, 83), "a twelfth of the limit, ahead of any demand");
     take(&mut ledger, &claim, 3, ms(10));
-    assert_eq!(ledger.standing(&claim, false, ms(10)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(10)), Availability::Ask);
     let second = ledger.ask_for(&claim.key, 1, ms(10)).unwrap();
     assert_eq!(second.ask.settle, [SettledLease { lease: first.ask.lease, used: 3 }]);
     assert_ne!(second.ask.lease, first.ask.lease);
@@ -87,12 +87,12 @@ fn what_is_leased_is_used_and_then_asked_for_again() {
 #[test]
 fn a_lease_is_not_used_in_the_last_fiftieth_of_its_life_counted_from_the_question() {
     let (mut ledger, claim) = (Ledger::new(100), claim());
-    let question = ledger.standing(&claim, false, ms(1000));
-    assert_eq!(question, Standing::Ask);
+    let question = ledger.availability(&claim, false, ms(1000));
+    assert_eq!(question, Availability::Ask);
     let question = ledger.ask_for(&claim.key, 1, ms(1000)).unwrap();
     ledger.on_reply(vec![question], reply(vec![lease(50)]), ms(1000), ms(1900));
-    assert_eq!(ledger.standing(&claim, false, ms(10_798)), Standing::Open);
-    assert_eq!(ledger.standing(&claim, false, ms(10_799)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(10_798)), Availability::Open);
+    assert_eq!(ledger.availability(&claim, false, ms(10_799)), Availability::Ask);
     let next = ledger.ask_for(&claim.key, 1, ms(10_799)).unwrap();
     assert!(next.ask.settle.is_empty(), "it may have ended by now: it counts as used");
 }
@@ -102,10 +102,10 @@ fn a_key_that_has_nothing_left_asks_nobody_until_there_is_more() {
     let (mut ledger, claim) = (Ledger::new(100), claim());
     give(&mut ledger, &claim, none(5_000), ms(0));
     for at in [0, 1_000, 4_999] {
-        assert_eq!(ledger.standing(&claim, false, ms(at)), Standing::Shut(ms(5_000 - at)));
+        assert_eq!(ledger.availability(&claim, false, ms(at)), Availability::Shut(ms(5_000 - at)));
         assert!(due(&mut ledger, ms(at)).is_empty());
     }
-    assert_eq!(ledger.standing(&claim, false, ms(5_000)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(5_000)), Availability::Ask);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn another_limit_for_the_key_opens_it_at_once() {
     let (mut ledger, mut claim) = (Ledger::new(100), claim());
     give(&mut ledger, &claim, none(5_000), ms(0));
     claim.quotas = vec![Quota { requests: 5_000, ..HOUR }];
-    assert_eq!(ledger.standing(&claim, false, ms(1)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(1)), Availability::Ask);
     assert_eq!(ledger.ask_for(&claim.key, 1, ms(1)).unwrap().ask.quotas, claim.quotas);
 }
 
@@ -126,7 +126,7 @@ fn an_idle_lease_is_handed_back_and_the_next_is_as_large_as_what_was_used() {
     let [back] = due(&mut ledger, ms(2_600)).try_into().unwrap();
     assert_eq!(back.ask.settle, [SettledLease { lease: first.ask.lease, used: 5 }]);
     assert_eq!((back.ask.need, back.ask.want), (0, 0));
-    assert_eq!(ledger.standing(&claim, false, ms(2_600)), Standing::Ask, "what is handed back is not used");
+    assert_eq!(ledger.availability(&claim, false, ms(2_600)), Availability::Ask, "what is handed back is not used");
     ledger.on_reply(vec![back], reply(vec![lease(0)]), ms(2_600), ms(2_601));
     assert_eq!(ledger.ask_for(&claim.key, 1, ms(3_000)).unwrap().ask.want, 10);
     assert!(due(&mut ledger, ms(60_000)).is_empty(), "once is enough");
@@ -182,7 +182,7 @@ fn what_came_of_a_failed_question_is_settled_with_the_next() {
     let lost = ledger.ask_for(&claim.key, 1, ms(20)).unwrap();
     let changed = ledger.on_reply(vec![lost.clone()], None, ms(20), ms(270));
     assert_eq!(changed, Some(Reachable::No));
-    assert_eq!(ledger.standing(&claim, false, ms(769)), Standing::Away);
+    assert_eq!(ledger.availability(&claim, false, ms(769)), Availability::Away);
     assert!(due(&mut ledger, ms(769)).is_empty(), "nobody asks meanwhile");
     let settles = [SettledLease { lease: first.ask.lease, used: 2 }, SettledLease { lease: lost.ask.lease, used: 0 }];
     let [again] = due(&mut ledger, ms(770)).try_into().unwrap();
@@ -192,7 +192,7 @@ fn what_came_of_a_failed_question_is_settled_with_the_next() {
     assert_eq!(again.ask.settle, settles);
     let back = ledger.on_reply(vec![again], reply(vec![lease(0)]), ms(1_520), ms(1_521));
     assert_eq!(back, Some(Reachable::Yes));
-    assert_eq!(ledger.standing(&claim, false, ms(1_522)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(1_522)), Availability::Ask);
 }
 
 #[test]
@@ -200,19 +200,19 @@ fn one_key_that_cannot_be_asked_about_leaves_the_others() {
     let mut ledger = Ledger::new(100);
     let (one, other) = (claim(), claim_of(limit(HOUR, |_| ()), "bob"));
     let questions = [&one, &other].map(|claim| {
-        assert_eq!(ledger.standing(claim, false, ms(0)), Standing::Ask);
+        assert_eq!(ledger.availability(claim, false, ms(0)), Availability::Ask);
         ledger.ask_for(&claim.key, 1, ms(0)).unwrap()
     });
     let grants = vec![LeaseGrant::Unavailable, LeaseGrant::Lease(lease(3))];
     ledger.on_reply(questions.to_vec(), Some(LeaseReply { workers: 1, grants }), ms(0), ms(1));
-    assert_eq!(ledger.standing(&one, true, ms(2)), Standing::Away);
-    assert_eq!(ledger.standing(&other, true, ms(2)), Standing::Open);
+    assert_eq!(ledger.availability(&one, true, ms(2)), Availability::Away);
+    assert_eq!(ledger.availability(&other, true, ms(2)), Availability::Open);
 }
 
 #[test]
 fn a_reply_that_answers_something_else_is_a_failure() {
     let (mut ledger, claim) = (Ledger::new(100), claim());
-    assert_eq!(ledger.standing(&claim, false, ms(0)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(0)), Availability::Ask);
     let question = ledger.ask_for(&claim.key, 1, ms(0)).unwrap();
     assert_eq!(ledger.on_reply(vec![question], reply(vec![]), ms(0), ms(1)), Some(Reachable::No));
 }
@@ -223,8 +223,8 @@ fn an_exact_limit_asks_for_each_request_and_keeps_nothing() {
     let claim = claim_of(limit(HOUR, |limit| limit.exact = true), "alice");
     let question = give(&mut ledger, &claim, lease(3), ms(0));
     assert_eq!((question.ask.need, question.ask.want), (1, 1));
-    assert_eq!(ledger.standing(&claim, false, ms(1)), Standing::Ask, "for whoever comes now");
-    assert_eq!(ledger.standing(&claim, true, ms(1)), Standing::Open, "for whoever has asked");
+    assert_eq!(ledger.availability(&claim, false, ms(1)), Availability::Ask, "for whoever comes now");
+    assert_eq!(ledger.availability(&claim, true, ms(1)), Availability::Open, "for whoever has asked");
     ledger.take(&claim, ms(1));
     let [back] = due(&mut ledger, ms(1)).try_into().unwrap();
     assert_eq!(back.ask.settle, [SettledLease { lease: question.ask.lease, used: 1 }]);
@@ -237,7 +237,7 @@ fn a_slot_comes_back_with_its_stream_and_goes_back_when_nobody_wants_it() {
     let slots = |granted| Lease { lifetime_ms: 30_000, quotas: vec![QuotaState::default()], ..lease(granted) };
     give(&mut ledger, &claim, slots(1), ms(0));
     take(&mut ledger, &claim, 1, ms(0));
-    assert_eq!(ledger.standing(&claim, false, ms(1)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(1)), Availability::Ask);
     let second = ledger.ask_for(&claim.key, 1, ms(1)).unwrap();
     assert_eq!((second.ask.kept, second.ask.need, second.ask.want), (1, 1, 1));
     assert_eq!(second.ask.settle.len(), 1, "the slot in use moves");
@@ -250,7 +250,7 @@ fn a_slot_comes_back_with_its_stream_and_goes_back_when_nobody_wants_it() {
     let [back] = due(&mut ledger, ms(1_300)).try_into().unwrap();
     assert_eq!((back.ask.kept, back.ask.want), (1, 0));
     ledger.on_reply(vec![back], reply(vec![slots(0)]), ms(1_300), ms(1_301));
-    assert_eq!(ledger.standing(&claim, false, ms(1_302)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(1_302)), Availability::Ask);
     let [renewal] = due(&mut ledger, ms(23_800)).try_into().unwrap();
     assert_eq!((renewal.ask.kept, renewal.ask.settle.len()), (1, 1), "a stream goes on");
 }
@@ -262,11 +262,11 @@ fn a_request_may_cost_less_or_more_than_was_taken() {
     let claim = claim_of(limit(HOUR, |limit| limit.cost = cost), "alice");
     let number = give(&mut ledger, &claim, lease(10), ms(0)).ask.lease;
     let drawn = ledger.take(&claim, ms(0));
-    assert_eq!(drawn, [Drawn { lease: number, count: 5 }]);
+    assert_eq!(drawn, [LeaseDraw { lease: number, count: 5 }]);
     take(&mut ledger, &claim, 1, ms(0));
-    assert_eq!(ledger.standing(&claim, false, ms(1)), Standing::Ask);
-    ledger.correct(&claim.key, &[Drawn { lease: number + 1, count: 5 }], 5, 0, ms(1));
-    assert_eq!(ledger.standing(&claim, false, ms(1)), Standing::Ask, "another lease's is not given back here");
+    assert_eq!(ledger.availability(&claim, false, ms(1)), Availability::Ask);
+    ledger.correct(&claim.key, &[LeaseDraw { lease: number + 1, count: 5 }], 5, 0, ms(1));
+    assert_eq!(ledger.availability(&claim, false, ms(1)), Availability::Ask, "another lease's is not given back here");
     ledger.correct(&claim.key, &drawn, 5, 0, ms(1));
     take(&mut ledger, &claim, 1, ms(2));
     ledger.correct(&claim.key, &drawn, 5, 12, ms(3));
@@ -289,7 +289,7 @@ fn what_an_answer_may_give_back_is_not_settled_before() {
     assert!(next.ask.settle.is_empty(), "nothing is left of the first, but it may have cost less");
     let unanswered = ledger.take(&claim, ms(100));
     ledger.correct(&claim.key, &drawn, 5, 1, ms(1_000));
-    assert_eq!(ledger.standing(&claim, false, ms(1_001)), Standing::Ask, "4 came back, and that is too few");
+    assert_eq!(ledger.availability(&claim, false, ms(1_001)), Availability::Ask, "4 came back, and that is too few");
     let [back] = due(&mut ledger, ms(2_600)).try_into().unwrap();
     assert_eq!(back.ask.settle, [SettledLease { lease: first, used: 1 }]);
     ledger.on_reply(vec![back], reply(vec![lease(0)]), ms(2_600), ms(2_601));
@@ -309,7 +309,7 @@ fn what_two_leases_have_given_goes_back_to_both() {
     take(&mut ledger, &claim, 1, ms(0));
     let second = give(&mut ledger, &claim, lease(3), ms(1)).ask.lease;
     let drawn = ledger.take(&claim, ms(2));
-    assert_eq!(drawn, [Drawn { lease: first, count: 2 }, Drawn { lease: second, count: 1 }]);
+    assert_eq!(drawn, [LeaseDraw { lease: first, count: 2 }, LeaseDraw { lease: second, count: 1 }]);
     ledger.correct(&claim.key, &drawn, 3, 0, ms(3));
     let back = ledger.hand_all_back(ms(4)).remove(0).ask.settle;
     assert_eq!(back, [SettledLease { lease: first, used: 3 }, SettledLease { lease: second, used: 0 }]);
@@ -347,7 +347,7 @@ fn a_slot_in_use_moves_to_one_lease_only() {
     assert_eq!((other.ask.kept, other.ask.settle.len()), (0, 0));
     ledger.on_reply(vec![other], reply(vec![slots(1)]), ms(2), ms(3));
     take(&mut ledger, &claim, 1, ms(3));
-    assert_eq!(ledger.standing(&claim, true, ms(4)), Standing::Ask, "and no more");
+    assert_eq!(ledger.availability(&claim, true, ms(4)), Availability::Ask, "and no more");
     ledger.on_reply(vec![one], None, ms(1), ms(5));
     let [again] = due(&mut ledger, ms(506)).try_into().unwrap();
     assert_eq!((again.ask.kept, again.ask.settle.len()), (4, 3), "and none is forgotten");
@@ -356,8 +356,8 @@ fn a_slot_in_use_moves_to_one_lease_only() {
 #[test]
 fn streams_that_began_while_the_store_was_away_are_told_of() {
     let mut ledger = Ledger::new(100);
-    let claim = claim_of(limit(SLOTS, |limit| limit.store_away = StoreAway::Allow), "alice");
-    assert_eq!(ledger.standing(&claim, false, ms(0)), Standing::Ask);
+    let claim = claim_of(limit(SLOTS, |limit| limit.on_store_unavailable = OnStoreUnavailable::Allow), "alice");
+    assert_eq!(ledger.availability(&claim, false, ms(0)), Availability::Ask);
     let lost = ledger.ask_for(&claim.key, 1, ms(0)).unwrap();
     ledger.on_reply(vec![lost], None, ms(0), ms(250));
     (0..3).for_each(|_| ledger.take_unasked(&claim, ms(251)));
@@ -373,27 +373,31 @@ fn a_lowered_limit_takes_back_what_is_leased() {
     let first = give(&mut ledger, &claim, lease(60), ms(0));
     take(&mut ledger, &claim, 10, ms(1));
     claim.quotas = vec![Quota { requests: 600, ..HOUR }];
-    assert_eq!(ledger.standing(&claim, false, ms(2)), Standing::Open, "a worker may have as many of 600 as well");
+    assert_eq!(
+        ledger.availability(&claim, false, ms(2)),
+        Availability::Open,
+        "a worker may have as many of 600 as well"
+    );
     claim.quotas = vec![Quota { requests: 12, ..HOUR }];
-    assert_eq!(ledger.standing(&claim, false, ms(2)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(2)), Availability::Ask);
     let next = ledger.ask_for(&claim.key, 1, ms(2)).unwrap();
     assert_eq!(next.ask.settle, [SettledLease { lease: first.ask.lease, used: 10 }]);
     assert_eq!((next.ask.need, next.ask.want), (1, 1));
     ledger.on_reply(vec![next], reply(vec![lease(1)]), ms(2), ms(3));
     claim.quotas = vec![SLOTS];
-    assert_eq!(ledger.standing(&claim, false, ms(4)), Standing::Ask, "requests are no slots");
+    assert_eq!(ledger.availability(&claim, false, ms(4)), Availability::Ask, "requests are no slots");
 }
 
 /// Clients of one key may have different plans.
 #[test]
 fn only_a_larger_limit_than_the_one_that_denies_opens_a_key() {
     let (mut ledger, large) = (Ledger::new(100), claim());
-    let small = Claim { quotas: vec![Quota { requests: 100, ..HOUR }], ..large.clone() };
+    let small = LimitDemand { quotas: vec![Quota { requests: 100, ..HOUR }], ..large.clone() };
     give(&mut ledger, &small, none(5_000), ms(0));
     give(&mut ledger, &large, none(5_000), ms(1));
     for at in 2..10 {
         let claim = if at % 2 == 0 { &small } else { &large };
-        assert!(matches!(ledger.standing(claim, false, ms(at)), Standing::Shut(_)), "{at}");
+        assert!(matches!(ledger.availability(claim, false, ms(at)), Availability::Shut(_)), "{at}");
     }
 }
 
@@ -403,7 +407,7 @@ fn a_key_that_is_refused_is_not_remembered_for_it() {
     assert_eq!(ledger.known(&denied, false, ms(0)), None);
     assert!(ledger.is_empty());
     give(&mut ledger, &denied, none(5_000), ms(0));
-    assert_eq!(ledger.known(&denied, false, ms(1_000)), Some(Standing::Shut(ms(4_000))));
+    assert_eq!(ledger.known(&denied, false, ms(1_000)), Some(Availability::Shut(ms(4_000))));
     assert_eq!(ledger.len(), 1);
 }
 
@@ -422,13 +426,13 @@ fn a_debt_is_told_after_the_question_that_was_under_way() {
 #[test]
 fn nothing_is_said_of_what_is_not_known() {
     let (mut ledger, claim) = (Ledger::new(100), claim());
-    assert_eq!(ledger.standing(&claim, false, ms(0)), Standing::Ask);
+    assert_eq!(ledger.availability(&claim, false, ms(0)), Availability::Ask);
     ledger.take_unasked(&claim, ms(0));
     assert!(ledger.left(&claim.key, ms(0)).is_empty());
     let report = Report { name: claim.limit.name.clone(), quotas: Vec::new() };
     assert!(report.headers(LimitHeaders { draft: true, x: true }).is_empty());
     let denying = report.denying(&claim.quotas, ms(1_000));
-    assert_eq!(denying.quotas, [Left { quota: HOUR, remaining: 0, reset: ms(1_000) }]);
+    assert_eq!(denying.quotas, [Remaining { quota: HOUR, remaining: 0, reset: ms(1_000) }]);
 }
 
 #[test]
@@ -438,7 +442,7 @@ fn keys_are_bounded_and_what_is_forgotten_is_handed_back() {
     give(&mut ledger, &used, Lease { quotas: vec![QuotaState::default()], ..lease(1) }, ms(0));
     ledger.take(&used, ms(0));
     let late = claim_of(limit(HOUR, |_| ()), "late");
-    assert_eq!(ledger.standing(&late, false, ms(0)), Standing::Ask);
+    assert_eq!(ledger.availability(&late, false, ms(0)), Availability::Ask);
     let asked = ledger.ask_for(&late.key, 1, ms(0)).unwrap();
     for user in 0..1_000 {
         give(&mut ledger, &claim_of(limit(HOUR, |_| ()), &user.to_string()), lease(5), ms(1));
@@ -446,7 +450,7 @@ fn keys_are_bounded_and_what_is_forgotten_is_handed_back() {
     }
     assert!(ledger.take_evicted() >= 900);
     assert_eq!(ledger.take_evicted(), 0);
-    assert_eq!(ledger.standing(&used, false, ms(2)), Standing::Ask, "a stream keeps its key");
+    assert_eq!(ledger.availability(&used, false, ms(2)), Availability::Ask, "a stream keeps its key");
     ledger.on_reply(vec![asked.clone()], reply(vec![lease(9)]), ms(0), ms(2));
     let mut back = Vec::new();
     for tick in 3..20 {
@@ -468,7 +472,7 @@ fn keys_are_bounded_and_what_is_forgotten_is_handed_back() {
 #[test]
 fn everything_is_handed_back_at_the_end() {
     let mut ledger = Ledger::new(100);
-    let users: Vec<Claim> = (0..3).map(|user| claim_of(limit(HOUR, |_| ()), &user.to_string())).collect();
+    let users: Vec<LimitDemand> = (0..3).map(|user| claim_of(limit(HOUR, |_| ()), &user.to_string())).collect();
     for claim in &users {
         give(&mut ledger, claim, lease(5), ms(0));
     }
@@ -489,8 +493,10 @@ fn clients_are_told_what_this_worker_can_still_give() {
     let both = LimitHeaders { draft: true, x: true };
     let text = |report: &Report, wanted| {
         let headers = report.headers(wanted).into_iter().map(|change| match change {
-            crate::headers::HeaderChange::Set(name, value) => format!("{name}: {}", String::from_utf8(value).unwrap()),
-            crate::headers::HeaderChange::Remove(name) => name,
+            crate::http::headers::HeaderChange::Set(name, value) => {
+                format!("{name}: {}", String::from_utf8(value).unwrap())
+            }
+            crate::http::headers::HeaderChange::Remove(name) => name,
         });
         headers.collect::<Vec<_>>()
     };
@@ -504,7 +510,7 @@ fn clients_are_told_what_this_worker_can_still_give() {
     assert_eq!(text(&report, both), expected);
     assert_eq!(text(&report, LimitHeaders { draft: false, x: true }), expected[2..]);
     let mut two = report.denying(&claim.quotas, ms(1_001));
-    two.quotas.push(Left { quota: SLOTS, remaining: 3, reset: ms(0) });
+    two.quotas.push(Remaining { quota: SLOTS, remaining: 3, reset: ms(0) });
     assert_eq!(
         text(&two, LimitHeaders { draft: true, x: false }),
         [
@@ -567,12 +573,12 @@ proptest! {
                     }
                 }
                 Step::Request => {
-                    if ledger.standing(&claim, false, ms(now)) == Standing::Ask {
+                    if ledger.availability(&claim, false, ms(now)) == Availability::Ask {
                         let question = ledger.ask_for(&claim.key, 1, ms(now)).unwrap();
                         let answer = store(&question, fails);
                         ledger.on_reply(vec![question], answer, ms(now), ms(now + 1));
                     }
-                    if ledger.standing(&claim, true, ms(now)) == Standing::Open {
+                    if ledger.availability(&claim, true, ms(now)) == Availability::Open {
                         ledger.take(&claim, ms(now));
                         admitted += 1;
                     }

@@ -5,14 +5,14 @@ use session_gate_protocol::{Algorithm, Lease, LeaseAsk, LeaseGrant, LeaseReply, 
 
 use super::*;
 use crate::{
-    feed::Changes,
-    headers::{HeaderChange, Headers},
-    jose::NoHostCrypto,
+    http::headers::{HeaderChange, Headers},
+    knowledge::Changes,
     metric::LimitOutcome,
     testing::{
         CLOCKS, NOW, Outcome, bearer, claims, config, feed_due, give, give_keys, jwk, new_worker, request, sign,
     },
 };
+use session_gate_jose::NoHostCrypto;
 
 fn later(millis: u64) -> Now {
     Now { monotonic: CLOCKS.monotonic + Duration::from_millis(millis), ..CLOCKS }
@@ -40,7 +40,7 @@ fn tell(worker: &mut Worker, changes: &[Value]) -> Option<Changes> {
         "entries": entries.collect::<Vec<_>>(), "ended": "",
     });
     let reply = CallReply { status: Some(200), body: body.to_string().into_bytes() };
-    worker.on_errand(worker.last_question(), &reply, CLOCKS, &NoHostCrypto).changes
+    worker.on_reply_to(worker.last_question(), &reply, CLOCKS, &NoHostCrypto).changes
 }
 
 fn public(limits: Value) -> Value {
@@ -102,7 +102,7 @@ fn a_request_waits_for_its_lease_and_those_behind_it_need_none() {
     assert_eq!((ask.counter.as_str(), ask.need, ask.want), (&*counter("api:"), 1, 13));
     assert_eq!(ask.quotas[0].algorithm, Algorithm::SlidingWindow);
     assert!(send(&mut worker, 2, &[]).call.is_none(), "one question is under way");
-    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[3]), later(1));
+    let woken = give(&mut worker, first.callout.unwrap(), &grants(&[3]), later(1));
     assert_eq!(woken.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
     assert!(woken.iter().all(|(_, outcome)| outcome.forwarded.is_some()));
     assert!(send(&mut worker, 3, &[]).forwarded.is_some());
@@ -117,11 +117,11 @@ fn those_that_wait_are_asked_for_together() {
     let mut worker = worker(limits, public(json!(["login"])), &[]);
     let first = send(&mut worker, 1, &[]);
     (2..=7).for_each(|id| assert!(send(&mut worker, id, &[]).call.is_none()));
-    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[1]), later(1));
+    let woken = give(&mut worker, first.callout.unwrap(), &grants(&[1]), later(1));
     assert!(woken[0].1.forwarded.is_some());
     let [ask] = asked(&woken[1].1).try_into().unwrap();
     assert_eq!((ask.need, ask.want), (6, 6), "for itself and the five behind it");
-    let woken = give(&mut worker, woken[1].1.errand.unwrap(), &grants(&[4]), later(2));
+    let woken = give(&mut worker, woken[1].1.callout.unwrap(), &grants(&[4]), later(2));
     let passed: Vec<bool> = woken.iter().map(|(_, outcome)| outcome.forwarded.is_some()).collect();
     assert_eq!(passed, [true, true, true, true, false, false], "in their order");
 }
@@ -135,11 +135,11 @@ fn for_others_no_more_is_asked_than_waits_for_the_same_key() {
     for (id, user) in [(2, "bob"), (3, "carol"), (4, "bob")] {
         assert!(send(&mut worker, id, &[("x-user", user)]).call.is_none());
     }
-    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[9, 9]), later(1));
+    let woken = give(&mut worker, first.callout.unwrap(), &grants(&[9, 9]), later(1));
     assert!(woken[0].1.forwarded.is_some());
     let needs = |place: usize| asked(&woken[place].1).iter().map(|ask| ask.need).collect::<Vec<u64>>();
     assert_eq!((needs(1), needs(2)), (vec![1], vec![1]), "each for itself");
-    let call = woken[1].1.errand.unwrap();
+    let call = woken[1].1.callout.unwrap();
     let woken = give(&mut worker, call, &grants(&[1]), later(2));
     assert_eq!(woken.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2, 4]);
     let [ask] = asked(&woken[1].1).try_into().unwrap();
@@ -151,7 +151,7 @@ fn who_is_denied_is_told_by_which_limit_and_for_how_long() {
     let limits = json!({"api": {"requests": 9, "window": "1min", "key": []}});
     let mut worker = worker(limits, public(json!(["api"])), &[]);
     let first = send(&mut worker, 1, &[]);
-    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[0]), later(1));
+    let woken = give(&mut worker, first.callout.unwrap(), &grants(&[0]), later(1));
     let reply = woken[0].1.reply.as_ref().unwrap();
     assert_eq!((reply.status, woken[0].1.code().as_deref()), (429, Some("rate_limited")));
     assert!(reply.headers.contains(&("retry-after".to_owned(), "5".to_owned())), "{:?}", reply.headers);
@@ -173,13 +173,13 @@ fn a_request_takes_from_all_of_its_limits_or_from_none() {
     let mut worker = worker(limits, public(json!(["one", "two"])), &[]);
     let first = send(&mut worker, 1, &[]);
     assert_eq!(asked(&first).len(), 2, "in one call");
-    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[2, 1]), later(1));
+    let woken = give(&mut worker, first.callout.unwrap(), &grants(&[2, 1]), later(1));
     assert!(woken[0].1.forwarded.is_some());
     assert_eq!(set(&answered(&mut worker, 1, &[]), "ratelimit"), Some("\"two\";r=5;t=60"), "the tighter one");
     let second = send(&mut worker, 2, &[]);
     let [ask] = asked(&second).try_into().unwrap();
     assert_eq!(ask.counter.as_str(), counter("two:"));
-    let woken = give(&mut worker, second.errand.unwrap(), &grants(&[0]), later(1));
+    let woken = give(&mut worker, second.callout.unwrap(), &grants(&[0]), later(1));
     assert_eq!(woken[0].1.described, ["decision=deny reason=rate_limited rule=all limit=two"]);
     let back = worker.hand_back(later(2));
     let settled = asks(&back[0].1).into_iter().find(|ask| ask.counter.as_str() == counter("one:")).unwrap().settle;
@@ -191,7 +191,7 @@ fn a_limit_in_the_shadow_refuses_nobody() {
     let limits = json!({"new": {"requests": 5, "key": [], "shadow": true}});
     let mut worker = worker(limits, public(json!(["new"])), &[]);
     let first = send(&mut worker, 1, &[]);
-    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[0]), later(1));
+    let woken = give(&mut worker, first.callout.unwrap(), &grants(&[0]), later(1));
     assert!(woken[0].1.forwarded.is_some());
     assert_eq!(woken[0].1.described, ["decision=allow reason=public rule=all shadow_limit=new"]);
     assert!(woken[0].1.counted.contains(&Counter::Limit("new".parse().unwrap(), LimitOutcome::ShadowDenied)));
@@ -201,10 +201,10 @@ fn a_limit_in_the_shadow_refuses_nobody() {
 #[test]
 fn while_the_sidecar_is_away_each_limit_does_as_it_is_told() {
     for (mode, passes) in [("deny", 0), ("allow", 5), ("share", 2)] {
-        let limits = json!({"api": {"requests": 2, "key": [], "store_away": mode}});
+        let limits = json!({"api": {"requests": 2, "key": [], "on_store_unavailable": mode}});
         let mut worker = worker(limits, public(json!(["api"])), &[]);
         let first = send(&mut worker, 1, &[]);
-        let failed = worker.on_errand(first.errand.unwrap(), &CallReply::failed(), later(250), &NoHostCrypto);
+        let failed = worker.on_reply_to(first.callout.unwrap(), &CallReply::failed(), later(250), &NoHostCrypto);
         assert_eq!((failed.limits, failed.counters), (Some(Reachable::No), vec![Counter::Leases(CallOutcome::Failed)]));
         let mut outcomes: Vec<Outcome> = failed.requests.into_iter().map(|(_, effects)| effects.into()).collect();
         outcomes.extend((2..=5).map(|id| send(&mut worker, id, &[])));
@@ -263,7 +263,7 @@ fn without_a_word_a_route_has_the_limit_of_its_clients() {
         {"name": "free", "match": {"path": {"exact": "/free"}}, "authentication": "public", "rate_limit": []},
         {"name": "all", "authentication": "optional", "cors": {"allow_origins": ["https://spa.example"]}},
     ]);
-    let mut worker = worker(json!({}), routes, &[]);
+    let mut worker = worker(json!({"default": {}, "authenticated": {}}), routes, &[]);
     let anonymous = asked(&send(&mut worker, 1, &[]));
     assert_eq!((anonymous[0].counter.to_string(), anonymous[0].quotas[0].requests), (counter("default:address="), 100));
     let (name, value) = bearer(&crate::testing::token());
@@ -274,7 +274,7 @@ fn without_a_word_a_route_has_the_limit_of_its_clients() {
     assert!(Outcome::from(free).forwarded.is_some());
     let preflight = [("origin", "https://spa.example"), ("access-control-request-method", "GET")];
     let preflight = worker.on_request(4, Event::Request(request("OPTIONS", "/", &preflight)), CLOCKS, &NoHostCrypto);
-    assert!(Outcome::from(preflight).forwarded.is_some(), "a preflight is no request");
+    assert_eq!(Outcome::from(preflight).reply.map(|reply| reply.status), Some(204), "a preflight is no request");
 }
 
 #[test]
@@ -288,13 +288,13 @@ fn a_claim_and_then_an_override_say_how_many() {
     let (name, value) = bearer(&token);
     let first = send(&mut worker, 1, &[(name, &value)]);
     assert_eq!(asked(&first)[0].quotas[0].requests, 90);
-    give(&mut worker, first.errand.unwrap(), &grants(&[0]), later(1));
+    give(&mut worker, first.callout.unwrap(), &grants(&[0]), later(1));
     assert_eq!(send(&mut worker, 2, &[(name, &value)]).code().as_deref(), Some("rate_limited"));
     let key = "api:issuer=session-gate&user=alice";
     let rule = json!({"kind": "limit", "key": key, "requests": [900]});
     let added = json!({"kind": "rule_added", "rule_id": counter(key), "rule": rule});
     let changes = tell(&mut worker, &[added]).unwrap();
-    assert!(changes.spares_streams());
+    assert!(changes.affect_no_stream());
     let second = send(&mut worker, 3, &[(name, &value)]);
     assert_eq!(asked(&second)[0].quotas[0].requests, 900, "at once");
 }
@@ -306,7 +306,7 @@ fn an_answer_says_what_its_request_has_cost_and_nobody_else_hears_of_it() {
     let mut worker = worker(limits, public(json!(["api"])), &[]);
     let first = send(&mut worker, 1, &[]);
     assert_eq!(asked(&first)[0].need, 3);
-    give(&mut worker, first.errand.unwrap(), &grants(&[10]), later(1));
+    give(&mut worker, first.callout.unwrap(), &grants(&[10]), later(1));
     let changes = answered(&mut worker, 1, &[("x-cost", "5")]);
     assert!(changes.contains(&HeaderChange::Remove("x-cost".to_owned())));
     assert_eq!(asks(&worker.hand_back(later(2))[0].1)[0].settle[0].used, 5);
@@ -317,11 +317,11 @@ fn a_slot_is_held_until_its_stream_is_over() {
     let limits = json!({"streams": {"in_flight": 16, "key": []}});
     let mut worker = worker(limits, public(json!(["streams"])), &[]);
     let first = send(&mut worker, 1, &[]);
-    give(&mut worker, first.errand.unwrap(), &grants(&[1]), later(1));
+    give(&mut worker, first.callout.unwrap(), &grants(&[1]), later(1));
     answered(&mut worker, 1, &[]);
     let second = send(&mut worker, 2, &[]);
     assert_eq!(asked(&second)[0].kept, 1);
-    give(&mut worker, second.errand.unwrap(), &grants(&[0]), later(1));
+    give(&mut worker, second.callout.unwrap(), &grants(&[0]), later(1));
     worker.forget(1, later(2));
     let third = send(&mut worker, 3, &[]);
     assert!(third.forwarded.is_some(), "the slot is here: {:?}", third.code());
@@ -334,7 +334,7 @@ fn what_was_taken_back_while_a_request_waited_is_not_served() {
     let (name, value) = bearer(&crate::testing::token());
     let first = send(&mut worker, 1, &[(name, &value)]);
     tell(&mut worker, &[json!({"kind": "session_ended", "session_id": claims()["sid"]})]);
-    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[3]), later(1));
+    let woken = give(&mut worker, first.callout.unwrap(), &grants(&[3]), later(1));
     assert_eq!(woken[0].1.code().as_deref(), Some("session_terminated"));
     assert_eq!(asks(&worker.hand_back(later(2))[0].1)[0].settle[0].used, 0);
 }
@@ -346,12 +346,12 @@ fn a_question_that_went_with_its_request_is_asked_again_for_the_others() {
     send(&mut worker, 2, &[]);
     worker.forget(1, later(1));
     let due = worker.due(later(50));
-    let (errand, call) = due.iter().find(|(errand, _)| matches!(errand, Errand::Leases(_))).unwrap();
+    let (callout, call) = due.iter().find(|(callout, _)| matches!(callout, Callout::Leases(_))).unwrap();
     let [ask] = asks(call).try_into().unwrap();
     assert_eq!(ask, asked(&first)[0], "word for word");
-    let woken = give(&mut worker, *errand, &grants(&[3]), later(51));
+    let woken = give(&mut worker, *callout, &grants(&[3]), later(51));
     assert!(woken[0].0 == 2 && woken[0].1.forwarded.is_some());
-    let late = give(&mut worker, first.errand.unwrap(), &grants(&[3]), later(52));
+    let late = give(&mut worker, first.callout.unwrap(), &grants(&[3]), later(52));
     assert!(late.is_empty());
 }
 
@@ -360,13 +360,14 @@ fn a_question_that_was_asked_when_another_requests_reply_came_goes_with_that_one
     let mut worker = worker(json!({"api": {"requests": 160, "key": []}}), public(json!(["api"])), &[]);
     let first = send(&mut worker, 1, &[]);
     send(&mut worker, 2, &[]);
-    let woken = give(&mut worker, first.errand.unwrap(), &grants(&[1]), later(1));
+    let woken = give(&mut worker, first.callout.unwrap(), &grants(&[1]), later(1));
     assert!(woken[0].1.forwarded.is_some() && woken[1].1.call.is_some());
     // The host was called for the first, and brings the second's reply to it, if it is still there.
     worker.forget(1, later(2));
     let due = worker.due(later(50));
-    let (errand, _) = due.iter().find(|(errand, _)| matches!(errand, Errand::Leases(_))).expect("it is asked again");
-    let woken = give(&mut worker, *errand, &grants(&[3]), later(51));
+    let (callout, _) =
+        due.iter().find(|(callout, _)| matches!(callout, Callout::Leases(_))).expect("it is asked again");
+    let woken = give(&mut worker, *callout, &grants(&[3]), later(51));
     assert!(woken[0].0 == 2 && woken[0].1.forwarded.is_some());
 }
 
@@ -381,7 +382,7 @@ fn a_new_configuration_goes_on_with_what_is_leased() {
     document["realm"] = json!("new");
     let mut after = make(document);
     let first = send(&mut before, 1, &[]);
-    give(&mut before, first.errand.unwrap(), &grants(&[3]), later(1));
+    give(&mut before, first.callout.unwrap(), &grants(&[3]), later(1));
     assert!(send(&mut after, 2, &[]).forwarded.is_some());
     before.forget(1, later(2));
     assert!(send(&mut after, 3, &[]).forwarded.is_some());
@@ -393,7 +394,7 @@ fn a_worker_that_holds_as_many_as_it_may_does_not_ask() {
     let mut document = config();
     document["rate_limits"] = json!({"api": {"requests": 160, "key": [{"header": "x-key"}]}});
     document["routes"] = public(json!(["api"]));
-    document["limits"] = json!({"max_held_requests": 1});
+    document["bounds"] = json!({"max_held_requests": 1});
     let mut worker = new_worker(document);
     assert!(send(&mut worker, 1, &[("x-key", "a")]).is_held());
     assert_eq!(send(&mut worker, 2, &[("x-key", "b")]).code().as_deref(), Some("limit_unavailable"));

@@ -3,13 +3,13 @@ use session_gate_protocol::{AllowReason, CheckVerdict};
 
 use super::*;
 use crate::{
-    headers::{HeaderChange, Headers},
-    jose::NoHostCrypto,
+    http::headers::{HeaderChange, Headers},
     testing::{
         CLOCKS, NOW, Outcome, SESSION, at, bearer, claims, config, due, give, give_keys, jwk, new_worker, request,
         sign, step, token, token_with, verdict, worker_with,
     },
 };
+use session_gate_jose::NoHostCrypto;
 
 fn call(worker: &mut Worker, method: &str, path: &str, token: &str) -> Outcome {
     let (name, value) = bearer(token);
@@ -223,16 +223,16 @@ fn a_store_that_says_nothing_ends_in_the_routes_failure_mode() {
         CallReply { status: Some(500), body: br#"{"verdict":"live"}"#.to_vec() },
         CallReply { status: Some(200), body: b"<html>".to_vec() },
         CallReply { status: Some(200), body: br#"{"verdict":"fine"}"#.to_vec() },
-        CallReply { status: Some(200), body: br#"{"verdict":"live","more":1}"#.to_vec() },
+        CallReply { status: Some(200), body: br#"{"more":1}"#.to_vec() },
     ];
     for reply in rubbish {
         let mut worker = worker_with(config());
-        let flight = call(&mut worker, "GET", "/", &token()).errand.unwrap();
+        let flight = call(&mut worker, "GET", "/", &token()).callout.unwrap();
         let (_, refused) = give(&mut worker, flight, &reply, CLOCKS).pop().unwrap();
         assert_eq!(refused.code().as_deref(), Some("store_unavailable"), "{reply:?}");
         assert_eq!(refused.reply.unwrap().status, 503);
         worker.forget(1, Now::default());
-        let flight = call(&mut worker, "GET", "/open", &token()).errand.unwrap();
+        let flight = call(&mut worker, "GET", "/open", &token()).callout.unwrap();
         let (_, passed) = give(&mut worker, flight, &reply, CLOCKS).pop().unwrap();
         assert_eq!(passed.described, ["decision=allow reason=failure_mode rule=open"]);
     }
@@ -268,16 +268,16 @@ fn a_request_that_comes_before_the_keys_waits_for_them() {
 fn without_keys_tokens_are_answered_503_and_the_fetch_is_tried_again() {
     let mut worker = new_worker(config());
     call(&mut worker, "GET", "/", &token());
-    assert!(due(&mut worker, Errand::Keys, at(NOW)).is_some());
-    assert!(due(&mut worker, Errand::Keys, at(NOW)).is_none(), "one fetch at a time");
-    let woken = give(&mut worker, Errand::Keys, &CallReply::failed(), CLOCKS);
+    assert!(due(&mut worker, Callout::Keys, at(NOW)).is_some());
+    assert!(due(&mut worker, Callout::Keys, at(NOW)).is_none(), "one fetch at a time");
+    let woken = give(&mut worker, Callout::Keys, &CallReply::failed(), CLOCKS);
     let refused = woken.into_iter().next().unwrap().1;
     assert_eq!(refused.code().as_deref(), Some("keys_unavailable"));
     worker.forget(1, Now::default());
     assert_eq!(call(&mut worker, "GET", "/", &token()).code().as_deref(), Some("keys_unavailable"));
     assert!(
-        due(&mut worker, Errand::Keys, at(NOW)).is_none()
-            && due(&mut worker, Errand::Keys, at(UnixSeconds(NOW.0 + 1))).is_some()
+        due(&mut worker, Callout::Keys, at(NOW)).is_none()
+            && due(&mut worker, Callout::Keys, at(UnixSeconds(NOW.0 + 1))).is_some()
     );
 }
 
@@ -306,9 +306,9 @@ fn an_unknown_key_has_the_keys_fetched_again_but_not_for_every_request() {
 fn the_last_good_keys_stay_when_a_fetch_fails_or_brings_rubbish() {
     for body in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"EC"}]}"#, "rubbish"] {
         let mut worker = worker_with(config());
-        assert!(due(&mut worker, Errand::Keys, at(UnixSeconds(NOW.0 + 60))).is_some());
+        assert!(due(&mut worker, Callout::Keys, at(UnixSeconds(NOW.0 + 60))).is_some());
         let reply = CallReply { status: Some(200), body: body.as_bytes().to_vec() };
-        let outcome = worker.on_errand(Errand::Keys, &reply, CLOCKS, &NoHostCrypto);
+        let outcome = worker.on_reply_to(Callout::Keys, &reply, CLOCKS, &NoHostCrypto);
         assert_eq!(outcome.counters, [Counter::Keys(CallOutcome::Failed)]);
         assert_eq!(code(&mut worker, &token()), "forwarded", "{body}");
     }
@@ -342,13 +342,13 @@ fn a_new_configuration_begins_with_the_keys_of_the_one_before() {
     assert!(call(&mut worker, "GET", "/", &token()).is_held(), "another sidecar's keys are others");
     let mut worker = Worker::new(Config::from_value(config()).unwrap(), "worker", &mut vm);
     assert_eq!(code(&mut worker, &token()), "forwarded");
-    assert!(due(&mut worker, Errand::Keys, at(NOW)).is_some(), "and fetches them anew");
+    assert!(due(&mut worker, Callout::Keys, at(NOW)).is_some(), "and fetches them anew");
 }
 
 #[test]
 fn tokens_of_unknown_keys_leave_room_for_good_ones() {
     let mut document = config();
-    document["limits"] = json!({"max_held_requests": 4});
+    document["bounds"] = json!({"max_held_requests": 4});
     let mut worker = worker_with(document);
     let later = UnixSeconds(NOW.0 + 5);
     let unknown = sign(3, &json!({"alg": "ES256", "kid": "k9"}), &claims());
@@ -371,7 +371,7 @@ fn a_clients_trusted_trailers_go_too() {
 #[test]
 fn no_more_requests_wait_than_the_limit_and_those_that_leave_make_room() {
     let mut document = config();
-    document["limits"] = json!({"max_held_requests": 1});
+    document["bounds"] = json!({"max_held_requests": 1});
     let mut worker = worker_with(document);
     let (name, value) = bearer(&token());
     let send = |worker: &mut Worker, id| step(worker, id, Event::Request(request("GET", "/", &[(name, &value)])));
@@ -401,24 +401,94 @@ fn answers_get_security_headers_whoever_made_them() {
 }
 
 #[test]
-fn a_preflight_passes_where_the_route_has_cors_and_a_denial_can_be_read() {
-    let mut worker = worker_with(config());
-    let origin = ("origin", "https://spa.example");
-    let preflight = [origin, ("access-control-request-method", "POST")];
-    assert!(step(&mut worker, 1, Event::Request(request("OPTIONS", "/cors", &preflight))).forwarded.is_some());
-    for extra in [("x-http-method-override", "DELETE"), ("x-rewrite-url", "/cors")] {
-        let disguised = [origin, ("access-control-request-method", "POST"), extra];
-        let refused = step(&mut worker, 7, Event::Request(request("OPTIONS", "/cors", &disguised)));
-        assert_eq!(refused.code().as_deref(), Some("credential_missing"), "{extra:?}");
-        worker.forget(7, Now::default());
+fn a_preflight_is_answered_by_the_rule_of_the_method_that_it_announces() {
+    let mut document = config();
+    let cors = json!({"allow_origins": ["https://spa.example"], "max_age": "1h"});
+    document["routes"][2]["cors"] = cors;
+    document["routes"][1]["match"]["path"] = json!({"prefix": "/orders"});
+    document["routes"].as_array_mut().unwrap().swap(1, 2);
+    let mut worker = worker_with(document);
+    let mut send = |method: &str, path: &str, origin: &str, announced: &str, extra: &[(&str, &str)]| {
+        let marks = [("origin", origin), ("access-control-request-method", announced)];
+        let headers: Vec<_> = marks.into_iter().chain(extra.iter().copied()).collect();
+        worker.forget(1, Now::default());
+        step(&mut worker, 1, Event::Request(request(method, path, &headers)))
+    };
+    let page = "https://spa.example";
+    // The rule for POST answers, though the one for OPTIONS would be another.
+    for extra in [&[][..], &[("x-http-method-override", "POST")]] {
+        let answered = send("OPTIONS", "/orders", page, "POST", extra);
+        let reply = answered.reply.unwrap();
+        assert_eq!((reply.status, reply.body.as_str()), (204, ""));
+        for (name, value) in [
+            ("access-control-allow-origin", page),
+            ("access-control-allow-methods", "POST"),
+            ("access-control-max-age", "3600"),
+        ] {
+            assert!(reply.headers.contains(&(name.to_owned(), value.to_owned())), "{name}");
+        }
+        assert!(answered.forwarded.is_none());
+        assert_eq!(answered.described, ["decision=allow reason=preflight rule=write"]);
     }
-    let foreign = [("origin", "https://evil.example"), ("access-control-request-method", "POST")];
-    let refused = step(&mut worker, 8, Event::Request(request("OPTIONS", "/cors", &foreign)));
-    assert_eq!(refused.code().as_deref(), Some("credential_missing"));
-    let elsewhere = step(&mut worker, 2, Event::Request(request("OPTIONS", "/", &preflight)));
-    assert_eq!(elsewhere.code().as_deref(), Some("credential_missing"));
-    let denied = step(&mut worker, 3, Event::Request(request("GET", "/cors", &[origin]))).reply.unwrap();
-    assert!(denied.headers.contains(&("access-control-allow-origin".to_owned(), "https://spa.example".to_owned())));
+    // A rule that says nothing about other origins leaves it to the upstream.
+    assert!(send("OPTIONS", "/orders", page, "GET", &[]).forwarded.is_some());
+    let foreign = send("OPTIONS", "/orders", "https://evil.example", "POST", &[]);
+    assert_eq!(foreign.code().as_deref(), Some("origin_refused"));
+    let headers = foreign.reply.unwrap().headers;
+    assert!(!headers.iter().any(|(name, _)| name.starts_with("access-control-")), "{headers:?}");
+    let either = send("OPTIONS", "/ORDERS", page, "POST", &[]);
+    assert_eq!(either.code().as_deref(), Some("path_ambiguous"));
+    assert_eq!(send("OPTIONS", "/orders", page, "P OST", &[]).code().as_deref(), Some("method_invalid"));
+    assert_eq!(send("OPTIONS", "/", page, "POST", &[]).code().as_deref(), Some("credential_missing"));
+    let denied = send("GET", "/cors", page, "", &[]).reply.unwrap();
+    assert!(denied.headers.contains(&("access-control-allow-origin".to_owned(), page.to_owned())));
+}
+
+#[test]
+fn what_no_rule_matches_is_not_there_where_the_default_is_to_deny() {
+    let mut document = config();
+    document["default_rule"] = json!("deny");
+    let mut worker = worker_with(document);
+    let good = bearer(&token());
+    let preflight = [("origin", "https://spa.example"), ("access-control-request-method", "POST")];
+    for request in [request("GET", "/nowhere", &[(good.0, &good.1)]), request("OPTIONS", "/nowhere", &preflight)] {
+        let refused = step(&mut worker, 1, Event::Request(request));
+        assert_eq!(refused.code().as_deref(), Some("no_rule"));
+        assert_eq!(refused.reply.unwrap().status, 404);
+        worker.forget(1, Now::default());
+    }
+}
+
+#[test]
+fn an_ambiguous_request_is_told_what_is_in_the_way() {
+    let mut document = config();
+    document["routes"][0]["match"]["hosts"] = json!(["app.example"]);
+    let mut worker = worker_with(document);
+    let forwarded = request("GET", "/public", &[("x-forwarded-host", "origin-1.internal")]);
+    let refused = step(&mut worker, 1, Event::Request(forwarded));
+    let body: serde_json::Value = serde_json::from_str(&refused.reply.unwrap().body).unwrap();
+    assert_eq!(
+        (body["status"].as_u64(), body["code"].as_str(), body["detail"].as_str()),
+        (
+            Some(400),
+            Some("path_ambiguous"),
+            Some(
+                "The header x-forwarded-host may lead to another rule (upstream_interpretations.forwarded_host_headers)"
+            )
+        )
+    );
+    assert_eq!(
+        refused.described,
+        ["decision=deny reason=path_ambiguous rule=default interpretation=forwarded_host_headers"]
+    );
+}
+
+#[test]
+fn a_connection_header_cannot_have_ours_dropped() {
+    let mut worker = worker_with(config());
+    let sent = request("GET", "/public", &[("connection", "upgrade, x-user-id"), ("upgrade", "websocket")]);
+    let passed = step(&mut worker, 1, Event::Request(sent)).forwarded.unwrap();
+    assert_eq!(set(&passed, "connection"), Some(&b"upgrade"[..]));
 }
 
 #[test]
@@ -430,6 +500,8 @@ fn https_is_required_where_told() {
     assert_eq!(step(&mut worker, 1, Event::Request(by_http)).code().as_deref(), Some("https_required"));
     let by_https = request("GET", "/public", &[("x-forwarded-proto", "https")]);
     assert!(step(&mut worker, 2, Event::Request(by_https)).forwarded.is_some());
+    let by_two = request("GET", "/public", &[("x-forwarded-proto", "https,http")]);
+    assert!(step(&mut worker, 3, Event::Request(by_two)).forwarded.is_some());
 }
 
 #[test]
@@ -446,5 +518,5 @@ fn an_issuer_with_inline_keys_needs_no_sidecar() {
     assert_eq!(set(&passed, "x-session-id"), None, "no session that the sidecar knows");
     worker.forget(1, Now::default());
     assert_eq!(call(&mut worker, "GET", "/session", &token).code().as_deref(), Some("session_missing"));
-    assert!(due(&mut worker, Errand::Keys, at(NOW)).is_none(), "no keys to fetch");
+    assert!(due(&mut worker, Callout::Keys, at(NOW)).is_none(), "no keys to fetch");
 }

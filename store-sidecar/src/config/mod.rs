@@ -1,6 +1,7 @@
 //! The configuration, read from flags, the environment and a file, into types that cannot be wrong.
 //! Every mistake is reported, not just the first.
 
+mod log_level;
 mod problem;
 mod raw;
 pub mod settings;
@@ -61,6 +62,8 @@ pub struct SessionConfig {
     pub duration: Duration,
     /// How long it lives without activity; none: as long as with.
     pub idle_timeout: Option<Duration>,
+    /// How many a user may have; 0: any number.
+    pub max_per_user: usize,
     /// What the store is told.
     pub store: StoreSettings,
 }

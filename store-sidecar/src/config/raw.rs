@@ -81,6 +81,7 @@ pub(super) struct RawSession {
     pub ended_retention_hours: Option<u64>,
     pub idle_timeout_minutes: Option<u64>,
     pub max_metadata_bytes: Option<u64>,
+    pub max_per_user: Option<u64>,
 }
 
 #[derive(Clone, Default, Deserialize)]

@@ -194,6 +194,15 @@ pub const SETTINGS: &[Setting] = &[
         "Largest metadata of a session, in bytes of JSON; 0 to 49152",
     ),
     setting(
+        "session.max_per_user",
+        "SESSION_GATE_MAX_SESSIONS_PER_USER",
+        "max-sessions-per-user",
+        Integer,
+        "1000",
+        "How many sessions a user may have: a login beyond that ends the one that would expire first; 0 for any number, \
+         else up to 1000000",
+    ),
+    setting(
         "tokens.duration_hours",
         "TOKEN_DURATION_HOURS",
         "token-duration-hours",

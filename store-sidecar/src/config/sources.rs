@@ -1,7 +1,7 @@
 //! Where settings come from: the file, the environment, flags. Lays them over each other and
 //! remembers which name the user wrote for each.
 
-use std::{collections::BTreeMap, fmt};
+use std::{cmp::Ordering, collections::BTreeMap, fmt};
 
 use serde_json::{Map, Number, Value};
 use session_gate_protocol::collect;
@@ -71,7 +71,16 @@ impl Origins {
     }
 }
 
-/// Lays flags over the environment over the file.
+/// How strong the word of a source is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    File,
+    Environment,
+    Flag,
+}
+
+/// Lays flags over the environment over the file. A secret from a stronger source also replaces the file
+/// that a weaker one names for it, and the other way round.
 pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> (RawConfig, Origins) {
     let mut origins = Origins { file: sources.file.as_ref().map(|file| file.name.clone()), ..Origins::default() };
     let mut value = sources.file.as_ref().map_or_else(Value::default, |file| read_file(file, problems));
@@ -86,21 +95,31 @@ pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> (RawConfig, O
     if !value.is_object() {
         value = empty_section();
     }
+    let mut strengths: BTreeMap<&str, Strength> = BTreeMap::new();
     for setting in SETTINGS {
         if lookup(&value, setting.path).is_some_and(|value| !value.is_null()) {
             origins.names.insert(setting.path, origins.in_file(setting.path));
+            strengths.insert(setting.path, Strength::File);
         }
-        let env = sources.env.get(setting.env).map(|text| (setting.env.to_owned(), text));
-        let flag = sources.flags.get(setting.flag).map(|text| (format!("--{}", setting.flag), text));
-        for (name, text) in [env, flag].into_iter().flatten() {
+        // Charts and Compose files make a variable of whatever is not set: an empty one is none.
+        let env = sources.env.get(setting.env).filter(|text| !text.is_empty());
+        let env = env.map(|text| (setting.env.to_owned(), text, Strength::Environment));
+        let flag = sources.flags.get(setting.flag);
+        let flag = flag.map(|text| (format!("--{}", setting.flag), text, Strength::Flag));
+        for (name, text, strength) in [env, flag].into_iter().flatten() {
             match parse(text, setting.kind) {
                 Ok(parsed) => {
                     set(&mut value, setting.path, parsed);
+                    strengths.insert(setting.path, strength);
                     origins.names.insert(setting.path, name);
                 }
                 Err(message) => problems.add(Problem::new(name, message)),
             }
         }
+    }
+    for path in overridden(&strengths) {
+        set(&mut value, path, Value::Null);
+        origins.names.remove(path);
     }
     for name in sources.env.keys().filter(|name| is_unknown(name)) {
         problems.add(Problem::new(name.clone(), "is no setting".to_owned()));
@@ -111,6 +130,19 @@ pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> (RawConfig, O
         problems.add(Problem::new(origins.name_of(&misfit.path), misfit.message));
     }
     (raw.unwrap_or_default(), origins)
+}
+
+/// Of each secret and the file that may hold it instead, the one from a weaker source.
+fn overridden<'a>(strengths: &BTreeMap<&'a str, Strength>) -> Vec<&'a str> {
+    let weaker = |(file, of_file): (&&'a str, &Strength)| {
+        let (secret, of_secret) = strengths.get_key_value(file.strip_suffix("_file")?)?;
+        match of_secret.cmp(of_file) {
+            Ordering::Less => Some(*secret),
+            Ordering::Equal => None,
+            Ordering::Greater => Some(*file),
+        }
+    };
+    strengths.iter().filter_map(weaker).collect()
 }
 
 fn empty_section() -> Value {

@@ -44,6 +44,7 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(config.server.shutdown_delay, Duration::from_secs(5));
     assert_eq!(config.session.duration, Duration::from_hours(24));
     assert_eq!(config.session.idle_timeout, None);
+    assert_eq!(config.session.max_per_user, 1_000);
     assert_eq!(config.session.store, StoreSettings::default());
     assert_eq!(config.tokens.duration, Duration::from_hours(1));
     assert_eq!((config.tokens.issuer.as_str(), config.tokens.audience.as_str()), ("session-gate", "session-gate"));
@@ -113,7 +114,6 @@ security: {min_password_length: 4}
         ("LOG_LEVEL", "loud=nonsense"),
         ("SESSION_GATE_LISTN", "127.0.0.1:1"),
         ("SESSION_GATE_ALGORITHM", "none"),
-        ("LOCKOUT_DURATION_MINUTES", ""),
     ];
     let found = problems(&env, file);
     let expected = [
@@ -122,8 +122,7 @@ security: {min_password_length: 4}
          `session`, `tokens`",
         "gate.yaml: session.duration_hours is a text; allowed: a whole number, 0 or more",
         "gate.yaml: session.idle_timeout is unknown here; allowed: `activity_resolution_seconds`, `duration_hours`, \
-         `ended_retention_hours`, `idle_timeout_minutes`, `max_metadata_bytes`",
-        "LOCKOUT_DURATION_MINUTES is empty; leave it out, or give it a value",
+         `ended_retention_hours`, `idle_timeout_minutes`, `max_metadata_bytes`, `max_per_user`",
         "ENABLE_METRICS is \"perhaps\"; allowed: true or false",
         "SESSION_GATE_LISTN is no setting",
         "gate.yaml: credentials.app has a credential that is too short; allowed: 32 characters or more",
@@ -133,7 +132,8 @@ security: {min_password_length: 4}
          RS384, RS512",
         "JWT_SECRET is too short: HS256 needs at least 32 characters",
         "gate.yaml: security.min_password_length is 4; allowed: 8 to 128",
-        "LOG_LEVEL is \"loud=nonsense\"; allowed: error, warn, info, debug or trace",
+        "LOG_LEVEL has \"loud=nonsense\" in it; allowed: error, warn, info, debug or trace, also by module, such as \
+         info,store_sidecar::http=debug",
     ];
     assert_eq!(found[..expected.len()], expected);
     assert_eq!(found.len(), expected.len() + 1, "and the URL: {found:#?}");
@@ -223,6 +223,35 @@ fn secrets_may_come_from_files() {
         wrong(&[("JWT_SECRET_FILE", "/absent")]),
         ["JWT_SECRET_FILE names \"/absent\", which cannot be read: entity not found"]
     );
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    let env: Vec<(&str, &str)> = SETTINGS.iter().map(|setting| (setting.env, "")).collect();
+    let config = Config::load(&sources(&[("jwt-secret", SECRET)], &env, Some("session: {duration_hours: 2}"))).unwrap();
+    assert_eq!(config.session.duration, Duration::from_hours(2));
+    // A flag that is empty was written by somebody.
+    let problems = Config::load(&sources(&[("jwt-secret", SECRET), ("log-level", "")], &[], None)).unwrap_err();
+    let found: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["--log-level is empty; leave it out, or give it a value"]);
+}
+
+#[test]
+fn a_secret_of_a_stronger_source_replaces_the_file_that_a_weaker_one_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    fs::write(&path, format!("{SECRET}-of-the-file")).unwrap();
+    let path = path.display().to_string();
+    let secret = |flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str| {
+        let config = Config::load(&sources(flags, env, Some(file))).unwrap();
+        let Signing::Secret { secret, .. } = &config.tokens.keys.signing else { panic!("a secret") };
+        secrecy::ExposeSecret::expose_secret(secret).to_owned()
+    };
+    let file = format!("tokens: {{jwt_secret_file: {path:?}}}");
+    assert_eq!(secret(&[], &[("JWT_SECRET", SECRET)], &file), SECRET);
+    let file = format!("tokens: {{jwt_secret: {SECRET}}}");
+    assert_eq!(secret(&[], &[("JWT_SECRET_FILE", &path)], &file), format!("{SECRET}-of-the-file"));
+    assert_eq!(secret(&[("jwt-secret", SECRET)], &[("JWT_SECRET_FILE", &path)], ""), SECRET);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use session_gate_protocol::{MAX_LEEWAY, PublishedPolicy, is_header_safe};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig,
+    Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig, log_level,
     problem::{Problem, Problems},
     raw::{
         RawConfig, RawCredentials, RawLimits, RawMonitoring, RawRedis, RawSecurity, RawServer, RawSession, RawTokens,
@@ -178,9 +178,11 @@ fn session(raw: &RawSession, judge: &mut Judge<'_>) -> SessionConfig {
     let retention = judge.number("session.ended_retention_hours", raw.ended_retention_hours, 24, 1..=720);
     // Below the limit of a request's body, so that what may be stored can be sent.
     let max_metadata = judge.number("session.max_metadata_bytes", raw.max_metadata_bytes, 16_384, 0..=49_152);
+    let max_per_user = judge.number("session.max_per_user", raw.max_per_user, 1_000, 0..=1_000_000);
     SessionConfig {
         duration: hours(duration),
         idle_timeout: idle.map(minutes),
+        max_per_user: usize::try_from(max_per_user).unwrap_or(usize::MAX),
         store: StoreSettings {
             retention: hours(retention),
             activity_resolution: Duration::from_secs(resolution),
@@ -305,15 +307,11 @@ fn policy(raw: &RawSecurity, session: &SessionConfig, judge: &mut Judge<'_>) -> 
 }
 
 fn monitoring(raw: RawMonitoring, judge: &mut Judge<'_>) -> MonitoringConfig {
-    let log = match raw.log_level.as_deref().map(str::parse::<Targets>) {
-        None => Targets::new().with_default(tracing::Level::INFO),
-        Some(Ok(targets)) => targets,
-        Some(Err(_)) => {
-            let text = raw.log_level.unwrap_or_default();
-            judge.refuse("monitoring.log_level", format!("is {text:?}; allowed: error, warn, info, debug or trace"));
-            Targets::new()
-        }
-    };
+    let log = log_level::targets(raw.log_level.as_deref().unwrap_or("info")).unwrap_or_else(|wrong| {
+        let allowed = "error, warn, info, debug or trace, also by module, such as info,store_sidecar::http=debug";
+        judge.refuse("monitoring.log_level", format!("has {wrong:?} in it; allowed: {allowed}"));
+        Targets::new()
+    });
     let log_format = match raw.log_format.as_deref() {
         None | Some("text") => LogFormat::Text,
         Some("json") => LogFormat::Json,

@@ -1,17 +1,59 @@
 //! What the feed says against a credential, for those who ask this replica.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Map, Value};
-use session_gate_protocol::{CheckedSession, Fingerprint, Rule, RuleData, RuleId, SessionId, TokenId};
+use session_gate_protocol::{CheckedSession, Fingerprint, Rule, RuleData, RuleId, SessionId, TokenId, UserId};
+use session_gate_revocation::{ActiveRule, SessionNames, TokenNames};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Client, Feed, NEVER_READ, known::Known, rules::Held};
+use super::{Feed, NEVER_READ, known::Known};
 use crate::store::{StoreError, StoreErrorKind, UNLIMITED};
 
 /// How old may be what is known of the feed before it counts as away: then who can do without the newest
 /// waits no longer for it.
 const AWAY_AFTER: Duration = Duration::from_secs(1);
+
+/// Who asks, as far as rules look at it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Client<'a> {
+    /// The token's `sub`.
+    pub user: Option<&'a str>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// The client's `User-Agent`.
+    pub user_agent: Option<&'a str>,
+}
+
+/// A session as the store has it.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownSession<'a> {
+    /// Its id.
+    pub id: &'a SessionId,
+    /// Its generation among its user's sessions.
+    pub generation: u64,
+    /// Its version.
+    pub version: u64,
+}
+
+/// What the feed says against a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// All of its user's sessions of a generation before this have ended, but for one.
+    CutOff {
+        /// The generation.
+        before: u64,
+        /// The one.
+        except: Option<SessionId>,
+    },
+    /// It has ended.
+    Ended,
+    /// It is suspended.
+    Suspended {
+        /// The version that it had then. One of an earlier version has lost it.
+        version: u64,
+    },
+}
 
 /// A part of the rules in force.
 #[derive(Debug)]
@@ -38,6 +80,19 @@ impl Feed {
         }
     }
 
+    /// Waits until the feed has been read up to its end once.
+    ///
+    /// # Errors
+    /// `Unavailable` where that takes longer than `patience`.
+    pub async fn first_reading(&self, patience: Duration) -> Result<(), StoreError> {
+        if self.shared.known().is_none() {
+            let mut proven = self.shared.proven.subscribe();
+            let read = proven.wait_for(Option::is_some);
+            drop(timeout_at(Instant::now() + patience, read).await);
+        }
+        self.known(|_| ())
+    }
+
     /// The same for who can do without the newest: waits no longer than `patience`, and not at all while
     /// the feed is away.
     ///
@@ -51,20 +106,13 @@ impl Feed {
         self.known(|_| ())
     }
 
-    /// Whether the session has ended, as far as the feed says.
-    ///
-    /// # Errors
-    /// `Unavailable` where the feed has never been read up to its end.
-    pub fn has_ended(&self, session: &SessionId) -> Result<bool, StoreError> {
-        self.known(|known| known.has_ended(&Fingerprint::of_session(session.as_str())))
-    }
-
     /// Whether the token is revoked, as far as the feed says.
     ///
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn is_revoked(&self, token: &TokenId) -> Result<bool, StoreError> {
-        self.known(|known| known.has_ended(&Fingerprint::of_token(token.as_str())))
+        let token = Fingerprint::of_token(token.as_str());
+        self.known(|known| known.facts().iter().any(|facts| facts.is_revoked(token)))
     }
 
     /// Whether the client is on the block list.
@@ -72,15 +120,66 @@ impl Feed {
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn blocks(&self, client: &Client<'_>) -> Result<bool, StoreError> {
-        self.known(|known| known.facts().iter().any(|facts| facts.rules.block(client, known.now())))
+        let Client { user, address, user_agent } = *client;
+        let user = user.map(Fingerprint::of_user);
+        self.known(|known| {
+            let now = known.now();
+            known.facts().iter().any(|facts| {
+                user.is_some_and(|user| facts.blocks_user(user, now))
+                    || facts.rules().blocks(|| address, user_agent.unwrap_or_default(), now)
+            })
+        })
     }
 
-    /// Whether a rule revokes tokens with these claims.
+    /// Whether tokens of another issuer with these claims are refused: by a rule, or since all sessions of their user
+    /// have ended after they were issued.
     ///
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn revokes(&self, claims: &Map<String, Value>) -> Result<bool, StoreError> {
-        self.known(|known| known.facts().iter().any(|facts| facts.rules.revoke(claims, known.now())))
+        let text = |claim| claims.get(claim).and_then(Value::as_str);
+        let (issuer, subject) = (text("iss").unwrap_or_default(), text("sub").unwrap_or_default());
+        let names = TokenNames::of(issuer, subject, text("sid"), text("jti"), false);
+        let issued_at = claims.get("iat").and_then(Value::as_f64);
+        self.known(|known| {
+            known.facts().iter().any(|facts| {
+                facts.is_cut_off(&names, issued_at)
+                    || facts.rules().revoke(&names, || Some(claims.clone()), known.now())
+            })
+        })
+    }
+
+    /// What the feed says against a session of that user, of which the store says that it is as `known`.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub fn against(&self, user: &UserId, session: &KnownSession<'_>) -> Result<Option<Against>, StoreError> {
+        let KnownSession { id, generation, version } = *session;
+        let names = SessionNames::of(id, user.as_str(), generation);
+        self.known(|known| {
+            let facts = known.facts();
+            if facts.iter().any(|facts| facts.is_revoked(names.session)) {
+                return Some(Against::Ended);
+            }
+            if facts.iter().any(|facts| facts.has_ended(&names)) {
+                let before = facts.iter().map(|facts| facts.cut_off_of(names.user)).max().unwrap_or_default();
+                let except = known.cut_off(user).filter(|cut_off| cut_off.before == before);
+                return Some(Against::CutOff { before, except: except.and_then(|cut_off| cut_off.except.clone()) });
+            }
+            // What the feed says by now counts more than what it said before it was lost.
+            let latest = facts.iter().find_map(|facts| facts.suspension(names.session));
+            let suspended = latest.filter(|(of_version, is_suspended)| *is_suspended && *of_version >= version);
+            suspended.map(|(version, _)| Against::Suspended { version })
+        })
+    }
+
+    /// Up to which generation the sessions of that user have ended, as far as the feed says; 0: none has.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub fn cut_off_of(&self, user: &UserId) -> Result<u64, StoreError> {
+        let user = Fingerprint::of_user(user.as_str());
+        self.known(|known| known.facts().iter().map(|facts| facts.cut_off_of(user)).max().unwrap_or_default())
     }
 
     /// Corrects the scopes of a session whose latest the store has lost.
@@ -88,9 +187,10 @@ impl Feed {
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn correct(&self, session: &mut CheckedSession) -> Result<(), StoreError> {
+        let id = Fingerprint::of_session(session.session_id.as_str());
         self.known(|known| {
             for facts in known.facts() {
-                if let Some(scoped) = facts.scopes(&session.session_id)
+                if let Some(scoped) = facts.scopes_of(id)
                     && scoped.version > session.version
                 {
                     session.version = scoped.version;
@@ -108,16 +208,44 @@ impl Feed {
         self.known(|known| {
             let follow = |id: &RuleId| after.is_none_or(|after| id > after);
             let mut rest = rules_in_force(known).filter(|(id, held)| follow(id) && held.rule.is_block());
-            let rules = rest.by_ref().take(limit).map(|(id, held)| held.shown(id)).collect();
+            let rules = rest.by_ref().take(limit).map(|(id, held)| shown(id, held)).collect();
             RulePage { rules, more: rest.next().is_some() }
         })
     }
 
-    /// Whether the rule of that id is another limit, as far as the feed has been read: that one is none of
-    /// those which requests are refused for.
-    pub fn is_override(&self, id: &RuleId) -> bool {
-        let found = |known: &Known| matches!(rule_in_force(known, id), Some(Held { rule: Rule::Limit { .. }, .. }));
-        self.known(found).unwrap_or_default()
+    /// The rule of that id, if it is in force.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub fn rule(&self, id: &RuleId) -> Result<Option<Rule>, StoreError> {
+        self.known(|known| rule_in_force(known, id).map(|held| held.rule.clone()))
+    }
+
+    /// How many rules there are, of all kinds.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub fn rule_count(&self) -> Result<usize, StoreError> {
+        self.known(|known| known.facts().iter().map(|facts| facts.rules().len()).max().unwrap_or_default())
+    }
+
+    /// Whether the feed as it is now says that the session has ended by itself: then it need not be told again.
+    pub fn tells_end_of(&self, session: &SessionId) -> bool {
+        self.tells_of(Fingerprint::of_session(session.as_str()))
+    }
+
+    /// The same of a token that is revoked.
+    pub fn tells_revocation_of(&self, token: &TokenId) -> bool {
+        self.tells_of(Fingerprint::of_token(token.as_str()))
+    }
+
+    /// What was told in another epoch does not count: nobody may have read it since.
+    fn tells_of(&self, ended: Fingerprint) -> bool {
+        let tells = |known: &Known| {
+            let [facts, _remembered] = known.facts();
+            facts.is_revoked(ended)
+        };
+        self.known(tells).unwrap_or_default()
     }
 
     pub(super) fn known<T>(&self, read: impl FnOnce(&Known) -> T) -> Result<T, StoreError> {
@@ -127,8 +255,8 @@ impl Feed {
 }
 
 /// The rules in force, in the order of their ids.
-pub(super) fn rules_in_force(known: &Known) -> impl Iterator<Item = (&RuleId, &Held)> {
-    let mut rules: Vec<(&RuleId, &Held)> = known.facts().iter().flat_map(|facts| facts.rules.all()).collect();
+pub(super) fn rules_in_force(known: &Known) -> impl Iterator<Item = (&RuleId, &ActiveRule)> {
+    let mut rules: Vec<(&RuleId, &ActiveRule)> = known.facts().iter().flat_map(|facts| facts.rules().iter()).collect();
     // Of two under one id the newer comes first, and stays.
     rules.sort_by_key(|(id, _)| *id);
     rules.dedup_by_key(|(id, _)| *id);
@@ -136,21 +264,14 @@ pub(super) fn rules_in_force(known: &Known) -> impl Iterator<Item = (&RuleId, &H
 }
 
 /// The rule of that id, if it is in force.
-pub(super) fn rule_in_force<'a>(known: &'a Known, id: &RuleId) -> Option<&'a Held> {
+pub(super) fn rule_in_force<'a>(known: &'a Known, id: &RuleId) -> Option<&'a ActiveRule> {
     let mut newest_first = known.facts().into_iter();
-    newest_first.find_map(|facts| facts.rules.get(id)).filter(|held| known.now() < held.until)
+    newest_first.find_map(|facts| facts.rules().get(id)).filter(|held| known.now() < held.until)
 }
 
-impl Held {
-    pub(super) fn shown(&self, id: &RuleId) -> RuleData {
-        let Self { rule, until, note } = self;
-        let expires_at = (*until < UNLIMITED).then_some(*until);
-        RuleData { rule_id: id.clone(), rule: rule.clone(), expires_at, note: note.clone() }
-    }
-}
-
-impl Known {
-    fn has_ended(&self, ended: &Fingerprint) -> bool {
-        self.facts().iter().any(|facts| facts.has_ended(ended, self.now()))
-    }
+/// The rule of that id, as the API shows it.
+pub(super) fn shown(id: &RuleId, active: &ActiveRule) -> RuleData {
+    let ActiveRule { rule, until, note } = active;
+    let expires_at = (*until < UNLIMITED).then_some(*until);
+    RuleData { rule_id: id.clone(), rule: rule.clone(), expires_at, note: note.clone() }
 }

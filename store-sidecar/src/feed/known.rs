@@ -9,13 +9,14 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use session_gate_protocol::{
-    EndedList, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, UnixSeconds,
+    CutOff, EndedList, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, Fingerprint, UnixSeconds,
+    UserId,
 };
+use session_gate_revocation::Revocations;
 use tokio::time::Instant;
 
 pub(super) use self::kept::Kept;
 use self::kept::{Ended, Item, Name, Other, Subject, version_of};
-use super::facts::Facts;
 use crate::store::{FeedPage, FeedPosition};
 
 /// How often entries are dropped that are of no use any more, by the store's clock: seldom, since all
@@ -39,9 +40,9 @@ pub(super) struct Known {
     others: BTreeMap<FeedCursor, Other>,
     last_words: HashMap<Subject, FeedCursor>,
     /// What follows from the entries.
-    facts: Facts,
+    facts: Revocations,
     /// What followed from the entries of the epoch before, until they are all told again.
-    remembered: Facts,
+    remembered: Revocations,
     /// When this took the place of another epoch: then the store has lost what it knew, and of who follows
     /// the other replicas, too.
     pub(super) begun: Option<Instant>,
@@ -64,8 +65,8 @@ impl Known {
             ended: VecDeque::new(),
             others: BTreeMap::new(),
             last_words: HashMap::new(),
-            facts: Facts::default(),
-            remembered: Facts::default(),
+            facts: Revocations::default(),
+            remembered: Revocations::default(),
             begun: None,
             proven: sent,
             now,
@@ -102,7 +103,7 @@ impl Known {
             (Some(fingerprint), FeedChange::TokenRevoked { token_id }) => (fingerprint, Name::Token(token_id)),
             (_, change) => return self.note_other(FeedEntry { at, until, change }),
         };
-        self.facts.note_ended(fingerprint, until);
+        self.facts.end(&EndedList(vec![(fingerprint, until)]), self.now);
         self.ended.push_back(Ended { at, until, fingerprint, name });
     }
 
@@ -114,9 +115,9 @@ impl Known {
             return;
         }
         if let FeedChange::RuleRemoved { rule_id } = &entry.change {
-            self.remembered.rules.remove(rule_id);
+            self.remembered.rules_mut().remove(rule_id);
         }
-        self.facts.note(&entry.change, entry.until);
+        self.facts.apply(entry.change.clone(), entry.until, self.now);
         if let Some(subject) = subject
             && let Some(before) = self.last_words.insert(subject, entry.at)
             && !is_awaited(before, self.now)
@@ -155,26 +156,35 @@ impl Known {
         self.now
     }
 
+    /// The latest cut-off of that user's sessions.
+    pub(super) fn cut_off(&self, user: &UserId) -> Option<&CutOff> {
+        let at = self.last_words.get(&Subject::CutOff(user.clone()))?;
+        match &self.others.get(at)?.entry.change {
+            FeedChange::UserSessionsEnded(cut_off) => Some(cut_off),
+            _ => None,
+        }
+    }
+
     /// What is known, from the feed as it is and from what was remembered of an earlier one.
-    pub(super) fn facts(&self) -> [&Facts; 2] {
+    pub(super) fn facts(&self) -> [&Revocations; 2] {
         [&self.facts, &self.remembered]
     }
 
     /// Takes over what was known of the epoch before.
-    pub(super) fn remember(&mut self, mut facts: Facts) {
-        facts.absorb(std::mem::take(&mut self.remembered));
+    pub(super) fn remember(&mut self, mut facts: Revocations) {
+        facts.absorb(std::mem::take(&mut self.remembered), self.now);
         self.remembered = facts;
     }
 
     /// Forgets what was remembered of the epoch before: it has all been told again.
     pub(super) fn forget(&mut self) {
-        self.remembered = Facts::default();
+        self.remembered = Revocations::default();
     }
 
     /// Gives away what followed from it.
-    pub(super) fn take_facts(&mut self) -> Facts {
+    pub(super) fn take_facts(&mut self) -> Revocations {
         let mut facts = std::mem::take(&mut self.facts);
-        facts.absorb(std::mem::take(&mut self.remembered));
+        facts.absorb(std::mem::take(&mut self.remembered), self.now);
         facts
     }
 
@@ -189,11 +199,15 @@ impl Known {
     /// Whether what an entry of another epoch says is known here, or something newer.
     pub(super) fn supersedes(&self, kept: &Kept) -> bool {
         let entry = match kept {
-            Kept::Ended(ended) => return self.facts.has_ended(&ended.fingerprint, self.now),
+            Kept::Ended(ended) => return self.facts.is_revoked(ended.fingerprint),
             Kept::Other(entry) => entry,
         };
         if let FeedChange::SessionScopes { session_id, version, .. } = &entry.change {
-            return self.facts.scopes(session_id).is_some_and(|known| *version <= known.version);
+            let known = self.facts.scopes_of(Fingerprint::of_session(session_id.as_str()));
+            return known.is_some_and(|known| *version <= known.version);
+        }
+        if let FeedChange::UserSessionsEnded(CutOff { user_id, before, .. }) = &entry.change {
+            return *before <= self.facts.cut_off_of(Fingerprint::of_user(user_id.as_str()));
         }
         let word = Subject::of(&entry.change).and_then(|subject| self.last_words.get(&subject));
         let Some(word) = word.and_then(|at| self.others.get(at)) else { return false };
@@ -235,6 +249,7 @@ impl Known {
             }
         }
         FeedReply {
+            protocol: 1,
             epoch: self.epoch.clone(),
             // Another replica may have told it more: that it keeps.
             cursor: cursor.max(after),

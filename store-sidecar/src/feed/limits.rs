@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Feed,
-    judge::{rule_in_force, rules_in_force},
+    judge::{rule_in_force, rules_in_force, shown},
 };
 use crate::store::StoreError;
 
@@ -40,7 +40,8 @@ impl Feed {
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn overrides_after(&self, after: Option<&str>, limit: usize) -> Result<OverridePage, StoreError> {
         self.known(|known| {
-            let mut overrides: Vec<_> = rules_in_force(known).filter_map(|(id, held)| shown(held.shown(id))).collect();
+            let mut overrides: Vec<_> =
+                rules_in_force(known).filter_map(|(id, held)| as_override(shown(id, held))).collect();
             overrides.retain(|one| after.is_none_or(|after| one.key.as_str() > after));
             overrides.sort_unstable_by(|a, b| a.key.cmp(&b.key));
             let more = overrides.len() > limit;
@@ -54,7 +55,7 @@ impl Feed {
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn limit_override(&self, id: &RuleId) -> Result<Option<LimitOverrideData>, StoreError> {
-        self.known(|known| rule_in_force(known, id).and_then(|held| shown(held.shown(id))))
+        self.known(|known| rule_in_force(known, id).and_then(|held| as_override(shown(id, held))))
     }
 
     /// How many workers follow the feed, over all replicas, as far as is known without waiting; at least 1.
@@ -83,7 +84,7 @@ fn count(workers: usize) -> u64 {
 }
 
 /// The rule as an override, if it is one.
-fn shown(rule: RuleData) -> Option<LimitOverrideData> {
+fn as_override(rule: RuleData) -> Option<LimitOverrideData> {
     let RuleData { rule_id: _, rule, expires_at, note } = rule;
     match rule {
         Rule::Limit { key, requests } => Some(LimitOverrideData { key, requests, expires_at, note }),

@@ -6,7 +6,6 @@
 //! which it was sent.
 
 mod again;
-mod facts;
 mod followers;
 mod judge;
 mod known;
@@ -14,7 +13,6 @@ mod limits;
 mod poll;
 mod receipt;
 mod record;
-mod rules;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -35,7 +33,10 @@ use tokio::{
 };
 
 use self::{followers::Registry, known::Known, limits::Crowd};
-pub use self::{judge::RulePage, limits::OverridePage, rules::Client};
+pub use self::{
+    judge::{Against, Client, KnownSession, RulePage},
+    limits::OverridePage,
+};
 use crate::{
     critical,
     metrics::{FeedState, FollowerState, Metrics},
@@ -221,7 +222,7 @@ impl Feed {
         let FeedStatus { age: _, followers } = self.status();
         let state = self.shared.known().as_ref().map(|known| {
             let [facts, remembered] = known.facts();
-            let rules = facts.rules.len().max(remembered.rules.len());
+            let rules = facts.rules().len().max(remembered.rules().len());
             FeedState { entries: known.len(), rules, age: known.age() }
         });
         self.shared.metrics.feed_state(state, followers);

@@ -10,7 +10,7 @@ use axum::{
 };
 use session_gate_protocol::{Problem, ProblemCode};
 
-use super::{Api, reply::ApiError};
+use super::{Api, browser, reply::ApiError};
 use crate::credentials::{Access, Role};
 
 pub(super) async fn require(
@@ -18,6 +18,11 @@ pub(super) async fn require(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    if api.credentials.is_open() && browser::is_foreign_page(request.uri(), request.headers()) {
+        let detail = "no credentials are configured: then only programs and pages of this machine may call";
+        let problem = Problem::new(ProblemCode::CredentialNotPermitted);
+        return Err(Problem { detail: Some(detail.to_owned()), ..problem }.into());
+    }
     match api.credentials.access(roles, bearer(request.headers())) {
         Access::Granted => Ok(next.run(request).await),
         Access::NotAuthenticated => Err(Problem::new(ProblemCode::CredentialInvalid).into()),

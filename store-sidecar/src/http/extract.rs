@@ -1,5 +1,7 @@
 //! Reads requests strictly: the right media type, a body within the limit, every wrong field named.
 
+use std::collections::HashMap;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
@@ -8,7 +10,8 @@ use axum::{
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use session_gate_protocol::{
-    ETag, FieldProblem, LimitKey, Misfit, Problem, ProblemCode, RuleId, SessionId, TokenForm, UserId, collect,
+    ETag, FieldProblem, IntrospectionForm, LimitKey, Misfit, Problem, ProblemCode, RuleId, SessionId, TokenForm,
+    UserId, collect,
 };
 
 use super::{
@@ -25,8 +28,23 @@ pub(super) struct LargeJson<T>(pub T);
 /// A body that is a JSON merge patch (RFC 7396).
 pub(super) struct MergePatch<T>(pub T);
 
-/// The form of RFC 7662 and RFC 7009.
-pub(super) struct ApiForm(pub TokenForm);
+/// A form of RFC 7662 or RFC 7009.
+pub(super) struct ApiForm<T>(pub T);
+
+/// What a form can be read into.
+pub(super) trait Form: Sized {
+    /// The fields that it has.
+    const FIELDS: &[&str];
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where a field is missing, given twice or of another form.
+    fn of(fields: Fields) -> ApiResult<Self>;
+}
+
+/// The fields of a form that it may have, each given once.
+pub(super) struct Fields(HashMap<String, String>);
 
 /// The query.
 pub(super) struct ApiQuery<T>(pub T);
@@ -101,21 +119,52 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MergePatch<T> {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for ApiForm {
+impl<S: Send + Sync, T: Form> FromRequest<S> for ApiForm<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
         let body = read(request, &["application/x-www-form-urlencoded"], MAX_BODY_BYTES).await?;
-        let mut token = None;
-        for (name, value) in form_urlencoded::parse(&body) {
-            // RFC 6749, section 3.2: no parameter may come twice.
-            if name == "token" && token.replace(value.into_owned()).is_some() {
-                return Err(wrong_field("token", "is given twice".to_owned()));
+        let mut fields = HashMap::new();
+        for (name, value) in form_urlencoded::parse(&body).filter(|(name, _)| T::FIELDS.contains(&&**name)) {
+            // RFC 6749, section 3.2: no parameter may come twice. Unknown ones are ignored.
+            if fields.insert(name.clone().into_owned(), value.into_owned()).is_some() {
+                return Err(wrong_field(&name, "duplicate field".to_owned()));
             }
         }
-        let token = token.filter(|token| !token.is_empty());
-        let token = token.ok_or_else(|| wrong_field("token", "is missing".to_owned()))?;
-        Ok(Self(TokenForm { token, token_type_hint: None }))
+        T::of(Fields(fields)).map(Self)
+    }
+}
+
+impl Fields {
+    fn token(&mut self) -> ApiResult<String> {
+        let token = self.0.remove("token").filter(|token| !token.is_empty());
+        token.ok_or_else(|| wrong_field("token", "is missing".to_owned()))
+    }
+
+    /// RFC 7009, section 2.1, and RFC 7662, section 2.1: it may be ignored.
+    fn hint(&mut self) -> Option<String> {
+        self.0.remove("token_type_hint")
+    }
+}
+
+impl Form for TokenForm {
+    const FIELDS: &[&str] = &["token", "token_type_hint"];
+
+    fn of(mut fields: Fields) -> ApiResult<Self> {
+        Ok(Self { token: fields.token()?, token_type_hint: fields.hint() })
+    }
+}
+
+impl Form for IntrospectionForm {
+    const FIELDS: &[&str] = &["count_as_use", "token", "token_type_hint"];
+
+    fn of(mut fields: Fields) -> ApiResult<Self> {
+        let count_as_use = match fields.0.remove("count_as_use").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(wrong_field("count_as_use", "must be true or false".to_owned())),
+        };
+        Ok(Self { token: fields.token()?, token_type_hint: fields.hint(), count_as_use })
     }
 }
 
@@ -134,11 +183,19 @@ async fn read(request: Request, allowed: &[&str], max_bytes: usize) -> ApiResult
 
 fn media_type(headers: &HeaderMap, allowed: &[&str]) -> ApiResult<()> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if allowed.iter().any(|allowed| essence.eq_ignore_ascii_case(allowed)) {
+    let mut parts = given.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    // RFC 8259, section 8.1: JSON is UTF-8; a form is read as such, too.
+    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
+        Some((name, charset)) if name.eq_ignore_ascii_case("charset") => {
+            charset.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    if allowed.iter().any(|allowed| essence.eq_ignore_ascii_case(allowed)) && parts.all(is_utf8) {
         return Ok(());
     }
-    let detail = format!("allowed: {}", allowed.join(", "));
+    let detail = format!("allowed: {}; if a charset is named, utf-8", allowed.join(", "));
     Err(Problem { detail: Some(detail), ..Problem::new(ProblemCode::UnsupportedMediaType) }.into())
 }
 

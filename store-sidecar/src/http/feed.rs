@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Shared,
     extract::{ApiJson, ApiQuery, Query, page_limit, wrong_field},
+    protocol::Protocol,
     reply::{ApiResult, NO_STORE, stored},
 };
 use crate::service::{MAX_WORKER_CHARS, is_worker_name};
@@ -57,16 +58,23 @@ impl Query for RevocationsQuery {
     ),
     security(("bearer" = []))
 )]
-pub(super) async fn feed(State(api): State<Shared>, ApiQuery(query): ApiQuery<FeedQuery>) -> ApiResult<Response> {
+pub(super) async fn feed(
+    State(api): State<Shared>,
+    protocol: Protocol,
+    ApiQuery(query): ApiQuery<FeedQuery>,
+) -> ApiResult<Response> {
     if !is_worker_name(&query.worker) {
         return Err(wrong_field("worker", format!("must be 1 to {MAX_WORKER_CHARS} visible ASCII characters")));
+    }
+    if query.epoch.as_deref().is_some_and(|epoch| !is_epoch(epoch)) {
+        return Err(wrong_field("epoch", "must be 32 hexadecimal digits in lower case".to_owned()));
     }
     let longest = MAX_STALENESS.as_millis();
     if !(1..=longest).contains(&query.max_staleness_ms.into()) {
         return Err(wrong_field("max_staleness_ms", format!("must be 1 to {longest}")));
     }
     let reply = api.service.feed().poll(&query).await.map_err(stored)?;
-    Ok(([NO_STORE], Json(reply)).into_response())
+    Ok(([NO_STORE], Json(protocol.feed(reply))).into_response())
 }
 
 /// Who follows the feed, how far, and how long ago each was heard of.
@@ -112,4 +120,9 @@ pub(super) async fn revocations(
 pub(super) async fn activity(State(api): State<Shared>, ApiJson(activity): ApiJson<Activity>) -> ApiResult<StatusCode> {
     api.service.note_activity(&activity.sessions).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The id of an epoch, as every store makes it.
+fn is_epoch(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

@@ -9,6 +9,7 @@ use session_gate_protocol::{CheckReply, CheckRequest, LoginReply, LoginRequest, 
 use super::{
     Shared,
     extract::{ApiJson, ApiQuery},
+    protocol::Protocol,
     receipt::{Wait, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
@@ -54,6 +55,11 @@ pub(super) async fn logout(
     ),
     security(("bearer" = []))
 )]
-pub(super) async fn check(State(api): State<Shared>, ApiJson(request): ApiJson<CheckRequest>) -> ApiResult<Response> {
-    Ok(([NO_STORE], Json(api.service.check(&request).await?)).into_response())
+pub(super) async fn check(
+    State(api): State<Shared>,
+    protocol: Protocol,
+    ApiJson(request): ApiJson<CheckRequest>,
+) -> ApiResult<Response> {
+    let reply = api.service.check(&request).await?;
+    Ok(([NO_STORE], Json(protocol.check(reply))).into_response())
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     feed::FeedStatus,
-    metrics::CONTENT_TYPE,
+    metrics::Format,
     readiness::{NotReady, StoreState},
 };
 
@@ -126,19 +126,22 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// All metrics, in the OpenMetrics text format.
+/// All metrics: in the OpenMetrics text format for who asks for it, else in Prometheus' older one.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
-    responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")),
+    responses((status = 200, description = "The metrics",
+        content((String = "application/openmetrics-text"), (String = "text/plain")))),
     security((), ("bearer" = []))
 )]
-pub(super) async fn metrics(State(api): State<Shared>) -> ApiResult<Response> {
+pub(super) async fn metrics(State(api): State<Shared>, headers: HeaderMap) -> ApiResult<Response> {
     let metrics = api.service.metrics();
     let StoreState { health, seen: _ } = api.service.store_state().await;
     metrics.store_health(health.ok().as_ref());
     api.service.feed().measure();
-    let text = metrics.render().map_err(|_| ApiError::from(Problem::new(ProblemCode::Internal)))?;
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], text).into_response())
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(&accept.collect::<Vec<_>>().join(","));
+    let text = metrics.render(format).map_err(|_| ApiError::from(Problem::new(ProblemCode::Internal)))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))], text).into_response())
 }
 
 /// The public keys that verify tokens; never a shared secret.

@@ -1,6 +1,7 @@
 //! The REST API: translates HTTP into calls of [`Service`] and its answers back. Decides nothing.
 
 mod auth;
+mod browser;
 mod extract;
 mod feed;
 mod leases;
@@ -9,8 +10,10 @@ mod login;
 mod meta;
 mod observe;
 mod openapi;
+mod protocol;
 mod receipt;
 mod reply;
+mod roles;
 mod rules;
 mod sessions;
 #[cfg(test)]
@@ -28,11 +31,7 @@ use axum::{
 use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy};
 
 use self::reply::ApiError;
-use crate::{
-    credentials::{Credentials, Role},
-    rng::Random,
-    service::Service,
-};
+use crate::{credentials::Credentials, rng::Random, service::Service};
 
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -62,43 +61,41 @@ pub fn openapi() -> String {
 
 /// All routes. `random` makes the ids of requests that come without one.
 pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
-    let roles = |roles: &'static [Role], path: &str, methods: MethodRouter<Shared>| {
-        let guard = middleware::from_fn_with_state((Arc::clone(&api), roles), auth::require);
+    let guarded = |path: &str, methods: MethodRouter<Shared>| {
+        let guard = middleware::from_fn_with_state((Arc::clone(&api), roles::of(path)), auth::require);
         Router::new().route(path, methods.route_layer(guard))
     };
-    let app = |path: &str, methods: MethodRouter<Shared>| roles(&[Role::App], path, methods);
-    let filter = |path: &str, methods: MethodRouter<Shared>| roles(&[Role::Filter], path, methods);
     let mut router = Router::new()
         .route("/healthz", get(meta::healthz))
         .route("/readyz", get(meta::readyz))
         .route("/openapi.json", get(openapi::document))
         .route("/.well-known/jwks.json", get(meta::jwks))
-        .merge(app("/v1/sessions", post(sessions::create)))
-        .merge(app(
+        .merge(guarded("/v1/sessions", post(sessions::create)))
+        .merge(guarded(
             "/v1/sessions/{session_id}",
             get(sessions::read).patch(sessions::update).delete(sessions::terminate),
         ))
-        .merge(app("/v1/users/{user_id}/sessions", get(sessions::list_of_user).delete(sessions::terminate_of_user)))
-        .merge(app("/v1/tokens", post(tokens::create)))
-        .merge(app("/v1/tokens/introspect", post(tokens::introspect)))
-        .merge(app("/v1/tokens/revoke", post(tokens::revoke)))
-        .merge(app("/v1/login", post(login::login)))
-        .merge(app("/v1/logout", post(login::logout)))
-        .merge(app("/v1/policy", get(meta::policy)))
-        .merge(filter("/v1/check", post(login::check)))
-        .merge(filter("/v1/keys", get(meta::keys)))
-        .merge(filter("/v1/feed", get(feed::feed)))
-        .merge(filter("/v1/activity", post(feed::activity)))
-        .merge(filter("/v1/leases", post(leases::lease).layer(DefaultBodyLimit::max(MAX_LEASES_BYTES))))
-        .merge(app("/v1/limits/overrides", get(limits::list)))
-        .merge(app("/v1/limits/overrides/{key}", get(limits::read).put(limits::put).delete(limits::remove)))
-        .merge(app("/v1/revocations", get(feed::revocations).post(rules::revoke)))
-        .merge(app("/v1/revocations/{rule_id}", delete(rules::unrevoke)))
-        .merge(app("/v1/blocks", get(rules::list).post(rules::block)))
-        .merge(app("/v1/blocks/{rule_id}", delete(rules::unblock)))
-        .merge(roles(&[Role::App, Role::Monitor], "/v1/workers", get(feed::workers)));
+        .merge(guarded("/v1/users/{user_id}/sessions", get(sessions::list_of_user).delete(sessions::terminate_of_user)))
+        .merge(guarded("/v1/tokens", post(tokens::create)))
+        .merge(guarded("/v1/tokens/introspect", post(tokens::introspect)))
+        .merge(guarded("/v1/tokens/revoke", post(tokens::revoke)))
+        .merge(guarded("/v1/login", post(login::login)))
+        .merge(guarded("/v1/logout", post(login::logout)))
+        .merge(guarded("/v1/policy", get(meta::policy)))
+        .merge(guarded("/v1/check", post(login::check)))
+        .merge(guarded("/v1/keys", get(meta::keys)))
+        .merge(guarded("/v1/feed", get(feed::feed)))
+        .merge(guarded("/v1/activity", post(feed::activity)))
+        .merge(guarded("/v1/leases", post(leases::lease).layer(DefaultBodyLimit::max(MAX_LEASES_BYTES))))
+        .merge(guarded("/v1/limits/overrides", get(limits::list)))
+        .merge(guarded("/v1/limits/overrides/{key}", get(limits::read).put(limits::put).delete(limits::remove)))
+        .merge(guarded("/v1/revocations", get(feed::revocations).post(rules::revoke)))
+        .merge(guarded("/v1/revocations/{rule_id}", delete(rules::unrevoke)))
+        .merge(guarded("/v1/blocks", get(rules::list).post(rules::block)))
+        .merge(guarded("/v1/blocks/{rule_id}", delete(rules::unblock)))
+        .merge(guarded("/v1/workers", get(feed::workers)));
     if api.metrics {
-        router = router.merge(roles(&[Role::Monitor], "/metrics", get(meta::metrics)));
+        router = router.merge(guarded("/metrics", get(meta::metrics)));
     }
     router
         .fallback(async || ApiError::from(Problem::new(ProblemCode::NotFound)))

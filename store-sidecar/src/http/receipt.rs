@@ -19,7 +19,7 @@ use crate::service::Told;
 pub(super) struct Wait {
     /// `applied`: answer when every worker has applied the change, or has stopped trusting what it knew
     /// before; and say which have not, after at most the longest such time and a second.
-    wait: Option<WaitFor>,
+    pub(super) wait: Option<WaitFor>,
 }
 
 /// What to wait for.

@@ -38,8 +38,15 @@ impl From<ServiceError> for ApiError {
                 Problem::new(ProblemCode::Internal)
             }
             ServiceError::Invalid(errors) => Problem { errors, ..Problem::new(ProblemCode::InvalidRequest) },
+            ServiceError::RuleOfAnotherKind { removed_at } => {
+                let detail = format!("this id is of another kind of rule, which is removed at {removed_at}");
+                problem(ProblemCode::NotFound, Some(detail))
+            }
             ServiceError::SessionNotFound => {
                 problem(ProblemCode::NotFound, Some("there is no such session".to_owned()))
+            }
+            ServiceError::TokenUnknown => {
+                problem(ProblemCode::NotFound, Some("the token is none of this service's".to_owned()))
             }
             ServiceError::StateConflict(detail) => problem(ProblemCode::StateConflict, Some(detail)),
             ServiceError::Store(error) => Problem::new(of_store(&error)),
@@ -61,7 +68,8 @@ fn of_store(error: &StoreError) -> ProblemCode {
         StoreErrorKind::Refused | StoreErrorKind::Timeout | StoreErrorKind::Unavailable | StoreErrorKind::Unfit => {
             ProblemCode::StoreUnavailable
         }
-        StoreErrorKind::Conflict | StoreErrorKind::Corrupt | StoreErrorKind::Full => ProblemCode::Internal,
+        StoreErrorKind::Conflict => ProblemCode::Contended,
+        StoreErrorKind::Corrupt | StoreErrorKind::Full => ProblemCode::Internal,
     }
 }
 
@@ -79,7 +87,7 @@ impl IntoResponse for ApiError {
                 let challenge = HeaderValue::from_static("Bearer realm=\"session-gate\"");
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
-            ProblemCode::StoreUnavailable => {
+            ProblemCode::Contended | ProblemCode::StoreUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -14,7 +14,7 @@ use super::{
     receipt::{Wait, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
-use crate::feed::RulePage;
+use crate::{feed::RulePage, service::RuleKind};
 
 /// Query of `GET /v1/blocks`.
 #[derive(Deserialize, IntoParams)]
@@ -90,7 +90,7 @@ pub(super) async fn unblock(
     RulePath(id): RulePath,
     ApiQuery(wait): ApiQuery<Wait>,
 ) -> ApiResult<Response> {
-    let told = api.service.remove_rule(id).await?;
+    let told = api.service.remove_rule(RuleKind::Block, id).await?;
     Ok(wait.receipt_alone(&api, told.at).await)
 }
 
@@ -130,6 +130,6 @@ pub(super) async fn unrevoke(
     RulePath(id): RulePath,
     ApiQuery(wait): ApiQuery<Wait>,
 ) -> ApiResult<Response> {
-    let told = api.service.remove_rule(id).await?;
+    let told = api.service.remove_rule(RuleKind::Revocation, id).await?;
     Ok(wait.receipt_alone(&api, told.at).await)
 }

@@ -4,16 +4,22 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
-use session_gate_protocol::{ETag, NewSession, Problem, Receipt, SessionData, SessionList, SessionPatch, Terminated};
+use serde::{Deserialize, Serialize};
+use session_gate_protocol::{
+    ETag, NewSession, Problem, Receipt, SessionData, SessionId, SessionList, SessionPatch, Terminated,
+};
+use utoipa::IntoParams;
 
 use super::{
     Shared,
-    extract::{ApiJson, ApiQuery, IfMatch, MergePatch, SessionPath, UserPath},
-    receipt::{Wait, WithReceipt},
+    extract::{ApiJson, ApiQuery, IfMatch, MergePatch, Query, SessionPath, UserPath, page_limit, wrong_field},
+    receipt::{Wait, WaitFor, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
-use crate::metrics::EndReason;
+use crate::{
+    metrics::EndReason,
+    store::{IndexPlace, PageAsk},
+};
 
 /// A header made of a session's id or version; neither has a character that a header can't hold.
 fn header_of(name: HeaderName, text: String) -> Option<(HeaderName, HeaderValue)> {
@@ -116,24 +122,63 @@ pub(super) async fn terminate(
     Ok(wait.receipt_alone(&api, told.at).await)
 }
 
-/// The user's sessions that have not ended, newest first.
+/// Query of `GET /v1/users/{user_id}/sessions`.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// The `next` of the page before; none: from the start.
+    after: Option<String>,
+    /// How many sessions at most: 1 to 1,000; none: 100.
+    limit: Option<usize>,
+}
+
+impl Query for ListQuery {
+    const NUMBERS: &[&str] = &["limit"];
+}
+
+/// Query of `DELETE /v1/users/{user_id}/sessions`.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndQuery {
+    /// The session that goes on; none: all end.
+    except: Option<SessionId>,
+    /// `applied`: answer when every worker has applied the change, or has stopped trusting what it knew before; and say
+    /// which have not, after at most the longest such time and a second.
+    wait: Option<WaitFor>,
+}
+
+impl Query for EndQuery {
+    const NUMBERS: &[&str] = &[];
+}
+
+/// The user's sessions that have not ended, in pages, the one that expires last first, without their metadata.
 #[utoipa::path(
     get, path = "/v1/users/{user_id}/sessions", tag = "sessions", operation_id = "listUserSessions",
-    params(("user_id" = String, Path, description = "The user's id, percent-encoded")),
+    params(("user_id" = String, Path, description = "The user's id, percent-encoded"), ListQuery),
     responses(
-        (status = 200, description = "The sessions", body = SessionList),
+        (status = 200, description = "A page of the sessions", body = SessionList),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
-pub(super) async fn list_of_user(State(api): State<Shared>, UserPath(user): UserPath) -> ApiResult<Response> {
-    Ok(([NO_STORE], Json(api.service.user_sessions(&user).await?)).into_response())
+pub(super) async fn list_of_user(
+    State(api): State<Shared>,
+    UserPath(user): UserPath,
+    ApiQuery(query): ApiQuery<ListQuery>,
+) -> ApiResult<Response> {
+    let limit = page_limit(query.limit)?;
+    let no_place = || wrong_field("after", "must be the `next` of the page before".to_owned());
+    let after = query.after.map(|after| IndexPlace::parse(&after).ok_or_else(no_place)).transpose()?;
+    let sessions = api.service.user_sessions(&user, &PageAsk { after, limit }).await?;
+    Ok(([NO_STORE], Json(sessions)).into_response())
 }
 
-/// Ends all sessions of a user.
+/// Ends all sessions of a user, or all but one.
 #[utoipa::path(
     delete, path = "/v1/users/{user_id}/sessions", tag = "sessions", operation_id = "terminateUserSessions",
-    params(("user_id" = String, Path, description = "The user's id, percent-encoded"), Wait),
+    params(("user_id" = String, Path, description = "The user's id, percent-encoded"), EndQuery),
     responses(
         (status = 200, description = "How many ended", body = WithReceipt<Terminated>),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -143,8 +188,9 @@ pub(super) async fn list_of_user(State(api): State<Shared>, UserPath(user): User
 pub(super) async fn terminate_of_user(
     State(api): State<Shared>,
     UserPath(user): UserPath,
-    ApiQuery(wait): ApiQuery<Wait>,
+    ApiQuery(query): ApiQuery<EndQuery>,
 ) -> ApiResult<Json<WithReceipt<Terminated>>> {
-    let told = api.service.terminate_user_sessions(&user, EndReason::UserDeleted).await?;
+    let told = api.service.terminate_user_sessions(&user, query.except.as_ref(), EndReason::UserDeleted).await?;
+    let wait = Wait { wait: query.wait };
     Ok(Json(wait.with_receipt(&api, told).await))
 }

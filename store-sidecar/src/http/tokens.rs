@@ -4,7 +4,11 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use session_gate_protocol::{Introspection, NewToken, Problem, Receipt, TokenData, TokenForm};
+use serde::Serialize;
+use session_gate_protocol::{
+    FeedWorker, Introspection, IntrospectionForm, NewToken, NotApplied, Problem, Receipt, TokenData, TokenForm,
+};
+use utoipa::ToSchema;
 
 use super::{
     Shared,
@@ -12,6 +16,24 @@ use super::{
     receipt::Wait,
     reply::{ApiResult, NO_STORE},
 };
+use crate::service::Counts;
+
+/// Reply of `POST /v1/tokens/revoke`: with `wait=applied` the receipt, else nothing.
+#[derive(Default, Serialize, ToSchema)]
+pub(super) struct Revoked {
+    /// Whether every worker knows that could still admit the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = bool)]
+    applied: Option<bool>,
+    /// Those that do not, after the wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<FeedWorker>)]
+    pending: Option<Vec<FeedWorker>>,
+    /// Where not applied: why nobody can say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = NotApplied)]
+    reason: Option<NotApplied>,
+}
 
 /// Mints a token, of a session or of a user alone.
 #[utoipa::path(
@@ -31,15 +53,19 @@ pub(super) async fn create(State(api): State<Shared>, ApiJson(new): ApiJson<NewT
 /// Whether a token may be used now, and what it says (RFC 7662).
 #[utoipa::path(
     post, path = "/v1/tokens/introspect", tag = "tokens", operation_id = "introspectToken",
-    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = IntrospectionForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "What the token says; of one that may not be used, only that", body = Introspection),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
-pub(super) async fn introspect(State(api): State<Shared>, ApiForm(form): ApiForm) -> ApiResult<Response> {
-    Ok(([NO_STORE], Json(api.service.introspect(&form.token).await?)).into_response())
+pub(super) async fn introspect(
+    State(api): State<Shared>,
+    ApiForm(form): ApiForm<IntrospectionForm>,
+) -> ApiResult<Response> {
+    let counts = if form.count_as_use { Counts::AsUse } else { Counts::AsNothing };
+    Ok(([NO_STORE], Json(api.service.introspect(&form.token, counts).await?)).into_response())
 }
 
 /// Revokes a token (RFC 7009). One that is unknown is as good as revoked.
@@ -47,7 +73,7 @@ pub(super) async fn introspect(State(api): State<Shared>, ApiForm(form): ApiForm
     post, path = "/v1/tokens/revoke", tag = "tokens", operation_id = "revokeToken", params(Wait),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "It is revoked. No body, or with `wait=applied` the receipt", body = Receipt),
+        (status = 200, description = "It is revoked. With `wait=applied` the receipt, else an empty object", body = Revoked),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -55,11 +81,12 @@ pub(super) async fn introspect(State(api): State<Shared>, ApiForm(form): ApiForm
 pub(super) async fn revoke(
     State(api): State<Shared>,
     ApiQuery(wait): ApiQuery<Wait>,
-    ApiForm(form): ApiForm,
+    ApiForm(form): ApiForm<TokenForm>,
 ) -> ApiResult<Response> {
     let told = api.service.revoke(&form.token).await?;
-    Ok(match wait.receipt(&api, told.at).await {
-        Some(receipt) => ([NO_STORE], Json(receipt)).into_response(),
-        None => (StatusCode::OK, [NO_STORE]).into_response(),
-    })
+    let Receipt { applied, pending, reason } = match wait.receipt(&api, told.at).await {
+        Some(receipt) => receipt,
+        None => return Ok(([NO_STORE], Json(Revoked::default())).into_response()),
+    };
+    Ok(([NO_STORE], Json(Revoked { applied: Some(applied), pending: Some(pending), reason })).into_response())
 }

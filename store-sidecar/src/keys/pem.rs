@@ -7,20 +7,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ring::{
-    rand::SystemRandom,
-    signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
-    },
+use jwt_simple::{
+    JWTError,
+    prelude::{ES256KeyPair, ES384KeyPair, Ed25519KeyPair},
 };
+use pkcs8::{LineEnding, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument, der::Decode as _};
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 
 use super::{
     algorithm::{Algorithm, KeyType},
     key::{InvalidKey, Key},
+    signer,
 };
 use crate::rng::{Random, random_bytes};
+
+/// What keys are in a PKCS#8 document: RFC 8017 (RSA), RFC 5480 (curves), RFC 8410 (Ed25519).
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const ELLIPTIC_CURVE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// The key in the file at `path`.
 ///
@@ -36,10 +42,7 @@ fn parse(pem: &[u8], algorithm: Option<Algorithm>) -> Result<Key, InvalidKey> {
         InvalidKey("has no private key in PEM form (an encrypted one must be decrypted first)".to_owned())
     })?;
     match der {
-        PrivateKeyDer::Pkcs1(der) => {
-            let pair = RsaKeyPair::from_der(der.secret_pkcs1_der()).map_err(|error| rejected(&error))?;
-            Key::from_rsa(pair, chosen(KeyType::Rsa, algorithm)?)
-        }
+        PrivateKeyDer::Pkcs1(der) => key_pair(der.secret_pkcs1_der(), KeyType::Rsa, algorithm),
         PrivateKeyDer::Pkcs8(der) => pkcs8(der.secret_pkcs8_der(), algorithm),
         PrivateKeyDer::Sec1(_) => Err(InvalidKey(
             "is in SEC1 form (EC PRIVATE KEY): convert it with `openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW`"
@@ -50,42 +53,42 @@ fn parse(pem: &[u8], algorithm: Option<Algorithm>) -> Result<Key, InvalidKey> {
 }
 
 fn pkcs8(der: &[u8], algorithm: Option<Algorithm>) -> Result<Key, InvalidKey> {
-    let random = SystemRandom::new();
-    // "Unchecked" only says that the file need not hold the public key: openssl leaves it out.
-    match Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
-        Ok(pair) => return chosen(KeyType::Ed25519, algorithm).and_then(|_| Key::from_ed25519(pair)),
-        Err(error) if !is_of_another_type(&error) => return Err(rejected(&error)),
-        Err(_) => {}
-    }
-    for (curve, key_type) in
-        [(&ECDSA_P256_SHA256_FIXED_SIGNING, KeyType::P256), (&ECDSA_P384_SHA384_FIXED_SIGNING, KeyType::P384)]
-    {
-        match EcdsaKeyPair::from_pkcs8(curve, der, &random) {
-            Ok(pair) => return Key::from_ecdsa(pair, chosen(key_type, algorithm)?),
-            Err(error) if !is_of_another_type(&error) => return Err(rejected(&error)),
-            Err(_) => {}
+    let unusable = |_| InvalidKey("cannot be used: it is not a valid PKCS#8 document".to_owned());
+    let info = PrivateKeyInfoRef::from_der(der).map_err(unusable)?;
+    let curve = info.algorithm.parameters_oid().ok();
+    let key_type = match (info.algorithm.oid, curve) {
+        (RSA, _) => KeyType::Rsa,
+        (ELLIPTIC_CURVE, Some(P256)) => KeyType::P256,
+        (ELLIPTIC_CURVE, Some(P384)) => KeyType::P384,
+        (ED25519, _) => KeyType::Ed25519,
+        _ => return Err(InvalidKey("is neither an RSA, P-256, P-384 nor Ed25519 key".to_owned())),
+    };
+    // The form without the public key (RFC 5208), which follows from the private one; the library does
+    // not read the other (RFC 5958) of every type.
+    let bare = PrivateKeyInfoRef::new(info.algorithm, info.private_key);
+    let bare = SecretDocument::encode_msg(&bare).map_err(unusable)?;
+    let key = key_pair(bare.as_bytes(), key_type, algorithm)?;
+    match info.public_key {
+        Some(given) if key_type == KeyType::Ed25519 && !key.has_point(given.raw_bytes()) => {
+            Err(InvalidKey("has a public part that is not that of its private one".to_owned()))
         }
-    }
-    match RsaKeyPair::from_pkcs8(der) {
-        Ok(pair) => Key::from_rsa(pair, chosen(KeyType::Rsa, algorithm)?),
-        Err(error) if !is_of_another_type(&error) => Err(rejected(&error)),
-        Err(_) => Err(InvalidKey("is neither an RSA, P-256, P-384 nor Ed25519 key".to_owned())),
+        _ => Ok(key),
     }
 }
 
-fn is_of_another_type(error: &ring::error::KeyRejected) -> bool {
-    error.to_string() == "WrongAlgorithm"
-}
-
-fn rejected(error: &ring::error::KeyRejected) -> InvalidKey {
-    InvalidKey(match error.to_string().as_str() {
-        "TooSmall" => "is too small: an RSA key needs at least 2048 bits".to_owned(),
-        "TooLarge" => "is too large: an RSA key may have at most 4096 bits".to_owned(),
-        "PublicKeyIsMissing" => {
-            "lacks its public part: write it anew with `openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW`".to_owned()
+fn key_pair(der: &[u8], key_type: KeyType, algorithm: Option<Algorithm>) -> Result<Key, InvalidKey> {
+    let algorithm = chosen(key_type, algorithm)?;
+    let pair = signer::key_pair(der, algorithm).map_err(|error| match error.downcast_ref() {
+        Some(JWTError::WeakKey) => InvalidKey("is too small: an RSA key needs at least 2048 bits".to_owned()),
+        Some(JWTError::UnsupportedRSAModulus) => {
+            InvalidKey("is too large: an RSA key may have at most 4096 bits".to_owned())
         }
-        reason => format!("cannot be used ({reason})"),
-    })
+        _ if key_type == KeyType::Rsa => {
+            InvalidKey("cannot be used: its numbers do not fit, or its public exponent is not 65537".to_owned())
+        }
+        _ => InvalidKey("cannot be used: its private and its public part do not fit".to_owned()),
+    })?;
+    Key::from_pair(pair, algorithm)
 }
 
 /// The algorithm for a key of that type: the one asked for if it fits.
@@ -143,13 +146,12 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn pem_of_new_key(algorithm: Algorithm) -> Result<String, InvalidKey> {
-    let random = SystemRandom::new();
-    let failed = |_| InvalidKey("the operating system gave no random bytes".to_owned());
+fn pem_of_new_key(algorithm: Algorithm) -> Result<pkcs8::der::zeroize::Zeroizing<String>, InvalidKey> {
+    let failed = |_| InvalidKey("the key cannot be written".to_owned());
     let der = match algorithm {
-        Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&random).map_err(failed)?,
-        Algorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(failed)?,
-        Algorithm::Es384 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &random).map_err(failed)?,
+        Algorithm::EdDsa => Ed25519KeyPair::generate().to_der(),
+        Algorithm::Es256 => ES256KeyPair::generate().to_der().map_err(|_| failed(()))?,
+        Algorithm::Es384 => ES384KeyPair::generate().to_der().map_err(|_| failed(()))?,
         other => {
             return Err(InvalidKey(format!(
                 "a key for {other} cannot be made here, only for ES256, ES384 and EdDSA; for RSA use `openssl genpkey \
@@ -157,8 +159,6 @@ fn pem_of_new_key(algorithm: Algorithm) -> Result<String, InvalidKey> {
             )));
         }
     };
-    let text = STANDARD.encode(der.as_ref());
-    // RFC 7468: lines of 64 characters.
-    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
-    Ok(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n")))
+    let document = SecretDocument::try_from(der.as_slice()).map_err(|_| failed(()))?;
+    document.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| failed(()))
 }

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use session_gate_protocol::{Metadata, UnixSeconds};
 
@@ -36,6 +36,8 @@ fn claims() -> Claims {
         nbf: UnixSeconds(1000),
         iat: UnixSeconds(1000),
         jti: "token-1".parse().unwrap(),
+        generation: 0,
+        session_exp: None,
         sid: None,
         scope: "read".to_owned(),
         auth_time: None,
@@ -76,7 +78,7 @@ fn a_token_of_each_algorithm_round_trips_and_has_the_length_foretold() {
 
 #[test]
 fn the_filters_verifier_accepts_the_tokens_with_the_keys_that_it_is_given() {
-    use session_gate_policy::jose::{self, KeySet, NoHostCrypto};
+    use session_gate_jose::{self as jose, KeySet, NoHostCrypto};
     for (algorithm, source) in every_source() {
         let ring = load(&source);
         let token = ring.mint(&claims()).unwrap();
@@ -125,60 +127,56 @@ fn every_other_spelling_of_a_token_is_refused() {
         format!("{header}=.{payload}.{signature}"),
         format!("{header}.{payload}\n.{signature}"),
         token.replace('.', ".."),
-        "a".repeat(MAX_VERIFIED_BYTES + 1),
+        "a".repeat(verify::MAX_VERIFIED_BYTES + 1),
     ] {
         assert!(ring.verify(&bad, ISSUER, "api").is_err(), "{bad:?}");
     }
 }
 
-/// A token with this header and payload, signed by the ring's own key.
-fn signed(ring: &KeyRing, header: &str, payload: &str) -> String {
-    let unsigned = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-    let signature = ring.signing().sign(unsigned.as_bytes()).unwrap();
-    format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature))
-}
-
 #[test]
 fn a_good_signature_does_not_make_up_for_a_bad_header_or_payload() {
+    use jwt_simple::prelude::{ECDSAP256KeyPairLike as _, ES256KeyPair, HeaderOptions, KeyMetadata};
     let ring = load(&files(&["p256.pem"], None));
     let kid = ring.signing().id().as_str();
-    let good = json!({"alg": "ES256", "typ": "at+jwt", "kid": kid}).to_string();
     let payload = serde_json::to_value(claims()).unwrap();
-    assert!(ring.verify(&signed(&ring, &good, &payload.to_string()), ISSUER, "api").is_ok());
-    let verify = |header: &str, payload: &Value| {
-        ring.verify(&signed(&ring, header, &payload.to_string()), ISSUER, "api").unwrap_err()
-    };
-    for (header, refusal) in [
-        (json!({"alg": "none", "typ": "at+jwt", "kid": kid}), Refusal::Algorithm),
-        (json!({"alg": "HS256", "typ": "at+jwt", "kid": kid}), Refusal::Algorithm),
-        (json!({"alg": "es256", "typ": "at+jwt", "kid": kid}), Refusal::Algorithm),
-        (json!({"alg": "ES256", "typ": "JWT", "kid": kid}), Refusal::Malformed),
-        (json!({"alg": "ES256", "kid": kid}), Refusal::Malformed),
-        (json!({"alg": "ES256", "typ": "at+jwt"}), Refusal::Malformed),
-        (json!({"alg": "ES256", "typ": "at+jwt", "kid": "other"}), Refusal::KeyUnknown),
-        (json!({"alg": "ES256", "typ": "at+jwt", "kid": kid, "crit": ["b64"], "b64": true}), Refusal::Malformed),
-        (json!({"alg": "ES256", "typ": "at+jwt", "kid": kid, "jwk": {}}), Refusal::Malformed),
-        (json!([]), Refusal::Malformed),
-    ] {
-        assert_eq!(verify(&header.to_string(), &payload), refusal, "{header}");
-    }
-    let twice = format!(r#"{{"alg":"ES256","alg":"ES256","typ":"at+jwt","kid":"{kid}"}}"#);
-    assert_eq!(verify(&twice, &payload), Refusal::Malformed);
-    for (member, value, refusal) in [
-        ("iss", json!("other"), Refusal::Issuer),
-        ("aud", json!("other"), Refusal::Audience),
-        ("aud", json!(["other", "another"]), Refusal::Audience),
-        ("sub", json!(""), Refusal::Malformed),
-        ("exp", json!(-1), Refusal::Malformed),
-        ("exp", json!(1.5), Refusal::Malformed),
-        ("exp", Value::Null, Refusal::Malformed),
-        ("jti", json!("a b"), Refusal::Malformed),
-        ("sid", json!("not a session id"), Refusal::Malformed),
+    let verify = |payload: &Value| ring.verify(&ring.signing().sign(payload).unwrap(), ISSUER, "api");
+    assert!(verify(&payload).is_ok());
+    for (member, value, reason) in [
+        ("iss", json!("other"), DenyReason::TokenIssuerUnknown),
+        ("aud", json!("other"), DenyReason::TokenAudienceRefused),
+        ("aud", json!(["other", "another"]), DenyReason::TokenAudienceRefused),
+        ("sub", json!(""), DenyReason::TokenClaimUnusable),
+        ("exp", json!(-1), DenyReason::TokenClaimUnusable),
+        ("exp", json!(1.5), DenyReason::TokenClaimUnusable),
+        ("exp", Value::Null, DenyReason::TokenClaimUnusable),
+        ("jti", json!("a b"), DenyReason::TokenClaimUnusable),
+        ("sid", json!("not a session id"), DenyReason::TokenClaimUnusable),
     ] {
         let mut payload = payload.clone();
         payload[member] = value;
-        assert_eq!(verify(&good, &payload), refusal, "{member}");
+        assert_eq!(verify(&payload), Err(reason), "{member}");
     }
+    // Headers that this service does not write, signed with its key all the same.
+    let pem = fs::read_to_string(testdata("p256.pem")).unwrap();
+    let pair = |kid: &str| ES256KeyPair::from_pem(&pem).unwrap().with_key_id(kid);
+    let signed = |pair: &ES256KeyPair, typ: &str, cty: Option<&str>| {
+        let options = HeaderOptions { signature_type: Some(typ.to_owned()), content_type: cty.map(str::to_owned) };
+        let claims = jwt_simple::prelude::Claims::with_custom_claims(&payload, Default::default());
+        let claims =
+            jwt_simple::prelude::JWTClaims { issued_at: None, expires_at: None, invalid_before: None, ..claims };
+        ring.verify(&pair.sign_with_options(claims, &options).unwrap(), ISSUER, "api").map(drop)
+    };
+    assert_eq!(signed(&pair(kid), TOKEN_TYP, None), Ok(()));
+    assert_eq!(signed(&pair("other"), TOKEN_TYP, None), Err(DenyReason::TokenKeyUnknown));
+    assert_eq!(signed(&pair(kid), "logout+jwt", None), Err(DenyReason::TokenTypeRefused));
+    assert_eq!(signed(&pair(kid), TOKEN_TYP, Some("JWT")), Err(DenyReason::TokenTypeRefused));
+    // A key in the header is not looked at: it is not taken from there, and does no harm.
+    let mut key_in_header = pair(kid);
+    key_in_header.attach_metadata(KeyMetadata::default().with_public_key("{}")).unwrap();
+    assert_eq!(signed(&key_in_header, TOKEN_TYP, None), Ok(()));
+    // And a shared secret does not verify what claims to be another's signature.
+    let secret = load(&secret(Algorithm::Hs256));
+    assert!(ring.verify(&secret.mint(&claims()).unwrap(), ISSUER, "api").is_err());
 }
 
 #[test]
@@ -206,31 +204,40 @@ fn claims_are_in_force_from_nbf_until_just_before_exp() {
 fn keys_in_files_agree_with_the_rfcs() {
     let p256 = load(&files(&["p256.pem"], None));
     // RFC 7515, appendix A.3.
-    let jwk = p256.signing().verification_jwk();
+    let jwk = p256.signing().public_jwk().unwrap();
     assert_eq!(jwk.x.as_deref(), Some("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"));
     assert_eq!(jwk.y.as_deref(), Some("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"));
-    let signature = URL_SAFE_NO_PAD
-        .decode("DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q")
-        .unwrap();
-    let message = b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-    assert!(p256.signing().verifies(message, &signature));
-    // RFC 8037, appendices A.3 and A.4.
+    // RFC 8037, appendix A.3.
     let ed25519 = load(&files(&["ed25519.pem"], None));
     assert_eq!(ed25519.signing().id().as_str(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-    let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
-    assert_eq!(
-        URL_SAFE_NO_PAD.encode(ed25519.signing().sign(message).unwrap()),
-        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
-    );
     // The same key in both forms.
     let (pkcs8, pkcs1) = (load(&files(&["rsa-2048.pem"], None)), load(&files(&["rsa-2048-pkcs1.pem"], None)));
     assert_eq!(pkcs8.signing().id(), pkcs1.signing().id());
+    // And in the form that was generated up to 0.1, with the public key beside the private one (RFC 5958).
+    let v2 = load(&files(&["ed25519-v2.pem"], None));
+    assert_eq!(v2.signing().algorithm(), Algorithm::EdDsa);
+}
+
+#[test]
+fn a_token_with_the_id_that_a_secret_had_before_is_still_accepted() {
+    use jwt_simple::prelude::{Claims, HS256Key, HeaderOptions, JWTClaims, MACLike as _};
+    let ring = load(&secret(Algorithm::Hs256));
+    let ids: Vec<_> = ring.verification_keys().keys.into_iter().filter_map(|key| key.kid).collect();
+    let [now, before] = &ids[..] else { panic!("{ids:?}") };
+    assert_eq!(now, ring.signing().id().as_str());
+    let claims = Claims::with_custom_claims(claims(), Default::default());
+    let claims = JWTClaims { issued_at: None, expires_at: None, invalid_before: None, ..claims };
+    let options = HeaderOptions { signature_type: Some(TOKEN_TYP.to_owned()), content_type: None };
+    let old = HS256Key::from_bytes(SECRET.as_bytes()).with_key_id(before);
+    let old = old.authenticate_with_options(claims, &options).unwrap();
+    assert!(ring.verify(&old, ISSUER, "api").is_ok());
 }
 
 #[test]
 fn keys_that_cannot_be_used_say_why() {
     for (name, algorithm, expected) in [
         ("rsa-1024.pem", None, "is too small: an RSA key needs at least 2048 bits"),
+        ("ed25519-v2-other.pem", None, "public part"),
         ("p521.pem", None, "is neither an RSA, P-256, P-384 nor Ed25519 key"),
         ("p256-sec1.pem", None, "openssl pkcs8 -topk8 -nocrypt"),
         ("encrypted.pem", None, "an encrypted one must be decrypted first"),
@@ -271,7 +278,7 @@ fn shared_secrets_are_in_the_filters_set_only() {
     let ring = load(&source);
     let types = |set: JwkSet| set.keys.into_iter().map(|key| key.kty).collect::<Vec<_>>();
     assert_eq!(types(ring.public_keys()), ["EC"]);
-    assert_eq!(types(ring.verification_keys()), ["EC", "oct"]);
+    assert_eq!(types(ring.verification_keys()), ["EC", "oct", "oct"], "the secret under its id and its former one");
     let shown = format!("{ring:?} {source:?} {:?}", ring.verification_keys());
     assert!(!shown.contains(SECRET) && !shown.contains(&URL_SAFE_NO_PAD.encode(SECRET)));
 }

@@ -1,95 +1,64 @@
-//! Verifies tokens that were minted here, to the letter: what this service did not write itself, byte
-//! by byte in its one form, is refused.
+//! Verifies tokens that were minted here, with the strict verifier that workers use: what it accepts is
+//! accepted everywhere, and nothing else. The one file of the sidecar that knows that verifier.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Deserialize;
-use session_gate_protocol::{Audience, Claims, UnixSeconds};
 use std::time::Duration;
-use thiserror::Error;
 
-use super::{KeyRing, TOKEN_TYP};
+use serde_json::Value;
+use session_gate_jose::{self as jose, KeySet, NoHostCrypto};
+use session_gate_protocol::{Audience, Claims, DenyReason, JwkSet, UnixSeconds};
+
+use super::key::{InvalidKey, Key};
 
 /// No token of ours comes near this; what is longer is refused before it is looked at.
 pub(super) const MAX_VERIFIED_BYTES: usize = 8192;
+
+/// The keys, ready to verify with.
+#[derive(Debug)]
+pub(super) struct Verifier(KeySet);
 
 /// Claims whose signature has been verified. Made only here. Whether they are in force at a moment is
 /// a question of its own: [`VerifiedClaims::in_force`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedClaims(Claims);
 
-/// Why a token is none of ours. Callers learn no more than that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Refusal {
-    /// The key has another algorithm.
-    #[error("the token's algorithm is not its key's")]
-    Algorithm,
-    /// It is for somebody else.
-    #[error("the token is for another audience")]
-    Audience,
-    /// Somebody else issued it.
-    #[error("the token is of another issuer")]
-    Issuer,
-    /// No such key.
-    #[error("the token's key is unknown")]
-    KeyUnknown,
-    /// It is no JWT in the one form that is written here.
-    #[error("the token is malformed")]
-    Malformed,
-    /// The signature is wrong.
-    #[error("the token's signature is wrong")]
-    Signature,
-}
+// === impl Verifier ===
 
-/// The header has exactly these members: `crit`, `jwk`, `jku` and the like do not exist.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    alg: String,
-    typ: String,
-    kid: String,
-}
+impl Verifier {
+    /// A verifier of these keys. Each is tried once: what one of them signs, this accepts.
+    pub(super) fn new<'a>(keys: impl Iterator<Item = &'a Key> + Clone) -> Result<Self, InvalidKey> {
+        let unusable = |why: String| InvalidKey(format!("cannot be verified with: {why}"));
+        let set = JwkSet { keys: keys.clone().flat_map(Key::verification_jwks).collect() };
+        let verifier = KeySet::strict(&set, &[]).map(Self).map_err(|problems| {
+            unusable(problems.into_iter().map(|(_, problem)| problem.to_string()).collect::<Vec<_>>().join(", "))
+        })?;
+        for key in keys {
+            let tried = jose::parse(key.sample()).and_then(|sample| verifier.0.verify(&sample, &NoHostCrypto));
+            tried.map_err(|reason| unusable(reason.as_str().to_owned()))?;
+        }
+        Ok(verifier)
+    }
 
-// === impl KeyRing ===
-
-impl KeyRing {
-    /// The claims of a token that was minted here for `audience`, expired or not.
-    ///
-    /// # Errors
-    /// [`Refusal`] of everything else.
-    pub fn verify(&self, token: &str, issuer: &str, audience: &str) -> Result<VerifiedClaims, Refusal> {
+    /// The claims of a token that was minted here by `issuer` for `audience`, expired or not.
+    pub(super) fn verify(&self, token: &str, issuer: &str, audience: &str) -> Result<VerifiedClaims, DenyReason> {
         if token.len() > MAX_VERIFIED_BYTES {
-            return Err(Refusal::Malformed);
+            return Err(DenyReason::TokenMalformed);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
-        // The payload's alphabet has no dot, so a fourth part fails to decode.
-        let (header, payload) = signed.split_once('.').ok_or(Refusal::Malformed)?;
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Refusal::Malformed)?;
-        if header.typ != TOKEN_TYP {
-            return Err(Refusal::Malformed);
+        let unverified = jose::parse(token)?;
+        let payload = unverified.payload()?;
+        if jose::issuer(&payload)? != issuer {
+            return Err(DenyReason::TokenIssuerUnknown);
         }
-        let key = self.key(&header.kid).ok_or(Refusal::KeyUnknown)?;
-        if header.alg != key.algorithm().as_str() {
-            return Err(Refusal::Algorithm);
-        }
-        if !key.verifies(signed.as_bytes(), &decode(signature)?) {
-            return Err(Refusal::Signature);
-        }
-        let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)?;
-        if claims.iss != issuer {
-            return Err(Refusal::Issuer);
-        }
+        self.0.verify(&unverified, &NoHostCrypto)?;
+        // Everything below is believed: it is signed.
+        unverified.check_replicated(&payload)?;
+        let claims: Claims =
+            serde_json::from_value(Value::Object(payload)).map_err(|_| DenyReason::TokenClaimUnusable)?;
         let ours = match &claims.aud {
             Audience::One(one) => one == audience,
             Audience::Many(many) => many.iter().any(|one| one == audience),
         };
-        if ours { Ok(VerifiedClaims(claims)) } else { Err(Refusal::Audience) }
+        if ours { Ok(VerifiedClaims(claims)) } else { Err(DenyReason::TokenAudienceRefused) }
     }
-}
-
-/// base64url without padding, and only in its one spelling: the engine refuses padding, blanks and
-/// bits left over.
-fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed)
 }
 
 // === impl VerifiedClaims ===

@@ -9,6 +9,8 @@ use session_gate_protocol::{FeedChange, LeaseAsk};
 pub enum EndReason {
     /// `DELETE /v1/sessions/{id}`.
     Deleted,
+    /// A login of a user who had too many.
+    Evicted,
     /// A logout.
     Logout,
     /// A change of its status to `terminated`.
@@ -21,9 +23,32 @@ impl EndReason {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Deleted => "deleted",
+            Self::Evicted => "evicted",
             Self::Logout => "logout",
             Self::Patched => "patched",
             Self::UserDeleted => "user_deleted",
+        }
+    }
+}
+
+/// What the store had lost and the feed still knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// The end of all sessions of a user.
+    CutOff,
+    /// The end of a session.
+    End,
+    /// The suspension of a session.
+    Suspension,
+}
+
+impl Repair {
+    /// The name, as logs and metrics have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CutOff => "cut_off",
+            Self::End => "end",
+            Self::Suspension => "suspension",
         }
     }
 }
@@ -114,6 +139,8 @@ pub(super) const fn kind(change: &FeedChange) -> &'static str {
         FeedChange::SessionScopes { .. } => "session_scopes",
         FeedChange::SessionSuspended { .. } => "session_suspended",
         FeedChange::TokenRevoked { .. } => "token_revoked",
+        FeedChange::UserSessionsEnded(_) => "user_sessions_ended",
+        FeedChange::Unknown(_) => "unknown",
     }
 }
 
@@ -140,6 +167,12 @@ pub(super) struct OutcomeLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct StoreLabels {
     pub(super) op: &'static str,
+    pub(super) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RepairLabels {
+    pub(super) what: &'static str,
     pub(super) outcome: &'static str,
 }
 

@@ -1,12 +1,9 @@
 //! What is counted of rate limits.
 
-use prometheus_client::{
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
-};
+use prometheus_client::metrics::{counter::Counter, family::Family};
 use session_gate_protocol::LeaseAsk;
 
-use super::{LeaseOutcome, Metrics, OptionalGauge, OutcomeLabel};
+use super::{Catalogue, LeaseOutcome, Metrics, OptionalGauge, OutcomeLabel};
 use crate::store::Leased;
 
 #[derive(Default)]
@@ -21,7 +18,7 @@ pub(super) struct LimitMetrics {
 }
 
 impl LimitMetrics {
-    pub(super) fn register(&self, r: &mut Registry) {
+    pub(super) fn register(&self, r: &mut Catalogue) {
         r.register(
             "limit_admissions_handed_back",
             "Admissions of rate limits that were leased and came back unused",

@@ -1,6 +1,8 @@
 //! Every metric of the sidecar, by name: what is counted and where is for the callers. Labels are
 //! `&'static str`, so their values come from closed sets: never a user, a session, a path or a key.
 
+mod catalogue;
+mod format;
 mod gauge;
 mod labels;
 mod limits;
@@ -15,20 +17,20 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::Registry,
 };
 use session_gate_protocol::{CheckVerdict, FeedChange};
 
+use self::catalogue::Catalogue;
+pub use self::catalogue::Described;
+pub use self::format::Format;
 use self::gauge::OptionalGauge;
-pub use self::labels::{EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome};
+pub use self::labels::{EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome, Repair};
 use self::labels::{
-    HttpLabels, KindLabel, OpLabel, OutcomeLabel, ReasonLabel, RouteLabels, StoreLabels, VerdictLabel, kind,
+    HttpLabels, KindLabel, OpLabel, OutcomeLabel, ReasonLabel, RepairLabels, RouteLabels, StoreLabels, VerdictLabel,
+    kind,
 };
 use self::limits::LimitMetrics;
 use crate::store::{Health, StoreErrorKind};
-
-/// The media type of [`Metrics::render`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type NewHistogram = fn() -> Histogram;
 
@@ -54,7 +56,7 @@ pub struct FollowerState {
 
 /// The metrics of one service. Not global, so that each test has its own.
 pub struct Metrics {
-    registry: Registry,
+    catalogue: Catalogue,
     active_sessions: OptionalGauge,
     checks: Family<VerdictLabel, Counter>,
     feed_age: OptionalGauge,
@@ -75,9 +77,11 @@ pub struct Metrics {
     opaque_tokens_issued: Counter,
     session_duration: Histogram,
     sessions_created: Counter,
+    sessions_swept: Counter,
     sessions_terminated: Family<ReasonLabel, Counter>,
     store_duration: Family<OpLabel, Histogram, NewHistogram>,
     store_memory: OptionalGauge,
+    store_repairs: Family<RepairLabels, Counter>,
     store_requests: Family<StoreLabels, Counter>,
     store_up: Gauge,
     tokens_introspected: Family<OutcomeLabel, Counter>,
@@ -98,7 +102,7 @@ fn session_histogram() -> Histogram {
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("session_gate"),
+            catalogue: Catalogue::new(),
             active_sessions: OptionalGauge::default(),
             checks: Family::default(),
             feed_age: OptionalGauge::default(),
@@ -119,9 +123,11 @@ impl Default for Metrics {
             opaque_tokens_issued: Counter::default(),
             session_duration: session_histogram(),
             sessions_created: Counter::default(),
+            sessions_swept: Counter::default(),
             sessions_terminated: Family::default(),
             store_duration: Family::new_with_constructor(request_histogram),
             store_memory: OptionalGauge::default(),
+            store_repairs: Family::default(),
             store_requests: Family::default(),
             store_up: Gauge::default(),
             tokens_introspected: Family::default(),
@@ -134,10 +140,9 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The one list of names: the registry puts `session_gate_` before them, and `_total` after those
-    /// of counters.
+    /// The one list of names: `session_gate_` comes before them, and `_total` after those of counters.
     fn register(&mut self) {
-        let r = &mut self.registry;
+        let r = &mut self.catalogue;
         r.register(
             "active_sessions",
             "Sessions that have not ended, as the store counts them",
@@ -145,7 +150,7 @@ impl Metrics {
         );
         r.register("checks", "Checks of a token and its session, by verdict", self.checks.clone());
         self.register_feed();
-        let r = &mut self.registry;
+        let r = &mut self.catalogue;
         r.register("http_request_duration_seconds", "Time to answer a request", self.http_duration.clone());
         r.register("http_requests", "Requests answered, by route, method and status", self.http_requests.clone());
         self.limits.register(r);
@@ -159,12 +164,22 @@ impl Metrics {
         r.register("session_duration_seconds", "Age of sessions when they were ended", self.session_duration.clone());
         r.register("sessions_created", "Sessions created", self.sessions_created.clone());
         r.register(
+            "sessions_swept",
+            "Ended sessions that were removed from their users' lists in the background",
+            self.sessions_swept.clone(),
+        );
+        r.register(
             "sessions_terminated",
             "Sessions ended before their time, by reason",
             self.sessions_terminated.clone(),
         );
         r.register("store_memory_bytes", "Memory that the store's data takes up", self.store_memory.clone());
         r.register("store_request_duration_seconds", "Time that the store took to answer", self.store_duration.clone());
+        r.register(
+            "store_repairs",
+            "Times the feed knew what the store had lost, by what it was and whether the store took it again",
+            self.store_repairs.clone(),
+        );
         r.register("store_requests", "Requests to the store, by operation and outcome", self.store_requests.clone());
         r.register(
             "store_up",
@@ -177,7 +192,7 @@ impl Metrics {
     }
 
     fn register_feed(&mut self) {
-        let r = &mut self.registry;
+        let r = &mut self.catalogue;
         r.register(
             "feed_age_seconds",
             "Time since the change feed was last known to its end, when the metrics were read",
@@ -210,10 +225,19 @@ impl Metrics {
         r.register("feed_workers", "Workers that follow the feed at this sidecar", self.feed_workers.clone());
     }
 
-    /// All metrics in the OpenMetrics text format.
-    pub fn render(&self) -> Result<String, fmt::Error> {
+    /// All metrics, in that format.
+    ///
+    /// # Errors
+    /// Never, as far as is known: a text takes whatever is written to it.
+    pub fn render(&self, format: Format) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry).map(|()| text)
+        encode(&mut text, self.catalogue.registry())?;
+        Ok(format.of(text))
+    }
+
+    /// Name, kind and text of every metric, whether it has counted anything yet or not.
+    pub fn described(&self) -> &[Described] {
+        self.catalogue.described()
     }
 
     /// A check was answered.
@@ -282,6 +306,17 @@ impl Metrics {
     /// Sessions were ended.
     pub fn sessions_ended(&self, reason: EndReason, count: u64) {
         self.sessions_terminated.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(count);
+    }
+
+    /// Ended sessions were removed from their user's list.
+    pub fn sessions_swept(&self, count: u64) {
+        self.sessions_swept.inc_by(count);
+    }
+
+    /// The store had lost what the feed knows, and was told again.
+    pub fn store_repaired(&self, what: Repair, worked: bool) {
+        let outcome = if worked { "ok" } else { "failed" };
+        self.store_repairs.get_or_create(&RepairLabels { what: what.as_str(), outcome }).inc();
     }
 
     /// A session of that age was ended.

@@ -4,23 +4,18 @@
 //! **The feed first, then the state, then the answer.** On a Cluster the feed and a session are in two
 //! slots, so these are two steps, and the process may die in between: then workers refuse what the
 //! store would still serve, and a repeated call mends it. Only what is served again, and what a session
-//! permits, go the other way round: that of the store at that moment is what is told. No session ends in
-//! the store of which nobody could be told: a later call that ends all sessions of its user would not find
-//! it, and say that all is done.
+//! permits, go the other way round: that of the store at that moment is what is told.
 
 use session_gate_protocol::{
-    ETag, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, SessionPatch, SessionStatus, Terminated, TokenId,
+    ETag, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, SessionPatch, SessionStatus, TokenId,
     UnixSeconds, UserId,
 };
 
 use super::{Service, ServiceError};
 use crate::{
     metrics::EndReason,
-    store::{NewFeedEntry, StoreError, StoreErrorKind, Termination, Update},
+    store::{NewFeedEntry, Termination, Update},
 };
-
-/// How often a step is tried anew because somebody else's came in between.
-const MAX_ATTEMPTS: u32 = 64;
 
 /// What was done, and the place in the feed up to which a worker must have read to know of it; none
 /// where there is nothing to know.
@@ -49,13 +44,16 @@ impl<T> Told<T> {
 }
 
 impl Service {
-    /// Ends a session; one that has ended already stays so, and everybody is told again. Answers how
-    /// many it ended.
+    /// Ends a session; one that has ended already stays so, and everybody is told of it who has not been.
+    /// Answers how many it ended.
     ///
     /// # Errors
     /// `SessionNotFound`, or those of the store.
     pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<Told<u64>, ServiceError> {
-        let session = self.session(id).await?;
+        let session = self.stored_session(id).await?;
+        if let Some(at) = self.end_told_before(&session).await? {
+            return Ok(Told { done: 0, at: Some(at) });
+        }
         let at = Some(self.tell(vec![ended(&session)]).await?);
         let termination = self.tools.store.terminate_session(id, self.operation()?).await?;
         if termination == Termination::Ended {
@@ -67,43 +65,6 @@ impl Service {
             Termination::AlreadyEnded => Ok(Told { done: 0, at }),
             Termination::NotFound => Err(ServiceError::SessionNotFound),
         }
-    }
-
-    /// Ends all sessions of a user.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn terminate_user_sessions(
-        &self,
-        user: &UserId,
-        reason: EndReason,
-    ) -> Result<Told<Terminated>, ServiceError> {
-        let mut fresh = self.tools.store.user_sessions(user).await?;
-        let mut named = Vec::with_capacity(fresh.len());
-        let mut terminated = 0;
-        let mut at = None;
-        for _ in 0..MAX_ATTEMPTS {
-            if !fresh.is_empty() {
-                at = Some(self.tell(fresh.iter().map(ended).collect()).await?);
-            }
-            named.extend(fresh.iter().map(|session| session.session_id.clone()));
-            let termination = self.tools.store.terminate_user_sessions(user, &named, self.operation()?).await?;
-            terminated += termination.ended;
-            self.tools.metrics.sessions_ended(reason, termination.ended);
-            fresh.iter().for_each(|session| self.note_age(session));
-            if termination.others.is_empty() {
-                // They may have ended just now, by another call: not every worker need know of that yet.
-                let at = match at {
-                    Some(at) => at,
-                    None => self.tools.feed.end().await?,
-                };
-                return Ok(Told { done: Terminated { terminated }, at: Some(at) });
-            }
-            // They have begun meanwhile.
-            fresh = termination.others;
-        }
-        let source = "the user's sessions begin faster than they end";
-        Err(StoreError::new(StoreErrorKind::Conflict, source).into())
     }
 
     /// Changes a session, and tells everybody where that concerns whether it is served, or what its
@@ -125,6 +86,7 @@ impl Service {
             Some(SessionStatus::Expired | SessionStatus::Pending2fa) | None => false,
         };
         let update = update().await?;
+        let update = self.later_than_known(id, patch, update).await?;
         let at = match &update {
             Update::Applied(session) if status || scopes => {
                 Some(self.tell_state(session, Telling { status, scopes }).await?)
@@ -144,12 +106,15 @@ impl Service {
         let op = self.operation()?;
         let update = async || self.tools.store.update_session(id, patch, expected, op).await;
         let telling = Telling { status: true, scopes: patch.scopes.is_some() };
-        let session = self.session(id).await?;
+        let session = self.stored_session(id).await?;
         let allowed = patch.status.is_none_or(|next| session.status.check_transition(next).is_ok());
         if !allowed || expected.is_some_and(|expected| expected.0 != session.version) {
             // The store refuses it. A session that has ended is told of again, for the sake of a call that
             // was cut off after it had ended it.
-            let at = if session.status.is_final() { Some(self.tell_state(&session, telling).await?) } else { None };
+            let at = match self.end_told_before(&session).await? {
+                None if session.status.is_final() => Some(self.tell_state(&session, telling).await?),
+                told_before => told_before,
+            };
             return Ok(Told { done: update().await?, at });
         }
         // An end can't be taken back, and the store may still refuse it: until it has not, the session is
@@ -166,10 +131,18 @@ impl Service {
         };
         let now = match &update {
             Update::Applied(session) => session.clone(),
-            _ => self.session(id).await?,
+            _ => self.stored_session(id).await?,
         };
         let at = Some(self.tell_state(&now, telling).await?);
         Ok(Told { done: update, at })
+    }
+
+    /// Of a session that has ended, and of which the feed says so: the place up to which everybody must
+    /// have read. It need not be told again.
+    async fn end_told_before(&self, session: &SessionData) -> Result<Option<FeedCursor>, ServiceError> {
+        let feed = &self.tools.feed;
+        let told = session.status.is_final() && feed.tells_end_of(&session.session_id);
+        Ok(if told { Some(feed.end().await?) } else { None })
     }
 
     /// Tells everybody of this session. Its version says to workers which of two such words is the last
@@ -185,8 +158,12 @@ impl Service {
         token: &TokenId,
         until: UnixSeconds,
     ) -> Result<FeedCursor, ServiceError> {
-        let change = FeedChange::TokenRevoked { token_id: token.clone() };
-        let told = self.tell(vec![NewFeedEntry { until, change }]).await;
+        let told = if self.tools.feed.tells_revocation_of(token) {
+            Ok(self.tools.feed.end().await?)
+        } else {
+            let change = FeedChange::TokenRevoked { token_id: token.clone() };
+            self.tell(vec![NewFeedEntry { until, change }]).await
+        };
         self.tools.store.revoke_token(user, token, until).await?;
         let at = told?;
         self.tools.metrics.token_revoked();
@@ -202,6 +179,16 @@ impl Service {
         let entry = NewFeedEntry { until: UnixSeconds(u64::MAX), change: FeedChange::KeysChanged };
         self.tell(vec![entry]).await?;
         Ok(())
+    }
+
+    /// Tells everybody that a session has ended which the store does not know.
+    pub(super) async fn tell_of_lost(&self, id: &SessionId) -> Result<FeedCursor, ServiceError> {
+        if self.tools.feed.tells_end_of(id) {
+            return Ok(self.tools.feed.end().await?);
+        }
+        // As long as a token of it can be good.
+        let change = FeedChange::SessionEnded { session_id: id.clone() };
+        self.tell(vec![NewFeedEntry { until: UnixSeconds(u64::MAX), change }]).await
     }
 
     pub(super) async fn tell(&self, entries: Vec<NewFeedEntry>) -> Result<FeedCursor, ServiceError> {

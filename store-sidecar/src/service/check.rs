@@ -14,15 +14,33 @@ use session_gate_protocol::{
 use tokio::time::Instant;
 
 use super::{Service, ServiceError};
-use crate::{feed::Client, store::Checked};
+use crate::{
+    feed::{Client, KnownSession},
+    store::{Checked, PageAsk, SWEEP_BATCH, StoreError},
+};
 
 /// How long a check of a token of ours waits for the newest of the feed. The store has the last word on
 /// it, and on a Cluster the feed may be away while the user's node is not: so it does without in the end.
-const OWN_PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const OWN_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long a check of another issuer's token waits, of which only the feed tells: as long as a step of
 /// the store may take.
 const FOREIGN_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How many of a user's sessions are looked at first for one that is active: nearly always the first one is.
+const NEWEST_LOOKED_AT: usize = 5;
+
+/// In how many steps it is looked for, so that a check costs about the same for any user.
+const NEWEST_PAGES: usize = 5;
+
+/// Whether a check counts as a use of the session, which keeps it from being idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// It does.
+    AsUse,
+    /// It does not.
+    AsNothing,
+}
 
 impl Service {
     /// Whether a credential may be used.
@@ -37,21 +55,32 @@ impl Service {
                 (self.check_foreign(claims, *require_session, client).await?, None)
             }
             CheckedCredential::Opaque { token } => match self.opaque_claims(token).await? {
-                Some(claims) => (self.check_own(&own(&claims), client).await?, Some(claims)),
+                Some(claims) => (self.check_own(&own(&claims), client, Counts::AsUse).await?, Some(claims)),
                 None => (CheckVerdict::CredentialUnknown.into(), None),
             },
-            CheckedCredential::Own(token) => (self.check_own(token, client).await?, None),
+            CheckedCredential::Own(token) => (self.check_own(token, client, Counts::AsUse).await?, None),
         };
         let Checked { verdict, session } = checked;
         self.tools.metrics.checked(verdict);
         Ok(CheckReply { verdict, claims, session })
     }
 
-    /// Whether a token of ours may be used. Counts as a use of its session.
-    pub(super) async fn check_own(&self, token: &OwnToken, client: Client<'_>) -> Result<Checked, ServiceError> {
+    /// Whether a token of ours may be used.
+    pub(super) async fn check_own(
+        &self,
+        token: &OwnToken,
+        client: Client<'_>,
+        counts: Counts,
+    ) -> Result<Checked, ServiceError> {
         let feed = &self.tools.feed;
         let caught_up = feed.try_catch_up(Instant::now(), OWN_PATIENCE);
-        let (mut checked, ()) = tokio::try_join!(self.tools.store.check(token), caught_up)?;
+        let stored = async {
+            match counts {
+                Counts::AsUse => self.tools.store.check(token).await,
+                Counts::AsNothing => self.look_at(token).await,
+            }
+        };
+        let (mut checked, ()) = tokio::try_join!(stored, caught_up)?;
         if feed.blocks(&Client { user: Some(token.user_id.as_str()), ..client })? {
             return Ok(CheckVerdict::Blocked.into());
         }
@@ -59,12 +88,27 @@ impl Service {
             return Ok(CheckVerdict::TokenRevoked.into());
         }
         if let Some(session) = &mut checked.session {
-            if feed.has_ended(&session.session_id)? {
-                return Ok(CheckVerdict::SessionTerminated.into());
+            let known =
+                KnownSession { id: &session.session_id, generation: session.generation, version: session.version };
+            if let Some(against) = self.against(&token.user_id, &known).await? {
+                return Ok(against.verdict().into());
             }
             feed.correct(session)?;
         }
         Ok(checked)
+    }
+
+    /// What the store says of a token, in two steps of which neither is a use of its session: both see what
+    /// had been done when they began.
+    async fn look_at(&self, token: &OwnToken) -> Result<Checked, StoreError> {
+        let store = &self.tools.store;
+        let alone = OwnToken { session_id: None, ..token.clone() };
+        let checked = store.check(&alone).await?;
+        let Some(id) = token.session_id.as_ref().filter(|_| checked.verdict == CheckVerdict::Live) else {
+            return Ok(checked);
+        };
+        let session = store.session(id).await?.filter(|session| session.user_id == token.user_id);
+        Ok(session.map_or_else(|| CheckVerdict::SessionUnknown.into(), |session| Checked::of(&session)))
     }
 
     async fn check_foreign(
@@ -102,11 +146,9 @@ impl Service {
             None => self.newest_active(user).await?,
         };
         let Some(session) = session else { return Ok(CheckVerdict::SessionUnknown.into()) };
+        let session = self.corrected(session).await?;
         let mut checked = Checked::of(&session);
         if let Some(checked) = &mut checked.session {
-            if self.tools.feed.has_ended(&session.session_id)? {
-                return Ok(CheckVerdict::SessionTerminated.into());
-            }
             self.tools.feed.correct(checked)?;
             self.note_use(&session).await;
         }
@@ -114,9 +156,18 @@ impl Service {
     }
 
     async fn newest_active(&self, user: &UserId) -> Result<Option<SessionData>, ServiceError> {
-        for session in self.tools.store.user_sessions(user).await? {
-            if session.status == SessionStatus::Active && !self.tools.feed.has_ended(&session.session_id)? {
-                return Ok(Some(session));
+        let mut ask = PageAsk { after: None, limit: NEWEST_LOOKED_AT };
+        for _ in 0..NEWEST_PAGES {
+            let page = self.tools.store.list_sessions(user, &ask).await?;
+            for session in page.sessions {
+                let session = self.corrected(session).await?;
+                if session.status == SessionStatus::Active {
+                    return Ok(Some(session));
+                }
+            }
+            match page.next {
+                Some(next) => ask = PageAsk { after: Some(next), limit: SWEEP_BATCH },
+                None => break,
             }
         }
         Ok(None)

@@ -13,6 +13,12 @@ pub enum ServiceError {
     /// The request's fields are wrong.
     #[error("the request is not valid")]
     Invalid(Vec<FieldProblem>),
+    /// The rule's id is that of another kind of rule.
+    #[error("the rule is of another kind")]
+    RuleOfAnotherKind {
+        /// Where that kind is removed.
+        removed_at: &'static str,
+    },
     /// There is no such session.
     #[error("there is no such session")]
     SessionNotFound,
@@ -22,6 +28,9 @@ pub enum ServiceError {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// The token is none of this service's.
+    #[error("the token is none of this service's")]
+    TokenUnknown,
     /// The session has changed since the caller read it.
     #[error("the session has another version")]
     VersionMismatch {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Service, ServiceError, Told, invalid,
-    rules::{PATIENCE, check_note, lifetime},
+    rules::{PATIENCE, RuleKind, check_note, lifetime},
 };
 use crate::{feed::OverridePage, store::UNLIMITED};
 
@@ -48,7 +48,7 @@ impl Service {
     /// # Errors
     /// Those of the store.
     pub async fn remove_override(&self, key: &LimitKey) -> Result<Told<()>, ServiceError> {
-        self.withdraw(rule_of(key).id()).await
+        self.remove_rule(RuleKind::Override, rule_of(key).id()).await
     }
 
     /// A key's own limit, if it has one.

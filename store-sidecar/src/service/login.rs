@@ -25,8 +25,7 @@ impl Service {
         // A token that is too large is refused before there is a session.
         let claims = self.claims(&token, new.session.user_id.clone(), Some(&draft(&new)))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
-        let session = self.tools.store.create_session(new, self.operation()?).await?;
-        self.tools.metrics.session_created();
+        let session = self.admit(new).await?;
         match self.mint(token, session.user_id.clone(), Some(&session)).await {
             Ok(token) => {
                 self.tools.metrics.logged_in();
@@ -46,13 +45,13 @@ impl Service {
     /// that has expired still names its session: a logout only takes away.
     ///
     /// # Errors
-    /// `Invalid`, `SessionNotFound` for an unknown session id, or those of the store: then call again.
+    /// `Invalid`, `SessionNotFound` for an unknown session id, `TokenUnknown`, or those of the store: then call again.
     pub async fn logout(&self, request: LogoutRequest) -> Result<Told<LogoutReply>, ServiceError> {
         let LogoutRequest { session_id, token, all } = request;
         let told = match (session_id, token) {
             (Some(id), None) if all => {
                 let user = self.session(&id).await?.user_id;
-                self.terminate_user_sessions(&user, EndReason::Logout).await?.map(|ended| ended.terminated)
+                self.terminate_user_sessions(&user, None, EndReason::Logout).await?.map(|ended| ended.terminated)
             }
             (Some(id), None) => self.terminate_session(&id, EndReason::Logout).await?,
             (None, Some(token)) => self.logout_by_token(&token, all).await?,
@@ -70,16 +69,15 @@ impl Service {
 
     async fn logout_by_token(&self, token: &str, all: bool) -> Result<Told<u64>, ServiceError> {
         let claims = self.presented(token).await?;
-        let claims =
-            claims.ok_or_else(|| ServiceError::Invalid(vec![invalid("token", "is not a token of this service")]))?;
+        let claims = claims.ok_or(ServiceError::TokenUnknown)?;
         let told = match &claims.sid {
             _ if all => {
-                let told = self.terminate_user_sessions(&claims.sub, EndReason::Logout).await?;
+                let told = self.terminate_user_sessions(&claims.sub, None, EndReason::Logout).await?;
                 told.map(|ended| ended.terminated)
             }
             Some(id) => match self.terminate_session(id, EndReason::Logout).await {
-                // Long gone.
-                Err(ServiceError::SessionNotFound) => Told { done: 0, at: None },
+                // Long gone, or the store has lost it: what workers hold open of it ends all the same.
+                Err(ServiceError::SessionNotFound) => Told { done: 0, at: Some(self.tell_of_lost(id).await?) },
                 ended => ended?,
             },
             None => Told { done: 0, at: None },
@@ -109,6 +107,8 @@ fn draft(new: &CreateSession) -> SessionData {
         scopes: session.scopes,
         metadata: session.metadata,
         version: 1,
+        // As many digits as any real one is likely to have.
+        generation: 9_999,
     }
 }
 

@@ -2,23 +2,29 @@
 
 mod changes;
 mod check;
+mod cut_off;
 mod error;
 mod leases;
 mod limits;
 mod login;
 mod presented;
+mod repair;
 mod rules;
 mod sessions;
+mod signing;
 mod tokens;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use session_gate_protocol::{FieldProblem, UnixSeconds};
+use tokio::sync::Semaphore;
 
 pub use self::{
     changes::Told,
+    check::Counts,
     error::ServiceError,
     leases::{MAX_WORKER_CHARS, is_worker_name},
+    rules::{MAX_RULES, RuleKind},
 };
 use crate::{
     clock::Clock,
@@ -54,6 +60,7 @@ pub struct Service {
     session: SessionConfig,
     tokens: TokenRules,
     readiness: Readiness,
+    slow_signatures: Arc<Semaphore>,
 }
 
 /// How tokens are made.
@@ -75,7 +82,8 @@ impl Service {
     pub fn new(tools: Tools, session: SessionConfig, tokens: &TokenConfig) -> Self {
         let TokenConfig { duration, issuer, audience, keys: _ } = tokens.clone();
         let tokens = TokenRules { duration, issuer, audience };
-        Self { tools, session, tokens, readiness: Readiness::default() }
+        let slow_signatures = signing::slow_signatures();
+        Self { tools, session, tokens, readiness: Readiness::default(), slow_signatures }
     }
 
     /// The keys in use.
@@ -128,7 +136,7 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tools: _, session, tokens, readiness: _ } = self;
+        let Self { tools: _, session, tokens, readiness: _, slow_signatures: _ } = self;
         f.debug_struct("Service").field("session", session).field("tokens", tokens).finish_non_exhaustive()
     }
 }

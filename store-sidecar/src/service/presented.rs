@@ -6,15 +6,19 @@ use session_gate_protocol::{
     CheckVerdict, Claims, FeedCursor, Introspection, MAX_LEEWAY, OpaqueToken, Scopes, TokenType,
 };
 
-use super::{Service, ServiceError, Told, check::own};
+use super::{
+    Service, ServiceError, Told,
+    check::{Counts, own},
+};
 use crate::{feed::Client, keys::VerifiedClaims, store::Checked};
 
 impl Service {
-    /// Whether a token may be used now, and what it says (RFC 7662). Counts as a use of its session.
+    /// Whether a token may be used now, and what it says (RFC 7662). A use of its session only where that
+    /// is asked for.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn introspect(&self, token: &str) -> Result<Introspection, ServiceError> {
+    pub async fn introspect(&self, token: &str, counts: Counts) -> Result<Introspection, ServiceError> {
         let claims = if OpaqueToken::looks_like_one(token) {
             self.opaque_claims(token).await?
         } else {
@@ -25,7 +29,7 @@ impl Service {
             self.tools.metrics.introspected(None);
             return Ok(Introspection::default());
         };
-        let Checked { verdict, session } = self.check_own(&own(&claims), Client::default()).await?;
+        let Checked { verdict, session } = self.check_own(&own(&claims), Client::default(), counts).await?;
         self.tools.metrics.introspected(Some(verdict));
         Ok(match verdict {
             CheckVerdict::Live => introspection(claims, session.and_then(|session| session.scopes)),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use session_gate_protocol::{
-    FeedChange, FieldProblem, MAX_LEEWAY, NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern, UnixSeconds,
+    FeedChange, FieldProblem, MAX_LEEWAY, Network, NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern,
+    UnixSeconds,
 };
 use tokio::time::Instant;
 
@@ -17,8 +18,37 @@ use crate::{
 
 const MAX_NOTE_BYTES: usize = 256;
 
-/// What a part of a `User-Agent` may be: a shorter one is in most of them.
-const USER_AGENT_CHARS: std::ops::RangeInclusive<usize> = 3..=256;
+/// Rules of all kinds that may be in force, however short: each worker holds them.
+pub const MAX_RULES: usize = 2 * MAX_STANDING_RULES;
+
+/// Longest part of a `User-Agent`, in characters.
+const MAX_USER_AGENT_CHARS: usize = 256;
+
+/// A shorter part is in many of them.
+const FEW_CHARS: usize = 6;
+
+/// Ranges of addresses as wide as these, or wider, are a large part of the internet.
+const WIDE_PREFIX_V4: u8 = 7;
+const WIDE_PREFIX_V6: u8 = 15;
+
+/// What browsers send, in lower case: a part of this refuses most people.
+const BROWSERS: [&str; 4] = [
+    "mozilla/5.0 (windows nt 10.0; win64; x64) applewebkit/537.36 (khtml, like gecko) chrome/140.0.0.0 safari/537.36 edg/140.0.0.0",
+    "mozilla/5.0 (linux; android 10; k) applewebkit/537.36 (khtml, like gecko) chrome/140.0.0.0 mobile safari/537.36",
+    "mozilla/5.0 (macintosh; intel mac os x 10_15_7) applewebkit/605.1.15 (khtml, like gecko) version/18.5 safari/605.1.15",
+    "mozilla/5.0 (x11; linux x86_64; rv:140.0) gecko/20100101 firefox/140.0",
+];
+
+/// What kind of rule it is, and so where it is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleKind {
+    /// An entry of the block list.
+    Block,
+    /// Another limit for one key.
+    Override,
+    /// Tokens of another issuer that are revoked.
+    Revocation,
+}
 
 /// Longest text that a pattern compares with, and longest pattern, in bytes: workers keep all of them.
 const MAX_TEXT_BYTES: usize = 256;
@@ -34,14 +64,22 @@ impl Service {
     /// # Errors
     /// `Invalid`, `StateConflict` where the list is full, or those of the store.
     pub async fn block(&self, new: NewBlock) -> Result<Told<RuleData>, ServiceError> {
-        let NewBlock { address, user_id, user_agent, duration, note } = new;
+        let NewBlock { address, user_id, user_agent, force, duration, note } = new;
         let mut problems = Vec::new();
         let given = [address.is_some(), user_id.is_some(), user_agent.is_some()];
         if let Some(user_agent) = &user_agent
-            && (!USER_AGENT_CHARS.contains(&user_agent.len())
+            && (!(1..=MAX_USER_AGENT_CHARS).contains(&user_agent.len())
                 || !user_agent.bytes().all(|b| (b' '..=b'~').contains(&b)))
         {
-            problems.push(invalid("user_agent", "must be 3 to 256 visible ASCII characters and blanks"));
+            problems.push(invalid("user_agent", "must be 1 to 256 visible ASCII characters and spaces"));
+        } else if !force {
+            problems.extend(user_agent.as_deref().filter(|part| refuses_many(part)).map(|_| {
+                invalid("user_agent", "is a part of what many clients send: add \"force\": true to refuse all of them")
+            }));
+            problems.extend(address.filter(|network| is_wide(*network)).map(|_| {
+                let message = "is wider than /8 (IPv4) or /16 (IPv6): add \"force\": true to refuse all of it";
+                invalid("address", message)
+            }));
         }
         let rule = match (address, user_id, user_agent) {
             (Some(network), ..) => Some(Rule::Address { network }),
@@ -99,22 +137,19 @@ impl Service {
         self.add_rule(Rule::Tokens(pattern), until, note).await
     }
 
-    /// Removes a rule that requests are refused for. One that is not there is as good as removed.
+    /// Removes a rule of that kind. One that is not there is as good as removed, and nobody is told.
     ///
     /// # Errors
-    /// Those of the store.
-    pub async fn remove_rule(&self, rule_id: RuleId) -> Result<Told<()>, ServiceError> {
-        if self.tools.feed.is_override(&rule_id) {
-            return Ok(Told { done: (), at: None });
+    /// `RuleOfAnotherKind`, or those of the store.
+    pub async fn remove_rule(&self, kind: RuleKind, rule_id: RuleId) -> Result<Told<()>, ServiceError> {
+        let feed = &self.tools.feed;
+        feed.catch_up(Instant::now(), PATIENCE).await?;
+        match feed.rule(&rule_id)?.as_ref().map(RuleKind::of) {
+            Some(found) if found == kind => {}
+            // Those have keys, not ids.
+            Some(RuleKind::Override) | None => return Ok(Told { done: (), at: Some(feed.end().await?) }),
+            Some(other) => return Err(ServiceError::RuleOfAnotherKind { removed_at: other.removed_at() }),
         }
-        self.withdraw(rule_id).await
-    }
-
-    /// Removes any rule.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub(super) async fn withdraw(&self, rule_id: RuleId) -> Result<Told<()>, ServiceError> {
         let change = FeedChange::RuleRemoved { rule_id };
         let at = self.tell(vec![NewFeedEntry { until: UNLIMITED, change }]).await?;
         Ok(Told { done: (), at: Some(at) })
@@ -136,11 +171,17 @@ impl Service {
         note: Option<String>,
     ) -> Result<Told<RuleData>, ServiceError> {
         let rule_id = rule.id();
+        // Workers hold all of them. What other replicas add at this very moment comes on top.
+        let feed = &self.tools.feed;
+        if feed.rule_count().unwrap_or_default() >= MAX_RULES && !feed.rule(&rule_id).is_ok_and(|known| known.is_some())
+        {
+            return Err(ServiceError::StateConflict(format!("Rule limit ({MAX_RULES}) reached: remove some")));
+        }
         let change = FeedChange::RuleAdded { rule_id: rule_id.clone(), rule: rule.clone(), note: note.clone() };
         let at = match self.tell(vec![NewFeedEntry { until, change }]).await {
             Err(ServiceError::Store(error)) if error.kind() == StoreErrorKind::Full => {
                 return Err(ServiceError::StateConflict(format!(
-                    "there are {MAX_STANDING_RULES} rules already that last longer than tokens do: remove some"
+                    "Persistent rule limit ({MAX_STANDING_RULES}; rules that last longer than tokens do) reached: remove some"
                 )));
             }
             at => at?,
@@ -148,6 +189,36 @@ impl Service {
         let expires_at = (until < UNLIMITED).then_some(until);
         Ok(Told { done: RuleData { rule_id, rule, expires_at, note }, at: Some(at) })
     }
+}
+
+impl RuleKind {
+    fn of(rule: &Rule) -> Self {
+        match rule {
+            Rule::Address { .. } | Rule::User { .. } | Rule::UserAgent { .. } => Self::Block,
+            Rule::Limit { .. } => Self::Override,
+            Rule::Tokens(_) => Self::Revocation,
+        }
+    }
+
+    const fn removed_at(self) -> &'static str {
+        match self {
+            Self::Block => "/v1/blocks",
+            Self::Override => "/v1/limits/overrides",
+            Self::Revocation => "/v1/revocations",
+        }
+    }
+}
+
+/// Whether a large part of the internet is in that range.
+fn is_wide(network: Network) -> bool {
+    let range = network.range();
+    range.prefix_len() <= if range.addr().is_ipv4() { WIDE_PREFIX_V4 } else { WIDE_PREFIX_V6 }
+}
+
+/// Whether a `User-Agent` with that part is common.
+fn refuses_many(part: &str) -> bool {
+    let form = Rule::user_agent_form(part);
+    form.trim().len() < FEW_CHARS || BROWSERS.iter().any(|browser| browser.contains(form.as_str()))
 }
 
 pub(super) fn lifetime(duration: u64, problems: &mut Vec<FieldProblem>) -> Duration {

@@ -8,7 +8,7 @@ use super::{Service, ServiceError, Told, duration, invalid};
 use crate::{
     metrics::EndReason,
     rng::random_bytes,
-    store::{CreateSession, Update},
+    store::{CreateSession, PageAsk, Update},
 };
 
 /// Longest `user_agent`, `device_type` and `location`, in bytes. Clients choose their user agent, so a
@@ -28,9 +28,7 @@ impl Service {
     /// `Invalid`, or those of the store.
     pub async fn create_session(&self, session: NewSession) -> Result<SessionData, ServiceError> {
         let new = self.new_session(session)?;
-        let session = self.tools.store.create_session(new, self.operation()?).await?;
-        self.tools.metrics.session_created();
-        Ok(session)
+        self.admit(new).await
     }
 
     /// Judges a new session and gives it its id.
@@ -51,11 +49,17 @@ impl Service {
         Ok(CreateSession { id, session, duration, idle_timeout: self.session.idle_timeout })
     }
 
-    /// The session, ended ones too while they are known.
+    /// The session, ended ones too while they are known. What the feed says against it counts.
     ///
     /// # Errors
     /// `SessionNotFound`, or those of the store.
     pub async fn session(&self, id: &SessionId) -> Result<SessionData, ServiceError> {
+        let session = self.stored_session(id).await?;
+        self.corrected(session).await
+    }
+
+    /// The session as the store has it.
+    pub(super) async fn stored_session(&self, id: &SessionId) -> Result<SessionData, ServiceError> {
         self.tools.store.session(id).await?.ok_or(ServiceError::SessionNotFound)
     }
 
@@ -97,12 +101,20 @@ impl Service {
         }
     }
 
-    /// The user's sessions that have not ended, newest first.
+    /// A part of the user's sessions that have not ended, the one that expires last first, without their metadata.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn user_sessions(&self, user: &UserId) -> Result<SessionList, ServiceError> {
-        Ok(SessionList { sessions: self.tools.store.user_sessions(user).await? })
+    pub async fn user_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionList, ServiceError> {
+        let page = self.tools.store.list_sessions(user, page).await?;
+        let mut sessions = Vec::with_capacity(page.sessions.len());
+        for session in page.sessions {
+            let session = self.corrected(session).await?;
+            if !session.status.is_final() {
+                sessions.push(session.into());
+            }
+        }
+        Ok(SessionList { sessions, next: page.next.map(|next| next.to_string()) })
     }
 
     /// Notes that requests have used these sessions.

@@ -1,11 +1,13 @@
 use std::{net::IpAddr, time::Duration};
 
 use session_gate_protocol::{
-    Audience, Claims, FieldProblem, Network, NewToken, OpaqueToken, Scopes, SessionData, SessionStatus, TokenData,
-    TokenId, TokenType, UnixSeconds, UserId,
+    Audience, Claims, FieldProblem, MAX_LEEWAY, Network, NewToken, OpaqueToken, Scopes, SessionData, SessionStatus,
+    TokenData, TokenId, TokenType, UnixSeconds, UserId,
 };
 
-use super::{Service, ServiceError, duration, invalid};
+use tokio::time::Instant;
+
+use super::{Service, ServiceError, check::OWN_PATIENCE, duration, invalid};
 use crate::rng::random_bytes;
 
 /// Largest token, in bytes: a browser drops a cookie of more than 4096, and its name and attributes
@@ -33,6 +35,8 @@ impl Service {
             return self.mint(new, user, None).await;
         };
         ServiceError::unless_empty(problems)?;
+        // As after any other end: what everybody was told before this call counts, whatever the store says.
+        self.tools.feed.try_catch_up(Instant::now(), OWN_PATIENCE).await?;
         let session = self.session(id).await?;
         if new.user_id.as_ref().is_some_and(|user| *user != session.user_id) {
             return Err(ServiceError::Invalid(vec![invalid("user_id", "is not the session's user")]));
@@ -56,7 +60,7 @@ impl Service {
             return Err(ServiceError::StateConflict("the session is expired".to_owned()));
         }
         self.check_size(&claims)?;
-        let token = if new.opaque { self.keep(&claims).await? } else { self.keys().mint(&claims)? };
+        let token = if new.opaque { self.keep(&claims).await? } else { self.sign(&claims).await? };
         self.tools.metrics.token_issued(new.opaque);
         Ok(TokenData {
             token,
@@ -95,10 +99,13 @@ impl Service {
             sub: user,
             aud: Audience::One(self.tokens.audience.clone()),
             exp: now.after(lifetime).min(session_end),
-            nbf: now,
+            // The clock of whoever verifies it may be behind: a token is good as soon as it is there.
+            nbf: now.before(MAX_LEEWAY),
             iat: now,
             jti: TokenId::new(&random_bytes(&*self.tools.random)?),
             sid: session.map(|session| session.session_id.clone()),
+            generation: session.map_or(0, |session| session.generation),
+            session_exp: session.map(|session| session.expires_at),
             scope: scopes.to_string(),
             auth_time: session.map(|session| session.created_at),
             amr: new.amr.clone(),

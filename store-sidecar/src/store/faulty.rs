@@ -18,8 +18,9 @@ use session_gate_protocol::{
 };
 
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, OperationId,
-    PublishedFollowers, Store, StoreError, StoreErrorKind, Termination, Update, UserTermination, memory::MemoryStore,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
+    Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, StoreErrorKind,
+    Swept, Termination, Update, memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -98,7 +99,7 @@ impl Faulty {
         if op == "read_feed" && self.faults.hangs.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
-        if !matches!(op, "read_feed" | "publish_followers" | "followers") {
+        if !matches!(op, "read_feed" | "publish_followers" | "followers" | "sweep_sessions") {
             self.faults.asked.lock().unwrap().push(op);
         }
         if *self.faults.fails.lock().unwrap() == Some(op) {
@@ -123,8 +124,13 @@ impl fmt::Debug for Faults {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
-        self.ask("create_session", |store| store.create_session(new, op)).await
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        self.ask("create_session", |store| store.admit_session(new, admission, op)).await
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
         self.ask("session", |store| store.session(id)).await
@@ -141,16 +147,25 @@ impl Store for Faulty {
     async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
         self.ask("terminate_session", |store| store.terminate_session(id, op)).await
     }
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        self.ask("user_sessions", |store| store.user_sessions(user)).await
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+        self.ask("restore_suspension", |store| store.restore_suspension(id, version)).await
     }
-    async fn terminate_user_sessions(
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.ask("list_sessions", |store| store.list_sessions(user, page)).await
+    }
+    async fn begin_cut_off(
         &self,
         user: &UserId,
-        named: &[SessionId],
-        op: OperationId,
-    ) -> Result<UserTermination, StoreError> {
-        self.ask("terminate_user_sessions", |store| store.terminate_user_sessions(user, named, op)).await
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
+        self.ask("begin_cut_off", |store| store.begin_cut_off(user, except, floor)).await
+    }
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        self.ask("finish_cut_off", |store| store.finish_cut_off(user, before, except)).await
+    }
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        self.ask("sweep_sessions", |store| store.sweep_sessions(user, after)).await
     }
     async fn revoke_token(&self, user: &UserId, token: &TokenId, until: UnixSeconds) -> Result<(), StoreError> {
         self.ask("revoke_token", |store| store.revoke_token(user, token, until)).await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use session_gate_protocol::{FeedChange, FeedCursor, FeedEntry, FeedEpoch, RuleId, SessionData, UnixSeconds};
+use session_gate_protocol::{FeedChange, FeedCursor, FeedEntry, FeedEpoch, RuleId, UnixSeconds};
 
 use super::{StoreError, StoreErrorKind};
 use crate::rng::{Random, random_id};
@@ -100,15 +100,6 @@ impl FeedPage {
     pub fn is_last(&self) -> bool {
         self.cursor >= self.last
     }
-}
-
-/// What became of the request to end a user's sessions.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct UserTermination {
-    /// How many sessions ended.
-    pub ended: u64,
-    /// The user's sessions that live on, since the caller did not name them.
-    pub others: Vec<SessionData>,
 }
 
 /// Who follows one replica of the sidecar, as that replica knew it at one moment.

@@ -5,6 +5,7 @@
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
+mod cut_off;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod feed;
@@ -27,9 +28,12 @@ use session_gate_protocol::{
 use thiserror::Error;
 
 pub use self::{
+    cut_off::{
+        Admission, Admitted, BegunCutOff, IndexPlace, MAX_EVICTED, OldSession, PageAsk, SWEEP_BATCH, SessionPage, Swept,
+    },
     feed::{
         FeedPage, FeedPosition, Follower, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers,
-        RECORD_LIVES, RECORD_OVERDUE, UNLIMITED, UserTermination,
+        RECORD_LIVES, RECORD_OVERDUE, UNLIMITED,
     },
     limits::Leased,
     operation::OperationId,
@@ -70,8 +74,8 @@ impl CreateSession {
         if self.session.pending_2fa { SessionStatus::Pending2fa } else { SessionStatus::Active }
     }
 
-    /// The session that this makes at `now`.
-    fn created_at(self, now: UnixSeconds) -> SessionData {
+    /// The session that this makes at `now`, of that generation among its user's.
+    fn created_at(self, now: UnixSeconds, generation: u64) -> SessionData {
         let status = self.status();
         let NewSession { user_id, ip_address, user_agent, device_type, location, metadata, scopes, .. } = self.session;
         SessionData {
@@ -89,13 +93,9 @@ impl CreateSession {
             scopes,
             metadata,
             version: 1,
+            generation,
         }
     }
-}
-
-/// Newest first; of two of the same second, always the same one.
-fn newest_first(sessions: &mut [SessionData]) {
-    sessions.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.session_id.cmp(&b.session_id)));
 }
 
 /// What became of an update.
@@ -150,6 +150,7 @@ impl Checked {
             idle_timeout: session.idle_timeout,
             scopes: session.scopes.clone(),
             version: session.version,
+            generation: session.generation,
         };
         Self { verdict: session.status.verdict(), session: session.status.may_mint().then(checked) }
     }
@@ -197,7 +198,22 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// `Conflict` where the id exists already or was made for another user, and where the metadata is
     /// larger than the store's limit: ask [`StoreSettings::metadata_fits`] first.
-    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError>;
+    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
+        match self.admit_session(new, &Admission::default(), op).await? {
+            Admitted::Created(session) => Ok(session),
+            Admitted::Crowded(_) => Err(StoreError::new(StoreErrorKind::Conflict, "the user has too many sessions")),
+        }
+    }
+
+    /// The same where the user may have too many sessions already, or be cut off as the store does not know any
+    /// more. Ends the sessions that the caller names, and creates none where these are too few: then it answers
+    /// which to name. So whoever must announce an end before it comes to pass can.
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError>;
 
     /// The session, with its status at this moment; ended ones too, while they are known.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError>;
@@ -215,18 +231,47 @@ pub trait Store: Send + Sync + 'static {
     /// Ends the session. From the moment this returns no check of it says `Live`.
     async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError>;
 
-    /// The user's sessions that have not ended, newest first.
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError>;
+    /// Suspends a session whose suspension, of that version, the store has lost. Nothing happens to one that has
+    /// ended, or that has a later version.
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError>;
 
-    /// Ends those sessions of the user that are among `named`, and answers the others that have not
-    /// ended. Where there are none of these, the user has no session left at that moment. So whoever
-    /// must announce an end before it comes to pass can: announce the others, then call again.
-    async fn terminate_user_sessions(
+    /// A part of the user's sessions that have not ended, the one that expires last first. Looks at no more than
+    /// `page.limit` of them: a page may have fewer sessions than that, and still be followed by another.
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError>;
+
+    /// All of the user's sessions that have not ended. Takes as long as there are sessions: for users who are known
+    /// to have few.
+    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
+        let mut ask = PageAsk { after: None, limit: SWEEP_BATCH };
+        let mut sessions = Vec::new();
+        loop {
+            let page = self.list_sessions(user, &ask).await?;
+            sessions.extend(page.sessions);
+            match page.next {
+                Some(next) => ask.after = Some(next),
+                None => return Ok(sessions),
+            }
+        }
+    }
+
+    /// Prepares the end of all sessions that the user has: those that begin from now on are of a later generation.
+    /// Nothing ends by it; that is to be announced first. `except` goes on, if it is the user's and has not ended.
+    /// `floor` is the latest cut-off of that user that anybody knows of. Costs the same for any number of sessions.
+    async fn begin_cut_off(
         &self,
         user: &UserId,
-        named: &[SessionId],
-        op: OperationId,
-    ) -> Result<UserTermination, StoreError>;
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError>;
+
+    /// Ends all sessions of the user that are of a generation before that, but for `except`. From the moment this
+    /// returns no check of them says `Live`. Doing so again changes nothing. Costs the same for any number of
+    /// sessions.
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError>;
+
+    /// Removes what a cut-off has ended from the user's list of sessions: looks at [`SWEEP_BATCH`] of them after that
+    /// place, the one that expires first first.
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError>;
 
     /// Puts a token of `user` on the blacklist until it has expired. Doing so again changes nothing,
     /// and never shortens the time. Where verifiers accept a token for a while after its `exp`

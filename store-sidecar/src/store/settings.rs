@@ -56,8 +56,7 @@ impl StoreSettings {
     /// Whether `metadata` is within the limit. A caller that asks before it creates a session can
     /// tell its client which field is wrong.
     pub fn metadata_fits(&self, metadata: &Metadata) -> bool {
-        // Metadata came from JSON, so it can be written as JSON; if not, it cannot be stored.
-        serde_json::to_vec(metadata).is_ok_and(|json| json.len() <= self.max_metadata_bytes)
+        metadata.as_str().len() <= self.max_metadata_bytes
     }
 
     /// How old the last activity may grow before it is written again: the configured resolution, but

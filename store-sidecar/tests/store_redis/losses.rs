@@ -47,7 +47,7 @@ fn ended() -> [NewFeedEntry; 3] {
 
 fn knows_all(feed: &Feed) -> bool {
     let client = Client { user: Some("mallory"), ..Client::default() };
-    let known = [feed.has_ended(&session()), feed.is_revoked(&token()), feed.blocks(&client)];
+    let known = [Ok(feed.tells_end_of(&session())), feed.is_revoked(&token()), feed.blocks(&client)];
     known.iter().all(|known| matches!(known, Ok(true)))
 }
 

@@ -20,7 +20,10 @@ async fn all_fail(redis: &Redis) {
     assert!(is_away(&store.update_session(&id, &Default::default(), None, op()).await.unwrap_err()));
     assert!(is_away(&store.terminate_session(&id, op()).await.unwrap_err()));
     assert!(is_away(&store.user_sessions(&user).await.unwrap_err()));
-    assert!(is_away(&store.terminate_user_sessions(&user, &[], op()).await.unwrap_err()));
+    assert!(is_away(&store.begin_cut_off(&user, None, 0).await.unwrap_err()));
+    assert!(is_away(&store.finish_cut_off(&user, 1, None).await.unwrap_err()));
+    assert!(is_away(&store.sweep_sessions(&user, None).await.unwrap_err()));
+    assert!(is_away(&store.restore_suspension(&id, 1).await.unwrap_err()));
     let expires_at = session_gate_protocol::UnixSeconds(u64::MAX);
     assert!(is_away(&store.revoke_token(&user, &"t".parse().unwrap(), expires_at).await.unwrap_err()));
     assert!(is_away(&check(store, &new_session_data(&new)).await.unwrap_err()));

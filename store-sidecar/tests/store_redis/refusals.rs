@@ -108,5 +108,5 @@ async fn a_full_redis_is_told_of_ends_and_all_workers_learn_of_them() {
     assert!(here.receipt(at).await.applied, "the worker was waited for");
     let fresh = feed(&server.url(), "fresh").await;
     poll_until(async || poll(&fresh, "v").await, |reply| reply.age_ms < CURRENT).await;
-    assert!(fresh.has_ended(&session.session_id).unwrap());
+    assert!(fresh.tells_end_of(&session.session_id));
 }

@@ -135,10 +135,14 @@ async fn what_ends_is_said_to_have_ended_by_that() {
     proxy.lose("TERMINATE");
     assert_eq!(store.terminate_session(&sessions[0], op()).await.unwrap(), Termination::Ended);
     assert!(proxy.has_lost());
-    proxy.lose("TERMINATE_ALL");
-    let ended = store.terminate_user_sessions(&"alice".parse().unwrap(), &sessions, op()).await.unwrap();
+    let alice = "alice".parse().unwrap();
+    proxy.lose("BEGIN_CUT_OFF");
+    let before = store.begin_cut_off(&alice, None, 0).await.unwrap().before;
     assert!(proxy.has_lost());
-    assert_eq!((ended.ended, ended.others), (2, Vec::new()));
+    proxy.lose("FINISH_CUT_OFF");
+    store.finish_cut_off(&alice, before, None).await.unwrap();
+    assert!(proxy.has_lost());
+    assert_eq!(store.user_sessions(&alice).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! One Redis in the ways that it is run: with a password, behind a socket, evicting, not telling.
 
-use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -30,14 +29,15 @@ async fn works(store: &RedisStore) {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let session = store.create_session(new_session("alice", number), op()).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
-    assert_eq!(
-        store
-            .terminate_user_sessions(&session.user_id, slice::from_ref(&session.session_id), op())
-            .await
-            .unwrap()
-            .ended,
-        1
-    );
+    let begun = store.begin_cut_off(&session.user_id, Some(&session.session_id), 0).await.unwrap();
+    assert!(begun.spares && begun.listed > 0);
+    store.finish_cut_off(&session.user_id, begun.before, Some(&session.session_id)).await.unwrap();
+    assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
+    store.restore_suspension(&session.session_id, 2).await.unwrap();
+    assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionSuspended);
+    let begun = store.begin_cut_off(&session.user_id, None, 0).await.unwrap();
+    store.finish_cut_off(&session.user_id, begun.before, None).await.unwrap();
+    store.sweep_sessions(&session.user_id, None).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
     store.touch(&[session.session_id]).await.unwrap();
     store.append_feed(&[NewFeedEntry { until: session.expires_at, change: FeedChange::KeysChanged }]).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_password_is_used_and_never_shown() {
 /// The rules that docs/store.md recommends.
 const RULES: &str = "resetkeys ~sg1:* resetchannels -@all +ping +info +config|get +eval +evalsha +time +get +set \
     +del +exists +expire +expireat +pexpire +persist +ttl +hset +hdel +hget +hmget +hgetall +hexists +hlen \
-    +zadd +zcard +zrem +zrange +zremrangebyscore +xadd +xdel +xrange +xrevrange +xtrim";
+    +zadd +zcard +zcount +zrem +zrange +zremrangebyscore +zscore +xadd +xdel +xrange +xrevrange +xtrim";
 
 #[tokio::test]
 async fn the_documented_rights_are_enough() {
@@ -176,8 +176,10 @@ async fn another_issuers_sessions_are_not_touched() {
     let staging = connect("staging:", "https://staging").await.unwrap();
     let session = production.create_session(new_session("alice", 1), op()).await.unwrap();
     let other = staging.create_session(new_session("alice", 1), op()).await.unwrap();
-    let ids = [other.session_id.clone()];
-    assert_eq!(staging.terminate_user_sessions(&other.user_id, &ids, op()).await.unwrap().ended, 1);
+    let begun = staging.begin_cut_off(&other.user_id, None, 0).await.unwrap();
+    assert_eq!(begun.listed, 1);
+    staging.finish_cut_off(&other.user_id, begun.before, None).await.unwrap();
+    assert_eq!(check(&staging, &other).await.unwrap(), CheckVerdict::SessionTerminated);
     staging.append_feed(&[NewFeedEntry { until: other.expires_at, change: FeedChange::KeysChanged }]).await.unwrap();
     assert_eq!(check(&production, &session).await.unwrap(), CheckVerdict::Live);
     assert!(production.read_feed(None, 10).await.unwrap().entries.is_empty());

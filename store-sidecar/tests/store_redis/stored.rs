@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
-use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, UnixSeconds};
+use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, SessionStatus, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME};
 use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
 
@@ -15,6 +15,7 @@ use crate::harness::{Redis, USUAL, check, new_session, poll_until};
 
 const SESSION: &str = "sg1:{K9gGyX}:sess:K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 const INDEX: &str = "sg1:{K9gGyX}:user:K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA";
+const CUT_OFFS: &str = "sg1:{K9gGyX}:cutoffs";
 const REVOKED: &str = "sg1:{K9gGyX}:revoked:lzjWYdlzySwZii1DPWl6U5yhBc5kIk5D0E3QJvkBmLA";
 
 async fn keys(connection: &mut MultiplexedConnection) -> Vec<String> {
@@ -69,6 +70,33 @@ async fn a_session_is_stored_in_the_form_that_is_documented() {
     assert_eq!(members, [(session.session_id.to_string(), session.expires_at.0)]);
     let until: String = redis::cmd("GET").arg(REVOKED).query_async(&mut connection).await.unwrap();
     assert_eq!(until, end);
+}
+
+/// Golden, too.
+#[tokio::test]
+async fn a_cut_off_is_stored_in_the_form_that_is_documented() {
+    let redis = Redis::start(USUAL).await;
+    let mut connection = redis.connection().await;
+    let session = create_alices(&redis).await;
+    for _ in 0..2 {
+        redis.store.begin_cut_off(&session.user_id, None, 0).await.unwrap();
+    }
+    redis.store.finish_cut_off(&session.user_id, 1, None).await.unwrap();
+    let stored: BTreeMap<String, String> =
+        redis::cmd("HGETALL").arg(CUT_OFFS).query_async(&mut connection).await.unwrap();
+    let name = |what| format!("K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA:{what}");
+    assert_eq!(
+        stored,
+        [("ended_before", "1"), ("generation", "2")].map(|(what, is)| (name(what), is.to_owned())).into()
+    );
+    let other = redis.store.create_session(new_session("alice", 8), op()).await.unwrap();
+    let key = SESSION.replace(session.session_id.as_str(), other.session_id.as_str());
+    let generation: String = redis::cmd("HGET").arg(key).arg("generation").query_async(&mut connection).await.unwrap();
+    assert_eq!((generation.as_str(), other.generation), ("2", 2));
+    // What cannot be read has ended, if in doubt.
+    redis::cmd("HSET").arg(CUT_OFFS).arg(name("ended_before")).arg("x").exec_async(&mut connection).await.unwrap();
+    assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionTerminated);
+    assert_eq!(redis.store.session(&other.session_id).await.unwrap().unwrap().status, SessionStatus::Terminated);
 }
 
 /// Golden, too.
@@ -134,9 +162,13 @@ async fn everything_ends_with_what_it_is_about() {
     assert_eq!(redis.store.user_sessions(&session.user_id).await.unwrap(), []);
     assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after a look at an idle one");
     let last = redis.store.create_session(new_session("alice", 10), op()).await.unwrap();
-    redis.store.terminate_user_sessions(&session.user_id, &[last.session_id], op()).await.unwrap();
-    assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after all were terminated");
-    redis.pass(LIFETIME + USUAL.retention).await;
+    let begun = redis.store.begin_cut_off(&session.user_id, None, 0).await.unwrap();
+    redis.store.finish_cut_off(&session.user_id, begun.before, None).await.unwrap();
+    let till = last.expires_at.after(USUAL.feed_horizon).0;
+    assert!(near(expires_at(&mut connection, CUT_OFFS).await, till), "no token is left by then");
+    assert_eq!(redis.store.sweep_sessions(&session.user_id, None).await.unwrap().removed, 1);
+    assert!(!keys(&mut connection).await.contains(&INDEX.to_owned()), "nor after all were swept");
+    redis.pass(LIFETIME + USUAL.retention + USUAL.feed_horizon).await;
     assert_eq!(keys(&mut connection).await, [""; 0]);
 }
 
@@ -222,15 +254,8 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::Live);
     assert_eq!(redis.store.terminate_session(&session.session_id, op()).await.unwrap(), Termination::Ended);
     assert_eq!(check(&redis.store, &session).await.unwrap(), CheckVerdict::SessionTerminated);
-    assert_eq!(
-        redis
-            .store
-            .terminate_user_sessions(&other.user_id, std::slice::from_ref(&other.session_id), op())
-            .await
-            .unwrap()
-            .ended,
-        1
-    );
+    let begun = redis.store.begin_cut_off(&other.user_id, None, 0).await.unwrap();
+    redis.store.finish_cut_off(&other.user_id, begun.before, None).await.unwrap();
     assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionTerminated);
     for key in keys(&mut connection).await {
         let ttl: i64 = redis::cmd("TTL").arg(&key).query_async(&mut connection).await.unwrap();

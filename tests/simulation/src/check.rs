@@ -274,9 +274,15 @@ impl Case<'_> {
             DenyReason::SessionSuspended => {
                 session.is_some_and(|session| self.may_seem_suspended(session, number, token))
             }
-            DenyReason::SessionExpired => session.is_some_and(|session| self.store_wall >= session.expires),
+            // The worker goes by its own clock.
+            DenyReason::SessionExpired => {
+                session.is_some_and(|session| self.store_wall.max(self.clock.now(self.now).wall.0) >= session.expires)
+            }
             DenyReason::SessionPending2fa => {
-                session.is_some_and(|session| session.served_since.is_none_or(|since| self.arrived <= since))
+                // Where nobody can vouch for the second factor, it counts as missing.
+                let unvouched = token.is_pending && self.asked == Some(false) && !self.is_healthy;
+                let is_awaited = |session: &Session| session.served_since.is_none_or(|since| self.arrived <= since);
+                unvouched || session.is_some_and(is_awaited)
             }
             DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
             DenyReason::LimitUnavailable => matches!(self.route, Route::Limited(_)) && !self.is_healthy,
@@ -296,12 +302,19 @@ impl Case<'_> {
     /// worker need not have heard yet that it is served again.
     fn may_seem_suspended(&self, session: &Session, number: TokenNumber, token: &Token) -> bool {
         let is_told = session.served_since.is_some_and(|since| match self.asked {
-            // What the feed says holds against an answer that may be older.
+            // What the feed says holds against an answer that may be older, or tells of nothing newer: then the feed must
+            // say that it is over.
+            Some(true) if self.knows_suspended(session, token) => self.is_current() && self.is_stale(since),
             Some(true) => self.arrived > since && (!self.is_current() || self.is_stale(since)),
             Some(false) => false,
             None => self.is_current() && self.mind.covers(number, token.issued) && self.is_stale(since),
         });
         !session.suspending.is_clear() || !is_told
+    }
+
+    /// Whether the worker was told that the session is suspended in the version that it has.
+    fn knows_suspended(&self, session: &Session, token: &Token) -> bool {
+        token.session.is_some_and(|number| self.mind.knows_suspended_since(number, session.version))
     }
 
     fn is_current(&self) -> bool {

@@ -79,10 +79,13 @@ struct WithReceipt {
 }
 
 /// Whether a token says that its session waited for its second factor.
-fn is_pending(token: &str) -> bool {
+fn claims(token: &str) -> Option<Claims> {
     let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
-    let claims = payload.and_then(|payload| serde_json::from_slice::<Claims>(&payload).ok());
-    claims.is_some_and(|claims| claims.pending_2fa)
+    payload.and_then(|payload| serde_json::from_slice(&payload).ok())
+}
+
+fn is_pending(token: &str) -> bool {
+    claims(token).is_some_and(|claims| claims.pending_2fa)
 }
 
 impl fmt::Display for Kind {
@@ -278,6 +281,7 @@ impl World {
             id: session.session_id.to_string(),
             user: call.user,
             generation: self.store.generation_of(&session.session_id).unwrap_or_default(),
+            cut_off: claims(&token.token).map(|claims| claims.generation).unwrap_or_default(),
             status: session.status,
             version: session.version,
             expires: session.expires_at.0,

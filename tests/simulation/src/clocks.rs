@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_gate_policy::now::Now;
+use session_gate_policy::time::Now;
 use session_gate_protocol::UnixSeconds;
 use store_sidecar::clock::Clock;
 use tokio::time::Instant;

@@ -132,7 +132,14 @@ impl Mind {
             | FeedChange::RuleRemoved { .. }
             | FeedChange::SessionEnded { .. }
             | FeedChange::SessionScopes { .. }
-            | FeedChange::TokenRevoked { .. } => {}
+            | FeedChange::TokenRevoked { .. }
+            | FeedChange::Unknown(_) => {}
+            FeedChange::UserSessionsEnded(cut_off) => {
+                for session in truth.cut_off_by(cut_off) {
+                    self.ended.insert(session);
+                    news.sessions.push(session);
+                }
+            }
         }
     }
 
@@ -144,6 +151,19 @@ impl Mind {
             *known = said;
         }
         counts
+    }
+
+    /// It was answered, to a question of this epoch, that the session is served in that version: an older suspension is
+    /// over.
+    pub fn served(&mut self, session: SessionNumber, version: u64) {
+        if let Some(said) = self.suspended.get_mut(&session).filter(|said| said.version < version) {
+            *said = Said { version, suspended: false };
+        }
+    }
+
+    /// Whether it was told that the session is suspended, and of no later version than that.
+    pub fn knows_suspended_since(&self, session: SessionNumber, version: u64) -> bool {
+        self.suspended.get(&session).is_some_and(|said| said.suspended && said.version >= version)
     }
 
     /// Whether it was told that the token, or its session, is no good any more.

@@ -77,7 +77,7 @@ impl Parameters {
         let max_staleness = one_of(rng, &[100, 150, 250, 400, 1_000, 2_000]);
         let settings = WorkerSettings {
             max_staleness: Duration::from_millis(max_staleness),
-            timeout: Duration::from_millis(one_of(rng, &[50, 100, 250])),
+            timeout: Duration::from_millis(one_of(rng, &[50, 100, 250]).min(max_staleness)),
             last_known: Duration::from_millis(one_of(rng, &[1_000, 2_000, 4_000])),
             max_held: if weather == Weather::Calm { 1_024 } else { one_of(rng, &[2, 16, 1_024]) },
             limits: AllLimits::new(rng),

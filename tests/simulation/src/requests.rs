@@ -32,6 +32,7 @@ impl World {
                 method: "POST",
                 path: format!("/v1/tokens/revoke{wait}"),
                 content_type: Some("application/x-www-form-urlencoded"),
+                protocol: None,
                 body: format!("token={}", token()?).into_bytes(),
             },
             Kind::Suspend => patch("suspended")?,
@@ -58,9 +59,15 @@ fn login(user: &str, variety: u32) -> Value {
 }
 
 fn with_json(method: &'static str, path: String, body: &Value) -> ApiCall {
-    ApiCall { method, path, content_type: Some("application/json"), body: body.to_string().into_bytes() }
+    ApiCall {
+        method,
+        path,
+        content_type: Some("application/json"),
+        protocol: None,
+        body: body.to_string().into_bytes(),
+    }
 }
 
 fn without_body(path: String) -> ApiCall {
-    ApiCall { method: "DELETE", path, content_type: None, body: Vec::new() }
+    ApiCall { method: "DELETE", path, content_type: None, protocol: None, body: Vec::new() }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use secrecy::SecretString;
-use session_gate_protocol::PublishedPolicy;
+use session_gate_protocol::{PROTOCOL_HEADER, PublishedPolicy};
 use store_sidecar::{
     config::{SessionConfig, TokenConfig},
     credentials::Credentials,
@@ -41,6 +41,8 @@ pub struct ApiCall {
     pub path: String,
     /// The body's media type.
     pub content_type: Option<&'static str>,
+    /// Which version of the filter's protocol the caller speaks.
+    pub protocol: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -135,6 +137,7 @@ impl Sidecar {
         let session = SessionConfig {
             duration: Duration::from_hours(24),
             idle_timeout: common.idle_timeout,
+            max_per_user: 0,
             store: common.settings,
         };
         let tokens = TokenConfig {
@@ -168,6 +171,9 @@ impl Sidecar {
         let mut request = Request::builder().method(call.method).uri(&call.path);
         if let Some(content_type) = call.content_type {
             request = request.header(http::header::CONTENT_TYPE, content_type);
+        }
+        if let Some(protocol) = &call.protocol {
+            request = request.header(PROTOCOL_HEADER, protocol);
         }
         match request.body(Full::from(call.body.clone())) {
             Ok(request) => (self.router)(request),

@@ -1,6 +1,6 @@
 //! Requests at workers, from the moment they come until they are over.
 
-use session_gate_protocol::{AllowReason, DenyReason, FeedReply};
+use session_gate_protocol::{AllowReason, CheckReply, DenyReason, FeedReply};
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     limits::settings::KeyName,
     mind::News,
     sidecar::Answer,
-    truth::{SessionNumber, TokenNumber},
+    truth::{SessionNumber, TokenNumber, Truth},
     worker_host::{Decision, Deed, Form, Purpose, RequestId, Route},
     world::{Event, WorkerPlace, World},
 };
@@ -53,8 +53,16 @@ pub(crate) struct CallUnderWay {
 impl WorkerPlace {
     /// An answer about a token has decided these requests. One that took longer than the worker believes
     /// what it knows is none; one of another epoch says nothing of later requests.
-    fn note_answer(&mut self, deeds: &[Deed], call: CallUnderWay, is_good: bool, now: Millis, believed: Duration) {
-        let is_good = is_good && self.clock.between(call.sent, now) <= believed;
+    fn note_answer(
+        &mut self,
+        deeds: &[Deed],
+        call: CallUnderWay,
+        served: Option<Served>,
+        now: Millis,
+        believed: Duration,
+    ) {
+        let served = served.filter(|_| self.clock.between(call.sent, now) <= believed);
+        let is_good = served.is_some();
         for deed in deeds {
             let Deed::Told(id) = deed else { continue };
             let Some(request) = self.requests.get_mut(id) else { continue };
@@ -76,8 +84,22 @@ impl WorkerPlace {
                 && call.epochs == self.mind.epochs()
             {
                 self.mind.vouch(token);
+                if let Some(Served(Some((session, version)))) = served {
+                    self.mind.served(session, version);
+                }
             }
         }
+    }
+}
+
+/// An answer about a token: of which session, in which version, it says that it is served.
+#[derive(Clone, Copy, Debug)]
+struct Served(Option<(SessionNumber, u64)>);
+
+impl Served {
+    fn read(answer: &Answer, truth: &Truth) -> Self {
+        let session = serde_json::from_slice::<CheckReply>(&answer.body).ok().and_then(|reply| reply.session);
+        Self(session.and_then(|session| Some((truth.session_by_id(session.session_id.as_str())?, session.version))))
     }
 }
 
@@ -270,7 +292,8 @@ impl World {
         let is_heard = replied.is_some();
         let deeds = replied.unwrap_or_default();
         if call.purpose == Purpose::Check {
-            place.note_answer(&deeds, call, is_good, now, self.parameters.settings.max_staleness);
+            let served = answer.filter(|_| is_good).map(|answer| Served::read(answer, &self.truth));
+            place.note_answer(&deeds, call, served, now, self.parameters.settings.max_staleness);
         }
         if let (Some(request), Some(answer)) = (request, answer.filter(|_| is_heard)) {
             self.hear_of_leases(worker, call.sent, &request, answer);

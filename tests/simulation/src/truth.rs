@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use session_gate_protocol::{Fingerprint, SessionStatus};
+use session_gate_protocol::{CutOff, Fingerprint, SessionStatus};
 
 use crate::{clocks::Millis, store::Applied};
 
@@ -45,6 +45,8 @@ pub struct Session {
     pub user: UserNumber,
     /// In which life of the store it began.
     pub generation: u32,
+    /// Which of its user's cut-offs it is after, as its tokens say.
+    pub cut_off: u64,
     /// The store's last word on it, and the version of that.
     pub status: SessionStatus,
     /// The version of `status`.
@@ -152,6 +154,17 @@ impl Truth {
     /// The sessions of a user, in the order of their creation.
     pub fn sessions_of(&self, user: UserNumber) -> &[SessionNumber] {
         self.by_user.get(&user).map_or(&[], Vec::as_slice)
+    }
+
+    /// The sessions that a cut-off ends.
+    pub fn cut_off_by(&self, cut_off: &CutOff) -> Vec<SessionNumber> {
+        let user = cut_off.user_id.as_str().strip_prefix("user-").and_then(|number| number.parse().ok());
+        let is_before = |number: &SessionNumber| {
+            let session = self.session(*number);
+            let is_excepted = |id: &str| cut_off.except.as_ref().is_some_and(|except| except.as_str() == id);
+            session.is_some_and(|session| session.cut_off < cut_off.before && !is_excepted(&session.id))
+        };
+        user.map(|user| self.sessions_of(user).iter().copied().filter(is_before).collect()).unwrap_or_default()
     }
 
     /// A session was created.

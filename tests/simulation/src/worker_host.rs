@@ -5,18 +5,19 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
-pub use session_gate_policy::worker::RequestId;
+use session_gate_jose::NoHostCrypto;
+pub use session_gate_policy::ids::RequestId;
 use session_gate_policy::{
-    call::{Call, CallReply},
     config::Config,
-    headers::Headers,
-    jose::NoHostCrypto,
+    http::headers::Headers,
+    ids::Callout,
     metric::Counter,
     request::{Effect, Event},
+    sidecar::client::{Call, CallReply},
     vm::Vm,
-    worker::{Errand, Worker},
+    worker::Worker,
 };
-use session_gate_protocol::{AllowReason, DenyReason};
+use session_gate_protocol::{AllowReason, DenyReason, PROTOCOL_HEADER};
 
 use crate::{
     clocks::{Millis, WorkerClock},
@@ -115,7 +116,7 @@ pub struct WorkerHost {
     worker: Worker,
     clock: WorkerClock,
     /// Calls under way, and in the context of which request each was made: the reply is lost with it.
-    calls: BTreeMap<u32, (Errand, Option<RequestId>)>,
+    calls: BTreeMap<u32, (Callout, Option<RequestId>)>,
     next_call: u32,
     next_request: RequestId,
 }
@@ -158,7 +159,7 @@ impl WorkerSettings {
             }],
             "routes": routes,
             "rate_limits": self.limits.section(),
-            "limits": {"max_held_requests": self.max_held, "rate_limit_keys": self.limits.room},
+            "bounds": {"max_held_requests": self.max_held, "rate_limit_keys": self.limits.room},
         })
     }
 }
@@ -182,13 +183,13 @@ impl WorkerHost {
     /// A tick: makes the calls that are due.
     pub fn tick(&mut self, now: Millis) -> Vec<Deed> {
         let due = self.worker.due(self.clock.now(now));
-        due.into_iter().map(|(errand, call)| self.call(errand, None, call)).collect()
+        due.into_iter().map(|(callout, call)| self.call(callout, None, call)).collect()
     }
 
     /// The worker goes, in good order.
     pub fn stop(&mut self, now: Millis) -> Vec<Deed> {
         let last = self.worker.hand_back(self.clock.now(now));
-        last.into_iter().map(|(errand, call)| self.call(errand, None, call)).collect()
+        last.into_iter().map(|(callout, call)| self.call(callout, None, call)).collect()
     }
 
     /// A request comes. `key` tells it apart where no token does.
@@ -229,13 +230,13 @@ impl WorkerHost {
 
     /// A call has brought its reply, or has failed. `None` where it was over already.
     pub fn replied(&mut self, now: Millis, number: u32, answer: Option<&Answer>) -> Option<Vec<Deed>> {
-        let (errand, made_by) = self.calls.remove(&number)?;
+        let (callout, made_by) = self.calls.remove(&number)?;
         let reply = answer.map_or_else(CallReply::failed, |answer| CallReply {
             status: Some(answer.status).filter(|status| *status != 0),
             body: answer.body.to_vec(),
         });
-        let is_check = matches!(errand, Errand::Check(_));
-        let outcome = self.worker.on_errand(errand, &reply, self.clock.now(now), &NoHostCrypto);
+        let is_check = matches!(callout, Callout::Check(_));
+        let outcome = self.worker.on_reply_to(callout, &reply, self.clock.now(now), &NoHostCrypto);
         let mut requests = outcome.requests;
         // Which stream of several is ended first is of no concern.
         requests.sort_by_key(|(id, _)| *id);
@@ -261,7 +262,7 @@ impl WorkerHost {
         let mut deeds = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Call(errand, call) => deeds.push(self.call(errand, active, call)),
+                Effect::Call(callout, call) => deeds.push(self.call(callout, active, call)),
                 Effect::Forward(permit, _) => deeds.push(Deed::Decide(id, Decision::Allow(permit.reason()))),
                 Effect::Count(Counter::Deny(reason)) => deeds.push(Deed::Decide(id, Decision::Deny(reason))),
                 Effect::EndStream => deeds.push(Deed::EndStream(id)),
@@ -271,15 +272,15 @@ impl WorkerHost {
         deeds
     }
 
-    fn call(&mut self, errand: Errand, made_by: Option<RequestId>, call: Call) -> Deed {
-        let purpose = match errand {
-            Errand::Feed(_) => Purpose::Feed,
-            Errand::Check(_) => Purpose::Check,
-            Errand::Leases(_) => Purpose::Leases,
-            Errand::Activity | Errand::Keys => Purpose::Other,
+    fn call(&mut self, callout: Callout, made_by: Option<RequestId>, call: Call) -> Deed {
+        let purpose = match callout {
+            Callout::Feed(_) => Purpose::Feed,
+            Callout::Check(_) => Purpose::Check,
+            Callout::Leases(_) => Purpose::Leases,
+            Callout::Activity | Callout::Keys => Purpose::Other,
         };
         self.next_call += 1;
-        self.calls.insert(self.next_call, (errand, made_by));
+        self.calls.insert(self.next_call, (callout, made_by));
         Deed::Call { number: self.next_call, purpose, timeout: call.timeout, call: translated(call) }
     }
 }
@@ -291,6 +292,7 @@ fn translated(call: Call) -> ApiCall {
         method,
         path: header(":path").unwrap_or_default(),
         content_type: header("content-type").map(|_| "application/json"),
+        protocol: header(PROTOCOL_HEADER),
         body: call.body.unwrap_or_default(),
     }
 }

@@ -25,7 +25,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The example, unchanged.
+    /// The example, unchanged but for what only Linux has.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -36,6 +36,9 @@ impl Config {
         let mut config = Self { root, filter: Value::Null, is_gated: true };
         let filter = at(config.wasm()?, FILTER)?.as_str().context("the filter's configuration is a text")?.to_owned();
         config.filter = serde_json::from_str(&filter)?;
+        if !cfg!(target_os = "linux") {
+            config.listener()?.as_object_mut().context("a listener is an object")?.remove("socket_options");
+        }
         Ok(config)
     }
 
@@ -94,13 +97,13 @@ impl Config {
         Ok(())
     }
 
-    /// Sets for how long Envoy waits for the whole of an upstream's answer; `0s`: for ever, as streams
-    /// want it.
+    /// Sets for how long Envoy waits until an upstream's answer begins.
     ///
     /// # Errors
     /// Where the example has changed its shape.
-    pub fn set_route_timeout(&mut self, timeout: &str) -> Result<()> {
-        *at(self.manager()?, "/route_config/virtual_hosts/0/routes/0/route/timeout")? = json!(timeout);
+    pub fn set_time_until_an_answer_begins(&mut self, timeout: &str) -> Result<()> {
+        let route = "/route_config/virtual_hosts/0/routes/0/route/retry_policy/per_try_timeout";
+        *at(self.manager()?, route)? = json!(timeout);
         Ok(())
     }
 

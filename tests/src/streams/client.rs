@@ -148,6 +148,21 @@ impl OpenStream {
         };
         timeout(PATIENCE, wait).await.context("the stream goes on")
     }
+
+    /// Waits for the end, and returns the messages until then.
+    ///
+    /// # Errors
+    /// Where the stream goes on.
+    pub async fn rest(&mut self) -> Result<Vec<String>> {
+        let wait = async {
+            let mut messages = Vec::new();
+            while let Event::Message(message) = self.next().await {
+                messages.push(message);
+            }
+            messages
+        };
+        timeout(PATIENCE, wait).await.context("the stream goes on")
+    }
 }
 
 /// Sends the request, and takes what answers it for a stream.
@@ -177,7 +192,7 @@ async fn run(connection: impl Future<Output = hyper::Result<()>>) {
 fn begun(response: Response<Incoming>) -> Result<Incoming> {
     ensure!(response.status() == StatusCode::OK, "it is answered with {}", response.status());
     let refusal = HeaderName::from_static(GRPC_STATUS);
-    ensure!(!response.headers().contains_key(&refusal), "it is refused: {:?}", response.headers().get(refusal));
+    ensure!(!response.headers().contains_key(&refusal), "it is refused: {:?}", response.headers());
     Ok(response.into_body())
 }
 

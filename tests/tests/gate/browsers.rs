@@ -87,10 +87,10 @@ async fn a_query_parameter_is_a_credential_only_where_the_route_says_so() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_an_allowed_origin_may_read_denials_and_its_preflight_passes() -> Result<()> {
+async fn a_page_of_an_allowed_origin_may_read_denials_and_its_preflight_is_answered_by_the_gate() -> Result<()> {
     let routes = json!([{
         "name": "api",
-        "match": {"path": {"prefix": "/api"}},
+        "match": {"path": {"prefix": "/api"}, "methods": ["GET", "POST"]},
         "cors": {"allow_origins": ["https://app.example"], "allow_credentials": true},
     }]);
     let mut stack = Stack::builder().routes(routes).start().await?;
@@ -105,7 +105,14 @@ async fn a_page_of_an_allowed_origin_may_read_denials_and_its_preflight_passes()
     let preflight = |origin| {
         Call::new(Method::OPTIONS, "/api").header("origin", origin).header("access-control-request-method", "POST")
     };
-    expect(&stack.send(preflight("https://app.example")).await?, 200, None)?;
+    let reply = stack.send(preflight("https://app.example")).await?;
+    expect(&reply, 204, None)?;
+    assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(reply.header("access-control-allow-methods"), Some("POST"));
+    let reply = stack.send(preflight("https://evil.example")).await?;
+    expect(&reply, 403, Some("origin_refused"))?;
+    assert_eq!(reply.header("access-control-allow-origin"), None);
+    assert!(stack.upstream.seen().is_empty(), "a preflight is not forwarded");
     expect(&stack.send(Call::new(Method::OPTIONS, "/api")).await?, 401, Some("credential_missing"))?;
     stack.assert_still_serving().await
 }

@@ -8,7 +8,6 @@ use session_gate_tests::{Call, Http, Stack, raw};
 use crate::login_story::expect;
 
 const CAREFUL: &[(&str, &str)] = &[
-    ("content-security-policy", "default-src 'self'; base-uri 'self'; frame-ancestors 'none'; object-src 'none'"),
     ("referrer-policy", "strict-origin-when-cross-origin"),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
@@ -154,13 +153,19 @@ async fn https_is_what_envoy_says_it_is() -> Result<()> {
     let reply = stack.send(page().header("x-forwarded-for", "203.0.113.7").bearer(&login.token)).await?;
     expect(&reply, 200, None)?;
     ensure!(reply.header("strict-transport-security").is_some(), "{:?}", reply.headers);
+    // Behind two proxies, each of which has added what it saw: the first is the client's.
+    for (scheme, status) in [("https,http", 200), ("http,https", 308)] {
+        let page = Call::get("/orders").header("accept", "text/html").header("x-forwarded-proto", scheme);
+        let reply = stack.send(page.header("x-forwarded-for", "203.0.113.7").bearer(&login.token)).await?;
+        expect(&reply, status, None).with_context(|| scheme.to_owned())?;
+    }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grpc_client_is_refused_in_its_own_language() -> Result<()> {
     let mut stack = Stack::builder().start().await?;
-    let call = Call::post("/orders.Orders/List").header("content-type", "application/grpc").header("te", "trailers");
+    let call = Call::post("/orders/List").header("content-type", "application/grpc").header("te", "trailers");
     let reply = call.send(stack.address(), Http::V2).await?;
     ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
     ensure!(reply.header("grpc-status") == Some("16"), "{:?}", reply.headers);
@@ -182,7 +187,7 @@ async fn the_access_log_tells_the_reason_and_the_rule() -> Result<()> {
         ("/orders/missing", &["decision=deny", "reason=credential_missing", "rule=orders-read"]),
         ("/orders/malformed", &["decision=deny", "reason=token_malformed", "rule=orders-read"]),
         ("/orders/scope", &["decision=deny", "reason=scope_insufficient", "rule=orders-write"]),
-        ("/in-no-rule", &["decision=deny", "reason=credential_missing"]),
+        ("/in-no-rule", &["decision=deny", "reason=no_rule", "rule=default"]),
     ] {
         let line = stack.access_log_of(path).await?;
         let text = line["session_gate"].as_str().with_context(|| format!("{path}: {line}"))?;

@@ -14,7 +14,7 @@ use crate::login_story::expect;
 
 /// A limit of ten whose store may go away, and a route that goes on to serve while nothing new is known.
 fn away(name: &str) -> (Value, Value) {
-    let limit = json!({"requests": 10, "window": 3600, "store_away": name});
+    let limit = json!({"requests": 10, "window": 3600, "on_store_unavailable": name});
     let route = json!({
         "name": name, "match": {"path": {"prefix": format!("/{name}")}}, "failure_mode": "allow", "rate_limit": [name],
     });
@@ -83,7 +83,10 @@ async fn no_request_is_left_behind_where_a_call_cannot_be_made() -> Result<()> {
             Ok(())
         })
         .filter(|filter| {
-            *filter.pointer_mut("/sidecar/timeout").context("the example has a time-out")? = json!("2s");
+            let sidecar = filter.pointer_mut("/sidecar").context("the example has a sidecar")?;
+            let sidecar = sidecar.as_object_mut().context("an object")?;
+            sidecar.insert("timeout".to_owned(), json!("2s"));
+            sidecar.insert("max_staleness".to_owned(), json!("2s"));
             Ok(())
         })
         .start()
@@ -152,7 +155,7 @@ async fn more_keys_than_a_worker_keeps_are_counted_all_the_same() -> Result<()> 
     let limits = json!({"tenants": {"requests": 2, "window": 3600, "key": [{"header": "x-tenant"}]}});
     let few_keys = |filter: &mut Value| {
         let limits = json!({"rate_limit_keys": 100});
-        filter.as_object_mut().context("an object")?.insert("limits".to_owned(), limits);
+        filter.as_object_mut().context("an object")?.insert("bounds".to_owned(), limits);
         Ok(())
     };
     let mut stack = gate(limits).filter(few_keys).start().await?;

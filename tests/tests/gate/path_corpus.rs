@@ -65,6 +65,9 @@ const BEFORE: &[&str] = &[
     "/x/..%20/",
     "/x/..%09/",
     "/x/...//../",
+    "/x//../",
+    "/x//..%2f..%2f",
+    "/x/..%20%2f",
     "/x/y/..;/..;/",
     "/%c0%af",
     "/x/%c0%ae%c0%ae/",
@@ -116,6 +119,14 @@ const SEGMENT: &[&str] = &[
     "admin%c0%80",
     "admi%6e%2f",
     "admin%2f..%2fadmin",
+    "ADMIN",
+    "Admin",
+    "%41dmin",
+    "%2541DMIN",
+    "admin.",
+    "admin..",
+    "admin%2e%20",
+    "ADMIN%20.",
 ];
 
 /// What may stand after it.
@@ -183,14 +194,15 @@ fn corpus() -> BTreeSet<Vec<u8>> {
 }
 
 /// Every path that some server makes of this one: decoded any number of times, with either slash,
-/// with and without parameters, cut off where C ends a string, with dot segments resolved or not, in
-/// any order. Not covered: servers that ignore case, or blanks and dots at the end of a name.
+/// with and without parameters, cut off where C ends a string, with dot segments resolved or not, without
+/// dots and blanks at the end of a name, in any order. In which case it is written makes no difference.
 fn readings(target: &[u8]) -> BTreeSet<Vec<u8>> {
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
     let mut readings = BTreeSet::from([path.to_vec()]);
     let mut new: Vec<Vec<u8>> = readings.iter().cloned().collect();
     while let Some(path) = new.pop() {
-        let steps = [decode, backslashes, without_parameters, resolve_dots, merge_slashes, cut_at_delimiter];
+        let steps =
+            [decode, backslashes, without_parameters, resolve_dots, merge_slashes, cut_at_delimiter, trim_names];
         for step in steps {
             let next = step(&path);
             if readings.len() < 10_000 && readings.insert(next.clone()) {
@@ -261,8 +273,18 @@ fn cut_at_delimiter(path: &[u8]) -> Vec<u8> {
     path.split(|byte| byte.is_ascii_control() || matches!(byte, b'#' | b'?')).next().unwrap_or_default().to_vec()
 }
 
+/// As Windows looks names up. Dot segments stay.
+fn trim_names(path: &[u8]) -> Vec<u8> {
+    by_segment(path, |out, segment| {
+        let end = segment.iter().rposition(|byte| !b". ".contains(byte)).map(|last| last + 1);
+        // Of a name that is nothing but dots and blanks, only the blanks go.
+        let blanks = || segment.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+        out.push(segment.get(..end.unwrap_or_else(blanks)).unwrap_or_default().to_vec());
+    })
+}
+
 fn is_admin(path: &[u8]) -> bool {
-    path.strip_prefix(b"/admin").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    path.to_ascii_lowercase().strip_prefix(b"/admin").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// Sends the whole corpus and answers what got through although some server reads it as protected.
@@ -291,7 +313,7 @@ async fn no_spelling_of_a_protected_path_gets_past_the_gate() -> Result<()> {
     // The controls: what is not protected passes, the oracle knows what is, and there is much to try.
     assert_eq!(raw::get(stack.address(), b"/x/y", &[]).await?.status, 200);
     assert_eq!(upstream.take_seen(), [b"/x/y"]);
-    for spelling in [&b"/admin"[..], b"/x/..;/admin/users", b"/%2561dmin", b"/x\\..\\admin;a"] {
+    for spelling in [&b"/admin"[..], b"/x/..;/admin/users", b"/%2561dmin", b"/x\\..\\admin;a", b"/ADMIN. /x"] {
         ensure!(readings(spelling).iter().any(|path| is_admin(path)));
     }
     ensure!(!readings(b"/administration").iter().any(|path| is_admin(path)));

@@ -47,8 +47,12 @@ async fn a_wrong_update_is_refused_and_the_old_configuration_serves_on() -> Resu
     })
     .await?;
     for field in ["sidecar.timeout", "cookie.name", "routes[0].failure_mode", "unheard_of"] {
-        let output = envoy.output();
-        ensure!(output.contains(field), "{field} is not named:\n{output}");
+        until("the log to name it", async || {
+            let output = envoy.output();
+            ensure!(output.contains(field), "{field} is not named:\n{output}");
+            Ok(())
+        })
+        .await?;
     }
     assert_eq!(Call::get("/public").send(gate, Http::V1).await?.status, 200);
     assert_eq!(Call::get("/open").send(gate, Http::V1).await?.status, 401);

@@ -5,19 +5,14 @@ use hyper::Method;
 use serde_json::json;
 use session_gate_tests::stack::Login;
 use session_gate_tests::streams::{End, Kind, OpenStream};
+use session_gate_tests::upstream::HOLD;
 use session_gate_tests::{Call, Stack};
 
 use crate::login_story::expect;
 
-/// A gate whose upstream may speak HTTP/2, and may take its time.
+/// A gate whose upstream may speak HTTP/2.
 async fn streaming_gate() -> Result<Stack> {
-    Stack::builder()
-        .envoy(|config| {
-            config.speak_as_the_client_does("app")?;
-            config.set_route_timeout("0s")
-        })
-        .start()
-        .await
+    Stack::builder().routes(json!([])).envoy(|config| config.speak_as_the_client_does("app")).start().await
 }
 
 async fn open_all(stack: &Stack, token: &str) -> Result<Vec<OpenStream>> {
@@ -114,5 +109,46 @@ async fn a_stream_survives_that_its_token_is_renewed() -> Result<()> {
     let path = format!("/v1/sessions/{}", login.session_id);
     expect(&stack.ask_sidecar(Call::new(Method::DELETE, &path)).await?, 204, None)?;
     ensure_all_broken(&mut second).await?;
+    stack.assert_still_serving().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_byte_of_an_ended_stream_comes_after_the_end_was_applied() -> Result<()> {
+    let mut stack = streaming_gate().await?;
+    let ended = stack.login("alice", &["read"]).await?;
+    let kept = stack.login("bob", &["read"]).await?;
+    let mut ending = open_all(&stack, &ended.token).await?;
+    let mut going_on = open_all(&stack, &kept.token).await?;
+    ensure_all_go_on(&stack, &mut ending, "before").await?;
+
+    let path = format!("/v1/sessions/{}?wait=applied", ended.session_id);
+    let reply = stack.ask_sidecar(Call::new(Method::DELETE, &path)).await?;
+    ensure!(reply.json()?["applied"] == true, "{}", reply.text());
+    // Over HTTP/1.1 the connections are still open, for `delayed_close_timeout`.
+    ensure_all_go_on(&stack, &mut going_on, "after").await?;
+    for (kind, stream) in Kind::ALL.into_iter().zip(&mut ending) {
+        let rest = stream.rest().await.context(kind.as_str())?;
+        ensure!(!rest.iter().any(|message| message == "after"), "the ended {} stream brings {rest:?}", kind.as_str());
+    }
+    stack.assert_still_serving().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_must_begin_in_time_and_may_then_take_as_long_as_it_likes() -> Result<()> {
+    let mut stack = Stack::builder()
+        .routes(json!([]))
+        .envoy(|config| {
+            config.speak_as_the_client_does("app")?;
+            config.set_time_until_an_answer_begins("0.5s")
+        })
+        .start()
+        .await?;
+    let login = stack.login("alice", &["read"]).await?;
+    let mut streams = open_all(&stack, &login.token).await?;
+    // Its time-out is over when it has been answered, and was so for the streams before.
+    let late = stack.send(Call::get("/orders/late").bearer(&login.token).header(HOLD, "yes")).await?;
+    ensure!(late.status == 504, "{} {}", late.status, late.text());
+    ensure_all_go_on(&stack, &mut streams, "later").await?;
+    stack.upstream.release();
     stack.assert_still_serving().await
 }

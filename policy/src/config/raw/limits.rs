@@ -36,7 +36,7 @@ pub struct RawRateLimit {
     /// Whether it only reports what it would refuse.
     pub shadow: bool,
     /// What happens while the sidecar cannot be asked. Default: `deny`.
-    pub store_away: Option<RawStoreAway>,
+    pub on_store_unavailable: Option<RawOnStoreUnavailable>,
 }
 
 /// One of several windows.
@@ -135,7 +135,7 @@ pub struct RawCostHeader {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum RawStoreAway {
+pub enum RawOnStoreUnavailable {
     /// Requests pass.
     Allow,
     /// 503.

@@ -65,12 +65,23 @@ fn all_kinds() -> Vec<NewFeedEntry> {
 }
 
 fn knows_all(feed: &Feed) {
-    assert!(feed.has_ended(&session(1)).unwrap() && feed.is_revoked(&token(1)).unwrap());
-    assert!(!feed.has_ended(&session(2)).unwrap() && !feed.is_revoked(&token(2)).unwrap());
+    let against = |number| {
+        let known = crate::feed::KnownSession { id: &session(number), generation: 0, version: 1 };
+        feed.against(&"alice".parse().unwrap(), &known).unwrap()
+    };
+    assert_eq!(against(1), Some(crate::feed::Against::Ended));
+    assert_eq!(against(2), Some(crate::feed::Against::Suspended { version: 2 }));
+    assert!(feed.is_revoked(&token(1)).unwrap() && !feed.is_revoked(&token(2)).unwrap());
     let blocks = |user| feed.blocks(&Client { user: Some(user), ..Client::default() }).unwrap();
     assert!(blocks("mallory") && !blocks("eve") && !blocks("alice"));
-    let mut checked =
-        CheckedSession { session_id: session(3), expires_at: UNLIMITED, idle_timeout: None, scopes: None, version: 5 };
+    let mut checked = CheckedSession {
+        session_id: session(3),
+        expires_at: UNLIMITED,
+        idle_timeout: None,
+        scopes: None,
+        version: 5,
+        generation: 0,
+    };
     feed.correct(&mut checked).unwrap();
     assert_eq!((checked.version, checked.scopes.map(|scopes| scopes.to_string())), (7, Some("read".to_owned())));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use session_gate_protocol::{
-    FeedChange, FeedCursor, FeedEntry, Fingerprint, Rule, RuleId, SessionId, TokenId, UnixSeconds,
+    FeedChange, FeedCursor, FeedEntry, Fingerprint, Rule, RuleId, SessionId, TokenId, UnixSeconds, UserId,
 };
 
 /// For how long the last word on a rule is told that is no more: whoever asks again later than that may
@@ -42,6 +42,8 @@ pub(super) enum Subject {
     Scopes(SessionId),
     /// Whether the session is served.
     Service(SessionId),
+    /// Up to which generation the sessions of a user have ended.
+    CutOff(UserId),
 }
 
 impl Subject {
@@ -55,7 +57,8 @@ impl Subject {
             FeedChange::SessionSuspended { session_id, .. } | FeedChange::SessionResumed { session_id, .. } => {
                 Some(Self::Service(session_id.clone()))
             }
-            FeedChange::SessionEnded { .. } | FeedChange::TokenRevoked { .. } => None,
+            FeedChange::UserSessionsEnded(cut_off) => Some(Self::CutOff(cut_off.user_id.clone())),
+            FeedChange::SessionEnded { .. } | FeedChange::TokenRevoked { .. } | FeedChange::Unknown(_) => None,
         }
     }
 }
@@ -67,11 +70,13 @@ pub(super) const fn version_of(change: &FeedChange) -> Option<u64> {
         FeedChange::SessionResumed { version, .. }
         | FeedChange::SessionScopes { version, .. }
         | FeedChange::SessionSuspended { version, .. } => Some(*version),
+        FeedChange::UserSessionsEnded(cut_off) => Some(cut_off.before),
         FeedChange::KeysChanged
         | FeedChange::RuleAdded { .. }
         | FeedChange::RuleRemoved { .. }
         | FeedChange::SessionEnded { .. }
-        | FeedChange::TokenRevoked { .. } => None,
+        | FeedChange::TokenRevoked { .. }
+        | FeedChange::Unknown(_) => None,
     }
 }
 
@@ -141,7 +146,11 @@ impl Other {
     pub(super) fn is_worth_telling_again(&self) -> bool {
         matches!(
             self.entry.change,
-            FeedChange::RuleAdded { .. } | FeedChange::SessionSuspended { .. } | FeedChange::SessionScopes { .. }
+            FeedChange::RuleAdded { .. }
+                | FeedChange::SessionSuspended { .. }
+                | FeedChange::SessionScopes { .. }
+                | FeedChange::UserSessionsEnded(_)
+                | FeedChange::Unknown(_)
         )
     }
 

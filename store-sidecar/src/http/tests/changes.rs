@@ -25,6 +25,8 @@ async fn told(gate: &Gate, paths: &[&str]) -> Vec<(&'static str, usize)> {
             FeedChange::SessionScopes { session_id, .. } => ("scopes", number(session_id)),
             FeedChange::SessionSuspended { session_id, .. } => ("suspended", number(session_id)),
             FeedChange::TokenRevoked { .. } => ("token", 0),
+            FeedChange::UserSessionsEnded(_) => ("all", 0),
+            FeedChange::Unknown(_) => ("unknown", 0),
         })
         .collect()
 }
@@ -38,10 +40,10 @@ async fn the_feed_comes_before_the_state() {
     gate.delete(&path).await;
     assert_eq!(faults.asked(), ["session", "append_feed", "terminate_session"]);
     gate.delete("/v1/users/alice/sessions").await;
-    assert_eq!(faults.asked(), ["user_sessions", "append_feed", "terminate_user_sessions"]);
+    assert_eq!(faults.asked(), ["begin_cut_off", "append_feed", "finish_cut_off"]);
     gate.form("/v1/tokens/revoke", format!("token={token}")).await;
     assert_eq!(faults.asked(), ["append_feed", "revoke_token"]);
-    assert_eq!(told(&gate, &[&path, &other]).await, [("ended", 0), ("ended", 1), ("token", 0)]);
+    assert_eq!(told(&gate, &[&path, &other]).await, [("ended", 0), ("all", 0), ("token", 0)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,9 +77,7 @@ async fn where_nobody_can_be_told_the_call_fails_and_no_session_ends() {
     }
     faults.fail(None);
     assert_eq!(gate.delete("/v1/users/alice/sessions").await.json(), json!({"terminated": 2}));
-    let mut told = told(&gate, &[&path, &other]).await;
-    told.sort_unstable();
-    assert_eq!(told, [("ended", 0), ("ended", 1)], "what was cut off is found and told of");
+    assert_eq!(told(&gate, &[&path, &other]).await, [("all", 0)], "what was cut off is told of");
 }
 
 /// Nobody knows whether the store has done it: it may do it yet.
@@ -107,24 +107,24 @@ async fn where_the_state_cannot_be_changed_the_call_fails_and_workers_refuse_alr
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_begins_while_all_end_is_told_of_before_it_ends_too() {
+async fn a_session_that_begins_while_all_end_goes_on() {
     let (gate, faults) = faulty(None);
     let (first, _) = gate.login("alice").await;
     let store = Arc::clone(&gate.store);
     let id = SessionId::new(&"alice".parse().unwrap(), &[9; 32]);
     let late = format!("/v1/sessions/{id}");
     let session = serde_json::from_value(json!({"user_id": "alice"})).unwrap();
-    faults.interrupt("terminate_user_sessions", async move {
+    faults.interrupt("finish_cut_off", async move {
         let new = CreateSession { id, session, duration: Duration::from_secs(60), idle_timeout: None };
         store.create_session(new, op()).await.unwrap();
     });
-    faults.asked();
-    assert_eq!(gate.delete("/v1/users/alice/sessions").await.json(), json!({"terminated": 2}));
-    let asked = faults.asked();
-    assert_eq!(asked[..4], ["user_sessions", "append_feed", "create_session", "terminate_user_sessions"]);
-    assert_eq!(asked[4..], ["append_feed", "terminate_user_sessions"]);
-    assert_eq!(told(&gate, &[&first, &late]).await, [("ended", 0), ("ended", 1)]);
-    assert_eq!(entries(&gate).await[1].until, START.after(Duration::from_secs(360)), "no token outlives its session");
+    assert_eq!(gate.delete("/v1/users/alice/sessions").await.json(), json!({"terminated": 1}));
+    assert_eq!(told(&gate, &[]).await, [("all", 0)]);
+    for (path, status) in [(&first, "terminated"), (&late, "active")] {
+        assert_eq!(gate.get(path).await.json()["status"], status);
+    }
+    let listed = gate.get("/v1/users/alice/sessions").await.json();
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -153,7 +153,7 @@ async fn who_knows_another_epoch_gets_everything() {
     append(&gate, 2).await;
     let mut worker = Worker::start(&gate, "w").await;
     let known = worker.clone();
-    worker.epoch = "another".to_owned();
+    worker.epoch = "a".repeat(32);
     let reply = worker.poll(&gate, 10_000).await;
     assert_eq!((count(&reply), &worker.epoch, worker.after), (2, &known.epoch, known.after));
 }

@@ -18,6 +18,7 @@ async fn the_bodies_of_problems_are_those_of_the_file() {
     gate.delete(&path).await;
     let large = json!({"user_id": "a", "metadata": {"x": "y".repeat(MAX_BODY_BYTES)}});
     let answers = [
+        Gate::broken(StoreErrorKind::Conflict).get(UNKNOWN_SESSION).await,
         closed.get("/v1/policy").await,
         closed.send(as_filter.body(Body::empty()).unwrap()).await,
         Gate::broken(StoreErrorKind::Corrupt).get(UNKNOWN_SESSION).await,

@@ -1,6 +1,10 @@
 use serde_json::json;
+use session_gate_protocol::Fingerprint;
 
-use super::*;
+use super::{
+    feed::{Worker, millis},
+    *,
+};
 
 #[tokio::test]
 async fn login_call_logout_refused() {
@@ -36,11 +40,13 @@ async fn a_logout_names_its_session_by_id_or_token_and_may_end_all() {
     let (first, first_token) = gate.login("alice").await;
     assert_eq!(gate.post("/v1/logout", json!({"session_id": id(&first)})).await.json(), json!({"terminated": 1}));
     assert!(!gate.is_active(&first_token).await);
+    gate.settle().await;
     let (_, second_token) = gate.login("alice").await;
     gate.login("alice").await;
     let (_, bob) = gate.login("bob").await;
     let all = gate.post("/v1/logout", json!({"token": second_token, "all": true})).await;
     assert_eq!(all.json(), json!({"terminated": 2}));
+    gate.settle().await;
     let (third, third_token) = gate.login("alice").await;
     gate.login("alice").await;
     let all = gate.post("/v1/logout", json!({"session_id": id(&third), "all": true})).await;
@@ -55,6 +61,23 @@ async fn an_expired_token_still_logs_out() {
     gate.clock.advance(Duration::from_secs(7200));
     assert_eq!(gate.post("/v1/logout", json!({"token": token})).await.json(), json!({"terminated": 1}));
     assert_eq!(gate.get(&path).await.json()["status"], "terminated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logout_tells_of_a_session_that_the_store_has_lost() {
+    let (path, token) = Gate::new().login("alice").await;
+    let session = Fingerprint::of_session(path.rsplit('/').next().unwrap());
+    // The same keys, and a store that knows nothing.
+    let gate = Gate::new();
+    let mut worker = Worker::start(&gate, "w").await;
+    for expected in [vec![session], Vec::new()] {
+        let out = gate.post("/v1/logout", json!({"token": token})).await;
+        assert_eq!((out.status, out.json()), (StatusCode::OK, json!({"terminated": 0})));
+        tokio::time::sleep(millis(10)).await;
+        let ended = worker.poll(&gate, 0).await.ended.0.into_iter().map(|(ended, _)| ended);
+        let sessions: Vec<_> = ended.filter(|ended| *ended == session).collect();
+        assert_eq!(sessions, expected, "once is enough");
+    }
 }
 
 #[tokio::test]
@@ -75,14 +98,15 @@ async fn a_logout_says_which_session_and_only_once() {
         (json!({}), vec!["session_id"]),
         (json!({"all": true}), vec!["session_id"]),
         (json!({"session_id": id, "token": token}), vec!["token"]),
-        (json!({"token": "nonsense"}), vec!["token"]),
         (json!({"session_id": "nonsense"}), vec!["session_id"]),
     ] {
         assert_eq!(gate.post("/v1/logout", &body).await.problem(), problem(400, "invalid_request", &fields), "{body}");
     }
     assert!(gate.is_active(&token).await);
     let unknown = UNKNOWN_SESSION.rsplit('/').next().unwrap();
-    for body in [json!({"session_id": unknown}), json!({"session_id": unknown, "all": true})] {
+    for body in
+        [json!({"session_id": unknown}), json!({"session_id": unknown, "all": true}), json!({"token": "nonsense"})]
+    {
         assert_eq!(gate.post("/v1/logout", body).await.problem(), problem(404, "not_found", &[]));
     }
 }

@@ -1,7 +1,9 @@
 mod changes;
 mod check;
+mod cut_off;
 mod feed;
 mod golden;
+mod hardening;
 mod leases;
 mod limits;
 mod login;
@@ -24,8 +26,8 @@ use axum::{
 use secrecy::SecretString;
 use serde_json::Value;
 use session_gate_protocol::{
-    CheckRequest, CheckVerdict, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch,
-    SlotTag, TokenId, UnixSeconds, UserId,
+    CheckRequest, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId,
+    UnixSeconds, UserId,
 };
 use tower::ServiceExt as _;
 
@@ -33,6 +35,7 @@ use super::*;
 use crate::{
     clock::ManualClock,
     config::{SessionConfig, TokenConfig},
+    credentials::Role,
     feed::Feed,
     keys::{Algorithm, CurrentKeys, KeyRing, KeySource, Signing},
     metered_store::MeteredStore,
@@ -40,8 +43,9 @@ use crate::{
     rng::testing::SeededRandom,
     service::Tools,
     store::{
-        Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, OperationId,
-        PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
+        Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
+        IndexPlace, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+        StoreErrorKind, StoreSettings, Swept, Termination, Update,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -148,8 +152,12 @@ impl Gate {
             store: Arc::clone(&store),
             metrics,
         };
-        let session =
-            SessionConfig { duration: Duration::from_hours(24), idle_timeout: setup.idle_timeout, store: settings };
+        let session = SessionConfig {
+            duration: Duration::from_hours(24),
+            idle_timeout: setup.idle_timeout,
+            max_per_user: 5,
+            store: settings,
+        };
         let tokens = TokenConfig {
             duration: Duration::from_hours(1),
             issuer: "session-gate".to_owned(),
@@ -171,6 +179,13 @@ impl Gate {
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    /// Lets what goes on in the background come to its end.
+    async fn settle(&self) {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -252,7 +267,7 @@ impl BrokenStore {
 
 #[async_trait]
 impl Store for BrokenStore {
-    async fn create_session(&self, _: CreateSession, _: OperationId) -> Result<SessionData, StoreError> {
+    async fn admit_session(&self, _: CreateSession, _: &Admission, _: OperationId) -> Result<Admitted, StoreError> {
         self.fail()
     }
     async fn session(&self, _: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -270,15 +285,19 @@ impl Store for BrokenStore {
     async fn terminate_session(&self, _: &SessionId, _: OperationId) -> Result<Termination, StoreError> {
         self.fail()
     }
-    async fn user_sessions(&self, _: &UserId) -> Result<Vec<SessionData>, StoreError> {
+    async fn restore_suspension(&self, _: &SessionId, _: u64) -> Result<(), StoreError> {
         self.fail()
     }
-    async fn terminate_user_sessions(
-        &self,
-        _: &UserId,
-        _: &[SessionId],
-        _: OperationId,
-    ) -> Result<UserTermination, StoreError> {
+    async fn list_sessions(&self, _: &UserId, _: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.fail()
+    }
+    async fn begin_cut_off(&self, _: &UserId, _: Option<&SessionId>, _: u64) -> Result<BegunCutOff, StoreError> {
+        self.fail()
+    }
+    async fn finish_cut_off(&self, _: &UserId, _: u64, _: Option<&SessionId>) -> Result<(), StoreError> {
+        self.fail()
+    }
+    async fn sweep_sessions(&self, _: &UserId, _: Option<&IndexPlace>) -> Result<Swept, StoreError> {
         self.fail()
     }
     async fn revoke_token(&self, _: &UserId, _: &TokenId, _: UnixSeconds) -> Result<(), StoreError> {

@@ -29,8 +29,9 @@ async fn an_opaque_token_says_nothing_and_stands_for_claims() {
     let expected = json!({
         "verdict": "live",
         "claims": {
-            "iss": "session-gate", "sub": "alice", "aud": "api", "iat": START.0, "nbf": START.0, "exp": START.0 + 3600,
+            "iss": "session-gate", "sub": "alice", "aud": "api", "iat": START.0, "nbf": START.0 - 300, "exp": START.0 + 3600,
             "jti": jti, "sid": id, "scope": "read", "auth_time": START.0,
+            "session_exp": START.0 + 86_400,
         },
         "session": {"session_id": id, "expires_at": START.0 + 86_400, "version": 1},
     });
@@ -91,7 +92,7 @@ async fn it_logs_out() {
     assert_eq!(gate.post("/v1/logout", json!({"token": token, "all": true})).await.json(), json!({"terminated": 2}));
     let unknown = OpaqueToken::new(&"a".parse().unwrap(), &[1; 32]);
     let answer = gate.post("/v1/logout", json!({"token": unknown.expose()})).await;
-    assert_eq!(answer.problem(), problem(400, "invalid_request", &["token"]));
+    assert_eq!(answer.problem(), problem(404, "not_found", &[]));
     assert!(!answer.text.contains(OPAQUE_PREFIX));
 }
 

@@ -153,7 +153,7 @@ async fn a_full_list_says_so() {
     ] {
         let answer = gate.post(path, body).await;
         assert_eq!(answer.problem(), problem(409, "state_conflict", &[]));
-        assert!(answer.text.contains("10000 rules"), "{}", answer.text);
+        assert!(answer.text.contains("Persistent rule limit (10000"), "{}", answer.text);
     }
     block(&gate, json!({"user_id": "one more", "duration": 60})).await;
     block(&gate, json!({"user_id": "u1"})).await;
@@ -169,8 +169,9 @@ async fn what_is_wrong_with_a_block_is_named() {
         (json!({"address": "192.0.2.0/33"}), vec!["address"]),
         (json!({"user_id": ""}), vec!["user_id"]),
         (json!({"address": "192.0.2.1", "user_id": "a"}), vec!["user_id"]),
-        (json!({"address": "192.0.2.1", "user_agent": "abc", "user_id": "a"}), vec!["user_id", "user_agent"]),
+        (json!({"address": "192.0.2.1", "user_agent": "BadBot", "user_id": "a"}), vec!["user_id", "user_agent"]),
         (json!({"user_agent": "ab"}), vec!["user_agent"]),
+        (json!({"user_agent": "", "force": true}), vec!["user_agent"]),
         (json!({"user_agent": "curl\t"}), vec!["user_agent"]),
         (json!({"user_agent": "cürl"}), vec!["user_agent"]),
         (json!({"user_agent": long}), vec!["user_agent"]),

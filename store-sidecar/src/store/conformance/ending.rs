@@ -1,13 +1,11 @@
 //! Promises on how sessions end, and on what is known of them afterwards.
 
-use std::sync::Arc;
-
 use serde_json::json;
 use session_gate_protocol::{CheckVerdict, SessionStatus};
 
 use super::{
-    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, op, plain, secs,
-    update, user,
+    Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, metadata, op,
+    plain, secs, update, user,
 };
 use crate::store::Termination;
 
@@ -22,6 +20,31 @@ pub async fn a_terminated_session_is_dead_at_once<H: Harness>() {
     assert_eq!(check(harness.store(), &alice, &session.session_id).await, CheckVerdict::SessionTerminated);
     let known = get(harness.store(), &session.session_id).await;
     assert_eq!((known.status, known.version), (SessionStatus::Terminated, 2));
+}
+
+/// However it ends: nobody needs to know any more where its user was, or what the application kept.
+pub async fn an_ended_session_has_no_data_of_its_user<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    for number in 0..3 {
+        let mut new = plain(&alice, number);
+        new.session.ip_address = Some("192.0.2.1".to_owned());
+        new.session.user_agent = Some("agent".to_owned());
+        new.session.device_type = Some("tv".to_owned());
+        new.session.location = Some("CH".to_owned());
+        new.session.metadata = metadata(json!({ "plan": "pro" }));
+        let created = create(store, new).await;
+        assert_eq!(created.ip_address.as_deref(), Some("192.0.2.1"));
+    }
+    store.terminate_session(&id(&alice, 0), op()).await.unwrap();
+    let patched = update(store, &id(&alice, 1), json!({ "status": "terminated", "location": "DE" })).await;
+    assert_eq!(patched, patched.clone().bare());
+    end_all(store, &alice).await;
+    for number in 0..3 {
+        let known = get(store, &id(&alice, number)).await;
+        assert_eq!((known.status, &known), (SessionStatus::Terminated, &known.clone().bare()), "{number}");
+    }
 }
 
 /// The first time counts.
@@ -48,65 +71,12 @@ pub async fn terminating_all_leaves_none_live<H: Harness>() {
     let bobs = create(store, plain(&bob, 1)).await;
     update(store, &id(&alice, 1), json!({ "status": "suspended" })).await;
     store.terminate_session(&id(&alice, 2), op()).await.unwrap();
-    assert_eq!(end_all(store, &alice).await, 4);
+    end_all(store, &alice).await;
     for number in 0..5 {
         assert_eq!(check(store, &alice, &id(&alice, number)).await, CheckVerdict::SessionTerminated);
     }
     assert_eq!(store.user_sessions(&alice).await.unwrap(), []);
-    assert_eq!(end_all(store, &alice).await, 0);
     assert_eq!(store.user_sessions(&bob).await.unwrap(), [bobs]);
-}
-
-/// Only those that the caller names, so that it can announce each end before it comes to pass.
-pub async fn only_the_sessions_that_are_named_end<H: Harness>() {
-    let harness = H::start(SETTINGS).await;
-    let store = harness.store();
-    let (alice, bob) = (user("alice"), user("bob"));
-    let first = create(store, plain(&alice, 1)).await;
-    let second = create(store, plain(&alice, 2)).await;
-    let bobs = create(store, plain(&bob, 3)).await;
-    let named = [first.session_id.clone(), bobs.session_id.clone(), id(&alice, 9)];
-    let termination = store.terminate_user_sessions(&alice, &named, op()).await.unwrap();
-    assert_eq!((termination.ended, termination.others.as_slice()), (1, [second.clone()].as_slice()));
-    assert_eq!(check(store, &alice, &first.session_id).await, CheckVerdict::SessionTerminated);
-    assert_eq!(check(store, &alice, &second.session_id).await, CheckVerdict::Live);
-    assert_eq!(check(store, &bob, &bobs.session_id).await, CheckVerdict::Live);
-    assert_eq!(store.user_sessions(&alice).await.unwrap(), [second]);
-}
-
-/// A session that is created meanwhile has either ended, or is listed and ends with the next call.
-pub async fn no_session_slips_through_while_all_are_terminated<H: Harness>() {
-    let harness = Arc::new(H::start(SETTINGS).await);
-    let alice = user("alice");
-    let created = (0..24).map(|number| {
-        let (harness, new) = (Arc::clone(&harness), plain(&alice, number));
-        tokio::spawn(async move {
-            create(harness.store(), new).await;
-            0
-        })
-    });
-    let ending = (0..6).map(|_| {
-        let (harness, alice) = (Arc::clone(&harness), alice.clone());
-        tokio::spawn(async move { end_all(harness.store(), &alice).await })
-    });
-    // Mixed, so that they meet.
-    let mut tasks: Vec<_> = created.chain(ending).collect();
-    tasks.rotate_left(12);
-    let mut ended = 0;
-    for task in tasks {
-        ended += task.await.unwrap();
-    }
-    let listed = harness.store().user_sessions(&alice).await.unwrap();
-    assert_eq!(ended + listed.len() as u64, 24);
-    for number in 0..24 {
-        let live = check(harness.store(), &alice, &id(&alice, number)).await == CheckVerdict::Live;
-        assert_eq!(live, listed.iter().any(|session| session.session_id == id(&alice, number)));
-    }
-    assert_eq!(end_all(harness.store(), &alice).await, listed.len() as u64);
-    for number in 0..24 {
-        let verdict = check(harness.store(), &alice, &id(&alice, number)).await;
-        assert_eq!(verdict, CheckVerdict::SessionTerminated);
-    }
 }
 
 /// Whatever its activity.
@@ -121,7 +91,6 @@ pub async fn a_session_ends_at_its_time<H: Harness>() {
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
     assert_eq!(store.terminate_session(&session.session_id, op()).await.unwrap(), Termination::AlreadyEnded);
-    assert_eq!(end_all(store, &alice).await, 0);
 }
 
 /// Without a request for its idle time.
@@ -135,9 +104,9 @@ pub async fn an_idle_session_ends<H: Harness>() {
     harness.pass(secs(100)).await;
     assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::SessionExpired);
     assert_eq!(store.terminate_session(&session.session_id, op()).await.unwrap(), Termination::AlreadyEnded);
-    let named = [session.session_id.clone()];
-    assert_eq!(store.terminate_user_sessions(&alice, &named, op()).await.unwrap().ended, 0);
     assert_eq!(get(store, &session.session_id).await.status, SessionStatus::Expired);
+    end_all(store, &alice).await;
+    assert!(get(store, &session.session_id).await.status.is_final());
 }
 
 /// Each request starts the idle time anew.
@@ -217,6 +186,7 @@ pub async fn a_terminated_session_is_known_for_the_retention<H: Harness>() {
     create(harness.store(), plain(&alice, 2)).await;
     harness.store().terminate_session(&id(&alice, 1), op()).await.unwrap();
     end_all(harness.store(), &alice).await;
+    assert_eq!(harness.store().sweep_sessions(&alice, None).await.unwrap().removed, 1);
     harness.pass(secs(300)).await;
     for number in [1, 2] {
         let verdict = check(harness.store(), &alice, &id(&alice, number)).await;

@@ -39,21 +39,6 @@ pub async fn a_repeated_end_answers_as_the_first_time<H: Harness>() {
     assert_eq!(get(store, &session.session_id).await.version, session.version + 1);
 }
 
-pub async fn a_repeated_end_of_all_answers_as_the_first_time<H: Harness>() {
-    let harness = H::start(SETTINGS).await;
-    let (store, alice, op) = (harness.store(), user("alice"), op());
-    for number in 1..=3 {
-        create(store, plain(&alice, number)).await;
-    }
-    store.terminate_session(&id(&alice, 3), super::op()).await.unwrap();
-    let named: Vec<_> = (1..=3).map(|number| id(&alice, number)).collect();
-    for _ in 0..2 {
-        let ended = store.terminate_user_sessions(&alice, &named, op).await.unwrap();
-        assert_eq!((ended.ended, ended.others), (2, Vec::new()));
-    }
-    assert_eq!(store.terminate_user_sessions(&alice, &named, super::op()).await.unwrap().ended, 0);
-}
-
 /// So nobody need know it again. (Leases have their own.)
 pub async fn what_is_the_same_twice_as_once_may_be_repeated<H: Harness>() {
     let harness = H::start(SETTINGS).await;

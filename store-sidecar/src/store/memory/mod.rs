@@ -4,7 +4,6 @@ mod counters;
 mod log;
 mod state;
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,9 +18,9 @@ use self::log::Log;
 use self::state::{Opaque, Revocation, State};
 use super::feed::epoch_id;
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry, OperationId,
-    PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
-    newest_first, patch,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
+    Leased, MAX_EVICTED, MAX_LIFETIME, NewFeedEntry, OldSession, OperationId, PageAsk, PublishedFollowers, SWEEP_BATCH,
+    SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update, patch,
 };
 use crate::clock::Clock;
 use crate::rng::Random;
@@ -30,6 +29,10 @@ use crate::rng::Random;
 /// small metadata. A store that is full refuses what is new; it never forgets a revocation to make
 /// room.
 const MAX_ENTRIES: usize = 1_000_000;
+
+/// One part in so many is kept free for what takes back: revoked tokens and ended sessions. Who logs in, or
+/// fills the feed with rules, cannot take it.
+const RESERVED_PART: usize = 16;
 
 /// Steps of cleaning that each write does. A session makes two such steps due in its life and a
 /// blacklist entry one, so what is over goes faster than what is new comes, even if nobody ever
@@ -108,8 +111,14 @@ impl MemoryStore {
         (state, now)
     }
 
+    /// Whether there is room for what can wait.
     fn check_room(&self, state: &State) -> Result<(), StoreError> {
-        if state.entries() < self.max_entries { Ok(()) } else { Err(full()) }
+        if state.entries() < self.unreserved() { Ok(()) } else { Err(full()) }
+    }
+
+    /// How many entries there may be before only what takes back is taken in.
+    const fn unreserved(&self) -> usize {
+        self.max_entries - self.max_entries / RESERVED_PART
     }
 
     /// The feed, which has begun, and the time in milliseconds.
@@ -144,6 +153,12 @@ fn full() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "the memory store is full")
 }
 
+/// Ends a session that is still listed, or notes that it has ended.
+fn end(state: &mut State, session: SessionData, now: UnixSeconds, op: OperationId) {
+    let session = if session.status == SessionStatus::Expired { session } else { patch::terminated(session) };
+    state.replace(session, now, op);
+}
+
 /// Notes a use of the session where the noted one is older than the resolution.
 fn note_activity(state: &mut State, session: &SessionData, now: UnixSeconds, settings: &StoreSettings) {
     let age = now.since(session.last_activity).as_secs();
@@ -166,21 +181,43 @@ impl std::fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
         new.check(&self.settings)?;
+        let Admission { floor, max_sessions, evict } = admission;
         let (mut state, now) = self.write();
         if state.was_done(&new.id, op)
             && let Some(session) = state.session(&new.id, now)
         {
-            return Ok(session);
+            return Ok(Admitted::Created(session));
         }
         if state.holds(&new.id) {
             return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
         }
         self.check_room(&state)?;
-        let session = new.created_at(now);
+        let user = new.session.user_id.clone();
+        let (listed, _) = state.listed(&user);
+        let leaving = evict.iter().filter(|id| state.is_listed(&user, id)).filter_map(|id| state.session(id, now));
+        let leaving: Vec<SessionData> = leaving.collect();
+        let over = (listed + 1).saturating_sub(*max_sessions).min(MAX_EVICTED);
+        if *max_sessions > 0 && leaving.len() < over {
+            let oldest = state.oldest(&user, evict, over - leaving.len()).into_iter();
+            return Ok(Admitted::Crowded(
+                oldest.map(|IndexPlace { expires_at, id }| OldSession { id, expires_at }).collect(),
+            ));
+        }
+        leaving.into_iter().for_each(|session| end(&mut state, session, now, op));
+        if *floor > 0 {
+            state.note_cut_offs(&user, *floor, *floor, now);
+        }
+        let session = new.created_at(now, state.cut_offs(&user).generation);
+        state.keep_cut_offs(&user, session.expires_at.after(self.settings.feed_horizon));
         state.insert(session.clone(), op);
-        Ok(session)
+        Ok(Admitted::Created(session))
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -220,39 +257,67 @@ impl Store for MemoryStore {
         Ok(Termination::Ended)
     }
 
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        let state = self.lock();
-        let mut sessions = state.live_sessions(user, self.clock.now());
-        drop(state);
-        newest_first(&mut sessions);
-        Ok(sessions)
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+        let (mut state, now) = self.write();
+        if let Some(session) = state.session(id, now)
+            && !session.status.is_final()
+            && session.version < version
+        {
+            let op = state.last_operation(id);
+            state.replace(SessionData { status: SessionStatus::Suspended, version, ..session }, now, op);
+        }
+        Ok(())
     }
 
-    async fn terminate_user_sessions(
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        Ok(self.lock().page(user, page, self.clock.now()))
+    }
+
+    async fn begin_cut_off(
         &self,
         user: &UserId,
-        named: &[SessionId],
-        op: OperationId,
-    ) -> Result<UserTermination, StoreError> {
-        let named: HashSet<&SessionId> = named.iter().collect();
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
         let (mut state, now) = self.write();
-        let is_again = |id: &&&SessionId| {
-            state.was_done(id, op)
-                && state
-                    .session(id, now)
-                    .is_some_and(|session| session.user_id == *user && session.status == SessionStatus::Terminated)
-        };
-        let again = named.iter().filter(is_again).count();
-        let mut termination = UserTermination { ended: u64::try_from(again).unwrap_or(u64::MAX), others: Vec::new() };
-        for session in state.live_sessions(user, now) {
-            if named.contains(&session.session_id) {
-                state.replace(patch::terminated(session), now, op);
-                termination.ended += 1;
-            } else {
-                termination.others.push(session);
+        let before = state.cut_offs(user).generation.max(floor).saturating_add(1);
+        let (listed, latest_expiry) = state.listed(user);
+        let until = latest_expiry.max(now).after(self.settings.feed_horizon);
+        state.note_cut_offs(user, before, floor, until);
+        let spared = except.and_then(|id| state.session(id, now));
+        let spared = spared.filter(|session| session.user_id == *user && !session.status.is_final());
+        if let Some(session) = &spared {
+            state.set_generation(&session.session_id, before);
+        }
+        let listed = u64::try_from(listed).unwrap_or(u64::MAX);
+        Ok(BegunCutOff { before, listed, latest_expiry, now, spares: spared.is_some() })
+    }
+
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        let (mut state, now) = self.write();
+        if let Some(session) = except.and_then(|id| state.session(id, now))
+            && session.user_id == *user
+            && !session.status.is_final()
+        {
+            state.set_generation(&session.session_id, before);
+        }
+        let (_, latest_expiry) = state.listed(user);
+        state.note_cut_offs(user, before, before, latest_expiry.max(now).after(self.settings.feed_horizon));
+        Ok(())
+    }
+
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        let (mut state, now) = self.write();
+        let places = state.places(user, after, SWEEP_BATCH);
+        let mut removed = 0;
+        for place in &places {
+            if let Some(session) = state.session(&place.id, now).filter(|session| session.status.is_final()) {
+                let op = state.last_operation(&place.id);
+                end(&mut state, session, now, op);
+                removed += 1;
             }
         }
-        Ok(termination)
+        Ok(Swept { removed, next: places.last().filter(|_| places.len() == SWEEP_BATCH).cloned() })
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
@@ -263,7 +328,8 @@ impl Store for MemoryStore {
             Some(before) if until <= before => return Ok(()),
             None if until <= now => return Ok(()),
             Some(_) => {}
-            None => self.check_room(&state)?,
+            None if state.entries() < self.max_entries => {}
+            None => return Err(full()),
         }
         state.revoke(entry, until);
         Ok(())
@@ -321,7 +387,9 @@ impl Store for MemoryStore {
         let (mut log, millis) = self.log()?;
         let horizon = self.settings.feed_horizon;
         log.trim(UnixSeconds(millis / 1_000), horizon);
-        if log.len().saturating_add(entries.len()) > self.max_entries {
+        let takes_back = entries.iter().all(|entry| entry.change.ended().is_some());
+        let max = if takes_back { self.max_entries } else { self.unreserved() };
+        if log.len().saturating_add(entries.len()) > max {
             return Err(full());
         }
         let now = UnixSeconds(millis / 1_000);
@@ -416,12 +484,16 @@ mod tests {
             let tag = SlotTag::of_user(&user(number));
             store.put_opaque(&tag, &number.to_string(), &claims(), UnixSeconds(1_010)).await.unwrap();
         }
-        store.terminate_user_sessions(&user(3), &[SessionId::new(&user(3), &[3; 32])], op()).await.unwrap();
+        let begun = store.begin_cut_off(&user(3), None, 0).await.unwrap();
+        store.finish_cut_off(&user(3), begun.before, None).await.unwrap();
+        assert_eq!(store.sweep_sessions(&user(3), None).await.unwrap().removed, 1);
         clock.advance(Duration::from_secs(10));
         assert_eq!(store.cleanup().await, 200, "the blacklist and the opaque tokens");
         assert_eq!(store.health().await.unwrap().active_sessions, Some(0));
         clock.advance(Duration::from_secs(100));
         assert_eq!(store.cleanup().await, 100, "the sessions");
+        clock.advance(StoreSettings::default().feed_horizon);
+        assert_eq!(store.cleanup().await, 0, "what is known of the cut-off");
         assert!(store.lock().is_empty());
     }
 
@@ -449,5 +521,31 @@ mod tests {
         assert_eq!(store.check(&token).await.unwrap().verdict, CheckVerdict::TokenRevoked);
         let refused = store.put_opaque(&SlotTag::of_user(&user(1)), "hash", &claims(), UnixSeconds(1_010)).await;
         assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn a_store_full_of_sessions_and_rules_still_takes_revocations() {
+        let (_clock, store) = store();
+        let store = store.with_max_entries(32);
+        for number in 0..30 {
+            create(&store, number).await.unwrap();
+        }
+        assert_eq!(create(&store, 30).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        revoke(&store, 1).await.unwrap();
+        let entry = |change: serde_json::Value| NewFeedEntry {
+            until: UnixSeconds(1_010),
+            change: serde_json::from_value(change).unwrap(),
+        };
+        let rule = |number: u8| {
+            entry(serde_json::json!({
+                "kind": "rule_added", "rule_id": format!("{number:016}"), "rule": { "kind": "user", "user_id": "a" },
+            }))
+        };
+        let rules: Vec<_> = (0..31).map(rule).collect();
+        assert_eq!(store.append_feed(&rules).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        store.append_feed(&rules[..30]).await.unwrap();
+        let ended =
+            entry(serde_json::json!({ "kind": "session_ended", "session_id": SessionId::new(&user(1), &[1; 32]) }));
+        store.append_feed(&[ended]).await.unwrap();
     }
 }

@@ -1,9 +1,12 @@
 //! What the memory store holds, and the one place that keeps its parts in step.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::time::Duration;
 
-use session_gate_protocol::{Claims, SessionData, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
+use session_gate_protocol::{Claims, SessionData, SessionId, SessionStatus, SlotTag, TokenId, UnixSeconds, UserId};
+
+use crate::store::{IndexPlace, PageAsk, SessionPage};
 
 use crate::store::OperationId;
 
@@ -13,7 +16,9 @@ pub(super) struct State {
     sessions: HashMap<SessionId, Entry>,
     /// The sessions of a user that have not ended, as far as cleaning has come. A user without one
     /// has no entry.
-    by_user: HashMap<UserId, BTreeSet<SessionId>>,
+    by_user: HashMap<UserId, BTreeSet<IndexPlace>>,
+    /// What is known of the generations of a user's sessions. One who was never cut off has no entry.
+    cut_offs: HashMap<UserId, CutOffs>,
     /// How many sessions `by_user` holds.
     live: u64,
     /// Until when a token is on the blacklist.
@@ -33,6 +38,17 @@ struct Entry {
     forget_at: UnixSeconds,
     /// Its entry in `due`.
     due: (UnixSeconds, Step),
+}
+
+/// How far a user's generations of sessions have come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CutOffs {
+    /// That of the sessions which begin now.
+    pub(super) generation: u64,
+    /// Sessions of a generation before this have ended.
+    pub(super) ended_before: u64,
+    /// Until when this must be known.
+    until: UnixSeconds,
 }
 
 /// A token on the blacklist. Its user is part of the key: a token of another issuer may have the
@@ -57,6 +73,8 @@ enum Step {
     End(SessionId),
     /// The session ended long enough ago.
     Forget(SessionId),
+    /// No session and no token is left that a cut-off of the user could concern.
+    ForgetCutOffs(UserId),
     /// The opaque token has expired.
     ForgetOpaque(Opaque),
     /// The token has expired.
@@ -77,6 +95,7 @@ impl State {
             retention,
             sessions: HashMap::new(),
             by_user: HashMap::new(),
+            cut_offs: HashMap::new(),
             live: 0,
             revoked: HashMap::new(),
             opaque: HashMap::new(),
@@ -86,7 +105,7 @@ impl State {
 
     /// How many sessions, opaque tokens and blacklist entries there are.
     pub(super) fn entries(&self) -> usize {
-        self.sessions.len() + self.revoked.len() + self.opaque.len()
+        self.sessions.len() + self.cut_offs.len() + self.revoked.len() + self.opaque.len()
     }
 
     /// How many sessions have not ended, as far as cleaning has come.
@@ -95,6 +114,11 @@ impl State {
     }
 
     /// Whether that operation was the last to change the session.
+    pub(super) fn last_operation(&self, id: &SessionId) -> OperationId {
+        self.sessions.get(id).map(|entry| entry.op).unwrap_or_default()
+    }
+
+    /// Whether that operation changed the session last.
     pub(super) fn was_done(&self, id: &SessionId, op: OperationId) -> bool {
         self.sessions.get(id).is_some_and(|entry| entry.op == op)
     }
@@ -107,18 +131,92 @@ impl State {
     /// The session with its status at `now`, unless it is to be forgotten by then.
     pub(super) fn session(&self, id: &SessionId, now: UnixSeconds) -> Option<SessionData> {
         let entry = self.sessions.get(id).filter(|entry| now < entry.forget_at)?;
-        Some(SessionData { status: entry.session.status_at(now), ..entry.session.clone() })
+        let is_cut_off = self.is_cut_off(&entry.session);
+        let session = entry.session.clone();
+        Some(if is_cut_off {
+            SessionData { status: SessionStatus::Terminated, ..session.bare() }
+        } else {
+            session.at(now)
+        })
     }
 
-    pub(super) fn live_sessions(&self, user: &UserId, now: UnixSeconds) -> Vec<SessionData> {
-        let ids = self.by_user.get(user).into_iter().flatten();
-        ids.filter_map(|id| self.session(id, now)).filter(|session| !session.status.is_final()).collect()
+    /// Whether a session that has not ended by itself has ended with all of its user's.
+    fn is_cut_off(&self, session: &SessionData) -> bool {
+        !session.status.is_final() && session.generation < self.cut_offs(&session.user_id).ended_before
+    }
+
+    /// What is known of the generations of a user's sessions.
+    pub(super) fn cut_offs(&self, user: &UserId) -> CutOffs {
+        self.cut_offs.get(user).copied().unwrap_or_default()
+    }
+
+    /// Notes how far the generations of a user's sessions have come, for at least until then. Nothing goes back.
+    pub(super) fn note_cut_offs(&mut self, user: &UserId, generation: u64, ended_before: u64, until: UnixSeconds) {
+        let known = self.cut_offs.entry(user.clone()).or_default();
+        self.due.remove(&(known.until, Step::ForgetCutOffs(user.clone())));
+        known.ended_before = known.ended_before.max(ended_before);
+        known.generation = known.generation.max(generation).max(known.ended_before);
+        known.until = known.until.max(until);
+        self.due.insert((known.until, Step::ForgetCutOffs(user.clone())));
+    }
+
+    /// Lets what is known of a user's generations, if anything is, last at least until then.
+    pub(super) fn keep_cut_offs(&mut self, user: &UserId, until: UnixSeconds) {
+        if self.cut_offs.contains_key(user) {
+            self.note_cut_offs(user, 0, 0, until);
+        }
+    }
+
+    /// Puts a live session into another generation.
+    pub(super) fn set_generation(&mut self, id: &SessionId, generation: u64) {
+        if let Some(entry) = self.sessions.get_mut(id) {
+            entry.session.generation = entry.session.generation.max(generation);
+        }
+    }
+
+    /// How many sessions the user's list has, and when the last of them expires.
+    pub(super) fn listed(&self, user: &UserId) -> (usize, UnixSeconds) {
+        let list = self.by_user.get(user);
+        let latest = list.and_then(|list| list.last()).map_or(UnixSeconds(0), |place| place.expires_at);
+        (list.map_or(0, BTreeSet::len), latest)
+    }
+
+    /// Whether the user's list has that session.
+    pub(super) fn is_listed(&self, user: &UserId, id: &SessionId) -> bool {
+        let place = self.sessions.get(id);
+        let place = place.map(|entry| IndexPlace { expires_at: entry.session.expires_at, id: id.clone() });
+        place.is_some_and(|place| self.by_user.get(user).is_some_and(|list| list.contains(&place)))
+    }
+
+    /// The sessions of the user that expire first, but for some.
+    pub(super) fn oldest(&self, user: &UserId, but: &[SessionId], limit: usize) -> Vec<IndexPlace> {
+        let list = self.by_user.get(user).into_iter().flatten();
+        list.filter(|place| !but.contains(&place.id)).take(limit).cloned().collect()
+    }
+
+    /// A part of the user's list, the one that expires last first.
+    pub(super) fn page(&self, user: &UserId, ask: &PageAsk, now: UnixSeconds) -> SessionPage {
+        let end = ask.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let list = self.by_user.get(user).into_iter();
+        let mut places = list.flat_map(|list| list.range((Bound::Unbounded, end))).rev();
+        let looked_at: Vec<&IndexPlace> = places.by_ref().take(ask.limit).collect();
+        let sessions = looked_at.iter().filter_map(|place| self.session(&place.id, now));
+        let sessions = sessions.filter(|session| !session.status.is_final()).collect();
+        SessionPage { sessions, next: looked_at.last().filter(|_| places.next().is_some()).map(|last| (*last).clone()) }
+    }
+
+    /// At most `limit` places of the user's list after that one, the one that expires first first.
+    pub(super) fn places(&self, user: &UserId, after: Option<&IndexPlace>, limit: usize) -> Vec<IndexPlace> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let list = self.by_user.get(user).into_iter();
+        list.flat_map(|list| list.range((start, Bound::Unbounded))).take(limit).cloned().collect()
     }
 
     /// Adds a session that is not there yet.
     pub(super) fn insert(&mut self, session: SessionData, op: OperationId) {
         let id = session.session_id.clone();
-        if self.by_user.entry(session.user_id.clone()).or_default().insert(id.clone()) {
+        let place = IndexPlace { expires_at: session.expires_at, id: id.clone() };
+        if self.by_user.entry(session.user_id.clone()).or_default().insert(place) {
             self.live += 1;
         }
         let due = (session.expires_at, Step::End(id.clone()));
@@ -136,12 +234,12 @@ impl State {
         entry.op = op;
         if entry.session.status.is_final() {
             let id = entry.session.session_id.clone();
-            let user = entry.session.user_id.clone();
+            let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
             entry.forget_at = forget_at;
             let due = (forget_at, Step::Forget(id.clone()));
             self.due.remove(&std::mem::replace(&mut entry.due, due.clone()));
             self.due.insert(due);
-            self.unlist(&user, &id);
+            self.unlist(&user, IndexPlace { expires_at, id });
         }
     }
 
@@ -187,6 +285,7 @@ impl State {
                 None => return Cleaned { removed, done: true },
                 Some((_, Step::End(id))) => self.end(&id),
                 Some((_, Step::Forget(id))) => removed += u64::from(self.sessions.remove(&id).is_some()),
+                Some((_, Step::ForgetCutOffs(user))) => drop(self.cut_offs.remove(&user)),
                 Some((_, Step::ForgetOpaque(token))) => removed += u64::from(self.opaque.remove(&token).is_some()),
                 Some((_, Step::Unlist(entry))) => removed += u64::from(self.revoked.remove(&entry).is_some()),
             }
@@ -196,26 +295,28 @@ impl State {
 
     fn end(&mut self, id: &SessionId) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
-        let user = entry.session.user_id.clone();
+        entry.session = entry.session.clone().bare();
+        let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
         entry.due = (entry.forget_at, Step::Forget(id.clone()));
         self.due.insert(entry.due.clone());
-        self.unlist(&user, id);
+        self.unlist(&user, IndexPlace { expires_at, id: id.clone() });
     }
 
-    fn unlist(&mut self, user: &UserId, id: &SessionId) {
-        let Some(ids) = self.by_user.get_mut(user) else { return };
-        if ids.remove(id) {
+    fn unlist(&mut self, user: &UserId, place: IndexPlace) {
+        let Some(list) = self.by_user.get_mut(user) else { return };
+        if list.remove(&place) {
             self.live -= 1;
         }
-        if ids.is_empty() {
+        if list.is_empty() {
             self.by_user.remove(user);
         }
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let Self { retention: _, sessions, by_user, live, revoked, opaque, due } = self;
-        let is_empty = sessions.is_empty() && by_user.is_empty() && revoked.is_empty() && opaque.is_empty();
+        let Self { retention: _, sessions, by_user, cut_offs, live, revoked, opaque, due } = self;
+        let is_empty =
+            sessions.is_empty() && by_user.is_empty() && cut_offs.is_empty() && revoked.is_empty() && opaque.is_empty();
         is_empty && *live == 0 && due.is_empty()
     }
 }

@@ -12,7 +12,9 @@ impl RedisStore {
         // A session whose id has another tag was made for another user, and may live in another slot.
         let own = session_id.as_ref().filter(|id| id.tag() == SlotTag::of_user(user_id));
         let session = own.map(|id| self.keys.session(id));
-        let keys: Vec<&str> = [Some(entry.as_str()), session.as_deref()].into_iter().flatten().collect();
+        let cut_offs = own.map(|id| self.keys.cut_offs(&id.tag()));
+        let keys = [Some(entry.as_str()), session.as_deref(), cut_offs.as_deref()];
+        let keys: Vec<&str> = keys.into_iter().flatten().collect();
         let resolution = secs(self.settings.activity_resolution);
         let mut reply: Vec<redis::Value> =
             self.run(&scripts::CHECK, &keys, &[user_id.as_str(), &resolution], self.deadline()).await?;

@@ -60,6 +60,11 @@ impl Keys {
         self.of_user(tag, "opaque", hash)
     }
 
+    /// The key of what is known of the generations of sessions, of all users with that tag.
+    pub(super) fn cut_offs(&self, tag: &SlotTag) -> String {
+        format!("{}sg1:{{{tag}}}:cutoffs", self.prefix)
+    }
+
     /// The keys of a counter of a rate limit: its own, and those of the index of its part, which has a slot of its
     /// own. No tag of a user has so many characters, nor a dot.
     pub(super) fn counter(&self, part: u16, counter: &CounterId) -> [String; 3] {
@@ -112,7 +117,8 @@ mod tests {
         let (alice, counter) = (user("alice"), "AbCdEfGhIjKlMnOp".parse().unwrap());
         let all = |keys: &Keys| {
             let mut all = vec![keys.session(&SessionId::new(&alice, &[7; 32])), keys.index(&alice)];
-            all.extend([keys.revoked(&alice, &"t".parse().unwrap()), keys.opaque(&SlotTag::of_user(&alice), "hash")]);
+            let tag = SlotTag::of_user(&alice);
+            all.extend([keys.revoked(&alice, &"t".parse().unwrap()), keys.opaque(&tag, "hash"), keys.cut_offs(&tag)]);
             all.extend(keys.counter(7, &counter));
             all.extend(keys.feed.clone());
             all.extend([&keys.followers, &keys.issuer, &keys.salt].map(String::clone));

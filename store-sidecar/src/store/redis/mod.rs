@@ -6,6 +6,7 @@
 
 mod check;
 mod connector;
+mod cut_off;
 mod error;
 mod feed;
 mod fitness;
@@ -44,8 +45,9 @@ pub use self::options::{MAX_KEY_PREFIX_CHARS, RedisOptions, RedisUrlError};
 pub use self::report::{Eviction, Report};
 use self::scripts::{Line, Script};
 use super::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, MAX_LIFETIME, NewFeedEntry, OperationId,
-    PublishedFollowers, Store, StoreError, StoreErrorKind, StoreSettings, Termination, Update, UserTermination,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
+    Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+    StoreErrorKind, StoreSettings, Swept, Termination, Update,
 };
 use crate::rng::Random;
 
@@ -238,31 +240,13 @@ impl fmt::Debug for RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
-        new.check(&self.settings)?;
-        let (duration, idle) = (secs(new.duration), new.idle_timeout.map(secs).unwrap_or_default());
-        // Created at 0 for now: the script decides when.
-        let session = new.created_at(UnixSeconds(0));
-        let user = &session.user_id;
-        let scopes = session.scopes.as_ref().map(ToString::to_string);
-        let index = keys::index_name(user);
-        let (data, retention, op) = (record::data(&session)?, self.retention(), op.to_string());
-        let mut arguments = vec![session.session_id.as_str(), user.as_str(), &index, session.status.as_str()];
-        arguments.extend([duration.as_str(), &idle, &data, &retention, &op]);
-        arguments.extend(scopes.as_deref());
-        let created_at: Option<u64> = self
-            .run(
-                &scripts::CREATE,
-                &[&self.keys.session(&session.session_id), &self.keys.index(user)],
-                &arguments,
-                self.deadline(),
-            )
-            .await?;
-        let Some(now) = created_at.map(UnixSeconds) else {
-            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
-        };
-        let expires_at = UnixSeconds(now.0.saturating_add(session.expires_at.0));
-        Ok(SessionData { created_at: now, last_activity: now, expires_at, ..session })
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        self.create(new, admission, op).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -283,19 +267,30 @@ impl Store for RedisStore {
         self.terminate(id, op).await
     }
 
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        let deadline = self.deadline();
-        let ids: Vec<String> = self.run(&scripts::LIST, &[&self.keys.index(user)], &[], deadline).await?;
-        self.read_all(user, &ids, deadline).await
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+        let keys = [&*self.keys.session(id), &self.keys.cut_offs(&id.tag())];
+        self.run(&scripts::RESTORE_SUSPENSION, &keys, &[&version.to_string()], self.deadline()).await
     }
 
-    async fn terminate_user_sessions(
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.page(user, page).await
+    }
+
+    async fn begin_cut_off(
         &self,
         user: &UserId,
-        named: &[SessionId],
-        op: OperationId,
-    ) -> Result<UserTermination, StoreError> {
-        self.terminate_all(user, named, op).await
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
+        self.begin(user, except, floor).await
+    }
+
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        self.finish(user, before, except).await
+    }
+
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        self.sweep(user, after).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
@@ -329,11 +324,12 @@ impl Store for RedisStore {
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
         let resolution = secs(self.settings.activity_resolution);
         let touch = async |keys: &[&str]| self.run::<()>(&scripts::TOUCH, keys, &[&resolution], self.deadline()).await;
-        let keys: Vec<String> = sessions.iter().map(|id| self.keys.session(id)).collect();
+        let keys = sessions.iter().flat_map(|id| [self.keys.session(id), self.keys.cut_offs(&id.tag())]);
+        let keys: Vec<String> = keys.collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         // In a Cluster each session may have a slot of its own. Nobody waits for this, so one after the
         // other will do, and a node that hangs is asked once.
-        for keys in keys.chunks(if self.shares_slots { MAX_TOUCHED } else { 1 }) {
+        for keys in keys.chunks(2 * if self.shares_slots { MAX_TOUCHED } else { 1 }) {
             touch(keys).await?;
         }
         Ok(())

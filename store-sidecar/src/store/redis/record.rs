@@ -50,25 +50,24 @@ pub(super) fn data(session: &SessionData) -> Result<String, StoreError> {
     serde_json::to_string(&data).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))
 }
 
-/// The session that `fields` hold, with its status at `now`; none where there are no fields.
-pub(super) fn session(id: SessionId, fields: &Fields, now: UnixSeconds) -> Result<Option<SessionData>, StoreError> {
+/// The session that `fields` hold, with its status at `now`; none where there are no fields. Sessions of its user of
+/// a generation before `ended_before` have ended.
+pub(super) fn session(
+    id: SessionId,
+    fields: &Fields,
+    ended_before: u64,
+    now: UnixSeconds,
+) -> Result<Option<SessionData>, StoreError> {
     if fields.is_empty() {
         return Ok(None);
     }
-    let mut session = parse(id, fields).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
-    session.status = session.status_at(now);
-    Ok(Some(session))
-}
-
-/// The sessions in a script's reply: for each its id, and its fields and values.
-pub(super) fn sessions(now: u64, reply: Vec<redis::Value>) -> Result<Vec<SessionData>, StoreError> {
-    let mut sessions = Vec::with_capacity(reply.len());
-    for value in reply {
-        let (id, fields): (String, Fields) = parsed(value)?;
-        let id = id.parse().map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
-        sessions.extend(session(id, &fields, UnixSeconds(now))?);
-    }
-    Ok(sessions)
+    let session = parse(id, fields).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
+    let is_cut_off = !session.status.is_final() && session.generation < ended_before;
+    Ok(Some(if is_cut_off {
+        SessionData { status: SessionStatus::Terminated, ..session.bare() }
+    } else {
+        session.at(now)
+    }))
 }
 
 fn parse(id: SessionId, fields: &Fields) -> Result<SessionData, Unreadable> {
@@ -94,6 +93,7 @@ fn parse(id: SessionId, fields: &Fields) -> Result<SessionData, Unreadable> {
         scopes: fields.get("scopes").map(|text| scopes(text)).transpose()?,
         metadata,
         version: number("version")?,
+        generation: if fields.contains_key("generation") { number("generation")? } else { 0 },
     })
 }
 
@@ -102,16 +102,23 @@ fn scopes(text: &str) -> Result<Scopes, Unreadable> {
     Scopes::parse_list(text).map_err(|_| Unreadable("scopes"))
 }
 
-/// What a check tells of the session, of what its script replies after the status: version, end, idle
-/// timeout, scopes.
+/// What a check tells of the session, of what its script replies after the status: version, end,
+/// generation, idle timeout, scopes.
 pub(super) fn checked(id: SessionId, mut reply: Vec<redis::Value>) -> Result<CheckedSession, StoreError> {
     let corrupt = || StoreError::of_kind(StoreErrorKind::Corrupt);
     let mut next = || reply.pop().ok_or_else(corrupt);
     let (scopes, idle_timeout): (Option<String>, Option<u64>) = (parsed(next()?)?, parsed(next()?)?);
-    let (expires_at, version): (u64, u64) = (parsed(next()?)?, parsed(next()?)?);
+    let (generation, expires_at, version): (u64, u64, u64) = (parsed(next()?)?, parsed(next()?)?, parsed(next()?)?);
     let scopes = scopes.map(|text| self::scopes(&text)).transpose();
     let scopes = scopes.map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
-    Ok(CheckedSession { session_id: id, expires_at: UnixSeconds(expires_at), idle_timeout, scopes, version })
+    Ok(CheckedSession {
+        session_id: id,
+        expires_at: UnixSeconds(expires_at),
+        idle_timeout,
+        scopes,
+        version,
+        generation,
+    })
 }
 
 #[cfg(test)]
@@ -144,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_stored_reads_back_as_it_was() {
         let fields = stored();
-        let read = session(id(), &fields, UnixSeconds(1100)).unwrap().unwrap();
+        let read = session(id(), &fields, 0, UnixSeconds(1100)).unwrap().unwrap();
         assert_eq!((read.version, read.status, read.idle_timeout), (3, SessionStatus::Active, Some(300)));
         assert_eq!(read.ip_address.as_deref(), Some("192.0.2.1"));
         assert_eq!(data(&read).unwrap(), fields["data"]);
@@ -155,14 +162,14 @@ mod tests {
     fn a_record_without_scopes_has_none_and_one_with_an_empty_set_permits_nothing() {
         let mut fields = stored();
         fields.insert("scopes".to_owned(), String::new());
-        assert_eq!(session(id(), &fields, UnixSeconds(1100)).unwrap().unwrap().scopes, Some(Scopes::default()));
+        assert_eq!(session(id(), &fields, 0, UnixSeconds(1100)).unwrap().unwrap().scopes, Some(Scopes::default()));
         fields.remove("scopes");
-        assert_eq!(session(id(), &fields, UnixSeconds(1100)).unwrap().unwrap().scopes, None);
+        assert_eq!(session(id(), &fields, 0, UnixSeconds(1100)).unwrap().unwrap().scopes, None);
     }
 
     #[test]
     fn the_status_is_the_one_at_the_moment_of_reading() {
-        let read = session(id(), &stored(), UnixSeconds(1340)).unwrap().unwrap();
+        let read = session(id(), &stored(), 0, UnixSeconds(1340)).unwrap().unwrap();
         assert_eq!(read.status, SessionStatus::Expired);
     }
 
@@ -173,13 +180,13 @@ mod tests {
         {
             let mut fields = stored();
             fields.insert(name.to_owned(), value.to_owned());
-            let error = session(id(), &fields, UnixSeconds(1100)).unwrap_err();
+            let error = session(id(), &fields, 0, UnixSeconds(1100)).unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{name}");
         }
         for name in ["format", "user_id", "status", "version", "created_at", "last_activity", "expires_at", "data"] {
             let mut fields = stored();
             fields.remove(name);
-            assert!(session(id(), &fields, UnixSeconds(1100)).is_err(), "{name}");
+            assert!(session(id(), &fields, 0, UnixSeconds(1100)).is_err(), "{name}");
         }
     }
 }

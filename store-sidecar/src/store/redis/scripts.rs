@@ -48,23 +48,25 @@ macro_rules! scripts {
 }
 
 scripts! {
+    BEGIN_CUT_OFF: Hot ["cut_off_prelude.lua", "begin_cut_off.lua"];
     CHECK: Hot ["check.lua"];
-    CREATE: Hot ["create.lua"];
+    CREATE: Hot ["cut_off_prelude.lua", "create.lua"];
     FEED_APPEND: Feed ["feed_prelude.lua", "feed_append.lua"];
     FEED_READ: Feed ["feed_prelude.lua", "feed_read.lua"];
+    FINISH_CUT_OFF: Hot ["cut_off_prelude.lua", "finish_cut_off.lua"];
     FOLLOWERS_PUBLISH: Feed ["followers_publish.lua"];
     FOLLOWERS_READ: Feed ["followers_read.lua"];
+    INDEX: Bulk ["index.lua"];
     ISSUER: Bulk ["issuer.lua"];
     LEASE: Hot ["account.lua", "lease.lua"];
     LIST: Bulk ["list.lua"];
     OPAQUE: Hot ["opaque.lua"];
     PUT_OPAQUE: Hot ["put_opaque.lua"];
+    RESTORE_SUSPENSION: Hot ["restore_suspension.lua"];
     REVOKE: Hot ["revoke.lua"];
     SALT: Hot ["salt.lua"];
     SESSION: Hot ["session.lua"];
-    SESSIONS: Bulk ["sessions.lua"];
     TERMINATE: Hot ["terminate.lua"];
-    TERMINATE_ALL: Bulk ["terminate_all.lua"];
     TOUCH: Hot ["touch.lua"];
     UPDATE: Hot ["update.lua"];
 }

@@ -40,7 +40,7 @@ pub struct LimitSettings {
     /// What is taken off until the answer says what its request has cost; none: each costs one.
     pub reserve: Option<u64>,
     /// What happens while the store is away.
-    pub store_away: &'static str,
+    pub on_store_unavailable: &'static str,
 }
 
 /// All limits.
@@ -56,7 +56,7 @@ pub struct AllLimits {
 
 impl LimitSettings {
     fn new(quota: Quota) -> Self {
-        Self { quota, second: None, by_user: false, exact: false, reserve: None, store_away: "deny" }
+        Self { quota, second: None, by_user: false, exact: false, reserve: None, on_store_unavailable: "deny" }
     }
 
     /// What it allows: one window, or two.
@@ -71,7 +71,7 @@ impl LimitSettings {
 
     /// Whether nothing passes but what the store has given.
     pub fn is_strict(&self) -> bool {
-        self.store_away == "deny"
+        self.on_store_unavailable == "deny"
     }
 
     fn config(&self) -> Value {
@@ -83,7 +83,7 @@ impl LimitSettings {
         };
         let key = if self.by_user { json!("user") } else { json!({"header": KEY_HEADER}) };
         let common = json!({
-            "key": [key], "exact": self.exact, "store_away": self.store_away,
+            "key": [key], "exact": self.exact, "on_store_unavailable": self.on_store_unavailable,
             "cost": self.reserve.map_or(json!(1), |reserve| json!({"response_header": COST_HEADER, "reserve": reserve})),
         });
         let allowed = match self.second {
@@ -181,7 +181,7 @@ fn drawn(number: usize, rng: &mut fastrand::Rng) -> LimitSettings {
             let limit = of(rng, Algorithm::SlidingWindow);
             LimitSettings { reserve: Some(rng.u64(1..5).min(limit.quota.requests)), ..limit }
         }
-        LENIENT => LimitSettings { store_away: if rng.bool() { "allow" } else { "share" }, ..of(rng, any) },
+        LENIENT => LimitSettings { on_store_unavailable: if rng.bool() { "allow" } else { "share" }, ..of(rng, any) },
         _ => of(rng, Algorithm::SlidingWindow),
     }
 }

@@ -8,8 +8,9 @@ use session_gate_protocol::{
     TokenId, UnixSeconds, UserId,
 };
 use store_sidecar::store::{
-    Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, Leased, NewFeedEntry, OperationId,
-    PublishedFollowers, Store, StoreError, Termination, Update, UserTermination,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
+    Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, Swept, Termination,
+    Update,
 };
 
 use super::{LeaseStep, ReplicaStore, SharedStore, StoreLink};
@@ -34,11 +35,20 @@ impl fmt::Debug for ReplicaStore {
 
 #[async_trait]
 impl Store for ReplicaStore {
-    async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        let admission = admission.clone();
         let create = move |shared: Arc<SharedStore>| async move {
-            let session = shared.current().create_session(new, op).await?;
-            shared.note_birth(&session.session_id);
-            Ok(session)
+            let admitted = shared.current().admit_session(new, &admission, op).await?;
+            if let Admitted::Created(session) = &admitted {
+                shared.note_birth(&session.session_id);
+                admission.evict.iter().for_each(|id| shared.note(id, u64::MAX, SessionStatus::Terminated));
+            }
+            Ok(admitted)
         };
         self.ask(Box::new(move |shared| Box::pin(create(shared)))).await
     }
@@ -78,24 +88,50 @@ impl Store for ReplicaStore {
         self.ask(Box::new(|shared| Box::pin(terminate(shared)))).await
     }
 
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<SessionData>, StoreError> {
-        let user = user.clone();
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().user_sessions(&user).await }))).await
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+        let id = id.clone();
+        let restore =
+            move |shared: Arc<SharedStore>| async move { shared.current().restore_suspension(&id, version).await };
+        self.ask(Box::new(|shared| Box::pin(restore(shared)))).await
     }
 
-    async fn terminate_user_sessions(
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        let (user, page) = (user.clone(), page.clone());
+        self.ask(Box::new(|shared| Box::pin(async move { shared.current().list_sessions(&user, &page).await }))).await
+    }
+
+    async fn begin_cut_off(
         &self,
         user: &UserId,
-        named: &[SessionId],
-        op: OperationId,
-    ) -> Result<UserTermination, StoreError> {
-        let (user, named) = (user.clone(), named.to_vec());
-        let terminate = move |shared: Arc<SharedStore>| async move {
-            let termination = shared.current().terminate_user_sessions(&user, &named, op).await?;
-            named.iter().for_each(|id| shared.note(id, u64::MAX, SessionStatus::Terminated));
-            Ok(termination)
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
+        let (user, except) = (user.clone(), except.cloned());
+        let begin = move |shared: Arc<SharedStore>| async move {
+            shared.current().begin_cut_off(&user, except.as_ref(), floor).await
         };
-        self.ask(Box::new(|shared| Box::pin(terminate(shared)))).await
+        self.ask(Box::new(|shared| Box::pin(begin(shared)))).await
+    }
+
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        let (user, except) = (user.clone(), except.cloned());
+        let finish = move |shared: Arc<SharedStore>| async move {
+            let store = shared.current();
+            let listed = store.user_sessions(&user).await?;
+            store.finish_cut_off(&user, before, except.as_ref()).await?;
+            let ended = listed.iter().filter(|session| session.generation < before);
+            let ended = ended.map(|session| &session.session_id).filter(|id| except.as_ref() != Some(*id));
+            ended.for_each(|id| shared.note(id, u64::MAX, SessionStatus::Terminated));
+            Ok(())
+        };
+        self.ask(Box::new(|shared| Box::pin(finish(shared)))).await
+    }
+
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        let (user, after) = (user.clone(), after.cloned());
+        let sweep =
+            move |shared: Arc<SharedStore>| async move { shared.current().sweep_sessions(&user, after.as_ref()).await };
+        self.ask(Box::new(|shared| Box::pin(sweep(shared)))).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, until: UnixSeconds) -> Result<(), StoreError> {

@@ -5,10 +5,11 @@
 --
 -- KEYS[1]  the token's entry in the blacklist
 -- KEYS[2]  its session; absent: it has none that could be its user's
+-- KEYS[3]  how far the generations of sessions have come; there if the session is
 -- ARGV[1]  user id
 -- ARGV[2]  how old the last activity may grow before it is written again, in seconds
 -- Reply    revoked, none (no session), unknown, or the session's status; of a session that may be used
---          also its version, its end, its idle timeout (nil: none) and its scopes (nil: none)
+--          also its version, its end, its generation, its idle timeout (nil: none) and its scopes (nil: none)
 local t = now()
 local last = redis.call('GET', KEYS[1])
 -- An entry that cannot be read counts: in doubt the token is revoked.
@@ -18,7 +19,7 @@ end
 if not KEYS[2] then
   return {'none'}
 end
-local s, failure = load(KEYS[2])
+local s, failure = load(KEYS[2], KEYS[3])
 if failure then
   return failure
 end
@@ -33,4 +34,4 @@ end
 if status ~= 'active' and status ~= 'pending_2fa' then
   return {status}
 end
-return {status, s.version, s.expires_at, s.idle_timeout or false, s.scopes or false}
+return {status, s.version, s.expires_at, s.generation, s.idle_timeout or false, s.scopes or false}

@@ -1,8 +1,10 @@
--- Stores a new session and enters it into its user's index.
--- Atomic, because a session that the index lacks would outlive `terminate all`.
+-- Stores a new session and enters it into its user's index, if there is room for it.
+-- Atomic, because a session that the index lacks would escape the bound, and one of the wrong generation a cut-off.
 --
 -- KEYS[1]  the session
 -- KEYS[2]  its user's index
+-- KEYS[3]  how far the generations of sessions have come
+-- KEYS[4…] sessions that end to make room
 -- ARGV[1]  session id
 -- ARGV[2]  user id
 -- ARGV[3]  name of the index: the hash of the user id
@@ -12,26 +14,81 @@
 -- ARGV[7]  the rest, as JSON
 -- ARGV[8]  seconds that it stays known afterwards
 -- ARGV[9]  the operation
--- ARGV[10] its scopes, blank between two; absent: none
--- Reply    the time; nil where the id exists already, but not by this operation
+-- ARGV[10] its scopes after a plus, blank between two; empty: none
+-- ARGV[11] the latest cut-off of the user that the caller knows of
+-- ARGV[12] how many sessions the user may have; 0: any number
+-- ARGV[13] how many must end for one at most
+-- ARGV[14] seconds that a token lives at most
+-- ARGV[15…] ids of the sessions that end
+-- Reply    the time and its generation; or, where there is no room, of each session that would have to end the id,
+--          and when it expires; nil where the id exists already, but not by this operation
 if redis.call('EXISTS', KEYS[1]) == 1 then
-  local s, failure = load(KEYS[1])
+  local s, failure = load(KEYS[1], KEYS[3])
   if failure then
     return failure
   end
-  return s.op == ARGV[9] and s.created_at or false
+  return s.op == ARGV[9] and s.created_at and {s.created_at, s.generation} or false
 end
 local t = now()
+local max, floor = tonumber(ARGV[12]), tonumber(ARGV[11])
+-- What is over need not end.
+local first = '(' .. t
+local named, leaving = {}, 0
+for i = 15, #ARGV do
+  named[ARGV[i]] = true
+  local expires_at = redis.call('ZSCORE', KEYS[2], ARGV[i])
+  if expires_at and tonumber(expires_at) > t then
+    leaving = leaving + 1
+  end
+end
+if max > 0 then
+  local over = math.min(redis.call('ZCOUNT', KEYS[2], first, '+inf') + 1 - max, tonumber(ARGV[13]))
+  if leaving < over then
+    local reply = {'crowded'}
+    local oldest = redis.call('ZRANGE', KEYS[2], first, '+inf', 'BYSCORE', 'LIMIT', 0, over, 'WITHSCORES')
+    for i = 1, #oldest, 2 do
+      if not named[oldest[i]] then
+        reply[#reply + 1] = {oldest[i], tonumber(oldest[i + 1])}
+      end
+    end
+    return reply
+  end
+end
+local leave = {}
+for i = 15, #ARGV do
+  local s, failure = load(KEYS[i - 11], KEYS[3])
+  if failure then
+    return failure
+  end
+  leave[i] = s and s.user_id == ARGV[2] and s
+end
+local g = math.max(generation(KEYS[3], ARGV[3]), floor)
 local expires_at = t + tonumber(ARGV[5])
+-- The first to be written, so that nothing is where Redis' memory is full.
 redis.call('HSET', KEYS[1], 'format', '1', 'user_id', ARGV[2], 'index', ARGV[3], 'status', ARGV[4],
   'version', 1, 'created_at', t, 'last_activity', t, 'expires_at', expires_at, 'data', ARGV[7], 'op', ARGV[9])
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], 'idle_timeout', ARGV[6])
 end
-if ARGV[10] then
-  redis.call('HSET', KEYS[1], 'scopes', ARGV[10])
+if ARGV[10] ~= '' then
+  redis.call('HSET', KEYS[1], 'scopes', string.sub(ARGV[10], 2))
+end
+if g > 0 then
+  redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', g))
 end
 redis.call('EXPIREAT', KEYS[1], expires_at + tonumber(ARGV[8]))
+for i, s in pairs(leave) do
+  if s then
+    if s.cut_off or not is_final(status_at(s, t)) then
+      terminate(KEYS[i - 11], s, t, tonumber(ARGV[8]), ARGV[9])
+    end
+    redis.call('ZREM', KEYS[2], ARGV[i])
+  end
+end
+if floor > ended_before(KEYS[3], ARGV[3]) then
+  note_cut_off(KEYS[3], ARGV[3], floor, floor)
+end
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 tidy(KEYS[2], t)
-return t
+keep_cut_offs(KEYS[3], expires_at + tonumber(ARGV[14]))
+return {t, g}

@@ -1,7 +1,33 @@
--- Says which sessions a user's index has, and drops from it those whose time is over.
--- Atomic, because none may be dropped that is entered meanwhile.
+-- Reads sessions of a user that are named, and drops from the index those that have ended.
+-- Atomic, because a session that is dropped must have ended.
 --
--- KEYS[1]  the user's index
--- Reply    the ids of the sessions
-tidy(KEYS[1], now())
-return redis.call('ZRANGE', KEYS[1], 0, -1)
+-- KEYS[1]  how far the generations of sessions have come
+-- KEYS[2]  the user's index
+-- KEYS[3…] sessions
+-- ARGV[1]  user id
+-- ARGV[2]  seconds that what ends by this stays known
+-- ARGV[3]  read: those that have not ended are replied; sweep: they are not
+-- ARGV[4…] their ids
+-- Reply    the time, how many were dropped, then for each session its id, and its fields and values
+local t = now()
+local reply = {t, 0}
+for i = 3, #KEYS do
+  local key, id = KEYS[i], ARGV[i + 1]
+  local s, failure = load(key, KEYS[1])
+  if failure then
+    return failure
+  end
+  if s and s.user_id == ARGV[1] and not is_final(status_at(s, t)) then
+    if ARGV[3] == 'read' then
+      reply[#reply + 1] = {id, redis.call('HGETALL', key)}
+    end
+  else
+    if s and s.user_id == ARGV[1] and s.cut_off then
+      terminate(key, s, t, tonumber(ARGV[2]), s.op or '')
+    end
+    -- Where Redis refuses to write, it is dropped another time.
+    local dropped = redis.pcall('ZREM', KEYS[2], id)
+    reply[2] = reply[2] + (type(dropped) == 'number' and dropped or 0)
+  end
+end
+return reply

@@ -11,12 +11,23 @@ local function now_millis()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+local function is_final(status)
+  return status == 'expired' or status == 'terminated'
+end
+
+-- Sessions of a generation before this have ended, of the user whose index has that name. What cannot be read
+-- counts: in doubt they have.
+local function ended_before(cut_offs, index)
+  local before = redis.call('HGET', cut_offs, index .. ':ended_before')
+  return before and (tonumber(before) or 9007199254740991) or 0
+end
+
 -- What decisions depend on, of the session at `key`. Nil where there is none; nil and an error reply
--- where it was stored in a form that this script does not know.
-local function load(key)
-  local f = redis.call('HMGET', key,
-    'format', 'user_id', 'index', 'status', 'version', 'expires_at', 'last_activity', 'idle_timeout', 'scopes',
-    'created_at', 'op')
+-- where it was stored in a form that this script does not know. Where all of its user's sessions of its
+-- generation have ended, which `cut_offs` says, it has.
+local function load(key, cut_offs)
+  local f = redis.call('HMGET', key, 'format', 'user_id', 'index', 'status', 'version', 'expires_at', 'last_activity',
+    'idle_timeout', 'scopes', 'created_at', 'op', 'generation')
   if not f[1] then
     return nil
   end
@@ -24,16 +35,16 @@ local function load(key)
     user_id = f[2], index = f[3], status = f[4],
     version = f[5] and tonumber(f[5]), expires_at = f[6] and tonumber(f[6]),
     last_activity = f[7] and tonumber(f[7]), idle_timeout = f[8] and tonumber(f[8]),
-    scopes = f[9], created_at = f[10] and tonumber(f[10]), op = f[11],
+    scopes = f[9], created_at = f[10] and tonumber(f[10]), op = f[11], generation = tonumber(f[12] or 0) or 0,
   }
   if f[1] ~= '1' or not (s.user_id and s.index and s.status and s.version and s.expires_at and s.last_activity) then
     return nil, redis.error_reply('SGFORMAT a stored session cannot be read')
   end
+  if not is_final(s.status) and s.generation < ended_before(cut_offs, s.index) then
+    s.status = 'terminated'
+    s.cut_off = true
+  end
   return s
-end
-
-local function is_final(status)
-  return status == 'expired' or status == 'terminated'
 end
 
 -- What the session is at `t`, whatever was stored: time ends it without a write.
@@ -54,10 +65,11 @@ local function begin_writing(key)
   redis.call('PERSIST', key)
 end
 
--- Ends the session at `key`, which stays known for `retention` seconds, and notes by which operation.
+-- Ends the session at `key`, which stays known for `retention` seconds, without the data of its user, and notes by
+-- which operation.
 local function terminate(key, s, t, retention, op)
   begin_writing(key)
-  redis.call('HSET', key, 'status', 'terminated', 'version', s.version + 1, 'op', op)
+  redis.call('HSET', key, 'status', 'terminated', 'version', s.version + 1, 'data', '{}', 'op', op)
   redis.call('EXPIREAT', key, t + retention)
 end
 

@@ -3,11 +3,12 @@
 --
 -- KEYS[1]  the session
 -- KEYS[2]  its user's index
+-- KEYS[3]  how far the generations of sessions have come
 -- ARGV[1]  session id
 -- ARGV[2]  seconds that it stays known
 -- ARGV[3]  the operation
 -- Reply    1: ended by this operation; 0: had ended before; nil: there is no such session
-local s, failure = load(KEYS[1])
+local s, failure = load(KEYS[1], KEYS[3])
 if failure then
   return failure
 end

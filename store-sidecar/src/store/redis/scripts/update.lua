@@ -4,6 +4,7 @@
 --
 -- KEYS[1]  the session
 -- KEYS[2]  its user's index
+-- KEYS[3]  how far the generations of sessions have come
 -- ARGV[1]  the version that was read
 -- ARGV[2]  new status
 -- ARGV[3]  the rest, as JSON
@@ -13,7 +14,7 @@
 -- ARGV[7]  1: it takes something away, which is done even where Redis' memory is full
 -- ARGV[8]  its scopes, blank between two; absent: none
 -- Reply    its last activity; nil where it has changed, ended or gone since, but not by this operation
-local s, failure = load(KEYS[1])
+local s, failure = load(KEYS[1], KEYS[3])
 if failure then
   return failure
 end

@@ -1,0 +1,289 @@
+//! Where a request's token is, and how it is taken out before the upstream sees the request.
+//!
+//! RFC 6750, section 2: the `Authorization` header, or, on a route that says so, a query parameter;
+//! besides these a cookie. A request that offers more than one is refused rather than guessed about;
+//! only a cookie beside an `Authorization` header is no offer but what browsers do, and the header
+//! counts.
+
+use std::{borrow::Cow, fmt};
+
+use percent_encoding::percent_decode_str;
+use session_gate_protocol::DenyReason;
+
+use super::headers::{HeaderChange, Headers};
+
+/// Where a token was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The `Authorization` header.
+    Authorization,
+    /// Our cookie: sent by the browser whether the page means it or not.
+    Cookie,
+    /// The route's query parameter.
+    Query,
+}
+
+/// A token that a request offers. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The token.
+    pub token: String,
+    /// Where it was found.
+    pub source: Source,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token: _, source } = self;
+        f.debug_struct("Credential").field("token", &"…").field("source", source).finish()
+    }
+}
+
+/// Finds the request's token. An `Authorization` header of another scheme (`Basic`) is none of ours.
+///
+/// # Errors
+/// `CredentialRepeated`: more than one. `TokenMalformed`: a bearer credential that is none by RFC
+/// 6750, section 2.1, or a cookie or parameter of our name whose value cannot be a token.
+pub fn find(request: &Headers, cookie: &str, parameter: Option<&str>) -> Result<Option<Credential>, DenyReason> {
+    let header = only(request.all("authorization").filter_map(bearer))?;
+    let parameter = match parameter {
+        Some(name) => only(query_values(request, name))?,
+        None => None,
+    };
+    let (value, source) = match (header, parameter) {
+        (Some(_), Some(_)) => return Err(DenyReason::CredentialRepeated),
+        (Some(value), None) => (value.map(Cow::Borrowed), Source::Authorization),
+        (None, Some(value)) => (Some(value), Source::Query),
+        (None, None) => match only(cookie_values(request, cookie))? {
+            Some(value) => (Some(Cow::Borrowed(value)), Source::Cookie),
+            None => return Ok(None),
+        },
+    };
+    let value = value.filter(|bytes| is_b64token(bytes));
+    let token = value.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    Ok(Some(Credential { token: token.ok_or(DenyReason::TokenMalformed)?.to_owned(), source }))
+}
+
+/// What has to change so that the upstream sees neither our cookie nor the route's parameter, and
+/// all else as the client sent it.
+pub fn removal(request: &Headers, cookie: &str, parameter: Option<&str>) -> Vec<HeaderChange> {
+    let mut changes = Vec::new();
+    if cookie_values(request, cookie).next().is_some() {
+        let kept: Vec<_> = request.all("cookie").filter_map(|line| without_cookie(line, cookie)).collect();
+        changes.push(if kept.is_empty() {
+            HeaderChange::Remove("cookie".to_owned())
+        } else {
+            // One line: how HTTP/1.1 carries what HTTP/2 may have split (RFC 9113, section 8.2.3).
+            HeaderChange::set("cookie", kept.join(&b"; "[..]))
+        });
+    }
+    if let (Some(name), Some(target)) = (parameter, request.text(":path")) {
+        let stripped = without_parameter(target, name);
+        if stripped != target {
+            changes.push(HeaderChange::set(":path", stripped));
+        }
+    }
+    changes
+}
+
+/// The only one of `values`.
+fn only<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, DenyReason> {
+    let first = values.next();
+    if values.next().is_some() { Err(DenyReason::CredentialRepeated) } else { Ok(first) }
+}
+
+/// `Bearer`, in any case (RFC 9110, section 11.1), one blank or more, and the token. The outer `None`:
+/// another scheme; the inner one: nothing after `Bearer`.
+fn bearer(value: &[u8]) -> Option<Option<&[u8]>> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return None;
+    }
+    match rest {
+        [] => Some(None),
+        [b' ', ..] => {
+            let blanks = rest.iter().take_while(|&&b| b == b' ').count();
+            Some(rest.get(blanks..))
+        }
+        // A scheme that merely begins like ours; a tab is no blank here and makes it malformed.
+        [b'\t', ..] => Some(None),
+        _ => None,
+    }
+}
+
+/// RFC 6750's b64token.
+fn is_b64token(bytes: &[u8]) -> bool {
+    let body = bytes.iter().rposition(|&b| b != b'=').map_or(0, |last| last + 1);
+    body > 0
+        && bytes
+            .iter()
+            .take(body)
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+}
+
+/// The pairs of a cookie line, by the rule of RFC 6265, section 5.4, read backwards: at every `;`.
+fn cookie_pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|&b| b == b';')
+}
+
+fn cookie_value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let pair = pair.trim_ascii();
+    let equals = pair.iter().position(|&b| b == b'=')?;
+    let (key, value) = pair.split_at_checked(equals)?;
+    (key.trim_ascii() == name.as_bytes()).then(|| value.get(1..).unwrap_or_default().trim_ascii())
+}
+
+fn cookie_values<'a>(request: &'a Headers, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    request.all("cookie").flat_map(cookie_pairs).filter_map(move |pair| cookie_value(pair, name))
+}
+
+/// The line without the pairs of that name, all other bytes as they were; `None` if nothing is left.
+fn without_cookie(line: &[u8], name: &str) -> Option<Vec<u8>> {
+    let kept: Vec<&[u8]> = cookie_pairs(line).filter(|pair| cookie_value(pair, name).is_none()).collect();
+    let joined = kept.join(&b";"[..]);
+    let trimmed = joined.trim_ascii();
+    (!trimmed.is_empty()).then(|| trimmed.to_vec())
+}
+
+/// Splits a target into path, query pairs and whether there is a query at all. Envoy lets no
+/// fragment through.
+fn query_pairs(target: &str) -> impl Iterator<Item = &str> {
+    target.split_once('?').map(|(_, query)| query).into_iter().flat_map(|query| query.split('&'))
+}
+
+/// Names are compared decoded: an upstream that decodes `access%5Ftoken` must not find ours.
+fn is_named(pair: &str, name: &str) -> bool {
+    let key = pair.split('=').next().unwrap_or_default();
+    percent_decode_str(key).eq(name.bytes())
+}
+
+/// Decoded: clients encode what they put into a query, and `%2E` is a dot there.
+fn query_values<'a>(request: &'a Headers, name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    let target = request.text(":path").unwrap_or_default();
+    query_pairs(target)
+        .filter(move |pair| is_named(pair, name))
+        .map(|pair| percent_decode_str(pair.split_once('=').map_or("", |(_, value)| value)).into())
+}
+
+fn without_parameter(target: &str, name: &str) -> String {
+    let Some((path, _)) = target.split_once('?') else { return target.to_owned() };
+    if !query_pairs(target).any(|pair| is_named(pair, name)) {
+        return target.to_owned();
+    }
+    let kept: Vec<&str> = query_pairs(target).filter(|pair| !is_named(pair, name)).collect();
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COOKIE: &str = "__Host-session-gate";
+
+    fn request(headers: &[(&str, &str)]) -> Headers {
+        headers.iter().map(|&(name, value)| (name, value)).collect()
+    }
+
+    fn found(headers: &[(&str, &str)]) -> Result<Option<(String, Source)>, DenyReason> {
+        find(&request(headers), COOKIE, Some("access_token")).map(|c| c.map(|c| (c.token, c.source)))
+    }
+
+    fn is(token: &str, source: Source) -> Result<Option<(String, Source)>, DenyReason> {
+        Ok(Some((token.to_owned(), source)))
+    }
+
+    #[test]
+    fn a_token_is_found_in_each_of_its_places() {
+        assert_eq!(found(&[]), Ok(None));
+        assert_eq!(found(&[("authorization", "Bearer a.b.c")]), is("a.b.c", Source::Authorization));
+        assert_eq!(found(&[("authorization", "bEARER   a.b.c")]), is("a.b.c", Source::Authorization));
+        assert_eq!(found(&[("cookie", "x=1; __Host-session-gate=a.b.c; y=2")]), is("a.b.c", Source::Cookie));
+        assert_eq!(found(&[("cookie", "x=1"), ("cookie", "__Host-session-gate=a.b.c")]), is("a.b.c", Source::Cookie));
+        assert_eq!(found(&[(":path", "/x?access_token=a.b.c&y=1")]), is("a.b.c", Source::Query));
+        assert_eq!(found(&[(":path", "/x?access_token=a%2Eb%2ec%3D&y=1")]), is("a.b.c=", Source::Query), "decoded");
+        assert_eq!(found(&[("authorization", "Basic QTpC")]), Ok(None));
+        assert_eq!(found(&[("authorization", "Bearerly x")]), Ok(None));
+    }
+
+    #[test]
+    fn the_query_is_not_looked_at_where_the_route_does_not_say_so() {
+        assert_eq!(find(&request(&[(":path", "/x?access_token=a.b.c")]), COOKIE, None), Ok(None));
+    }
+
+    #[test]
+    fn more_than_one_credential_is_refused() {
+        for headers in [
+            &[("authorization", "Bearer a"), ("authorization", "Bearer a")][..],
+            &[("authorization", "Bearer a"), (":path", "/?access_token=a")],
+            &[(":path", "/?access_token=a&access_token=a")],
+            &[(":path", "/?access_token=a&access%5Ftoken=b")],
+            &[("cookie", "__Host-session-gate=a; __Host-session-gate=b")],
+            &[("cookie", "__Host-session-gate=a"), ("cookie", "__Host-session-gate=a")],
+        ] {
+            assert_eq!(found(headers), Err(DenyReason::CredentialRepeated), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_header_counts_where_a_browser_sends_the_cookie_along() {
+        let both = [("cookie", "__Host-session-gate=c"), ("authorization", "Bearer h")];
+        assert_eq!(found(&both), is("h", Source::Authorization));
+    }
+
+    #[test]
+    fn what_cannot_be_a_token_is_malformed() {
+        for value in [
+            "Bearer",
+            "Bearer ",
+            "Bearer\ta.b.c",
+            "Bearer \ta.b.c",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer \"a\"",
+            "Bearer ===",
+            "Bearer \u{e9}",
+        ] {
+            assert_eq!(found(&[("authorization", value)]), Err(DenyReason::TokenMalformed), "{value:?}");
+        }
+        for value in ["__Host-session-gate=", "__Host-session-gate=\"a.b.c\"", "__Host-session-gate=a b"] {
+            assert_eq!(found(&[("cookie", value)]), Err(DenyReason::TokenMalformed), "{value:?}");
+        }
+        assert_eq!(found(&[(":path", "/?access_token=a%20b")]), Err(DenyReason::TokenMalformed));
+        assert_eq!(found(&[(":path", "/?access_token")]), Err(DenyReason::TokenMalformed));
+        let bytes: Headers = [("authorization", b"Bearer \xff\xfe".to_vec())].into_iter().collect();
+        assert_eq!(find(&bytes, COOKIE, None), Err(DenyReason::TokenMalformed));
+    }
+
+    #[test]
+    fn our_cookie_is_removed_and_every_other_byte_stays() {
+        let line = b"a=1;  b=\"x;__Host-session-gate=t;\xff=3 ; __host-session-gate=no".to_vec();
+        let headers: Headers = [("cookie", line)].into_iter().collect();
+        assert_eq!(
+            removal(&headers, COOKIE, None),
+            [HeaderChange::set("cookie", b"a=1;  b=\"x;\xff=3 ; __host-session-gate=no".to_vec())]
+        );
+        assert_eq!(
+            removal(&request(&[("cookie", "__Host-session-gate=t")]), COOKIE, None),
+            [HeaderChange::Remove("cookie".into())]
+        );
+        assert_eq!(removal(&request(&[("cookie", "a=1; b=2")]), COOKIE, None), []);
+        assert_eq!(
+            removal(&request(&[("cookie", "a=1"), ("cookie", "__Host-session-gate=t; b=2")]), COOKIE, None),
+            [HeaderChange::set("cookie", "a=1; b=2")]
+        );
+    }
+
+    #[test]
+    fn the_routes_parameter_is_removed_and_every_other_byte_stays() {
+        for (target, expected) in [
+            ("/x?access_token=t", "/x"),
+            ("/x?a=%20&access_token=t&b=", "/x?a=%20&b="),
+            ("/x?access%5Ftoken=t&&c", "/x?&c"),
+            ("/x?a=1?access_token=t", "/x?a=1?access_token=t"),
+            ("/x?Access_Token=t", "/x?Access_Token=t"),
+            ("/access_token=t", "/access_token=t"),
+        ] {
+            assert_eq!(without_parameter(target, "access_token"), expected);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What an HTTP message says: read from its headers, and changed there.
+
+pub mod authority;
+pub mod cors;
+pub mod credential;
+pub mod csrf;
+pub mod headers;
+pub mod interpretations;
+pub mod path;
+pub mod scheme;
+pub mod security_headers;
+pub mod upstream_interpretations;

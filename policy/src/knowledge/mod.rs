@@ -1,0 +1,20 @@
+//! What is known of tokens and sessions, for how long it is to be believed, and what follows for a request.
+
+mod changes;
+mod check_cache;
+pub mod follower;
+pub mod identity;
+#[cfg(test)]
+mod kind_tests;
+pub mod standing;
+#[cfg(test)]
+mod standing_tests;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    changes::Changes,
+    follower::Follower,
+    identity::{Identity, ServedSession},
+    standing::{Evidence, Served, Standing, standing},
+};

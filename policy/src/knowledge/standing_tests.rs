@@ -1,0 +1,310 @@
+//! Whom the predicate serves: second factors, sessions of other issuers' tokens, streams, failure modes.
+
+use serde_json::{Value, json};
+use session_gate_jose::NoHostCrypto;
+use session_gate_protocol::{CheckReply, CheckVerdict, CheckedSession, Scopes, SlotTag, UnixSeconds};
+
+use super::{
+    kind_tests::{answer_check, foreign, foreign_config, live},
+    tests::{answer, entry, following_with, later, reply, send},
+};
+use crate::{
+    http::headers::Headers,
+    request::Event,
+    testing::{CLOCKS, NOW, Outcome, SESSION, bearer, check_reply, config, request, token, token_with, verdict},
+    time::Now,
+    worker::Worker,
+};
+
+/// A session of bob's, whose tokens another issuer mints.
+fn bobs(number: u8) -> String {
+    let random = char::from(b'A' + number).to_string().repeat(43);
+    format!("{}.{random}", SlotTag::of_user(&"bob".parse().unwrap()))
+}
+
+fn of_bob(number: u8, change: impl FnOnce(&mut CheckedSession)) -> CheckedSession {
+    let mut session = CheckedSession {
+        session_id: bobs(number).parse().unwrap(),
+        expires_at: UnixSeconds(NOW.0 + 600),
+        idle_timeout: None,
+        scopes: None,
+        version: 1,
+        generation: 0,
+    };
+    change(&mut session);
+    session
+}
+
+/// A token of bob's that names one of his sessions here.
+fn naming(number: u8) -> String {
+    foreign(|claims| {
+        claims["sid"] = json!(bobs(number));
+        claims["jti"] = json!(format!("f{number}"));
+        claims["scope"] = json!("read write");
+    })
+}
+
+fn routes() -> Value {
+    let mut document = foreign_config();
+    let routes = json!([
+        {"name": "write", "match": {"path": {"exact": "/write"}}, "require_session": true, "scopes": {"all": ["write"]}},
+        {"name": "second", "match": {"path": {"exact": "/2fa"}}, "require_session": true, "accept_pending_2fa": true},
+        {"name": "session", "match": {"path": {"exact": "/session"}}, "require_session": true},
+        {"name": "open-session", "match": {"path": {"exact": "/open-session"}}, "require_session": true,
+         "failure_mode": "allow"},
+        {"name": "open", "match": {"path": {"exact": "/open"}}, "failure_mode": "allow"},
+        {"name": "last-known", "match": {"path": {"exact": "/last-known"}}, "failure_mode": {"last_known": "30s"}},
+        {"name": "open-2fa", "match": {"path": {"exact": "/open-2fa"}}, "failure_mode": "allow",
+         "accept_pending_2fa": true},
+    ]);
+    document["routes"] = routes;
+    document
+}
+
+/// Serves a request of bob's for which the sidecar names that session.
+fn establish(worker: &mut Worker, token: &str, path: &str, reply: &CheckReply) -> Outcome {
+    let asked = send(worker, path, token, CLOCKS);
+    answer_check(worker, asked, reply).remove(0).1
+}
+
+fn code(outcome: &Outcome) -> Option<String> {
+    outcome.code()
+}
+
+#[test]
+fn no_failure_mode_makes_up_for_a_second_factor_that_is_missing() {
+    let pending = token_with(|claims| claims["pending_2fa"] = json!(true));
+    for (path, allowed) in [("/open", None), ("/last-known", None), ("/open-2fa", Some("failure_mode"))] {
+        let mut worker = following_with(routes(), &[]);
+        assert!(send(&mut worker, path, &pending, CLOCKS).is_held(), "only the sidecar can tell");
+        let failed: Outcome = worker.on_request(1, check_reply(None), CLOCKS, &NoHostCrypto).into();
+        match allowed {
+            Some(reason) => assert_eq!(failed.described, [format!("decision=allow reason={reason} rule=open-2fa")]),
+            None => assert_eq!(code(&failed).as_deref(), Some("session_pending_2fa"), "{path}"),
+        }
+    }
+}
+
+#[test]
+fn a_full_worker_admits_no_second_factor_that_is_missing_and_no_session_that_nobody_vouches_for() {
+    let mut document = routes();
+    document["bounds"] = json!({"max_held_requests": 1});
+    let mut worker = following_with(document, &[]);
+    let pending = token_with(|claims| claims["pending_2fa"] = json!(true));
+    let mut at = |id: u32, path: &str, token: &str| -> Outcome {
+        let (name, value) = bearer(token);
+        worker.on_request(id, Event::Request(request("GET", path, &[(name, &value)])), CLOCKS, &NoHostCrypto).into()
+    };
+    assert!(at(1, "/open", &pending).is_held());
+    assert_eq!(code(&at(2, "/open", &pending)).as_deref(), Some("session_pending_2fa"));
+    assert_eq!(code(&at(3, "/open-session", &naming(0))).as_deref(), Some("overloaded"));
+}
+
+#[test]
+fn a_foreign_token_without_the_session_that_its_route_asks_for_is_not_served_by_a_failure_mode() {
+    let mut worker = following_with(routes(), &[]);
+    assert!(send(&mut worker, "/open-session", &naming(0), CLOCKS).is_held());
+    let failed: Outcome = worker.on_request(1, check_reply(None), CLOCKS, &NoHostCrypto).into();
+    assert_eq!(code(&failed).as_deref(), Some("store_unavailable"));
+    // With one that was vouched for in time it is.
+    let mut worker = following_with(routes(), &[]);
+    let served = establish(&mut worker, &naming(0), "/open-session", &live(Some(of_bob(0, |_| {}))));
+    assert!(served.forwarded.is_some());
+    assert!(send(&mut worker, "/open-session", &naming(0), later(2_000)).is_held());
+    let failed: Outcome = worker.on_request(1, check_reply(None), later(2_000), &NoHostCrypto).into();
+    assert_eq!(failed.described, ["decision=allow reason=failure_mode rule=open-session"]);
+}
+
+#[test]
+fn a_foreign_token_is_judged_by_the_session_that_its_sid_names() {
+    let ended = json!({"kind": "session_ended", "session_id": bobs(1)});
+    let mut worker = following_with(routes(), &[]);
+    assert!(establish(&mut worker, &naming(0), "/session", &live(Some(of_bob(0, |_| {})))).forwarded.is_some());
+    assert!(send(&mut worker, "/session", &naming(0), CLOCKS).forwarded.is_some(), "warm");
+    assert!(send(&mut worker, "/session", &naming(1), CLOCKS).is_held(), "the other session's is another question");
+    answer(&mut worker, &reply("e1", &[entry(1, ended)], 0, false), CLOCKS);
+    assert_eq!(code(&send(&mut worker, "/session", &naming(1), CLOCKS)).as_deref(), Some("session_terminated"));
+    assert!(send(&mut worker, "/session", &naming(0), CLOCKS).forwarded.is_some());
+}
+
+#[test]
+fn a_foreign_sessions_scopes_count_on_every_request_and_for_open_streams() {
+    let mut worker = following_with(routes(), &[]);
+    let narrowed = of_bob(0, |session| session.scopes = Some(Scopes::parse_list("read").unwrap()));
+    let first = establish(&mut worker, &naming(0), "/write", &live(Some(narrowed)));
+    assert_eq!(code(&first).as_deref(), Some("scope_insufficient"));
+    let warm = send(&mut worker, "/write", &naming(0), CLOCKS);
+    assert_eq!(code(&warm).as_deref(), Some("scope_insufficient"), "not only the first");
+    // A stream ends when its session loses what it was opened with.
+    let mut worker = following_with(routes(), &[]);
+    assert!(establish(&mut worker, &naming(0), "/write", &live(Some(of_bob(0, |_| {})))).forwarded.is_some());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    let change = json!({"kind": "session_scopes", "session_id": bobs(0), "version": 2, "scopes": ["read"]});
+    let ended = answer(&mut worker, &reply("e1", &[entry(1, change)], 0, false), CLOCKS);
+    assert!(matches!(ended.as_slice(), [(1, Outcome { stream_ended: true, .. })]));
+}
+
+#[test]
+fn a_session_that_awaits_its_second_factor_is_never_remembered_as_live() {
+    let mut worker = following_with(routes(), &[]);
+    let pending = CheckReply { session: Some(of_bob(0, |_| {})), ..CheckReply::from(CheckVerdict::SessionPending2fa) };
+    assert!(establish(&mut worker, &naming(0), "/2fa", &pending).forwarded.is_some());
+    let elsewhere = send(&mut worker, "/session", &naming(0), CLOCKS);
+    assert!(elsewhere.is_held(), "it must be asked about again");
+    let refused = answer_check(&mut worker, elsewhere, &pending).remove(0).1;
+    assert_eq!(code(&refused).as_deref(), Some("session_pending_2fa"));
+}
+
+#[test]
+fn all_of_a_users_sessions_are_cut_off_in_one_change_but_later_ones_and_the_survivor() {
+    let cut = json!({"kind": "user_sessions_ended", "user_id": "alice", "before": 3, "issued_until": NOW.0});
+    let of = |generation: u64| token_with(|claims| claims["gen"] = json!(generation));
+    let mut worker = following_with(routes(), &[entry(1, cut.clone())]);
+    assert_eq!(code(&send(&mut worker, "/", &of(2), CLOCKS)).as_deref(), Some("session_terminated"));
+    assert_eq!(code(&send(&mut worker, "/", &token(), CLOCKS)).as_deref(), Some("session_terminated"));
+    assert!(send(&mut worker, "/", &of(3), CLOCKS).forwarded.is_some());
+    let mut survives = cut;
+    survives["except"] = json!(SESSION);
+    let mut worker = following_with(routes(), &[entry(1, survives)]);
+    assert!(send(&mut worker, "/", &of(2), CLOCKS).forwarded.is_some());
+    // Other issuers' tokens for the user go by when they were issued.
+    let cut = json!({"kind": "user_sessions_ended", "user_id": "bob", "before": 1, "issued_until": NOW.0});
+    let mut worker = following_with(routes(), &[entry(1, cut)]);
+    assert_eq!(code(&send(&mut worker, "/", &foreign(|_| {}), CLOCKS)).as_deref(), Some("token_revoked"));
+    let after = foreign(|claims| claims["iat"] = json!(NOW.0 + 1));
+    assert!(send(&mut worker, "/", &after, CLOCKS).forwarded.is_some());
+}
+
+#[test]
+fn a_cut_off_ends_the_open_streams_of_the_user_and_no_others() {
+    let mut worker = following_with(routes(), &[]);
+    let theirs = foreign(|claims| claims["sub"] = json!("carol"));
+    for (id, token) in [(1, token()), (2, theirs)] {
+        let (name, value) = bearer(&token);
+        worker.on_request(id, Event::Request(request("GET", "/", &[(name, &value)])), CLOCKS, &NoHostCrypto);
+        worker.on_request(id, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    }
+    let cut = json!({"kind": "user_sessions_ended", "user_id": "alice", "before": 1, "issued_until": NOW.0});
+    let ended = answer(&mut worker, &reply("e1", &[entry(1, cut)], 0, false), CLOCKS);
+    assert_eq!(ended.iter().map(|(id, outcome)| (*id, outcome.stream_ended)).collect::<Vec<_>>(), [(1, true)]);
+}
+
+/// Opens a stream and returns when its alarm ends it, in seconds from [`CLOCKS`].
+fn ends_after(worker: &mut Worker, token: &str) -> Option<u64> {
+    let (name, value) = bearer(token);
+    worker.on_request(1, Event::Request(request("GET", "/", &[(name, &value)])), CLOCKS, &NoHostCrypto);
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    (0..5_000).find(|seconds| {
+        let now = Now { wall: UnixSeconds(NOW.0 + seconds), ..later(seconds * 1_000) };
+        let outcomes = worker.on_alarms(now, &NoHostCrypto);
+        outcomes.into_iter().any(|(_, effects)| Outcome::from(effects).stream_ended)
+    })
+}
+
+#[test]
+fn a_stream_ends_when_its_sessions_time_is_over_not_its_tokens_and_without_a_session_its_tokens() {
+    let session_ends = token_with(|claims| {
+        claims["exp"] = json!(NOW.0 + 60);
+        claims["session_exp"] = json!(NOW.0 + 600);
+    });
+    assert_eq!(ends_after(&mut following_with(config(), &[]), &session_ends), Some(600));
+    let without = token_with(|claims| {
+        claims.as_object_mut().unwrap().remove("sid");
+        claims["exp"] = json!(NOW.0 + 60);
+    });
+    assert_eq!(ends_after(&mut following_with(config(), &[]), &without), Some(60));
+    let theirs = foreign(|claims| claims["exp"] = json!(NOW.0 + 90));
+    assert_eq!(ends_after(&mut following_with(foreign_config(), &[]), &theirs), Some(90 + 30), "their leeway");
+}
+
+#[test]
+fn an_open_streams_session_is_asked_about_where_nobody_can_know_whether_its_time_is_over() {
+    let old = token_with(|claims| claims["exp"] = json!(NOW.0 + 60));
+    let mut worker = following_with(config(), &[]);
+    assert_eq!(ends_after(&mut worker, &old), None, "it is asked about instead");
+    let now = Now { wall: UnixSeconds(NOW.0 + 60), ..later(60_000) };
+    let ended: Outcome = worker.on_request(1, verdict(CheckVerdict::SessionExpired), now, &NoHostCrypto).into();
+    assert!(ended.stream_ended);
+}
+
+#[test]
+fn a_stream_of_a_session_with_an_idle_timeout_is_asked_about_and_outlives_an_outage_shorter_than_it() {
+    let idle = token_with(|claims| {
+        claims["idle"] = json!(400);
+        claims["session_exp"] = json!(NOW.0 + 4_000);
+    });
+    let mut worker = following_with(config(), &[]);
+    let asked = send(&mut worker, "/", &idle, CLOCKS);
+    answer_check(&mut worker, asked, &CheckReply::from(CheckVerdict::Live));
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    assert!(worker.on_alarms(later(99_999), &NoHostCrypto).is_empty());
+    let (_, effects) = worker.on_alarms(later(100_000), &NoHostCrypto).remove(0);
+    assert!(Outcome::from(effects).call.is_some(), "a quarter of its idle time has passed");
+    let outage: Outcome = worker.on_request(1, check_reply(None), later(100_250), &NoHostCrypto).into();
+    assert!(!outage.stream_ended);
+    worker.on_alarms(later(399_000), &NoHostCrypto);
+    let outage: Outcome = worker.on_request(1, check_reply(None), later(400_000), &NoHostCrypto).into();
+    assert!(outage.stream_ended, "by then its session may be over, and nobody can be asked");
+}
+
+#[test]
+fn a_stream_whose_answer_begins_after_its_session_has_ended_is_ended_a_moment_later() {
+    let mut worker = following_with(config(), &[]);
+    let (name, value) = bearer(&token());
+    worker.on_request(1, Event::Request(request("POST", "/chat", &[(name, &value)])), CLOCKS, &NoHostCrypto);
+    let ended = json!({"kind": "session_ended", "session_id": SESSION});
+    assert!(answer(&mut worker, &reply("e1", &[entry(1, ended)], 0, false), later(10)).is_empty());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), later(20), &NoHostCrypto);
+    assert!(worker.on_alarms(later(1_019), &NoHostCrypto).is_empty(), "it may be the answer that says so");
+    let (_, effects) = worker.on_alarms(later(1_020), &NoHostCrypto).remove(0);
+    assert!(Outcome::from(effects).stream_ended);
+    assert!(worker.on_alarms(later(9_000), &NoHostCrypto).is_empty(), "once is enough");
+}
+
+#[test]
+fn a_reply_outweighs_a_suspension_only_where_it_is_of_a_later_version() {
+    let suspended = json!({"kind": "session_suspended", "session_id": SESSION, "version": 4});
+    for (version, is_served) in [(3, false), (4, false), (5, true)] {
+        let mut worker = following_with(config(), &[entry(1, suspended.clone())]);
+        let asked = send(&mut worker, "/", &token(), later(2_000));
+        let session = CheckedSession { session_id: SESSION.parse().unwrap(), version, ..of_bob(0, |_| {}) };
+        let body = serde_json::to_vec(&live(Some(session))).unwrap();
+        let reply = crate::sidecar::client::CallReply { status: Some(200), body };
+        let outcome = crate::testing::give(&mut worker, asked.callout.unwrap(), &reply, later(2_000)).remove(0).1;
+        assert_eq!(outcome.forwarded.is_some(), is_served, "{version}");
+    }
+}
+
+#[test]
+fn a_change_that_must_be_understood_makes_a_worker_stale_and_not_deaf() {
+    let unknown = json!({"kind": "brand_new", "x": 1});
+    let ended = json!({"kind": "session_ended", "session_id": SESSION});
+    let other = token_with(|claims| {
+        claims["sid"] = json!(SESSION.replace('B', "C"));
+        claims["jti"] = json!("t2");
+    });
+    let mut worker = following_with(config(), &[entry(1, unknown), entry(2, ended)]);
+    assert_eq!(code(&send(&mut worker, "/", &token(), CLOCKS)).as_deref(), Some("session_terminated"));
+    assert!(send(&mut worker, "/", &other, CLOCKS).is_held(), "it asks");
+    let harmless = json!({"kind": "hint", "must_understand": false});
+    let mut worker = following_with(config(), &[entry(1, harmless)]);
+    assert!(send(&mut worker, "/", &other, CLOCKS).forwarded.is_some());
+}
+
+#[test]
+fn a_reply_of_another_epoch_teaches_nothing() {
+    let mut worker = following_with(routes(), &[]);
+    let asked = send(&mut worker, "/session", &naming(0), CLOCKS);
+    // The store is set back meanwhile: its versions count anew.
+    answer(&mut worker, &reply("e2", &[], 0, false), CLOCKS);
+    let told = of_bob(0, |session| {
+        session.version = 9;
+        session.scopes = Some(Scopes::parse_list("read write").unwrap());
+    });
+    answer_check(&mut worker, asked, &live(Some(told)));
+    let change = json!({"kind": "session_scopes", "session_id": bobs(0), "version": 2, "scopes": ["read"]});
+    answer(&mut worker, &reply("e2", &[entry(1, change)], 0, false), CLOCKS);
+    let session = of_bob(0, |session| session.version = 2);
+    let refused = establish(&mut worker, &naming(0), "/write", &live(Some(session)));
+    assert_eq!(code(&refused).as_deref(), Some("scope_insufficient"));
+}

@@ -1,0 +1,85 @@
+//! A request's headers have come.
+
+use std::rc::Rc;
+
+use session_gate_protocol::DenyReason;
+
+use super::{
+    authenticate::{Found, check_denylist, find_token, judge_token},
+    conclude::conclude,
+    preflight,
+    types::{Effect, Next, PendingRequest, Phase, StepContext},
+};
+use crate::{
+    host::Host,
+    http::{
+        credential,
+        headers::Headers,
+        interpretations::{RequestInterpretations, Unroutable},
+    },
+    response::denial::ReplyStyle,
+};
+
+/// Finds the rule, and decides as far as that can be done at once.
+pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> Phase {
+    let mut held = PendingRequest {
+        route: Rc::clone(cx.config.routes.fallback()),
+        style: ReplyStyle::of(request),
+        unroutable: None,
+        user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
+        token: Rc::from(""),
+        source: None,
+        is_upgrade: request.has("upgrade"),
+        key_headers: Vec::new(),
+        limit_rounds: 0,
+        cleaning: Vec::new(),
+    };
+    // First, since it needs no rule: to find that costs more than to see who asks.
+    if let Err(reason) = check_denylist(&held, cx) {
+        return conclude(held, Err(reason), cx, effects);
+    }
+    if let Some(route) = preflight::rule_for(request, cx.config).transpose() {
+        return match route {
+            Ok(route) => preflight::answer(request, PendingRequest { route, ..held }, cx, effects),
+            Err(unroutable) => refuse(held, unroutable, cx, effects),
+        };
+    }
+    let interpretations = match RequestInterpretations::of(request, cx.config.interpretations).and_then(|read| {
+        held.route = Rc::clone(cx.config.routes.find(&read)?);
+        Ok(read)
+    }) {
+        Ok(interpretations) => interpretations,
+        Err(unroutable) => return refuse(held, unroutable, cx, effects),
+    };
+    prepare(&mut held, request, cx);
+    let decision = match find_token(request, &interpretations, &held, cx.config) {
+        Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
+        Ok(Found::Token(credential)) => {
+            held.source = Some(credential.source);
+            held.token = credential.token.into();
+            judge_token(&mut held, cx, effects)
+        }
+        Err(reason) => Err::<Next, DenyReason>(reason),
+    };
+    conclude(held, decision, cx, effects)
+}
+
+fn refuse<H: Host>(
+    held: PendingRequest,
+    unroutable: Unroutable,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Phase {
+    conclude(PendingRequest { unroutable: Some(unroutable), ..held }, Err(unroutable.reason), cx, effects)
+}
+
+/// Keeps what is needed later, when the request's headers cannot be read any more.
+fn prepare<H: Host>(held: &mut PendingRequest, request: &Headers, cx: &StepContext<'_, H>) {
+    let policy = &held.route.policy;
+    let key_headers = policy.limits.key_headers();
+    held.key_headers = key_headers.filter_map(|name| Some((name.to_owned(), request.get(name)?.to_vec()))).collect();
+    held.cleaning = cx.config.trusted.removal(request);
+    held.cleaning.extend(cx.config.trusted.connection_without_ours(request));
+    let parameter = policy.token_query_parameter.as_deref();
+    held.cleaning.extend(credential::removal(request, &cx.config.cookie, parameter));
+}

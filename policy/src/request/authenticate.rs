@@ -1,0 +1,225 @@
+//! Who sends a request: its token found, verified, and asked about.
+
+use std::rc::Rc;
+
+use session_gate_protocol::{
+    CheckReply, CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OpaqueToken, OwnToken,
+};
+
+use super::{Decision, Effect, MAX_USED, Next, PendingRequest, StepContext, permit::Permit};
+use crate::{
+    config::Config,
+    host::Host,
+    http::{
+        credential::{self, Credential, Source},
+        headers::Headers,
+        interpretations::RequestInterpretations,
+    },
+    knowledge::{
+        Identity, ServedSession,
+        standing::{Evidence, Standing, refusal_of, standing},
+    },
+    metric::{CacheOutcome, Counter},
+    routing::Authentication,
+    sidecar::in_flight::Asked,
+    token::{Refusal, Revocation, VerifiedClaims},
+};
+
+/// What comes before the token itself is looked at.
+pub(super) enum Found {
+    Permit(Permit),
+    Token(Credential),
+}
+
+/// What the sidecar has said about a credential; no reply: nothing that could be used.
+#[derive(Clone, Debug)]
+pub struct CheckOutcome {
+    /// What it says.
+    pub reply: Option<CheckReply>,
+    /// When it was asked.
+    pub asked: Asked,
+}
+
+/// Everything that can be said before the token itself is looked at.
+pub(super) fn find_token(
+    request: &Headers,
+    readings: &RequestInterpretations,
+    held: &PendingRequest,
+    config: &Config,
+) -> Result<Found, DenyReason> {
+    let route = &held.route.policy;
+    if route.require_https && !held.style.https {
+        return Err(DenyReason::HttpsRequired);
+    }
+    if route.authentication == Authentication::Public {
+        return Permit::without_credential(route).map(Found::Permit);
+    }
+    let parameter = route.token_query_parameter.as_deref();
+    let Some(credential) = credential::find(request, &config.cookie, parameter)? else {
+        return Permit::without_credential(route).map(Found::Permit);
+    };
+    if credential.source == Source::Cookie && !config.csrf.allows(request, readings, held.style.https) {
+        return Err(DenyReason::CsrfRefused);
+    }
+    if credential.token.len() > config.max_token_bytes {
+        return Err(DenyReason::TokenTooLarge);
+    }
+    Ok(Found::Token(credential))
+}
+
+/// Whether the client is on the denylist, as far as is known: nobody is asked, whatever happens.
+pub(super) fn check_denylist<H: Host>(held: &PendingRequest, cx: &StepContext<'_, H>) -> Result<(), DenyReason> {
+    let client = held.client_info(cx);
+    let blocked = cx.feed.as_deref().is_some_and(|feed| feed.blocks(&client, cx.now.wall));
+    if blocked { Err(DenyReason::Blocked) } else { Ok(()) }
+}
+
+/// The token itself: signature, issuer, audience, time, and what the route asks of it.
+pub(super) fn judge_token<H: Host>(
+    held: &mut PendingRequest,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Decision {
+    if let Some((token, claims)) = cx.cache.get(&held.token) {
+        // One copy of the text for the cache and all who hold it.
+        held.token = token;
+        effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Hit)));
+        return judge_claims(held, claims, cx);
+    }
+    effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Miss)));
+    if cx.config.issuers.accept_opaque() && OpaqueToken::looks_like_one(&held.token) {
+        return judge_opaque(held, cx);
+    }
+    match cx.config.issuers.verify(&held.token, cx.keys, cx.host) {
+        Ok(claims) => {
+            cx.cache.insert(Rc::clone(&held.token), claims.clone(), cx.now.wall);
+            judge_claims(held, claims, cx)
+        }
+        Err(Refusal::Deny(reason)) => Err(reason),
+        // No failure mode here: a token that cannot be verified says nothing at all.
+        Err(Refusal::KeyMissing) if cx.keys_may_come && cx.full_of_unverified => Err(DenyReason::Overloaded),
+        Err(Refusal::KeyMissing) if cx.keys_may_come => Ok(Next::AwaitKeys),
+        Err(Refusal::KeyMissing) if cx.keys.is_none() => Err(DenyReason::KeysUnavailable),
+        Err(Refusal::KeyMissing) => Err(DenyReason::TokenKeyUnknown),
+    }
+}
+
+/// An opaque token that this worker has not seen: only the sidecar can read it.
+fn judge_opaque<H: Host>(held: &PendingRequest, cx: &StepContext<'_, H>) -> Decision {
+    let feed = cx.feed.as_deref();
+    let is_unknown = feed.is_some_and(|feed| feed.is_unknown(held.text(), cx.now.monotonic));
+    if is_unknown || OpaqueToken::parse(&held.token).is_err() {
+        return Err(DenyReason::TokenUnknown);
+    }
+    if cx.full || cx.full_of_unverified {
+        return Err(DenyReason::Overloaded);
+    }
+    let question = question(CheckedCredential::Opaque { token: held.token.to_string() }, held, cx)?;
+    Ok(Next::Ask(None, question))
+}
+
+/// A token that was verified, now or before.
+fn judge_claims<H: Host>(held: &PendingRequest, claims: VerifiedClaims, cx: &mut StepContext<'_, H>) -> Decision {
+    let session = cx.feed.as_deref().and_then(|feed| feed.session_of(&claims, cx.now));
+    let session: Option<&ServedSession> = session.filter(|_| held.route.policy.require_session).map(|known| &**known);
+    let identity = Identity::of(claims, session);
+    judge_identity(held, identity, Evidence::Feed, cx)
+}
+
+/// Whether the identity is served, on that evidence.
+pub(super) fn judge_identity<H: Host>(
+    held: &PendingRequest,
+    identity: Identity,
+    evidence: Evidence,
+    cx: &mut StepContext<'_, H>,
+) -> Decision {
+    match standing(&held.case(&identity, cx), evidence) {
+        Standing::Refused(reason) => Err(reason),
+        Standing::Served(proof) => {
+            let permit = Permit::of(identity, &proof);
+            note_use(&permit, cx);
+            Ok(Next::Pass(permit))
+        }
+        Standing::Unknown => match question(credential_of(held, &identity.claims)?, held, cx) {
+            Ok(question) if !cx.full => Ok(Next::Ask(Some(identity), question)),
+            Ok(_) => judge_identity(held, identity, Evidence::Failed(DenyReason::Overloaded), cx),
+            Err(reason) => judge_identity(held, identity, Evidence::Failed(reason), cx),
+        },
+    }
+}
+
+fn note_use<H: Host>(permit: &Permit, cx: &mut StepContext<'_, H>) {
+    if let Some(session) = permit.identity().and_then(|identity| identity.session.as_ref())
+        && cx.used.len() < MAX_USED
+        && !cx.used.contains(&session.id)
+    {
+        cx.used.insert(session.id.clone());
+    }
+}
+
+/// The question about a credential, as it is sent. Where the feed is not current, the denylist that is
+/// known here may not be, either.
+fn question<H: Host>(
+    credential: CheckedCredential,
+    held: &PendingRequest,
+    cx: &StepContext<'_, H>,
+) -> Result<Vec<u8>, DenyReason> {
+    let client = held.client_info(cx);
+    let is_current = cx.feed.as_deref().is_some_and(|feed| feed.is_current(cx.now));
+    let address = if is_current { None } else { client.address() };
+    let user_agent = (!is_current && !client.user_agent.is_empty()).then(|| client.user_agent.to_owned());
+    serde_json::to_vec(&CheckRequest { credential, address, user_agent }).map_err(|_| DenyReason::StoreUnavailable)
+}
+
+/// The sidecar knows its own tokens by a `jti` and sessions by a `sid` of its own making; of others it is
+/// told all claims.
+fn credential_of(held: &PendingRequest, claims: &VerifiedClaims) -> Result<CheckedCredential, DenyReason> {
+    let unusable = DenyReason::TokenClaimUnusable;
+    if claims.revocation() == Revocation::Feed {
+        let claims = claims.all(held.text()).ok_or(unusable)?;
+        return Ok(CheckedCredential::Foreign { claims, require_session: held.route.policy.require_session });
+    }
+    let token_id = claims.token_id().and_then(|id| id.parse().ok()).ok_or(unusable)?;
+    let session_id = claims.own_session().map(|(id, _)| id.clone());
+    Ok(CheckedCredential::Own(OwnToken { user_id: claims.subject().clone(), session_id, token_id }))
+}
+
+/// What the sidecar says of the credential; a reply that says nothing is a failure.
+pub(super) fn judge_reply<H: Host>(
+    held: &PendingRequest,
+    identity: Option<Identity>,
+    outcome: &CheckOutcome,
+    cx: &mut StepContext<'_, H>,
+) -> Decision {
+    let identity = match identity {
+        Some(identity) => identity,
+        None => Identity::of(read_opaque(held, outcome, cx)?, None),
+    };
+    let Some(reply) = &outcome.reply else {
+        return judge_identity(held, identity, Evidence::Failed(DenyReason::StoreUnavailable), cx);
+    };
+    if let Some(feed) = cx.feed.as_deref_mut().filter(|_| reply.verdict == CheckVerdict::Live) {
+        feed.note_live(held.text(), &identity.claims, reply.session.as_ref(), &outcome.asked, cx.now.wall);
+    }
+    let identity = identity.confirmed(reply, outcome.asked.clone());
+    judge_identity(held, identity, Evidence::Checked(reply.verdict), cx)
+}
+
+/// The claims of an opaque token that the sidecar was asked about.
+fn read_opaque<H: Host>(
+    held: &PendingRequest,
+    outcome: &CheckOutcome,
+    cx: &mut StepContext<'_, H>,
+) -> Result<VerifiedClaims, DenyReason> {
+    let Some(reply) = &outcome.reply else { return Err(DenyReason::StoreUnavailable) };
+    let Some(said) = &reply.claims else {
+        let reason = refusal_of(reply.verdict);
+        if let (DenyReason::TokenUnknown, Some(feed)) = (reason, cx.feed.as_deref_mut()) {
+            feed.note_unknown(held.text(), cx.now.monotonic);
+        }
+        return Err(reason);
+    };
+    let claims = cx.config.issuers.accept(said)?;
+    cx.cache.insert(Rc::clone(&held.token), claims.clone(), cx.now.wall);
+    Ok(claims)
+}

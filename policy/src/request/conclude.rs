@@ -1,0 +1,113 @@
+//! A decision becomes effects, and is counted: the only place that does.
+
+use std::rc::Rc;
+
+use super::{
+    admit::{self, Admission, LimitRecord},
+    permit::Permit,
+    respond::{Admitted, Decided},
+    types::{Decision, Effect, Next, PendingRequest, Phase, StepContext},
+};
+use crate::{
+    host::Host,
+    http::interpretations::Unroutable,
+    ids::{CallId, Callout},
+    limits::seconds,
+    metric::Counter,
+    response::denial,
+    sidecar::{checks::Asking, in_flight::Asked},
+};
+
+/// What follows from a decision.
+pub(super) fn conclude<H: Host>(
+    mut held: PendingRequest,
+    decision: Decision,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Phase {
+    let mut record = LimitRecord::default();
+    let decision = match decision {
+        Ok(Next::AwaitKeys) => return Phase::AwaitKeys(held),
+        Ok(Next::Ask(identity, question)) => {
+            let call = ask(&question, cx, effects);
+            return Phase::AwaitCheck(held, identity, call);
+        }
+        Ok(Next::Pass(permit)) => match admit::admit(&held, &permit, cx, effects, &mut record) {
+            Admission::Admit => Ok(permit),
+            Admission::Refuse(reason) => Err(reason),
+            Admission::Wait(call) => {
+                held.limit_rounds += 1;
+                return Phase::AwaitLimits(held, permit, call);
+            }
+        },
+        Err(reason) => Err(reason),
+    };
+    if let Some(by) = held.unroutable.and_then(|unroutable| unroutable.by) {
+        record.notes.push_str(&format!(" interpretation={}", by.interpretation.name()));
+    }
+    let describe = |decision: &str, reason: &str| {
+        let notes = &record.notes;
+        Effect::Describe(format!("decision={decision} reason={reason} rule={}{notes}", held.route.name))
+    };
+    match decision {
+        Ok(permit) => {
+            effects.push(Effect::Count(Counter::Allow(permit.reason())));
+            effects.push(describe("allow", permit.reason().as_str()));
+            let admitted = forward(&mut held, permit, cx, effects);
+            Phase::Decided(Decided::admitted(held, record, admitted, cx.now))
+        }
+        Err(reason) => {
+            effects.push(Effect::Count(Counter::Deny(reason)));
+            effects.push(describe("deny", reason.as_str()));
+            let policy = &held.route.policy;
+            let scopes = policy.scopes.as_ref().map(|rule| rule.scopes());
+            let reply = denial::reply(reason, &held.style, &cx.config.realm, scopes, policy.cors.as_ref());
+            let reply = match held.unroutable.and_then(Unroutable::detail) {
+                Some(detail) => reply.with_detail(&detail),
+                None => reply,
+            };
+            effects.push(Effect::Reply(match record.retry {
+                Some(retry) => reply.with_retry_after(seconds(retry)),
+                None => reply,
+            }));
+            Phase::Decided(Decided::refused(held, record))
+        }
+    }
+}
+
+fn forward<H: Host>(
+    held: &mut PendingRequest,
+    permit: Permit,
+    cx: &StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Admitted {
+    let identity = permit.identity().cloned();
+    let mut changes = std::mem::take(&mut held.cleaning);
+    if let Some(identity) = &identity {
+        let known = cx.feed.as_deref().and_then(|feed| feed.scopes_of(identity));
+        changes.extend(cx.config.trusted.of(identity, &identity.scopes(known)));
+    }
+    effects.push(Effect::Forward(permit, changes));
+    Admitted {
+        user_agent: Rc::clone(&held.user_agent),
+        identity: identity.map(|identity| (Rc::clone(&held.token), identity)),
+    }
+}
+
+/// Asks the sidecar about a credential, unless another request has asked the same already.
+pub(super) fn ask<H: Host>(question: &[u8], cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> CallId {
+    let epoch = cx.feed.as_deref().and_then(|feed| feed.epoch().map(str::to_owned));
+    let asked = Asked { at: cx.now.monotonic, epoch };
+    let timeout = cx.config.sidecar.as_ref().map(|sidecar| sidecar.timeout).unwrap_or_default();
+    match cx.checks.join_or_start(cx.id, cx.sender, question, asked, timeout) {
+        Asking::Joined(call) => {
+            effects.push(Effect::Count(Counter::CheckShared));
+            call
+        }
+        Asking::Started(call) => {
+            let http = cx.config.sidecar.as_ref().map(|sidecar| sidecar.check(question.to_vec()));
+            effects.extend(http.map(|http| Effect::Call(Callout::Check(call), http)));
+            call
+        }
+    }
+}

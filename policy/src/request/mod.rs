@@ -1,0 +1,112 @@
+//! One request's way through the gate: phases, events, effects.
+//!
+//! ```text
+//! Start ──Request──▶ refused, forwarded ───────────────▶ Decided ──Answer, Alarm, Check──▶ Decided
+//!        │                                                 ▲
+//!        ├─ key missing ──▶ AwaitKeys ──Keys──▶ (verified) ┤
+//!        ├─ feed cannot tell ▶ AwaitCheck ──Check──────────┤
+//!        └─ limits not leased ▶ AwaitLimits ──Limits───────┘
+//! ```
+//!
+//! [`Phase::step`] is total: an event that does not belong to a phase (a late or repeated reply)
+//! leaves the phase as it is. It is pure but for the cache of verified tokens, which changes nothing
+//! about a decision.
+
+mod admit;
+mod arrive;
+mod authenticate;
+mod conclude;
+pub mod permit;
+mod preflight;
+mod respond;
+mod types;
+
+use self::{
+    arrive::arrive,
+    authenticate::{check_denylist, judge_reply, judge_token},
+    conclude::conclude,
+    permit::Permit,
+    types::{Decision, Next},
+};
+pub use self::{
+    authenticate::CheckOutcome,
+    respond::Decided,
+    types::{Effect, Event, MAX_USED, PendingRequest, Phase, StepContext},
+};
+use crate::{
+    host::Host,
+    knowledge::standing::{Evidence, Standing, standing},
+};
+
+impl Phase {
+    /// Takes one step.
+    pub fn step<H: Host>(self, event: Event, cx: &mut StepContext<'_, H>) -> (Self, Vec<Effect>) {
+        let mut effects = Vec::new();
+        let next = match (self, event) {
+            (Self::Start, Event::Request(request)) => arrive(&request, cx, &mut effects),
+            (Self::AwaitKeys(mut held), Event::Keys) => {
+                let decision = check_denylist(&held, cx).and_then(|()| judge_token(&mut held, cx, &mut effects));
+                conclude(held, decision, cx, &mut effects)
+            }
+            (Self::AwaitCheck(held, identity, _), Event::Check(outcome)) => {
+                let decision = check_denylist(&held, cx).and_then(|()| judge_reply(&held, identity, &outcome, cx));
+                conclude(held, decision, cx, &mut effects)
+            }
+            (Self::AwaitLimits(mut held, permit, _), Event::Limits) => {
+                let decision = judge_again(&mut held, permit, cx, &mut effects);
+                conclude(held, decision, cx, &mut effects)
+            }
+            // An answer to a request that we never saw: its scheme is unknown, so it is not https.
+            (Self::Start, Event::Answer(answer)) => {
+                Self::Decided(Decided::unseen(cx.config.routes.fallback()).answered(&answer, cx, &mut effects))
+            }
+            // Envoy has answered a request that we still hold: a time-out, a client that left.
+            (
+                Self::AwaitKeys(held) | Self::AwaitCheck(held, ..) | Self::AwaitLimits(held, ..),
+                Event::Answer(answer),
+            ) => Self::Decided(Decided::refused(held, Default::default()).answered(&answer, cx, &mut effects)),
+            (Self::Decided(decided), Event::Answer(answer)) => {
+                Self::Decided(decided.answered(&answer, cx, &mut effects))
+            }
+            (Self::Decided(decided), Event::Alarm) => Self::Decided(decided.look_again(cx, &mut effects)),
+            (Self::Decided(decided), Event::Check(outcome)) => {
+                Self::Decided(decided.on_check(&outcome, cx, &mut effects))
+            }
+            (phase @ Self::Start, Event::Keys | Event::Check(_) | Event::Limits | Event::Alarm)
+            | (phase @ Self::AwaitKeys(_), Event::Request(_) | Event::Check(_) | Event::Limits | Event::Alarm)
+            | (phase @ Self::AwaitCheck(..), Event::Request(_) | Event::Keys | Event::Limits | Event::Alarm)
+            | (phase @ Self::AwaitLimits(..), Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm)
+            | (phase @ Self::Decided(_), Event::Request(_) | Event::Keys | Event::Limits) => phase,
+        };
+        (next, effects)
+    }
+
+    /// Whether the request is held with a token that nobody has vouched for: its key is missing, or it is opaque.
+    pub const fn is_unverified(&self) -> bool {
+        matches!(self, Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _))
+    }
+
+    /// Whether the request is held.
+    pub const fn is_held(&self) -> bool {
+        match self {
+            Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => true,
+            Self::Start | Self::Decided(_) => false,
+        }
+    }
+}
+
+/// The limits have been asked about. What has been taken back meanwhile is not served, nor what is not known any
+/// more: then all is judged anew.
+fn judge_again<H: Host>(
+    held: &mut PendingRequest,
+    permit: Permit,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Decision {
+    check_denylist(held, cx)?;
+    let Some(identity) = permit.identity() else { return Ok(Next::Pass(permit)) };
+    match standing(&held.case(identity, cx), Evidence::Feed) {
+        Standing::Served(_) => Ok(Next::Pass(permit)),
+        Standing::Refused(_) | Standing::Unknown => judge_token(held, cx, effects),
+    }
+}

@@ -1,0 +1,279 @@
+//! A request that is decided: its answer is on the way, or goes on as a stream.
+//!
+//! A stream ends with what it was admitted by: when the feed takes that back, and when its session's time is over, or
+//! that of a token without a session. An answer that begins only after its session was ended may be the one to the
+//! request that has ended it: it has [`Follower::max_staleness`] to be over.
+
+use std::{fmt, rc::Rc, time::Duration};
+
+use session_gate_protocol::{CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OwnToken};
+
+use super::{
+    admit::{self, LimitRecord},
+    authenticate::CheckOutcome,
+    conclude::ask,
+    types::{Effect, PendingRequest, StepContext},
+};
+use crate::{
+    host::{ClientInfo, Host},
+    http::{credential::Source, headers::Headers},
+    ids::RequestId,
+    knowledge::{
+        Changes, Follower, Identity,
+        standing::{Case, Evidence, Standing, standing},
+    },
+    limits::Ledger,
+    response::caching::{self, DependsOn},
+    routing::{Authentication, Route},
+    time::Now,
+    token::TokenText,
+};
+
+/// How soon the sidecar is asked again about an open stream where it could not be asked.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is known of a request that is decided.
+#[derive(Debug)]
+pub struct Decided {
+    route: Rc<Route>,
+    https: bool,
+    /// Where its token came from.
+    source: Option<Source>,
+    /// By what it was admitted; none: it was not, or its stream is being ended.
+    admitted: Option<Admitted>,
+    /// Whether it goes on for as long as both sides like: its answer has begun, or it is an upgrade or
+    /// gRPC, whose answer may begin late.
+    is_stream: bool,
+    /// When to look whether it still may.
+    alarm: Option<Duration>,
+    /// When its session was last known to be in use.
+    live_at: Duration,
+    /// What its limits have said.
+    record: LimitRecord,
+}
+
+/// By what a request was admitted.
+pub(super) struct Admitted {
+    pub(super) user_agent: Rc<str>,
+    /// The token, and as whom it is served; none: it is anonymous.
+    pub(super) identity: Option<(Rc<str>, Rc<Identity>)>,
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted").field("is_anonymous", &self.identity.is_none()).finish_non_exhaustive()
+    }
+}
+
+impl Decided {
+    /// A request that was refused, by us or by Envoy.
+    pub(super) fn refused(held: PendingRequest, record: LimitRecord) -> Self {
+        let PendingRequest { route, style, source, .. } = held;
+        Self {
+            route,
+            https: style.https,
+            source,
+            admitted: None,
+            is_stream: false,
+            alarm: None,
+            live_at: Duration::ZERO,
+            record,
+        }
+    }
+
+    /// A request that was forwarded.
+    pub(super) fn admitted(held: PendingRequest, record: LimitRecord, admitted: Admitted, now: Now) -> Self {
+        let is_stream = held.is_upgrade || held.style.grpc;
+        let decided = Self::refused(held, record);
+        let mut decided = Self { admitted: Some(admitted), is_stream, live_at: now.monotonic, ..decided };
+        if is_stream {
+            decided.set_alarm(now);
+        }
+        decided
+    }
+
+    /// A request whose headers were never seen.
+    pub(super) fn unseen(route: &Rc<Route>) -> Self {
+        Self {
+            route: Rc::clone(route),
+            https: false,
+            source: None,
+            admitted: None,
+            is_stream: false,
+            alarm: None,
+            live_at: Duration::ZERO,
+            record: LimitRecord::default(),
+        }
+    }
+
+    /// When [`super::Event::Alarm`] is due, on the worker's clock.
+    pub const fn alarm(&self) -> Option<Duration> {
+        self.alarm
+    }
+
+    /// Whether its stream must be ended, for what the feed has said just now. Says so once.
+    pub fn must_end<H: Host>(&mut self, id: RequestId, changes: &Changes, feed: &Follower, host: &H, now: Now) -> bool {
+        let Some(admitted) = self.admitted.as_ref().filter(|_| self.is_stream) else { return false };
+        let blocked = changes.rules && feed.blocks(&ClientInfo::new(host, id, &admitted.user_agent), now.wall);
+        let must_end = blocked || (self.is_touched(changes) && self.refusal(Some(feed), now).is_some());
+        if must_end {
+            self.admitted = None;
+            self.alarm = None;
+        }
+        must_end
+    }
+
+    fn is_touched(&self, changes: &Changes) -> bool {
+        let Some((_, identity)) = self.identity() else { return false };
+        let names = identity.claims.names();
+        let named = identity.claims.named_session().map(|(_, name)| name);
+        let session = identity.session.as_ref().map(|session| session.names.session);
+        let names = [Some(names.user), names.token, named, session];
+        changes.rules || names.into_iter().flatten().any(|name| changes.touched.contains(&name))
+    }
+
+    fn identity(&self) -> Option<(&Rc<str>, &Rc<Identity>)> {
+        self.admitted.as_ref().and_then(|admitted| admitted.identity.as_ref()).map(|(token, one)| (token, one))
+    }
+
+    fn judge(&self, feed: Option<&Follower>, now: Now, evidence: Evidence) -> Option<Standing> {
+        let (token, identity) = self.identity()?;
+        let case = Case { identity, token: TokenText(token), route: &self.route.policy, feed, now, is_open: true };
+        Some(standing(&case, evidence))
+    }
+
+    /// Why it would not go on, by what is known; none: it goes on.
+    fn refusal(&self, feed: Option<&Follower>, now: Now) -> Option<DenyReason> {
+        match self.judge(feed, now, Evidence::Feed)? {
+            Standing::Refused(reason) => Some(reason),
+            Standing::Served(_) | Standing::Unknown => None,
+        }
+    }
+
+    /// It is over: what it held of limits counts no more.
+    pub fn release(&self, ledger: &mut Ledger, now: Duration) {
+        admit::release(&self.record.tickets, ledger, now);
+    }
+
+    /// Its answer's headers have come.
+    pub(super) fn answered<H: Host>(
+        mut self,
+        answer: &Headers,
+        cx: &mut StepContext<'_, H>,
+        effects: &mut Vec<Effect>,
+    ) -> Self {
+        self.is_stream = true;
+        let mut changes = self.route.policy.security_headers.changes(answer, self.https);
+        changes.extend(caching::changes(answer, self.depends_on()));
+        let Self { route, record, .. } = &mut self;
+        let (ledger, now) = (cx.ledger.as_deref_mut(), cx.now.monotonic);
+        changes.extend(admit::settle_costs(&mut record.tickets, &route.policy.limits, answer, ledger, now));
+        changes.extend(record.report.take().iter().flat_map(|report| report.headers(cx.config.limit_headers)));
+        effects.push(Effect::ChangeAnswer(changes));
+        self.set_alarm(cx.now);
+        if let Some(feed) = cx.feed.as_deref()
+            && self.refusal(Some(feed), cx.now).is_some()
+        {
+            // Perhaps it has ended its session itself.
+            self.alarm = Some(cx.now.monotonic.saturating_add(feed.max_staleness()));
+        }
+        self
+    }
+
+    /// What its answer depends on.
+    fn depends_on(&self) -> DependsOn {
+        match (self.source, self.route.policy.authentication) {
+            (Some(source), _) => DependsOn::Credential(source),
+            (None, Authentication::Optional) => DependsOn::NoCredential,
+            (None, Authentication::Public | Authentication::Required) => DependsOn::Nothing,
+        }
+    }
+
+    /// When to look again: when its session's time is over, or that of a token without one, or when the session may
+    /// have gone idle. Where nobody has said when the session ends, once its token's time is over.
+    fn set_alarm(&mut self, now: Now) {
+        let Some((_, identity)) = self.identity() else { return };
+        let ends = identity.session.as_ref().and_then(|session| session.ends).map(|ends| ends.since(now.wall));
+        let expires = || {
+            #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
+            let left = identity.claims.expires_at() - now.wall.0 as f64;
+            Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(Duration::MAX)
+        };
+        let due = now.monotonic.saturating_add(ends.unwrap_or_else(expires));
+        let idle = identity.claims.idle_timeout().map(|idle| self.live_at.saturating_add(idle / 4));
+        self.alarm = Some(idle.map_or(due, |idle| due.min(idle)));
+    }
+
+    /// Its alarm has rung: it is ended, or goes on, or the sidecar is asked.
+    pub(super) fn look_again<H: Host>(mut self, cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> Self {
+        self.alarm = None;
+        if self.refusal(cx.feed.as_deref(), cx.now).is_some() {
+            self.admitted = None;
+            effects.push(Effect::EndStream);
+            return self;
+        }
+        match self.question(cx) {
+            Some(question) => _ = ask(&question, cx, effects),
+            None => self.set_alarm(cx.now),
+        }
+        self
+    }
+
+    /// The question about its session, where the worker cannot tell whether its time is over.
+    fn question<H: Host>(&self, cx: &StepContext<'_, H>) -> Option<Vec<u8>> {
+        let (_, identity) = self.identity()?;
+        let (session, _) = identity.claims.own_session()?;
+        let may_be_idle = identity
+            .claims
+            .idle_timeout()
+            .is_some_and(|idle| cx.now.monotonic.saturating_sub(self.live_at) >= idle / 4);
+        let ends = identity.session.as_ref().and_then(|session| session.ends);
+        let may_be_over = ends.is_none() && identity.claims.check_time(cx.now.wall).is_err();
+        if !may_be_idle && !may_be_over {
+            return None;
+        }
+        let (user_id, token_id) = (identity.claims.subject().clone(), identity.claims.token_id()?.parse().ok()?);
+        let credential = CheckedCredential::Own(OwnToken { user_id, session_id: Some(session.clone()), token_id });
+        serde_json::to_vec(&CheckRequest { credential, address: None, user_agent: None }).ok()
+    }
+
+    /// The sidecar has said how its session stands, or could not.
+    pub(super) fn on_check<H: Host>(
+        mut self,
+        outcome: &CheckOutcome,
+        cx: &mut StepContext<'_, H>,
+        effects: &mut Vec<Effect>,
+    ) -> Self {
+        let Some((_, identity)) = self.identity() else { return self };
+        let evidence = match &outcome.reply {
+            Some(reply) => Evidence::Checked(reply.verdict),
+            None => Evidence::Failed(DenyReason::StoreUnavailable),
+        };
+        let idle = identity.claims.idle_timeout();
+        let is_surely_live = idle.is_some_and(|idle| cx.now.monotonic.saturating_sub(self.live_at) < idle);
+        match self.judge(cx.feed.as_deref(), cx.now, evidence) {
+            Some(Standing::Refused(_)) if outcome.reply.is_none() && is_surely_live => {
+                self.alarm = Some(cx.now.monotonic.saturating_add(RETRY));
+            }
+            Some(Standing::Refused(_)) => {
+                self.admitted = None;
+                effects.push(Effect::EndStream);
+            }
+            Some(Standing::Served(_) | Standing::Unknown) | None => self.go_on(outcome, cx),
+        }
+        self
+    }
+
+    fn go_on<H: Host>(&mut self, outcome: &CheckOutcome, cx: &StepContext<'_, H>) {
+        match &outcome.reply {
+            Some(reply) if reply.verdict == CheckVerdict::Live => {
+                self.live_at = outcome.asked.at;
+                if let Some((_, identity)) = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut()) {
+                    *identity = Rc::new(identity.as_ref().clone().confirmed(reply, outcome.asked.clone()));
+                }
+                self.set_alarm(cx.now);
+            }
+            _ => self.alarm = Some(cx.now.monotonic.saturating_add(RETRY)),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What caches on the way may keep of an answer that depends on who asks.
+
+use crate::http::{
+    credential::Source,
+    headers::{HeaderChange, Headers},
+};
+
+const CACHE_CONTROL: &str = "cache-control";
+const VARY: &str = "vary";
+
+/// What an answer depends on, as far as the gate knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DependsOn {
+    /// A credential that came from there.
+    Credential(Source),
+    /// That there was none, where one is optional.
+    NoCredential,
+    /// Nothing of ours.
+    Nothing,
+}
+
+/// What to change, so that no shared cache gives one user's answer to another.
+///
+/// An `Authorization` header keeps shared caches away by itself (RFC 9111, section 3.5). A cookie does not, and we take
+/// ours out before the upstream could notice it: where the upstream says nothing, the answer is private. A token in
+/// the query is part of the cache's key (RFC 6750, section 2.3): its answer is private whatever the upstream says.
+pub fn changes(answer: &Headers, depends_on: DependsOn) -> Vec<HeaderChange> {
+    match depends_on {
+        DependsOn::Nothing | DependsOn::Credential(Source::Authorization) => Vec::new(),
+        DependsOn::Credential(Source::Query) => private_at_all_costs(answer).into_iter().collect(),
+        DependsOn::NoCredential => varies_by_cookie(answer).into_iter().collect(),
+        DependsOn::Credential(Source::Cookie) => {
+            let private = (!answer.has(CACHE_CONTROL)).then(|| HeaderChange::set(CACHE_CONTROL, "private"));
+            varies_by_cookie(answer).into_iter().chain(private).collect()
+        }
+    }
+}
+
+fn varies_by_cookie(answer: &Headers) -> Option<HeaderChange> {
+    let given: Vec<&[u8]> = answer.all(VARY).collect();
+    let names = || given.iter().flat_map(|line| line.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
+    if names().any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie")) {
+        return None;
+    }
+    let mut all = given.join(&b", "[..]);
+    if !all.is_empty() {
+        all.extend_from_slice(b", ");
+    }
+    all.extend_from_slice(b"Cookie");
+    Some(HeaderChange::set(VARY, all))
+}
+
+fn private_at_all_costs(answer: &Headers) -> Option<HeaderChange> {
+    let given: Vec<&[u8]> = answer.all(CACHE_CONTROL).flat_map(|line| line.split(|&b| b == b',')).collect();
+    let name = |directive: &[u8]| {
+        directive.trim_ascii().split(|&b| b == b'=').next().unwrap_or_default().trim_ascii().to_ascii_lowercase()
+    };
+    if given.iter().any(|directive| matches!(name(directive).as_slice(), b"private" | b"no-store")) {
+        return None;
+    }
+    let mut kept: Vec<&[u8]> = vec![b"private"];
+    let is_shared = |directive: &[u8]| matches!(name(directive).as_slice(), b"public" | b"s-maxage" | b"");
+    kept.extend(given.iter().map(|directive| directive.trim_ascii()).filter(|directive| !is_shared(directive)));
+    Some(HeaderChange::set(CACHE_CONTROL, kept.join(&b", "[..])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(depends_on: DependsOn, answer: &[(&str, &str)]) -> Vec<(String, String)> {
+        let changes = changes(&answer.iter().copied().collect(), depends_on);
+        let text = |change| match change {
+            HeaderChange::Set(name, value) => (name, String::from_utf8(value).unwrap()),
+            HeaderChange::Remove(name) => (name, String::new()),
+        };
+        changes.into_iter().map(text).collect()
+    }
+
+    fn set(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn an_answer_to_our_cookie_is_private_where_the_upstream_says_nothing() {
+        let cookie = DependsOn::Credential(Source::Cookie);
+        assert_eq!(changed(cookie, &[]), [set("vary", "Cookie"), set("cache-control", "private")]);
+        assert_eq!(
+            changed(cookie, &[("vary", "Accept-Encoding"), ("vary", "accept"), ("cache-control", "max-age=5")]),
+            [set("vary", "Accept-Encoding, accept, Cookie")]
+        );
+        assert!(changed(cookie, &[("vary", "a, cookie"), ("cache-control", "no-store")]).is_empty());
+        assert!(changed(cookie, &[("vary", "*"), ("cache-control", "public")]).is_empty(), "it has said so itself");
+    }
+
+    #[test]
+    fn an_answer_to_nobody_is_not_for_those_with_a_cookie_where_one_is_optional() {
+        assert_eq!(changed(DependsOn::NoCredential, &[]), [set("vary", "Cookie")]);
+        assert!(changed(DependsOn::Nothing, &[]).is_empty());
+        assert!(changed(DependsOn::Credential(Source::Authorization), &[]).is_empty());
+    }
+
+    #[test]
+    fn an_answer_to_a_token_in_the_query_is_private_whatever_the_upstream_says() {
+        let query = DependsOn::Credential(Source::Query);
+        assert_eq!(changed(query, &[]), [set("cache-control", "private")]);
+        assert_eq!(
+            changed(query, &[("cache-control", "public, max-age=60, s-maxage=600"), ("cache-control", "immutable")]),
+            [set("cache-control", "private, max-age=60, immutable")]
+        );
+        assert!(changed(query, &[("cache-control", "No-Store")]).is_empty());
+        assert!(changed(query, &[("cache-control", "private")]).is_empty());
+    }
+}

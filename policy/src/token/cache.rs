@@ -1,0 +1,93 @@
+//! Tokens whose signature was found good, so that it is checked once a worker and not once a request.
+
+use std::{collections::HashMap, fmt, rc::Rc};
+
+use session_gate_protocol::UnixSeconds;
+
+use super::VerifiedClaims;
+
+/// A bounded map from a token's text to its claims. Only tokens with a good signature are ever put
+/// in, so that forged ones cannot fill it; the one used longest ago goes first.
+///
+/// The text itself is the key: two tokens never share an entry, whatever they hash to.
+pub struct TokenCache {
+    max_entries: usize,
+    max_bytes: usize,
+    bytes: usize,
+    clock: u64,
+    entries: HashMap<Rc<str>, Entry>,
+}
+
+impl fmt::Debug for TokenCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The keys are tokens.
+        f.debug_struct("TokenCache").field("entries", &self.entries.len()).finish_non_exhaustive()
+    }
+}
+
+struct Entry {
+    claims: VerifiedClaims,
+    /// What it holds, its text included.
+    bytes: usize,
+    used: u64,
+}
+
+impl TokenCache {
+    /// An empty cache of at most that many tokens, and bytes that they and their claims hold. Zero: no cache.
+    pub fn new(max_entries: usize, max_bytes: usize) -> Self {
+        Self { max_entries, max_bytes, bytes: 0, clock: 0, entries: HashMap::new() }
+    }
+
+    /// The text and the claims of a token that was verified before. Its time is the caller's to check.
+    pub fn get(&mut self, token: &str) -> Option<(Rc<str>, VerifiedClaims)> {
+        self.clock += 1;
+        let text = self.entries.get_key_value(token).map(|(text, _)| Rc::clone(text))?;
+        let entry = self.entries.get_mut(token)?;
+        entry.used = self.clock;
+        Some((text, entry.claims.clone()))
+    }
+
+    /// Keeps a token's claims, and lets go of expired and of old ones until both bounds hold.
+    pub fn insert(&mut self, token: Rc<str>, claims: VerifiedClaims, now: UnixSeconds) {
+        let bytes = token.len() + claims.held_bytes();
+        if bytes > self.max_bytes || self.max_entries == 0 {
+            return;
+        }
+        if self.entries.len() >= self.max_entries || self.bytes + bytes > self.max_bytes {
+            self.make_room(bytes, now);
+        }
+        self.clock += 1;
+        let entry = Entry { claims, bytes, used: self.clock };
+        self.bytes += bytes;
+        if let Some(before) = self.entries.insert(token, entry) {
+            self.bytes -= before.bytes;
+        }
+    }
+
+    /// Forgets everything: the keys have changed.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+
+    /// Drops what has expired and then the older half: one pass over the map for many inserts.
+    fn make_room(&mut self, needed: usize, now: UnixSeconds) {
+        self.entries.retain(|_, entry| entry.claims.check_time(now).is_ok());
+        self.recount();
+        if self.entries.len() < self.max_entries && self.bytes + needed <= self.max_bytes {
+            return;
+        }
+        let mut uses: Vec<u64> = self.entries.values().map(|entry| entry.used).collect();
+        let middle = uses.len() / 2;
+        let threshold = if uses.is_empty() { 0 } else { *uses.select_nth_unstable(middle).1 };
+        self.entries.retain(|_, entry| entry.used > threshold);
+        self.recount();
+        if self.bytes + needed > self.max_bytes {
+            self.clear();
+        }
+    }
+
+    fn recount(&mut self) {
+        self.bytes = self.entries.values().map(|entry| entry.bytes).sum();
+    }
+}

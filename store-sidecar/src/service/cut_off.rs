@@ -1,0 +1,127 @@
+//! How all sessions of a user end, and how a user is kept from having too many.
+//!
+//! **The feed first, then the state, then the answer**, as everywhere; the number that everybody is told is taken in
+//! the store before, so that whoever logs in meanwhile is of one side or the other. If the process dies in between,
+//! workers refuse what the store would still serve, until whoever notices mends it.
+
+use std::{sync::Arc, time::Duration};
+
+use session_gate_protocol::{CutOff, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, Terminated, UserId};
+
+use super::{Service, ServiceError, Told, repair::FIRST_READING};
+use crate::{
+    logging::chain,
+    metrics::EndReason,
+    store::{
+        Admission, Admitted, BegunCutOff, CreateSession, NewFeedEntry, OldSession, Store, StoreError, StoreErrorKind,
+    },
+};
+
+/// How often a login makes room anew because others took it.
+const MAX_ATTEMPTS: u32 = 16;
+
+/// Between two batches of sweeping, so that others get their turn.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
+
+impl Service {
+    /// Ends all sessions of a user, but for one. Costs the same however many there are.
+    ///
+    /// # Errors
+    /// `SessionNotFound` where `except` is no session of the user's, or has ended; or those of the store.
+    pub async fn terminate_user_sessions(
+        &self,
+        user: &UserId,
+        except: Option<&SessionId>,
+        reason: EndReason,
+    ) -> Result<Told<Terminated>, ServiceError> {
+        let store = &self.tools.store;
+        self.tools.feed.first_reading(FIRST_READING).await?;
+        let floor = self.tools.feed.cut_off_of(user)?;
+        let begun = store.begin_cut_off(user, except, floor).await?;
+        if except.is_some() && !begun.spares {
+            return Err(ServiceError::SessionNotFound);
+        }
+        let at = self.tell(vec![self.cut_off(user, except, &begun)]).await?;
+        store.finish_cut_off(user, begun.before, except).await?;
+        let terminated = begun.listed.saturating_sub(u64::from(begun.spares));
+        self.tools.metrics.sessions_ended(reason, terminated);
+        self.sweep_later(user);
+        Ok(Told { done: Terminated { terminated }, at: Some(at) })
+    }
+
+    fn cut_off(&self, user: &UserId, except: Option<&SessionId>, begun: &BegunCutOff) -> NewFeedEntry {
+        // No session of the user's lasts longer than that, and none that a store has lost.
+        let longest = begun.latest_expiry.max(begun.now.after(self.session.duration));
+        NewFeedEntry {
+            until: longest.after(MAX_LEEWAY),
+            change: FeedChange::UserSessionsEnded(CutOff {
+                user_id: user.clone(),
+                before: begun.before,
+                issued_until: begun.now.max(self.now()),
+                except: except.cloned(),
+            }),
+        }
+    }
+
+    /// Removes what has ended from the user's list, in batches, while others go on.
+    pub(super) fn sweep_later(&self, user: &UserId) {
+        let (store, metrics, user) = (Arc::clone(&self.tools.store), Arc::clone(&self.tools.metrics), user.clone());
+        tokio::spawn(async move {
+            match sweep(&*store, &user).await {
+                Ok(removed) => metrics.sessions_swept(removed),
+                // They count as ended all the same, and go with their time.
+                Err(error) => tracing::warn!(error = %chain(&error), "ended sessions stay in their user's list"),
+            }
+        });
+    }
+
+    /// Stores a new session. Where its user has too many, the oldest end: first everybody is told.
+    pub(super) async fn admit(&self, new: CreateSession) -> Result<SessionData, ServiceError> {
+        let user = &new.session.user_id;
+        // A replica that has just started waits; one that cannot read the feed takes what the store knows.
+        drop(self.tools.feed.first_reading(FIRST_READING).await);
+        let floor = self.tools.feed.cut_off_of(user).unwrap_or_default();
+        let mut admission = Admission { floor, max_sessions: self.session.max_per_user, evict: Vec::new() };
+        let op = self.operation()?;
+        for _ in 0..MAX_ATTEMPTS {
+            match self.tools.store.admit_session(new.clone(), &admission, op).await? {
+                Admitted::Created(session) => {
+                    self.tools.metrics.session_created();
+                    let evicted = u64::try_from(admission.evict.len()).unwrap_or(u64::MAX);
+                    if evicted > 0 {
+                        self.tools.metrics.sessions_ended(EndReason::Evicted, evicted);
+                    }
+                    return Ok(session);
+                }
+                Admitted::Crowded(oldest) => {
+                    self.tell_evicted(&oldest).await?;
+                    admission.evict.extend(oldest.into_iter().map(|one| one.id));
+                }
+            }
+        }
+        let source = "the user's sessions begin faster than they end";
+        Err(StoreError::new(StoreErrorKind::Unavailable, source).into())
+    }
+
+    async fn tell_evicted(&self, oldest: &[OldSession]) -> Result<FeedCursor, ServiceError> {
+        let ended = |one: &OldSession| NewFeedEntry {
+            until: one.expires_at.after(MAX_LEEWAY),
+            change: FeedChange::SessionEnded { session_id: one.id.clone() },
+        };
+        self.tell(oldest.iter().map(ended).collect()).await
+    }
+}
+
+async fn sweep(store: &dyn Store, user: &UserId) -> Result<u64, StoreError> {
+    let mut removed = 0_u64;
+    let mut after = None;
+    loop {
+        let swept = store.sweep_sessions(user, after.as_ref()).await?;
+        removed = removed.saturating_add(swept.removed);
+        match swept.next {
+            Some(next) => after = Some(next),
+            None => return Ok(removed),
+        }
+        tokio::time::sleep(SWEEP_PAUSE).await;
+    }
+}

@@ -1,0 +1,128 @@
+//! How all sessions of a user end at once, how many a user may have, and how they are listed: in steps that cost
+//! the same however many there are.
+
+use std::fmt;
+
+use session_gate_protocol::{SessionData, SessionId, UnixSeconds};
+
+/// How many sessions a login ends at most so that there is room for it: of one that found many more than are allowed,
+/// because fewer are allowed now than before, the logins after it end the rest.
+pub const MAX_EVICTED: usize = 10;
+
+/// How many sessions are looked at in one step of the store.
+pub const SWEEP_BATCH: usize = 200;
+
+/// What a new session is admitted by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// The user's sessions of a generation before this have ended, as the feed says: a store that has lost that counts
+    /// on from here.
+    pub floor: u64,
+    /// How many sessions the user may have; 0: any number.
+    pub max_sessions: usize,
+    /// The sessions that end to make room.
+    pub evict: Vec<SessionId>,
+}
+
+/// What became of a new session.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is made for a login, and taken apart at once")]
+pub enum Admitted {
+    /// It has begun.
+    Created(SessionData),
+    /// The user has too many: these would have to end, [`MAX_EVICTED`] at most. Nothing was changed.
+    Crowded(Vec<OldSession>),
+}
+
+/// A session that would have to end to make room for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldSession {
+    /// The session.
+    pub id: SessionId,
+    /// When it ends by itself.
+    pub expires_at: UnixSeconds,
+}
+
+/// A cut-off that has begun: nothing has ended by it yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BegunCutOff {
+    /// Sessions of a generation before this are to end.
+    pub before: u64,
+    /// How many sessions the user's list has: those that end by it, and maybe some that ended before and have not been
+    /// removed yet.
+    pub listed: u64,
+    /// When the last of them would have expired.
+    pub latest_expiry: UnixSeconds,
+    /// The store's time.
+    pub now: UnixSeconds,
+    /// Whether the session that was to go on does: it is the user's and has not ended.
+    pub spares: bool,
+}
+
+/// A place in a user's list of sessions, which is ordered by when they expire: `<seconds>-<session id>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IndexPlace {
+    /// When the session there expires.
+    pub expires_at: UnixSeconds,
+    /// The session.
+    pub id: SessionId,
+}
+
+impl fmt::Display for IndexPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.expires_at.0, self.id)
+    }
+}
+
+impl IndexPlace {
+    /// The place that was written so; none: it was not.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (expires_at, id) = text.split_once('-')?;
+        let expires_at = Some(expires_at).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+        // What Redis counts exactly.
+        let expires_at = expires_at.parse().ok().filter(|at| *at < 1_u64 << 53)?;
+        Some(Self { expires_at: UnixSeconds(expires_at), id: id.parse().ok()? })
+    }
+}
+
+/// Which part of a user's list of sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageAsk {
+    /// Where the page before ended; none: from the start.
+    pub after: Option<IndexPlace>,
+    /// How many sessions are looked at.
+    pub limit: usize,
+}
+
+/// A part of a user's list of sessions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionPage {
+    /// Those that have not ended.
+    pub sessions: Vec<SessionData>,
+    /// Where the next page begins; none: this is the last.
+    pub next: Option<IndexPlace>,
+}
+
+/// What a step of sweeping did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many sessions it removed from the list.
+    pub removed: u64,
+    /// Where the next step begins; none: all has been looked at.
+    pub next: Option<IndexPlace>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_is_written_and_nothing_else_is_one() {
+        let id = SessionId::new(&"alice".parse().unwrap(), &[255; 32]);
+        let place = IndexPlace { expires_at: UnixSeconds(1_790_000_000), id };
+        assert_eq!(IndexPlace::parse(&place.to_string()), Some(place));
+        for bad in ["", "1", "-", "1-", "1-x", "+1-K9gGyX.BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"] {
+            assert!(IndexPlace::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+}

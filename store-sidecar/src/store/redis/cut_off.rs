@@ -1,0 +1,187 @@
+//! How sessions begin, are listed, and end all at once.
+
+use session_gate_protocol::{SessionData, SessionId, SlotTag, UnixSeconds, UserId};
+
+use super::record::{self, Fields};
+use super::{RedisStore, keys, parsed, scripts, secs};
+use crate::store::{
+    Admission, Admitted, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId, PageAsk,
+    SWEEP_BATCH, SessionPage, StoreError, StoreErrorKind, Swept,
+};
+
+/// Sessions that one script replies with their metadata, so that it is over soon.
+const MAX_READ: usize = 100;
+
+/// What a reading of sessions found.
+struct Read {
+    now: UnixSeconds,
+    /// How many were dropped from the index.
+    dropped: u64,
+    /// Those that have not ended, if they were asked for.
+    sessions: Vec<(String, Fields)>,
+}
+
+/// What is done with the sessions that are looked at, beside dropping those that have ended.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Read,
+    Sweep,
+}
+
+impl RedisStore {
+    pub(super) async fn create(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        new.check(&self.settings)?;
+        let (duration, idle) = (secs(new.duration), new.idle_timeout.map(secs).unwrap_or_default());
+        // Created at 0 for now, in generation 0: the script decides both.
+        let session = new.created_at(UnixSeconds(0), 0);
+        let Admission { floor, max_sessions, evict } = admission;
+        // No other can be the user's.
+        let evict = evict.iter().filter(|id| id.tag() == session.session_id.tag());
+        let user = &session.user_id;
+        let scopes = session.scopes.as_ref().map(|scopes| format!("+{scopes}")).unwrap_or_default();
+        let index = keys::index_name(user);
+        let (data, retention, horizon) = (record::data(&session)?, self.retention(), secs(self.settings.feed_horizon));
+        let (floor, max_sessions, evicted) = (floor.to_string(), max_sessions.to_string(), MAX_EVICTED.to_string());
+        let mut arguments = vec![session.session_id.as_str(), user.as_str(), &index, session.status.as_str()];
+        let op = op.to_string();
+        arguments.extend([duration.as_str(), &idle, &data, &retention, &op, &scopes]);
+        arguments.extend([floor.as_str(), &max_sessions, &evicted, &horizon]);
+        arguments.extend(evict.clone().map(SessionId::as_str));
+        let tag = session.session_id.tag();
+        let mut all_keys =
+            vec![self.keys.session(&session.session_id), self.keys.index(user), self.keys.cut_offs(&tag)];
+        all_keys.extend(evict.map(|id| self.keys.session(id)));
+        let all_keys: Vec<&str> = all_keys.iter().map(String::as_str).collect();
+        let reply: Option<Vec<redis::Value>> =
+            self.run(&scripts::CREATE, &all_keys, &arguments, self.deadline()).await?;
+        let Some(mut reply) = reply else {
+            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
+        };
+        if let [redis::Value::Int(now), redis::Value::Int(generation)] = reply.as_slice() {
+            let (now, generation) = (UnixSeconds(number(*now)?), number(*generation)?);
+            let expires_at = UnixSeconds(now.0.saturating_add(session.expires_at.0));
+            let created = SessionData { created_at: now, last_activity: now, expires_at, generation, ..session };
+            return Ok(Admitted::Created(created));
+        }
+        let oldest = reply.split_off(reply.len().min(1)).into_iter().map(|one| {
+            let (id, expires_at): (String, u64) = parsed(one)?;
+            Ok(OldSession { id: session_id(&id)?, expires_at: UnixSeconds(expires_at) })
+        });
+        Ok(Admitted::Crowded(oldest.collect::<Result<_, StoreError>>()?))
+    }
+
+    pub(super) async fn page(&self, user: &UserId, ask: &PageAsk) -> Result<SessionPage, StoreError> {
+        let (places, next) = self.places(user, "newest", ask).await?;
+        let mut sessions = Vec::with_capacity(places.len());
+        for places in places.chunks(MAX_READ) {
+            let read = self.look_at(user, places, Purpose::Read).await?;
+            for (id, fields) in read.sessions {
+                // The script has left out those that a cut-off has ended.
+                sessions.extend(record::session(session_id(&id)?, &fields, 0, read.now)?);
+            }
+        }
+        Ok(SessionPage { sessions, next })
+    }
+
+    pub(super) async fn sweep(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        let ask = PageAsk { after: after.cloned(), limit: SWEEP_BATCH };
+        let (places, next) = self.places(user, "oldest", &ask).await?;
+        let dropped = if places.is_empty() { 0 } else { self.look_at(user, &places, Purpose::Sweep).await?.dropped };
+        Ok(Swept { removed: dropped, next })
+    }
+
+    /// Places of a user's index, and the last of them where there are more.
+    async fn places(
+        &self,
+        user: &UserId,
+        order: &str,
+        ask: &PageAsk,
+    ) -> Result<(Vec<IndexPlace>, Option<IndexPlace>), StoreError> {
+        let PageAsk { after, limit } = ask;
+        let expires_at = after.as_ref().map(|after| after.expires_at.0.to_string()).unwrap_or_default();
+        let id = after.as_ref().map(|after| after.id.as_str()).unwrap_or_default();
+        let arguments = [order, &expires_at, id, &limit.to_string()];
+        let found: Vec<(String, u64)> =
+            self.run(&scripts::INDEX, &[&self.keys.index(user)], &arguments, self.deadline()).await?;
+        let place = |(id, expires_at): (String, u64)| {
+            Ok(IndexPlace { id: session_id(&id)?, expires_at: UnixSeconds(expires_at) })
+        };
+        let mut places = found.into_iter().map(place).collect::<Result<Vec<_>, StoreError>>()?;
+        let is_last = places.len() <= *limit;
+        places.truncate(*limit);
+        let next = places.last().filter(|_| !is_last).cloned();
+        Ok((places, next))
+    }
+
+    /// Looks at sessions of a user, and drops from the index those that have ended.
+    async fn look_at(&self, user: &UserId, places: &[IndexPlace], purpose: Purpose) -> Result<Read, StoreError> {
+        let mut all_keys = vec![self.keys.cut_offs(&SlotTag::of_user(user)), self.keys.index(user)];
+        all_keys.extend(places.iter().map(|place| self.keys.session(&place.id)));
+        let all_keys: Vec<&str> = all_keys.iter().map(String::as_str).collect();
+        let retention = self.retention();
+        let purpose = match purpose {
+            Purpose::Read => "read",
+            Purpose::Sweep => "sweep",
+        };
+        let mut arguments = vec![user.as_str(), &retention, purpose];
+        arguments.extend(places.iter().map(|place| place.id.as_str()));
+        let mut reply: Vec<redis::Value> = self.run(&scripts::LIST, &all_keys, &arguments, self.deadline()).await?;
+        let sessions = reply.split_off(reply.len().min(2)).into_iter().map(parsed).collect::<Result<_, _>>()?;
+        let [now, dropped] = <[redis::Value; 2]>::try_from(reply).map_err(|_| corrupt())?;
+        Ok(Read { now: UnixSeconds(parsed(now)?), dropped: parsed(dropped)?, sessions })
+    }
+
+    pub(super) async fn begin(
+        &self,
+        user: &UserId,
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
+        let number = floor.to_string();
+        let reply = self.cut(&scripts::BEGIN_CUT_OFF, user, except, &number).await?;
+        let (now, before, listed, latest, spares): (u64, u64, u64, u64, bool) = parsed(reply)?;
+        Ok(BegunCutOff { before, listed, latest_expiry: UnixSeconds(latest), now: UnixSeconds(now), spares })
+    }
+
+    pub(super) async fn finish(
+        &self,
+        user: &UserId,
+        before: u64,
+        except: Option<&SessionId>,
+    ) -> Result<(), StoreError> {
+        self.cut(&scripts::FINISH_CUT_OFF, user, except, &before.to_string()).await.map(drop)
+    }
+
+    async fn cut(
+        &self,
+        script: &scripts::Script,
+        user: &UserId,
+        except: Option<&SessionId>,
+        number: &str,
+    ) -> Result<redis::Value, StoreError> {
+        let tag = SlotTag::of_user(user);
+        let mut all_keys = vec![self.keys.cut_offs(&tag), self.keys.index(user)];
+        // One of another tag is no session of the user's.
+        all_keys.extend(except.filter(|id| id.tag() == tag).map(|id| self.keys.session(id)));
+        let all_keys: Vec<&str> = all_keys.iter().map(String::as_str).collect();
+        let arguments = [&keys::index_name(user), user.as_str(), number, &secs(self.settings.feed_horizon)];
+        self.run(script, &all_keys, &arguments, self.deadline()).await
+    }
+}
+
+fn session_id(text: &str) -> Result<SessionId, StoreError> {
+    text.parse().map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))
+}
+
+fn number(value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| corrupt())
+}
+
+fn corrupt() -> StoreError {
+    StoreError::of_kind(StoreErrorKind::Corrupt)
+}

@@ -1,0 +1,44 @@
+-- What the scripts share that change how far a user's generations of sessions have come: a hash for all users
+-- with one tag, of each `<name of the index>:generation` (that of sessions which begin now) and
+-- `<name of the index>:ended_before` (those of earlier ones have ended).
+
+-- The generation of sessions which begin now.
+local function generation(cut_offs, index)
+  local stored = redis.call('HGET', cut_offs, index .. ':generation')
+  return math.max(tonumber(stored or 0) or 0, ended_before(cut_offs, index))
+end
+
+-- Notes how far a user's generations have come. Nothing goes back.
+local function note_cut_off(cut_offs, index, current, before)
+  redis.call('HSET', cut_offs, index .. ':generation', string.format('%.0f', math.max(current, before,
+    generation(cut_offs, index))), index .. ':ended_before',
+    string.format('%.0f', math.max(before, ended_before(cut_offs, index))))
+end
+
+-- Lets what is known of the generations last at least until then.
+local function keep_cut_offs(cut_offs, till)
+  local ttl = redis.call('TTL', cut_offs)
+  if ttl == -1 or (ttl >= 0 and now() + ttl < till) then
+    redis.call('EXPIREAT', cut_offs, string.format('%.0f', till))
+  end
+end
+
+-- When the last session of the index expires.
+local function latest_expiry(index)
+  local latest = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')
+  return tonumber(latest[2] or 0)
+end
+
+-- Whether the session at `key` is that user's and has not ended; then it goes on as one of that generation.
+local function spare(key, cut_offs, user, t, generation_of_it)
+  local s, failure = load(key, cut_offs)
+  if failure then
+    return nil, failure
+  end
+  if not s or s.user_id ~= user or is_final(status_at(s, t)) then
+    return false
+  end
+  redis.call('HSET', key, 'generation', string.format('%.0f', math.max(s.generation, generation_of_it)))
+  return true
+end
+
