@@ -91,6 +91,8 @@ impl Sidecar {
             .arg(self.address.to_string())
             .arg("--generate-key")
             .arg(&self.key_file)
+            // Nobody is sent here by a balancer.
+            .args(["--shutdown-delay-seconds", "0"])
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("store-sidecar", command, &self.dir)?);
         self.wait_until_ready().await

@@ -48,6 +48,7 @@ pub(super) struct RawMonitoring {
 pub(super) struct RawRedis {
     pub allow_eviction: Option<bool>,
     pub ca_file: Option<String>,
+    pub key_prefix: Option<String>,
     pub password: Option<String>,
     pub password_file: Option<String>,
     pub url: Option<String>,

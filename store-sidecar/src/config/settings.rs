@@ -377,6 +377,14 @@ pub const SETTINGS: &[Setting] = &[
         "PEM file with the authority that signed Redis' certificate; no other is trusted then",
     ),
     setting(
+        "redis.key_prefix",
+        "REDIS_KEY_PREFIX",
+        "redis-key-prefix",
+        Text,
+        "empty",
+        "What stands before each key, so that several services can share a Redis: at most 32 letters, digits and . _ : -",
+    ),
+    setting(
         "redis.allow_eviction",
         "SESSION_GATE_REDIS_ALLOW_EVICTION",
         "redis-allow-eviction",

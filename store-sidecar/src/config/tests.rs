@@ -273,6 +273,12 @@ fn other_machines_need_credentials() {
 fn redis_is_told_where_and_how() {
     assert!(load(&[], &[("REDIS_URL", "redis://127.0.0.1:6379/0"), ("REDIS_PASSWORD", "pw")], "").redis.is_some());
     assert_eq!(problems(&[("REDIS_PASSWORD", "hunter2")], ""), ["REDIS_PASSWORD is given, but REDIS_URL is not"]);
+    assert_eq!(problems(&[("REDIS_KEY_PREFIX", "a:")], ""), ["REDIS_KEY_PREFIX is given, but REDIS_URL is not"]);
+    assert!(load(&[], &[("REDIS_URL", "redis://h"), ("REDIS_KEY_PREFIX", "staging:eu-1.")], "").redis.is_some());
+    for bad in ["{a}", "a b", "ü", &"x".repeat(33)] {
+        let found = problems(&[("REDIS_URL", "redis://h"), ("REDIS_KEY_PREFIX", bad)], "");
+        assert!(found.len() == 1 && found[0].starts_with("REDIS_KEY_PREFIX is "), "{found:?}");
+    }
     let two = problems(&[("REDIS_URL", "redis://:hunter2@h"), ("REDIS_PASSWORD", "hunter3")], "");
     assert!(two.len() == 1 && two[0].starts_with("REDIS_PASSWORD must have no password in the URL"), "{two:?}");
 }

@@ -19,7 +19,7 @@ use crate::{
     keys::{Algorithm, KeyOrigin, KeySource, KeyType, Signing},
     store::{
         FEWEST_COUNTERS, StoreSettings,
-        redis::{RedisOptions, RedisUrlError},
+        redis::{MAX_KEY_PREFIX_CHARS, RedisOptions, RedisUrlError},
     },
 };
 
@@ -90,6 +90,7 @@ pub(super) fn config(raw: RawConfig, origins: &Origins, problems: &mut Problems)
         token_refresh_threshold: refresh_threshold.as_secs(),
         ..policy
     };
+    let redis = redis.map(|options| options.issuer(tokens.issuer.clone()));
     Some(Config { server, credentials, session, tokens, policy, monitoring, redis })
 }
 
@@ -323,10 +324,15 @@ fn monitoring(raw: RawMonitoring, judge: &mut Judge<'_>) -> MonitoringConfig {
 }
 
 fn redis(raw: RawRedis, judge: &mut Judge<'_>) -> Option<RedisOptions> {
-    let RawRedis { allow_eviction, ca_file, password, password_file, url } = raw;
+    let RawRedis { allow_eviction, ca_file, key_prefix, password, password_file, url } = raw;
     let password = judge.text_or_file("redis.password", password, password_file);
     let Some(url) = url else {
-        for (path, given) in [("redis.password", password.is_some()), ("redis.ca_file", ca_file.is_some())] {
+        let given = [
+            ("redis.password", password.is_some()),
+            ("redis.ca_file", ca_file.is_some()),
+            ("redis.key_prefix", key_prefix.is_some()),
+        ];
+        for (path, given) in given {
             if given {
                 judge.refuse(path, "is given, but REDIS_URL is not");
             }
@@ -342,6 +348,13 @@ fn redis(raw: RawRedis, judge: &mut Judge<'_>) -> Option<RedisOptions> {
             return None;
         }
     };
+    let key_prefix = key_prefix.unwrap_or_default();
+    if !RedisOptions::is_key_prefix(&key_prefix) {
+        let allowed = format!("at most {MAX_KEY_PREFIX_CHARS} letters, digits and . _ : -");
+        judge.refuse("redis.key_prefix", format!("is {key_prefix:?}; allowed: {allowed}"));
+        return None;
+    }
+    let options = options.key_prefix(key_prefix);
     let Some(file) = ca_file else { return Some(options) };
     match fs::read(&file) {
         Ok(pem) => Some(options.ca_certificate(pem)),

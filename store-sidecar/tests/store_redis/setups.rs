@@ -156,3 +156,35 @@ async fn a_redis_that_tells_nothing_of_itself_is_used_all_the_same() {
         }
     }
 }
+
+/// Two services that share a Redis would end each other's sessions.
+#[tokio::test]
+async fn another_issuers_sessions_are_not_touched() {
+    let server = RedisServer::start().unwrap();
+    let options = RedisOptions::parse(&server.url(), None).unwrap().step_timeout(PATIENCE);
+    let connect = async |prefix: &str, issuer: &str| {
+        let options = options.clone().key_prefix(prefix.to_owned()).issuer(issuer.to_owned());
+        RedisStore::connect(options, USUAL, Arc::new(OsRandom)).await
+    };
+    let production = connect("", "https://production").await.unwrap();
+    connect("", "https://production").await.unwrap();
+    let refused = connect("", "https://staging").await.unwrap_err();
+    assert!(matches!(&refused, RedisStartError::OtherIssuer { found, .. } if found == "https://production"));
+    let text = refused.to_string();
+    assert!(text.contains("redis.key_prefix") && text.contains("delete the key sg1:{feed}:issuer"), "{text}");
+
+    let staging = connect("staging:", "https://staging").await.unwrap();
+    let session = production.create_session(new_session("alice", 1), op()).await.unwrap();
+    let other = staging.create_session(new_session("alice", 1), op()).await.unwrap();
+    let begun = staging.begin_cut_off(&other.user_id, None, 0).await.unwrap();
+    assert_eq!(begun.listed, 1);
+    staging.finish_cut_off(&other.user_id, begun.before, None).await.unwrap();
+    assert_eq!(check(&staging, &other).await.unwrap(), CheckVerdict::SessionTerminated);
+    staging.append_feed(&[NewFeedEntry { until: other.expires_at, change: FeedChange::KeysChanged }]).await.unwrap();
+    assert_eq!(check(&production, &session).await.unwrap(), CheckVerdict::Live);
+    assert!(production.read_feed(None, 10).await.unwrap().entries.is_empty());
+
+    // On purpose.
+    redis::cmd("DEL").arg("sg1:{feed}:issuer").exec_async(&mut connection(&server.url()).await).await.unwrap();
+    connect("", "https://new").await.unwrap();
+}

@@ -100,7 +100,7 @@ async fn a_rule_survives_the_feed() {
     let mut connection = redis.connection().await;
     redis.store.append_feed(&[added("b", UNLIMITED), added("a", UNLIMITED)]).await.unwrap();
     let first = redis.store.read_feed(None, 10).await.unwrap();
-    redis.pass(USUAL.feed_horizon * 2).await;
+    redis.pass(USUAL.feed_horizon * 2 + Duration::from_hours(24)).await;
     let keys: Vec<String> = command(&mut connection, &["KEYS", "*"]).await;
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert_eq!(users(&redis).await, ["b", "a"]);

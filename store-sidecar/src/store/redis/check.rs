@@ -2,17 +2,17 @@
 
 use session_gate_protocol::{CheckVerdict, OwnToken, SessionStatus, SlotTag};
 
-use super::{RedisStore, keys, parsed, record, scripts, secs};
+use super::{RedisStore, parsed, record, scripts, secs};
 use crate::store::{Checked, StoreError, StoreErrorKind};
 
 impl RedisStore {
     pub(super) async fn check_token(&self, token: &OwnToken) -> Result<Checked, StoreError> {
         let OwnToken { user_id, session_id, token_id } = token;
-        let entry = keys::revoked(user_id, token_id);
+        let entry = self.keys.revoked(user_id, token_id);
         // A session whose id has another tag was made for another user, and may live in another slot.
         let own = session_id.as_ref().filter(|id| id.tag() == SlotTag::of_user(user_id));
-        let session = own.map(keys::session);
-        let cut_offs = own.map(|id| keys::cut_offs(&id.tag()));
+        let session = own.map(|id| self.keys.session(id));
+        let cut_offs = own.map(|id| self.keys.cut_offs(&id.tag()));
         let keys = [Some(entry.as_str()), session.as_deref(), cut_offs.as_deref()];
         let keys: Vec<&str> = keys.into_iter().flatten().collect();
         let resolution = secs(self.settings.activity_resolution);

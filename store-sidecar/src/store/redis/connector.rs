@@ -1,68 +1,70 @@
-//! Makes connections: to one server, to a Cluster, or to the master that Sentinels name.
+//! Makes connections: to one server, or to the master that Sentinels name. The nodes of a Cluster are servers, too.
 
-use std::time::Duration;
-
-use redis::aio::MultiplexedConnection;
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
-use redis::cluster_async::ClusterConnection;
+use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
-use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, RedisResult, TlsCertificates};
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, RedisResult, TlsCertificates, Value};
+use std::time::Duration;
 
+use super::CONNECT_TIMEOUT;
 use super::error::is_alive;
 use super::options::{RedisOptions, Target};
-use super::{CONNECT_TIMEOUT, RETRY_PAUSE};
 
 /// Commands that wait to be written to a connection. Whoever comes when it is full waits, within
 /// the time that the step has; so a hung Redis cannot make the sidecar's memory grow.
 const QUEUED_COMMANDS: usize = 256;
 
-/// How often the Cluster client follows a redirection or tries another node within one step.
-const CLUSTER_RETRIES: u32 = 3;
-
 pub(super) enum Connector {
     Single(Client),
-    Cluster(ClusterClient),
-    Sentinel { sentinel: Sentinel, master: String, node: SentinelNodeConnectionInfo },
+    Sentinel { sentinel: Box<Sentinel>, master: String, node: Box<SentinelNodeConnectionInfo> },
 }
 
 /// A connection that many steps use at once; clones share it.
 #[derive(Clone)]
-pub(super) enum Connection {
-    Single(MultiplexedConnection),
-    Cluster(ClusterConnection),
-}
+pub(super) struct Connection(MultiplexedConnection);
 
 impl Connector {
-    /// Connects to nothing yet.
+    /// Connects to nothing yet. For one server, or Sentinels.
     pub(super) fn new(options: &RedisOptions) -> RedisResult<Self> {
+        match &options.target {
+            Target::Single(node) => Self::node(node, options),
+            Target::Sentinel { sentinels, master, login } => Ok(Self::Sentinel {
+                sentinel: Box::new(Sentinel::build(sentinels.clone())?),
+                master: master.clone(),
+                node: Box::new(
+                    SentinelNodeConnectionInfo::default()
+                        .set_redis_connection_info(login.clone())
+                        .set_tcp_settings(TcpSettings::default().set_nodelay(true)),
+                ),
+            }),
+            // Each node has its own: see `Connector::node`.
+            Target::Cluster(_) => {
+                Err((redis::ErrorKind::InvalidClientConfig, "a Cluster is more than one server").into())
+            }
+        }
+    }
+
+    /// The same for one node.
+    pub(super) fn node(node: &ConnectionInfo, options: &RedisOptions) -> RedisResult<Self> {
         if options.is_tls() {
             // The Redis client uses the process's provider. Another part may have set it before.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let ca = options.ca_certificate.as_ref();
-        Ok(match &options.target {
-            Target::Single(node) => Self::Single(client(node, ca)?),
-            Target::Cluster(nodes) => Self::Cluster(cluster_client(nodes, ca, options.step_timeout)?),
-            Target::Sentinel { sentinels, master, login } => Self::Sentinel {
-                sentinel: Sentinel::build(sentinels.clone())?,
-                master: master.clone(),
-                node: SentinelNodeConnectionInfo::default()
-                    .set_redis_connection_info(login.clone())
-                    .set_tcp_settings(TcpSettings::default().set_nodelay(true)),
-            },
-        })
+        Ok(Self::Single(match &options.ca_certificate {
+            None => Client::open(node.clone())?,
+            Some(ca) => {
+                Client::build_with_tls(node.clone(), TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) })?
+            }
+        }))
     }
 
     /// A connection that has answered.
     pub(super) async fn connect(&mut self) -> RedisResult<Connection> {
         let mut connection = match self {
-            Self::Single(client) => Connection::Single(open(client).await?),
+            Self::Single(client) => open(client).await?,
             Self::Sentinel { sentinel, master, node } => {
-                let client = sentinel.async_master_for(master, Some(node)).await?;
-                Connection::Single(open(&client).await?)
+                open(&sentinel.async_master_for(master, Some(node)).await?).await?
             }
-            Self::Cluster(client) => return Ok(Connection::Cluster(client.get_async_connection().await?)),
         };
         // A server that loads its data, or wants a password, says so only now.
         connection.ping().await?;
@@ -73,17 +75,8 @@ impl Connector {
     pub(super) fn connect_timeout(&self) -> Duration {
         match self {
             Self::Single(_) => CONNECT_TIMEOUT,
-            // These ask some nodes first who is there, and wait for the slowest.
-            Self::Cluster(_) | Self::Sentinel { .. } => CONNECT_TIMEOUT * 3,
-        }
-    }
-
-    /// How long after an attempt to connect the next one may begin.
-    pub(super) fn retry_pause(&self) -> Duration {
-        match self {
-            Self::Single(_) | Self::Sentinel { .. } => RETRY_PAUSE,
-            // Connects to every node, while the old connection goes on serving.
-            Self::Cluster(_) => RETRY_PAUSE * 5,
+            // These are asked first, one after the other.
+            Self::Sentinel { .. } => CONNECT_TIMEOUT * 3,
         }
     }
 }
@@ -91,10 +84,15 @@ impl Connector {
 impl Connection {
     /// Sends a command. The caller decides how long to wait.
     pub(super) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
-        match self {
-            Self::Single(connection) => command.query_async(connection).await,
-            Self::Cluster(connection) => command.query_async(connection).await,
-        }
+        command.query_async(&mut self.0).await
+    }
+
+    /// The same to a node of a Cluster that is about to take over the command's slot.
+    pub(super) async fn query_asking<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("ASKING").ignore().add_command(command.clone());
+        let mut answers = self.0.req_packed_commands(&pipe, 1, 1).await?;
+        Ok(T::from_redis_value(answers.pop().unwrap_or(Value::Nil).extract_error()?)?)
     }
 
     pub(super) async fn ping(&mut self) -> RedisResult<()> {
@@ -105,41 +103,11 @@ impl Connection {
     }
 }
 
-fn client(node: &ConnectionInfo, ca: Option<&Vec<u8>>) -> RedisResult<Client> {
-    match ca {
-        None => Client::open(node.clone()),
-        Some(_) => Client::build_with_tls(node.clone(), certificates(ca)),
-    }
-}
-
-async fn open(client: &Client) -> RedisResult<MultiplexedConnection> {
+async fn open(client: &Client) -> RedisResult<Connection> {
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        // Each step has its own limit, which includes the wait for a connection.
+        // Whoever connects has a limit for all of it, and each step its own, which includes the wait for a connection.
+        .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_pipeline_buffer_size(QUEUED_COMMANDS);
-    client.get_multiplexed_async_connection_with_config(&config).await
-}
-
-fn cluster_client(
-    nodes: &[ConnectionInfo],
-    ca: Option<&Vec<u8>>,
-    step_timeout: Duration,
-) -> RedisResult<ClusterClient> {
-    let mut builder = ClusterClientBuilder::new(nodes.to_vec())
-        .tcp_settings(TcpSettings::default().set_nodelay(true))
-        .connection_timeout(CONNECT_TIMEOUT)
-        .response_timeout(step_timeout)
-        .retries(CLUSTER_RETRIES)
-        .retry_wait_formula(10, 2)
-        .min_retry_wait(5)
-        .max_retry_wait(50);
-    if ca.is_some() {
-        builder = builder.certs(certificates(ca));
-    }
-    builder.build()
-}
-
-fn certificates(ca: Option<&Vec<u8>>) -> TlsCertificates {
-    TlsCertificates { client_tls: None, root_cert: ca.cloned() }
+    client.get_multiplexed_async_connection_with_config(&config).await.map(Connection)
 }

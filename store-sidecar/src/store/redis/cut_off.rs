@@ -53,8 +53,9 @@ impl RedisStore {
         arguments.extend([floor.as_str(), &max_sessions, &evicted, &horizon]);
         arguments.extend(evict.clone().map(SessionId::as_str));
         let tag = session.session_id.tag();
-        let mut all_keys = vec![keys::session(&session.session_id), keys::index(user), keys::cut_offs(&tag)];
-        all_keys.extend(evict.map(keys::session));
+        let mut all_keys =
+            vec![self.keys.session(&session.session_id), self.keys.index(user), self.keys.cut_offs(&tag)];
+        all_keys.extend(evict.map(|id| self.keys.session(id)));
         let all_keys: Vec<&str> = all_keys.iter().map(String::as_str).collect();
         let reply: Option<Vec<redis::Value>> =
             self.run(&scripts::CREATE, &all_keys, &arguments, self.deadline()).await?;
@@ -106,7 +107,7 @@ impl RedisStore {
         let id = after.as_ref().map(|after| after.id.as_str()).unwrap_or_default();
         let arguments = [order, &expires_at, id, &limit.to_string()];
         let found: Vec<(String, u64)> =
-            self.run(&scripts::INDEX, &[&keys::index(user)], &arguments, self.deadline()).await?;
+            self.run(&scripts::INDEX, &[&self.keys.index(user)], &arguments, self.deadline()).await?;
         let place = |(id, expires_at): (String, u64)| {
             Ok(IndexPlace { id: session_id(&id)?, expires_at: UnixSeconds(expires_at) })
         };
@@ -119,8 +120,8 @@ impl RedisStore {
 
     /// Looks at sessions of a user, and drops from the index those that have ended.
     async fn look_at(&self, user: &UserId, places: &[IndexPlace], purpose: Purpose) -> Result<Read, StoreError> {
-        let mut all_keys = vec![keys::cut_offs(&SlotTag::of_user(user)), keys::index(user)];
-        all_keys.extend(places.iter().map(|place| keys::session(&place.id)));
+        let mut all_keys = vec![self.keys.cut_offs(&SlotTag::of_user(user)), self.keys.index(user)];
+        all_keys.extend(places.iter().map(|place| self.keys.session(&place.id)));
         let all_keys: Vec<&str> = all_keys.iter().map(String::as_str).collect();
         let retention = self.retention();
         let purpose = match purpose {
@@ -164,9 +165,9 @@ impl RedisStore {
         number: &str,
     ) -> Result<redis::Value, StoreError> {
         let tag = SlotTag::of_user(user);
-        let mut all_keys = vec![keys::cut_offs(&tag), keys::index(user)];
+        let mut all_keys = vec![self.keys.cut_offs(&tag), self.keys.index(user)];
         // One of another tag is no session of the user's.
-        all_keys.extend(except.filter(|id| id.tag() == tag).map(keys::session));
+        all_keys.extend(except.filter(|id| id.tag() == tag).map(|id| self.keys.session(id)));
         let all_keys: Vec<&str> = all_keys.iter().map(String::as_str).collect();
         let arguments = [&keys::index_name(user), user.as_str(), number, &secs(self.settings.feed_horizon)];
         self.run(script, &all_keys, &arguments, self.deadline()).await

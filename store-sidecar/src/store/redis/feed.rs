@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, UnixSeconds};
 
-use super::{RedisStore, keys, scripts, secs};
+use super::{RedisStore, scripts, secs};
 use crate::store::feed::{RuleWord, epoch_id, is_of_use};
 use crate::store::{
     FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, RECORD_LIVES,
@@ -13,8 +13,6 @@ use crate::store::{
 
 /// An entry of the stream as Redis answers it: its place, and its fields and values.
 type Stored = (String, Vec<(String, String)>);
-
-const KEYS: [&str; 4] = [keys::FEED_EPOCH, keys::FEED_LOG, keys::FEED_RULES, keys::FEED_STANDING];
 
 impl RedisStore {
     pub(super) async fn append_to_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
@@ -34,7 +32,9 @@ impl RedisStore {
             });
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let last: String = self.run(&scripts::FEED_APPEND, &KEYS, &arguments, self.deadline()).await?;
+        let last: String = self
+            .run(&scripts::FEED_APPEND, &self.keys.feed.each_ref().map(String::as_str), &arguments, self.deadline())
+            .await?;
         last.parse().map_err(corrupt)
     }
 
@@ -47,8 +47,9 @@ impl RedisStore {
         let fresh = epoch_id(&*self.random)?;
         let horizon = secs(self.settings.feed_horizon);
         let arguments = [&fresh, &horizon, epoch, &after.to_string(), &limit.to_string()];
-        let (now, id, since, last, cursor, stored): (u64, String, u64, String, String, Vec<Stored>) =
-            self.run(&scripts::FEED_READ, &KEYS, &arguments, self.deadline()).await?;
+        let (now, id, since, last, cursor, stored): (u64, String, u64, String, String, Vec<Stored>) = self
+            .run(&scripts::FEED_READ, &self.keys.feed.each_ref().map(String::as_str), &arguments, self.deadline())
+            .await?;
         let now = UnixSeconds(now);
         let entries = stored.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         Ok(FeedPage {
@@ -70,12 +71,12 @@ impl RedisStore {
         let [lifetime, overdue, lives] =
             [lifetime, RECORD_OVERDUE, RECORD_LIVES].map(|duration| duration.as_millis().to_string());
         let arguments = [replica, &lifetime, &json, &overdue, &lives];
-        self.run(&scripts::FOLLOWERS_PUBLISH, &[keys::FEED_FOLLOWERS], &arguments, self.deadline()).await
+        self.run(&scripts::FOLLOWERS_PUBLISH, &[&self.keys.followers], &arguments, self.deadline()).await
     }
 
     pub(super) async fn read_followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
         let (now, records): (u64, Vec<(String, String)>) =
-            self.run(&scripts::FOLLOWERS_READ, &[keys::FEED_FOLLOWERS], &[], self.deadline()).await?;
+            self.run(&scripts::FOLLOWERS_READ, &[&self.keys.followers], &[], self.deadline()).await?;
         let mut published = Vec::with_capacity(records.len());
         for (name, record) in records {
             let (written, lifetime, json) =

@@ -6,7 +6,7 @@ use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, Quota, QuotaS
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::{RedisStore, keys, parsed, scripts};
+use super::{RedisStore, parsed, scripts};
 use crate::rng::random_id;
 use crate::store::limits::{Leased, Parts, is_alike};
 use crate::store::{StoreError, StoreErrorKind};
@@ -30,8 +30,8 @@ impl RedisStore {
         // Counters that may be forgotten to make room for this one: the script says which, and is told their keys.
         let mut idle: Vec<CounterId> = Vec::new();
         for _ in 0..MAX_ROOM_ATTEMPTS {
-            let mut keys = keys::counter(part, &ask.counter).to_vec();
-            keys.extend(idle.iter().map(|id| keys::account(part, id)));
+            let mut keys = self.keys.counter(part, &ask.counter).to_vec();
+            keys.extend(idle.iter().map(|id| self.keys.account(part, id)));
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
             let ids = idle.iter().map(CounterId::as_str);
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(ids).collect();
@@ -58,7 +58,7 @@ impl RedisStore {
         }
         let fresh = random_id(&*self.random).map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
         let read = Instant::now();
-        let salt = self.run(&scripts::SALT, &[keys::LIMIT_SALT], &[&fresh], deadline).await?;
+        let salt = self.run(&scripts::SALT, &[&self.keys.salt], &[&fresh], deadline).await?;
         let parts = Parts::new(salt, self.settings.counter_parts);
         *known = Some((parts.clone(), read));
         Ok(parts)

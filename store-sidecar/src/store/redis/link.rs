@@ -1,4 +1,4 @@
-//! The one connection to Redis, kept up by a task in the background, so that no caller ever waits
+//! One connection to one server, kept up by a task in the background, so that no caller ever waits
 //! for it longer than a step may take.
 //!
 //! ```text
@@ -10,11 +10,10 @@
 //! ```
 //!
 //! A server that hangs keeps its connections open and even accepts new ones, so silence is found out
-//! by asking: after each step that ran out of time, and on every heartbeat. A Cluster's connection
-//! looks after its nodes itself; it is replaced when a step ran out of time, since it does not
-//! notice that a silent node has been replaced, and stays in use until then.
+//! by asking: after each step that ran out of time, and on every heartbeat.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, RedisError};
 use thiserror::Error;
@@ -23,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::connector::{Connection, Connector};
 use super::error::{doubt, store_error};
-use super::{DESERTED_FOR, HEARTBEAT, HEARTBEAT_TIMEOUT};
+use super::{DESERTED_FOR, HEARTBEAT, HEARTBEAT_TIMEOUT, LONGEST_PAUSE, RETRY_PAUSE};
 use crate::critical;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -79,24 +78,35 @@ struct Doubted {
 struct OutOfTime;
 
 impl Link {
-    /// Starts to connect and does not wait for it.
-    pub(super) fn start(connector: Connector) -> Self {
+    /// Starts to connect and does not wait for it. A server that takes longer to answer than a step may is silent.
+    pub(super) fn start(connector: Connector, step_timeout: Duration) -> Self {
         let (state_sender, state) = watch::channel(State::Connecting);
         // One doubt is enough to act upon.
         let (doubts, doubts_receiver) = mpsc::channel(1);
-        let supervisor = Supervisor { connector, state: state_sender, doubts: doubts_receiver };
+        let supervisor = Supervisor {
+            connector,
+            patience: HEARTBEAT_TIMEOUT.max(step_timeout),
+            state: state_sender,
+            doubts: doubts_receiver,
+        };
         let supervisor = critical::spawn("the keeping of the connection to Redis", supervisor.run());
         Self { state, doubts, supervisor }
     }
 
     /// Sends a command and waits for its answer until `deadline` at most, whatever state Redis and
-    /// the network are in.
-    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd, deadline: Instant) -> Result<T, QueryError> {
+    /// the network are in. `asking`: the server is about to take over the command's slot.
+    pub(super) async fn query<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        asking: bool,
+        deadline: Instant,
+    ) -> Result<T, QueryError> {
         let mut used = None;
         let answer = timeout_at(deadline, async {
             let Established { mut connection, number } = self.connection().await?;
             used = Some(number);
-            connection.query(command).await.map_err(QueryError::Redis)
+            let answer = if asking { connection.query_asking(command).await } else { connection.query(command).await };
+            answer.map_err(QueryError::Redis)
         })
         .await;
         let (answer, doubt) = match answer {
@@ -159,30 +169,38 @@ impl From<QueryError> for StoreError {
 /// Keeps the connection up.
 struct Supervisor {
     connector: Connector,
+    /// What a heartbeat may take.
+    patience: Duration,
     state: watch::Sender<State>,
     doubts: mpsc::Receiver<Doubted>,
 }
 
 impl Supervisor {
     async fn run(mut self) {
+        let mut pause = RETRY_PAUSE;
         for number in 1.. {
-            let earliest_next = Instant::now() + self.connector.retry_pause();
-            if self.connect(number).await {
-                self.wait_for_doubt(number).await;
+            let earliest_next = Instant::now() + pause;
+            // Less and less often, but so often that it is back within a second.
+            pause = LONGEST_PAUSE.min(pause * 2);
+            if let Some(connection) = self.connect(number).await {
+                pause = RETRY_PAUSE;
+                self.watch_over(connection, number).await;
+                tracing::warn!("lost the connection to Redis");
+                self.state.send_replace(State::Connecting);
             }
             // So that a server which accepts connections and refuses commands is not stormed.
             sleep_until(earliest_next).await;
         }
     }
 
-    /// Tries to connect and tells the result. Answers whether there is something to watch over.
-    async fn connect(&mut self, number: u64) -> bool {
-        let limit = self.connector.connect_timeout();
+    /// Tries to connect and tells the result. Answers what is to be watched over.
+    async fn connect(&mut self, number: u64) -> Option<Connection> {
+        let limit = self.connector.connect_timeout().max(self.patience);
         let away = match timeout(limit, self.connector.connect()).await {
             Ok(Ok(connection)) => {
                 tracing::info!("connected to Redis");
-                self.state.send_replace(State::Up(Established { connection, number }));
-                return true;
+                self.state.send_replace(State::Up(Established { connection: connection.clone(), number }));
+                return Some(connection);
             }
             Ok(Err(error)) => {
                 // Whatever else it may be, such as a peer that does not speak Redis' protocol.
@@ -191,37 +209,14 @@ impl Supervisor {
             }
             Err(_) => Away { cause: "no connection in time".into(), kind: StoreErrorKind::Timeout },
         };
-        // A Cluster's connection that is still in use may serve the other nodes.
-        let keeps = matches!(&*self.state.borrow(), State::Up(_));
-        if keeps {
-            tracing::debug!(%away, "the Redis Cluster's nodes could not be asked anew");
-            return false;
-        }
         if !matches!(&*self.state.borrow(), State::Away(_)) {
             tracing::warn!(%away, "cannot reach Redis");
         }
         self.state.send_replace(State::Away(away));
-        false
+        None
     }
 
-    /// Returns once the connection must be replaced.
-    async fn wait_for_doubt(&mut self, number: u64) {
-        let Established { connection, .. } = match &*self.state.borrow() {
-            State::Up(established) => established.clone(),
-            State::Connecting | State::Away(_) => return,
-        };
-        match connection {
-            // It stays in use until another one is there.
-            Connection::Cluster(_) => while self.doubts.recv().await.is_some_and(|doubted| doubted.number != number) {},
-            Connection::Single(_) => {
-                self.watch_over(connection, number).await;
-                tracing::warn!("lost the connection to Redis");
-                self.state.send_replace(State::Connecting);
-            }
-        }
-    }
-
-    /// Returns once a single server's connection is broken, or does not answer.
+    /// Returns once the connection is broken, or does not answer.
     async fn watch_over(&mut self, mut connection: Connection, number: u64) {
         let connected = Instant::now();
         loop {
@@ -240,7 +235,7 @@ impl Supervisor {
                     None => return,
                 }
             }
-            if !matches!(timeout(HEARTBEAT_TIMEOUT, connection.ping()).await, Ok(Ok(()))) {
+            if !matches!(timeout(self.patience, connection.ping()).await, Ok(Ok(()))) {
                 return;
             }
         }

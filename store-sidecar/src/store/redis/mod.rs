@@ -9,15 +9,18 @@ mod connector;
 mod cut_off;
 mod error;
 mod feed;
+mod fitness;
 mod keys;
 mod limits;
 mod link;
+mod nodes;
 mod opaque;
 mod options;
 mod record;
 mod report;
 mod scripts;
 mod sessions;
+mod topology;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,15 +33,17 @@ use session_gate_protocol::{
     Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds,
     UserId,
 };
-use thiserror::Error;
 use tokio::time::Instant;
 
-use self::connector::Connector;
+use self::fitness::Look;
+pub use self::fitness::RedisStartError;
+use self::keys::Keys;
 use self::limits::CounterParts;
-use self::link::{Link, QueryError};
-pub use self::options::{RedisOptions, RedisUrlError};
+use self::link::QueryError;
+use self::nodes::Nodes;
+pub use self::options::{MAX_KEY_PREFIX_CHARS, RedisOptions, RedisUrlError};
 pub use self::report::{Eviction, Report};
-use self::scripts::Script;
+use self::scripts::{Line, Script};
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
     Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
@@ -66,8 +71,9 @@ pub const STEP_TIMEOUT: Duration = Duration::from_millis(250);
 /// What an attempt to connect may take, TLS and login included. No caller waits for all of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Between the beginnings of two attempts to connect: soon enough to be back within a second.
+/// Between the beginnings of two attempts to connect, and the same after several: soon enough to be back within a second.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
 /// How often an idle connection is tried, so that a loss is noticed before a caller needs it.
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -83,7 +89,14 @@ const MAX_TOUCHED: usize = 200;
 
 /// Sessions, the blacklist and the feed in Redis.
 pub struct RedisStore {
-    link: Link,
+    /// Connections of their own for the feed, for what somebody waits for with a request in his hand, and for what takes long:
+    /// none of them waits behind another, or takes another's silence for its own.
+    feed: Nodes,
+    hot: Nodes,
+    bulk: Nodes,
+    keys: Keys,
+    /// The issuer of the tokens, if anybody else's sessions are to be refused.
+    issuer: Option<String>,
     settings: StoreSettings,
     random: Arc<dyn Random>,
     /// Whether one script may use the keys of several users.
@@ -96,35 +109,25 @@ pub struct RedisStore {
     counter_parts: CounterParts,
 }
 
-/// Why the store cannot be used with this Redis.
-#[derive(Debug, Error)]
-pub enum RedisStartError {
-    /// The options cannot be used: the certificate, for one.
-    #[error("the Redis client cannot be set up")]
-    Client(#[source] redis::RedisError),
-    /// It may evict what must not be lost.
-    #[error("Redis evicts keys when its memory is full (maxmemory-policy is {policy}): it must be noeviction")]
-    Evicts {
-        /// Its policy.
-        policy: String,
-    },
-}
-
 impl RedisStore {
     /// A store in the Redis that `options` name. Redis need not be there yet: then it is looked at by
     /// each [`Store::health`] that reaches it, and while that finds it unfit, no step is done. `random` makes the ids of
     /// the feed's epochs.
     ///
     /// # Errors
-    /// [`RedisStartError`] where the options cannot be used, or where Redis is there and may evict keys.
+    /// [`RedisStartError`] where the options cannot be used, or where Redis is there and must not be used.
     pub async fn connect(
         options: RedisOptions,
         settings: StoreSettings,
         random: Arc<dyn Random>,
     ) -> Result<Self, RedisStartError> {
-        let link = Link::start(Connector::new(&options).map_err(RedisStartError::Client)?);
+        let [feed, hot, bulk] = Nodes::start(&options).map_err(RedisStartError::Client)?;
         let store = Self {
-            link,
+            feed,
+            hot,
+            bulk,
+            keys: Keys::new(&options.key_prefix),
+            issuer: options.issuer.clone(),
             settings,
             random,
             shares_slots: !options.is_cluster(),
@@ -134,9 +137,10 @@ impl RedisStore {
             unfit: AtomicBool::new(false),
             counter_parts: CounterParts::default(),
         };
-        match store.inspect().await {
-            Ok(report) => store.accept(&report)?,
-            Err(error) => {
+        match store.look().await {
+            Ok(_) => {}
+            Err(Look::Unfit(unfit)) => return Err(unfit),
+            Err(Look::Failed(error)) => {
                 tracing::warn!(error = error.kind().as_str(), "Redis could not be looked at yet");
             }
         }
@@ -148,26 +152,10 @@ impl RedisStore {
     /// # Errors
     /// [`StoreError`] where Redis cannot be reached. What it refuses to tell is unknown in the report.
     pub async fn inspect(&self) -> Result<Report, StoreError> {
-        Report::ask(&self.link, self.deadline()).await
-    }
-
-    /// Takes Redis as fit, or says why not: then no step is done until it is.
-    fn accept(&self, report: &Report) -> Result<(), RedisStartError> {
-        if let Eviction::Policy(policy) = &report.eviction
-            && !self.allow_eviction
-        {
-            self.fit.store(false, Ordering::Relaxed);
-            let unfit = RedisStartError::Evicts { policy: policy.clone() };
-            if !self.unfit.swap(true, Ordering::Relaxed) {
-                tracing::error!(error = %unfit, "Redis is not used");
-            }
-            return Err(unfit);
+        match Report::ask(&self.bulk, self.deadline()).await? {
+            (_, Some(silent)) => Err(silent),
+            (report, None) => Ok(report),
         }
-        if !self.fit.swap(true, Ordering::Relaxed) {
-            report.log();
-        }
-        self.unfit.store(false, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Runs a script by its hash; by its text where this server does not know it yet, or no longer.
@@ -181,14 +169,31 @@ impl RedisStore {
         if self.unfit.load(Ordering::Relaxed) {
             return Err(StoreError::new(StoreErrorKind::Unfit, "Redis is not used as it is set up"));
         }
+        self.send(script, keys, arguments, deadline).await
+    }
+
+    /// The same, fit or not.
+    async fn send<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&str],
+        deadline: Instant,
+    ) -> Result<T, StoreError> {
+        let nodes = match script.line {
+            Line::Feed => &self.feed,
+            Line::Hot => &self.hot,
+            Line::Bulk => &self.bulk,
+        };
+        let key = keys.first().copied().unwrap_or_default();
         let command = |name, script: &str| {
             let mut command = redis::cmd(name);
             command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
             command
         };
-        match self.link.query(&command("EVALSHA", &script.hash), deadline).await {
+        match nodes.query(key, &command("EVALSHA", &script.hash), deadline).await {
             Err(QueryError::Redis(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                Ok(self.link.query(&command("EVAL", script.code), deadline).await?)
+                Ok(nodes.query(key, &command("EVAL", script.code), deadline).await?)
             }
             answer => Ok(answer?),
         }
@@ -207,9 +212,13 @@ impl RedisStore {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Every field is named here: the link holds the password.
+        // Every field is named here: the connections hold the password.
         let Self {
-            link: _,
+            feed: _,
+            hot: _,
+            bulk: _,
+            keys,
+            issuer: _,
             settings,
             random: _,
             shares_slots: _,
@@ -220,6 +229,7 @@ impl fmt::Debug for RedisStore {
             counter_parts: _,
         } = self;
         f.debug_struct("RedisStore")
+            .field("keys", keys)
             .field("settings", settings)
             .field("allow_eviction", allow_eviction)
             .field("step_timeout", step_timeout)
@@ -258,7 +268,7 @@ impl Store for RedisStore {
     }
 
     async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
-        let keys = [&*keys::session(id), &keys::cut_offs(&id.tag())];
+        let keys = [&*self.keys.session(id), &self.keys.cut_offs(&id.tag())];
         self.run(&scripts::RESTORE_SUSPENSION, &keys, &[&version.to_string()], self.deadline()).await
     }
 
@@ -286,7 +296,7 @@ impl Store for RedisStore {
     async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
         self.run(
             &scripts::REVOKE,
-            &[&keys::revoked(user, token)],
+            &[&self.keys.revoked(user, token)],
             &[&expires_at.0.to_string(), &MAX_LIFETIME.as_secs().to_string()],
             self.deadline(),
         )
@@ -314,7 +324,7 @@ impl Store for RedisStore {
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
         let resolution = secs(self.settings.activity_resolution);
         let touch = async |keys: &[&str]| self.run::<()>(&scripts::TOUCH, keys, &[&resolution], self.deadline()).await;
-        let keys = sessions.iter().flat_map(|id| [keys::session(id), keys::cut_offs(&id.tag())]);
+        let keys = sessions.iter().flat_map(|id| [self.keys.session(id), self.keys.cut_offs(&id.tag())]);
         let keys: Vec<String> = keys.collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         // In a Cluster each session may have a slot of its own. Nobody waits for this, so one after the
@@ -351,12 +361,10 @@ impl Store for RedisStore {
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
-        let report = if self.fit.load(Ordering::Relaxed) {
-            Report::ask_briefly(&self.link, self.deadline()).await?
-        } else {
-            self.inspect().await?
-        };
-        self.accept(&report).map_err(|unfit| StoreError::new(StoreErrorKind::Unfit, unfit))?;
+        let report = self.look().await.map_err(|look| match look {
+            Look::Failed(error) => error,
+            Look::Unfit(unfit) => StoreError::new(StoreErrorKind::Unfit, unfit),
+        })?;
         let memory_bytes = report.used_memory;
         Ok(Health { backend: "redis", active_sessions: None, memory_bytes, counters: None })
     }

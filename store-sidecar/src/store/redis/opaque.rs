@@ -2,7 +2,7 @@
 
 use session_gate_protocol::{Claims, SlotTag, UnixSeconds};
 
-use super::{RedisStore, keys, scripts, secs};
+use super::{RedisStore, scripts, secs};
 use crate::store::{MAX_LIFETIME, StoreError, StoreErrorKind};
 
 impl RedisStore {
@@ -15,12 +15,12 @@ impl RedisStore {
     ) -> Result<(), StoreError> {
         let json = serde_json::to_string(claims).map_err(corrupt)?;
         let arguments = [&expires_at.0.to_string(), &secs(MAX_LIFETIME), json.as_str()];
-        self.run(&scripts::PUT_OPAQUE, &[&keys::opaque(tag, hash)], &arguments, self.deadline()).await
+        self.run(&scripts::PUT_OPAQUE, &[&self.keys.opaque(tag, hash)], &arguments, self.deadline()).await
     }
 
     pub(super) async fn read_opaque(&self, tag: &SlotTag, hash: &str) -> Result<Option<Claims>, StoreError> {
         let json: Option<String> =
-            self.run(&scripts::OPAQUE, &[&keys::opaque(tag, hash)], &[], self.deadline()).await?;
+            self.run(&scripts::OPAQUE, &[&self.keys.opaque(tag, hash)], &[], self.deadline()).await?;
         json.map(|json| serde_json::from_str(&json).map_err(corrupt)).transpose()
     }
 }

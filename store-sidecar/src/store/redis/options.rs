@@ -20,7 +20,12 @@ pub struct RedisOptions {
     pub(super) allow_eviction: bool,
     pub(super) ca_certificate: Option<Vec<u8>>,
     pub(super) step_timeout: Duration,
+    pub(super) key_prefix: String,
+    pub(super) issuer: Option<String>,
 }
+
+/// Longest key prefix, in characters: it stands in each key.
+pub const MAX_KEY_PREFIX_CHARS: usize = 32;
 
 #[derive(Clone)]
 pub(super) enum Target {
@@ -69,7 +74,33 @@ impl RedisOptions {
             "redis-sentinel" => sentinel(rest, password)?,
             _ => return Err(RedisUrlError::Form),
         };
-        Ok(Self { target, allow_eviction: false, ca_certificate: None, step_timeout: STEP_TIMEOUT })
+        Ok(Self {
+            target,
+            allow_eviction: false,
+            ca_certificate: None,
+            step_timeout: STEP_TIMEOUT,
+            key_prefix: String::new(),
+            issuer: None,
+        })
+    }
+
+    /// Whether that can stand before each key: at most [`MAX_KEY_PREFIX_CHARS`] letters, digits and `. _ : -`. A brace would
+    /// decide on the Cluster slot.
+    pub fn is_key_prefix(text: &str) -> bool {
+        let may = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+        text.len() <= MAX_KEY_PREFIX_CHARS && text.bytes().all(may)
+    }
+
+    /// What stands before each key, so that several services can share a Redis; see [`RedisOptions::is_key_prefix`].
+    #[must_use]
+    pub fn key_prefix(self, key_prefix: String) -> Self {
+        Self { key_prefix, ..self }
+    }
+
+    /// The issuer of the tokens: a Redis that has the sessions of another one is refused.
+    #[must_use]
+    pub fn issuer(self, issuer: String) -> Self {
+        Self { issuer: Some(issuer), ..self }
     }
 
     /// Whether to start even where Redis may evict keys. An evicted revocation lets a revoked token
@@ -111,12 +142,14 @@ impl RedisOptions {
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every field is named here, so that a new one does not compile until someone decides.
-        let Self { target, allow_eviction, ca_certificate, step_timeout } = self;
+        let Self { target, allow_eviction, ca_certificate, step_timeout, key_prefix, issuer } = self;
         f.debug_struct("RedisOptions")
             .field("target", target)
             .field("allow_eviction", allow_eviction)
             .field("ca_certificate", &ca_certificate.is_some())
             .field("step_timeout", step_timeout)
+            .field("key_prefix", key_prefix)
+            .field("issuer", issuer)
             .finish()
     }
 }

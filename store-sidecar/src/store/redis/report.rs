@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use redis::FromRedisValue as _;
 use tokio::time::Instant;
 
 use super::error::is_refusal;
-use super::link::{Link, QueryError};
-use crate::store::{StoreError, StoreErrorKind};
+use super::link::QueryError;
+use super::nodes::Nodes;
+use crate::store::StoreError;
 
 /// What Redis is set to do. On a Cluster: what its primaries are, taken together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,29 +37,36 @@ pub enum Eviction {
 }
 
 impl Report {
-    /// Asks Redis. What it refuses to tell is unknown, not an error.
-    pub(super) async fn ask(link: &Link, deadline: Instant) -> Result<Self, StoreError> {
-        let nodes = info(link, "default", deadline).await?;
+    /// Asks Redis. What it refuses to tell is unknown, not an error. On a Cluster the report is of the nodes that answer; and
+    /// the error of one that does not comes beside it.
+    pub(super) async fn ask(nodes: &Nodes, deadline: Instant) -> Result<(Self, Option<StoreError>), StoreError> {
+        let (told, silent) = info(nodes, "default", deadline).await?;
         let mut report = Self {
-            version: first(&nodes, "redis_version"),
-            eviction: eviction(nodes.iter().filter_map(|node| field(node, "maxmemory_policy"))),
-            append_only_file: all(&nodes, "aof_enabled"),
+            version: first(&told, "redis_version"),
+            eviction: eviction(told.iter().filter_map(|node| field(node, "maxmemory_policy"))),
+            append_only_file: all(&told, "aof_enabled"),
             snapshots: None,
-            used_memory: used_memory(&nodes),
+            used_memory: used_memory(&told).filter(|_| silent.is_none()),
         };
-        if report.eviction == Eviction::Unknown {
-            let policy = setting(link, "maxmemory-policy", deadline).await?;
+        if report.eviction == Eviction::Unknown && silent.is_none() {
+            let policy = setting(nodes, "maxmemory-policy", deadline).await?;
             report.eviction = eviction(policy.as_deref().into_iter());
         }
-        report.snapshots = setting(link, "save", deadline).await?.map(|rules| !rules.is_empty());
-        Ok(report)
+        if silent.is_none() {
+            report.snapshots = setting(nodes, "save", deadline).await?.map(|rules| !rules.is_empty());
+        }
+        Ok((report, silent))
     }
 
     /// Only what can become wrong: the memory in use, and whether it may evict.
-    pub(super) async fn ask_briefly(link: &Link, deadline: Instant) -> Result<Self, StoreError> {
-        let nodes = info(link, "memory", deadline).await?;
-        let eviction = eviction(nodes.iter().filter_map(|node| field(node, "maxmemory_policy")));
-        Ok(Self { eviction, used_memory: used_memory(&nodes), ..Self::default() })
+    pub(super) async fn ask_briefly(
+        nodes: &Nodes,
+        deadline: Instant,
+    ) -> Result<(Self, Option<StoreError>), StoreError> {
+        let (told, silent) = info(nodes, "memory", deadline).await?;
+        let eviction = eviction(told.iter().filter_map(|node| field(node, "maxmemory_policy")));
+        let used_memory = used_memory(&told).filter(|_| silent.is_none());
+        Ok((Self { eviction, used_memory, ..Self::default() }, silent))
     }
 
     /// Tells the operator what would be lost with Redis' process.
@@ -100,26 +107,32 @@ impl Report {
     }
 }
 
-/// INFO of the server, or of each primary of a Cluster.
-async fn info(link: &Link, section: &str, deadline: Instant) -> Result<Vec<String>, StoreError> {
+/// INFO of the server, or of each primary of a Cluster that answers; and the error of one that does not.
+async fn info(
+    nodes: &Nodes,
+    section: &str,
+    deadline: Instant,
+) -> Result<(Vec<String>, Option<StoreError>), StoreError> {
     let mut command = redis::cmd("INFO");
     command.arg(section);
-    let Some(value) = allowed(link.query::<redis::Value>(&command, deadline).await)? else { return Ok(Vec::new()) };
-    let corrupt = |error| StoreError::new(StoreErrorKind::Corrupt, error);
-    match value {
-        redis::Value::Array(_) | redis::Value::Map(_) => {
-            let nodes: HashMap<String, String> = HashMap::from_redis_value(value).map_err(corrupt)?;
-            Ok(nodes.into_values().collect())
+    let (mut told, mut silent) = (Vec::new(), None);
+    for answer in nodes.query_each::<String>(&command, deadline).await? {
+        match allowed(answer) {
+            Ok(text) => told.extend(text),
+            Err(error) => silent = Some(error),
         }
-        text => Ok(vec![String::from_redis_value(text).map_err(corrupt)?]),
+    }
+    match silent {
+        Some(error) if told.is_empty() => Err(error),
+        silent => Ok((told, silent)),
     }
 }
 
 /// A setting, if Redis tells it. On a Cluster: of one of its nodes.
-async fn setting(link: &Link, name: &str, deadline: Instant) -> Result<Option<String>, StoreError> {
+async fn setting(nodes: &Nodes, name: &str, deadline: Instant) -> Result<Option<String>, StoreError> {
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg(name);
-    let settings: Option<HashMap<String, String>> = allowed(link.query(&command, deadline).await)?;
+    let settings: Option<HashMap<String, String>> = allowed(nodes.query("", &command, deadline).await)?;
     Ok(settings.and_then(|mut settings| settings.remove(name)))
 }
 

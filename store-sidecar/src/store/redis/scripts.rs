@@ -7,14 +7,27 @@ use std::sync::LazyLock;
 pub(super) struct Script {
     pub(super) code: &'static str,
     pub(super) hash: String,
+    /// By which connection it goes.
+    pub(super) line: Line,
+}
+
+/// What has connections of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// The feed, and who follows it.
+    Feed,
+    /// What somebody waits for.
+    Hot,
+    /// What takes long, or has long replies.
+    Bulk,
 }
 
 /// Defines each script by its files, which stand after the prelude, and the list of all.
 macro_rules! scripts {
-    ($($name:ident: [$($file:literal),+];)+) => {
+    ($($name:ident: $line:ident [$($file:literal),+];)+) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             let code = concat!(include_str!("scripts/prelude.lua") $(, include_str!(concat!("scripts/", $file)))+);
-            Script { code, hash: redis::Script::new(code).get_hash().to_owned() }
+            Script { code, hash: redis::Script::new(code).get_hash().to_owned(), line: Line::$line }
         });)+
 
         /// The name and the hash of each.
@@ -35,24 +48,25 @@ macro_rules! scripts {
 }
 
 scripts! {
-    BEGIN_CUT_OFF: ["cut_off_prelude.lua", "begin_cut_off.lua"];
-    CHECK: ["check.lua"];
-    CREATE: ["cut_off_prelude.lua", "create.lua"];
-    FEED_APPEND: ["feed_prelude.lua", "feed_append.lua"];
-    FEED_READ: ["feed_prelude.lua", "feed_read.lua"];
-    FINISH_CUT_OFF: ["cut_off_prelude.lua", "finish_cut_off.lua"];
-    FOLLOWERS_PUBLISH: ["followers_publish.lua"];
-    FOLLOWERS_READ: ["followers_read.lua"];
-    INDEX: ["index.lua"];
-    LEASE: ["account.lua", "lease.lua"];
-    LIST: ["list.lua"];
-    OPAQUE: ["opaque.lua"];
-    PUT_OPAQUE: ["put_opaque.lua"];
-    RESTORE_SUSPENSION: ["restore_suspension.lua"];
-    REVOKE: ["revoke.lua"];
-    SALT: ["salt.lua"];
-    SESSION: ["session.lua"];
-    TERMINATE: ["terminate.lua"];
-    TOUCH: ["touch.lua"];
-    UPDATE: ["update.lua"];
+    BEGIN_CUT_OFF: Hot ["cut_off_prelude.lua", "begin_cut_off.lua"];
+    CHECK: Hot ["check.lua"];
+    CREATE: Hot ["cut_off_prelude.lua", "create.lua"];
+    FEED_APPEND: Feed ["feed_prelude.lua", "feed_append.lua"];
+    FEED_READ: Feed ["feed_prelude.lua", "feed_read.lua"];
+    FINISH_CUT_OFF: Hot ["cut_off_prelude.lua", "finish_cut_off.lua"];
+    FOLLOWERS_PUBLISH: Feed ["followers_publish.lua"];
+    FOLLOWERS_READ: Feed ["followers_read.lua"];
+    INDEX: Bulk ["index.lua"];
+    ISSUER: Bulk ["issuer.lua"];
+    LEASE: Hot ["account.lua", "lease.lua"];
+    LIST: Bulk ["list.lua"];
+    OPAQUE: Hot ["opaque.lua"];
+    PUT_OPAQUE: Hot ["put_opaque.lua"];
+    RESTORE_SUSPENSION: Hot ["restore_suspension.lua"];
+    REVOKE: Hot ["revoke.lua"];
+    SALT: Hot ["salt.lua"];
+    SESSION: Hot ["session.lua"];
+    TERMINATE: Hot ["terminate.lua"];
+    TOUCH: Hot ["touch.lua"];
+    UPDATE: Hot ["update.lua"];
 }

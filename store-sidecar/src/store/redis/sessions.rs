@@ -7,7 +7,7 @@ use session_gate_protocol::{ETag, SessionData, SessionId, SessionPatch, SessionS
 use tokio::time::Instant;
 
 use super::record::Fields;
-use super::{RedisStore, keys, record, scripts};
+use super::{RedisStore, record, scripts};
 use crate::store::{OperationId, StoreError, StoreErrorKind, Termination, Update, patch};
 
 /// How often an update is tried anew because somebody else's came in between. Each time at least one
@@ -22,7 +22,7 @@ pub(super) struct Stored {
 
 impl RedisStore {
     pub(super) async fn read(&self, id: &SessionId, deadline: Instant) -> Result<Option<Stored>, StoreError> {
-        let keys = [&*keys::session(id), &keys::cut_offs(&id.tag())];
+        let keys = [&*self.keys.session(id), &self.keys.cut_offs(&id.tag())];
         let (now, mut fields, ended_before): (u64, Fields, u64) =
             self.run(&scripts::SESSION, &keys, &[], deadline).await?;
         let op = fields.remove("op");
@@ -55,7 +55,7 @@ impl RedisStore {
             let mut arguments = vec![version.as_str(), next.status.as_str(), &data, id.as_str(), &retention, &op];
             arguments.push(if takes_away { "1" } else { "0" });
             arguments.extend(scopes.as_deref());
-            let keys = [keys::session(id), keys::index(&next.user_id), keys::cut_offs(&id.tag())];
+            let keys = [self.keys.session(id), self.keys.index(&next.user_id), self.keys.cut_offs(&id.tag())];
             let last_activity: Option<u64> =
                 self.run(&scripts::UPDATE, &keys.each_ref().map(String::as_str), &arguments, deadline).await?;
             // Activity may have been noted since, which is no change to a session.
@@ -70,7 +70,7 @@ impl RedisStore {
         let deadline = self.deadline();
         // Its user, who names the index, never changes.
         let Some(stored) = self.read(id, deadline).await? else { return Ok(Termination::NotFound) };
-        let keys = [keys::session(id), keys::index(&stored.session.user_id), keys::cut_offs(&id.tag())];
+        let keys = [self.keys.session(id), self.keys.index(&stored.session.user_id), self.keys.cut_offs(&id.tag())];
         let arguments = [id.as_str(), &self.retention(), &op.to_string()];
         let ended: Option<bool> =
             self.run(&scripts::TERMINATE, &keys.each_ref().map(String::as_str), &arguments, deadline).await?;

@@ -68,7 +68,7 @@ fn the_script_and_the_account_answer_alike() {
             now = now.saturating_add_signed(*after);
             let worker = format!("w{worker}");
             let mut call = script.prepare_invoke();
-            for key in keys::counter(0, &ask.counter) {
+            for key in super::super::keys::Keys::new("").counter(0, &ask.counter) {
                 call.key(key);
             }
             for argument in arguments(&worker, ask, 10) {

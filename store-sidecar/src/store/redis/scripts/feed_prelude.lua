@@ -70,10 +70,13 @@ local function load_feed(keys, id, horizon, t)
   return feed
 end
 
--- Lets epoch and log live for twice the horizon from now on: as long as anybody reads or writes the feed,
--- and for as long afterwards as an entry could matter. Together, so that none outlives the other. The
--- rules that stand have an end of their own.
+-- For how long a feed is kept that Redis refuses to keep longer, in seconds.
+local REFUSED_FOR = 86400
+
+-- Lets epoch and log live for twice the horizon and a day from now on: as long as anybody reads or writes the feed,
+-- and for as long afterwards as an entry could matter, or as Redis may refuse to write. Together, so that none outlives
+-- the other. The rules that stand have an end of their own.
 local function keep_feed(keys, feed)
-  redis.call('EXPIRE', keys.epoch, 2 * feed.horizon)
-  redis.call('EXPIRE', keys.log, 2 * feed.horizon)
+  redis.call('EXPIRE', keys.epoch, 2 * feed.horizon + REFUSED_FOR)
+  redis.call('EXPIRE', keys.log, 2 * feed.horizon + REFUSED_FOR)
 end

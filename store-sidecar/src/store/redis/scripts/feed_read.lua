@@ -36,7 +36,7 @@ if ARGV[3] == feed.id then
     after = '0-0'
   end
 end
-if redis.call('TTL', keys.epoch) < 1.5 * feed.horizon then
+if redis.call('TTL', keys.epoch) < 1.5 * feed.horizon + REFUSED_FOR then
   -- A Redis that refuses to write is read all the same.
   pcall(keep_feed, keys, feed)
 end
