@@ -69,19 +69,58 @@ impl<H: Host> Requester for Sender<'_, H> {
     }
 }
 
-/// Whether the request is admitted. It takes from all limits or from none.
+/// Whether the limits that apply before authentication admit the request, of which no token is known.
+pub(super) fn admit_unauthenticated<H: Host>(
+    held: &mut PendingRequest,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Admission {
+    let mut record = std::mem::take(&mut held.limit_record);
+    // A flood of tokens that nobody has vouched for waits in its own part of the room.
+    let may_wait = !cx.full && !cx.full_of_unverified;
+    let limits = &held.route.policy.limits.before_authentication;
+    let admission = admit_by(limits, held, None, may_wait, cx, effects, &mut record);
+    held.limit_record = record;
+    match admission {
+        Admission::Admit => held.limit_rounds = 0,
+        Admission::Wait(_) => held.limit_rounds += 1,
+        Admission::Refuse(_) => {}
+    }
+    admission
+}
+
+/// Whether the limits of the route admit the request.
 pub(super) fn admit<H: Host>(
-    held: &PendingRequest,
+    held: &mut PendingRequest,
     permit: &Permit,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Admission {
+    let mut record = std::mem::take(&mut held.limit_record);
+    let identity = permit.identity().map(Rc::as_ref);
+    let limits = held.route.policy.limits.of(identity.is_some());
+    let admission = admit_by(limits, held, identity, !cx.full, cx, effects, &mut record);
+    held.limit_record = record;
+    if let Admission::Wait(_) = admission {
+        held.limit_rounds += 1;
+    }
+    admission
+}
+
+/// Whether the request is admitted. It takes from all limits or from none.
+fn admit_by<H: Host>(
+    limits: &[Rc<Limit>],
+    held: &PendingRequest,
+    identity: Option<&Identity>,
+    may_wait: bool,
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
     terms: &mut LimitRecord,
 ) -> Admission {
-    let limits = held.route.policy.limits.of(permit.identity().is_some());
     if limits.is_empty() {
         return Admission::Admit;
     }
-    let sender = Sender { held, identity: permit.identity().map(Rc::as_ref), host: cx.host, id: cx.id };
+    let sender = Sender { held, identity, host: cx.host, id: cx.id };
     let (Some(feed), Some(ledger), Some(sidecar)) =
         (cx.feed.as_deref(), cx.ledger.as_deref_mut(), cx.config.sidecar.as_ref())
     else {
@@ -90,7 +129,7 @@ pub(super) fn admit<H: Host>(
     let now = cx.now.monotonic;
     let claims: Vec<LimitDemand> = limits.iter().map(|limit| claim(limit, &sender, feed, ledger, cx.now)).collect();
     let store_consulted = held.limit_rounds > 0;
-    let may_ask = !cx.full && usize::from(held.limit_rounds) < MAX_ROUNDS + claims.len();
+    let may_ask = may_wait && usize::from(held.limit_rounds) < MAX_ROUNDS + claims.len();
     let allowed =
         |availability| if availability == Availability::Ask && !may_ask { Availability::Away } else { availability };
     let mut desk = LimitEvaluator { ledger, now, effects, terms };

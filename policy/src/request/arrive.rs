@@ -5,7 +5,7 @@ use std::rc::Rc;
 use session_gate_protocol::DenyReason;
 
 use super::{
-    authenticate::{Found, check_denylist, find_token, judge_token},
+    authenticate::{Found, authenticate, check_denylist, find_token},
     conclude::conclude,
     context::StepContext,
     effect::Effect,
@@ -35,6 +35,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         is_upgrade: request.has("upgrade"),
         key_headers: Vec::new(),
         limit_rounds: 0,
+        limit_record: Default::default(),
         cleaning: Vec::new(),
     };
     // First, since it needs no rule: to find that costs more than to see who asks.
@@ -60,7 +61,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         Ok(Found::Token(credential)) => {
             held.source = Some(credential.source);
             held.token = credential.token.into();
-            judge_token(&mut held, cx, effects)
+            authenticate(&mut held, cx, effects)
         }
         Err(reason) => Err::<Next, DenyReason>(reason),
     };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use session_gate_protocol::{CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OpaqueToken, OwnToken};
 
 use super::{
+    admit::{self, Admission},
     context::{MAX_USED, StepContext},
     effect::Effect,
     event::CheckOutcome,
@@ -66,6 +67,19 @@ pub(super) fn check_denylist<H: Host>(held: &PendingRequest, cx: &StepContext<'_
     let client = held.client_info(cx);
     let blocked = cx.feed.as_deref().is_some_and(|feed| feed.blocks(&client, cx.now.wall));
     if blocked { Err(DenyReason::Blocked) } else { Ok(()) }
+}
+
+/// What must admit the request before its token is looked at, and then the token.
+pub(super) fn authenticate<H: Host>(
+    held: &mut PendingRequest,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Decision {
+    match admit::admit_unauthenticated(held, cx, effects) {
+        Admission::Admit => judge_token(held, cx, effects),
+        Admission::Refuse(reason) => Err(reason),
+        Admission::Wait(call) => Ok(Next::AwaitTurn(call)),
+    }
 }
 
 /// The token itself: signature, issuer, audience, time, and what the route asks of it.

@@ -8,7 +8,6 @@ use super::{
     context::StepContext,
     decided::{Admitted, Decided},
     effect::Effect,
-    limit_record::LimitRecord,
     pending::{Decision, Next, PendingRequest},
     permit::Permit,
     phase::Phase,
@@ -22,23 +21,21 @@ pub(super) fn conclude<H: Host>(
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Phase {
-    let mut record = LimitRecord::default();
     let decision = match decision {
         Ok(Next::AwaitKeys) => return Phase::AwaitKeys(held),
         Ok(Next::Ask(identity, question)) => {
             let call = ask(&question, cx, effects);
             return Phase::AwaitCheck(held, identity, call);
         }
-        Ok(Next::Pass(permit)) => match admit::admit(&held, &permit, cx, effects, &mut record) {
+        Ok(Next::AwaitTurn(call)) => return Phase::AwaitTurn(held, call),
+        Ok(Next::Pass(permit)) => match admit::admit(&mut held, &permit, cx, effects) {
             Admission::Admit => Ok(permit),
             Admission::Refuse(reason) => Err(reason),
-            Admission::Wait(call) => {
-                held.limit_rounds += 1;
-                return Phase::AwaitLimits(held, permit, call);
-            }
+            Admission::Wait(call) => return Phase::AwaitLimits(held, permit, call),
         },
         Err(reason) => Err(reason),
     };
+    let mut record = std::mem::take(&mut held.limit_record);
     if let Some(by) = held.unroutable.and_then(|unroutable| unroutable.by) {
         record.notes.push_str(&format!(" interpretation={}", by.interpretation.name()));
     }

@@ -4,10 +4,11 @@ use std::{fmt, rc::Rc};
 
 use session_gate_protocol::DenyReason;
 
-use super::{context::StepContext, permit::Permit};
+use super::{context::StepContext, limit_record::LimitRecord, permit::Permit};
 use crate::{
     host::{ClientInfo, Host},
     http::{credential::Source, headers::HeaderChange, interpretations::Unroutable},
+    ids::CallId,
     knowledge::{Identity, standing::Case},
     response::denial::ReplyStyle,
     routing::Route,
@@ -28,8 +29,10 @@ pub struct PendingRequest {
     pub(super) is_upgrade: bool,
     /// The headers by which its limits count.
     pub(super) key_headers: Vec<(String, Vec<u8>)>,
-    /// How often it has waited for what the sidecar says of its limits.
+    /// How often it has waited for what the sidecar says of the limits that it has come to.
     pub(super) limit_rounds: u8,
+    /// What its limits have said so far.
+    pub(super) limit_record: LimitRecord,
     /// What takes the client's trusted headers, our cookie and our parameter out.
     pub(super) cleaning: Vec<HeaderChange>,
 }
@@ -68,4 +71,6 @@ pub(super) enum Next {
     /// Ask the sidecar about a token, whose claims are known unless it is opaque.
     Ask(Option<Identity>, Vec<u8>),
     AwaitKeys,
+    /// Its token is not looked at before the sidecar has replied about limits.
+    AwaitTurn(CallId),
 }

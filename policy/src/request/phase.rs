@@ -8,6 +8,8 @@ use crate::{ids::CallId, knowledge::Identity};
 pub enum Phase {
     /// Its headers have not been seen.
     Start,
+    /// Its token has not been looked at; it is held until the sidecar has replied about the limits that come first.
+    AwaitTurn(PendingRequest, CallId),
     /// It is held until the sidecar has replied with its keys.
     AwaitKeys(PendingRequest),
     /// The feed cannot tell about its token, which was verified or is opaque; it is held until the sidecar
@@ -20,15 +22,16 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether the request is held with a token that nobody has vouched for: its key is missing, or it is opaque.
+    /// Whether the request is held with a token that nobody has vouched for: it was not looked at, its key is missing, or
+    /// it is opaque.
     pub const fn is_unverified(&self) -> bool {
-        matches!(self, Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _))
+        matches!(self, Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _))
     }
 
     /// Whether the request is held.
     pub const fn is_held(&self) -> bool {
         match self {
-            Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => true,
+            Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => true,
             Self::Start | Self::Decided(_) => false,
         }
     }

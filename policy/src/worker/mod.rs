@@ -374,7 +374,9 @@ struct WakeReason<'a> {
 fn alarm_of(phase: &Phase) -> Option<Duration> {
     match phase {
         Phase::Decided(decided) => decided.alarm(),
-        Phase::Start | Phase::AwaitKeys(_) | Phase::AwaitCheck(..) | Phase::AwaitLimits(..) => None,
+        Phase::Start | Phase::AwaitTurn(..) | Phase::AwaitKeys(_) | Phase::AwaitCheck(..) | Phase::AwaitLimits(..) => {
+            None
+        }
     }
 }
 
