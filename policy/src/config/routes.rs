@@ -179,7 +179,9 @@ fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<Pat
         (None, None, None, Some(text)) => {
             let pattern = PathPattern::regex(&text);
             if pattern.is_none() {
-                problems.add(format!("{path}.regex"), "must be a regular expression (syntax of Rust's regex-lite)");
+                problems.add(format!("{path}.regex"), "must be a regular expression of Rust's regex crate over ASCII (other characters stand for \
+                     themselves, in lower case and outside of brackets), and a simple one: its table of states has room in \
+                     1 MiB");
             }
             pattern
         }
