@@ -6,17 +6,19 @@ use serde_json::Value;
 use session_gate_protocol::{DenyReason, MAX_REQUESTS};
 
 use super::{
+    context::StepContext,
+    effect::Effect,
+    limit_record::{LimitRecord, Ticket},
+    pending::PendingRequest,
     permit::Permit,
-    types::{Effect, PendingRequest, StepContext},
 };
 use crate::{
     host::Host,
-    http::headers::{HeaderChange, Headers},
     ids::{CallId, Callout, RequestId},
     knowledge::{Follower, Identity},
     limits::{
-        Availability, Between, KeyText, LeaseCalls, LeaseDraw, Ledger, Limit, LimitDemand, OnStoreUnavailable, Report,
-        Requester, RouteLimits, Waiter, key_of,
+        Availability, Between, KeyText, LeaseCalls, Ledger, Limit, LimitDemand, OnStoreUnavailable, Report, Requester,
+        Waiter, key_of,
     },
     metric::{Counter, LimitOutcome},
     time::Now,
@@ -35,28 +37,6 @@ pub(super) enum Admission {
     Refuse(DenyReason),
     /// The request waits for the answer to that call.
     Wait(CallId),
-}
-
-/// What a request has been told, and what it has taken.
-#[derive(Debug, Default)]
-pub(super) struct LimitRecord {
-    /// What it has taken that is not settled yet.
-    pub(super) tickets: Vec<Ticket>,
-    /// What its client is told.
-    pub(super) report: Option<Report>,
-    /// After which time it may come again.
-    pub(super) retry: Option<Duration>,
-    /// For the access log.
-    pub(super) notes: String,
-}
-
-/// What was taken of a limit, and may have to be corrected when the answer is there.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    limit: Rc<Limit>,
-    key: KeyText,
-    /// From which leases.
-    drawn: Vec<LeaseDraw>,
 }
 
 /// Who sends the request.
@@ -320,39 +300,5 @@ impl LimitEvaluator<'_> {
             LimitOutcome::ShadowDenied => self.terms.notes.push_str(&format!(" shadow_limit={name}")),
         }
         self.effects.push(Effect::Count(Counter::Limit(name.clone(), outcome)));
-    }
-}
-
-/// The answer is there: what it says of its cost is nobody else's business. Where it does not say, the request has
-/// cost what was taken.
-pub(super) fn settle_costs(
-    tickets: &mut Vec<Ticket>,
-    limits: &RouteLimits,
-    answer: &Headers,
-    ledger: Option<&mut Ledger>,
-    now: Duration,
-) -> Vec<HeaderChange> {
-    let said = |header: &str| answer.text(header).and_then(|text| text.trim().parse::<u64>().ok());
-    if let Some(ledger) = ledger {
-        for Ticket { limit, key, drawn } in tickets.iter() {
-            if let Some(header) = limit.cost.header() {
-                let cost = said(header).unwrap_or(limit.reserve()).min(MAX_REQUESTS);
-                ledger.correct(key, drawn, limit.reserve(), cost, now);
-            }
-        }
-    }
-    tickets.retain(|ticket| ticket.limit.is_in_flight());
-    let headers = limits.cost_headers().filter(|header| answer.has(header));
-    headers.map(|header| HeaderChange::Remove(header.to_owned())).collect()
-}
-
-/// The stream has ended: what it held counts no more, and no answer will say what it has cost.
-pub(super) fn release(tickets: &[Ticket], ledger: &mut Ledger, now: Duration) {
-    for Ticket { limit, key, drawn } in tickets {
-        if limit.is_in_flight() {
-            ledger.release(key, now);
-        } else {
-            ledger.correct(key, drawn, limit.reserve(), limit.reserve(), now);
-        }
     }
 }

@@ -7,8 +7,11 @@ use session_gate_protocol::DenyReason;
 use super::{
     authenticate::{Found, authenticate, check_denylist, find_token},
     conclude::conclude,
+    context::StepContext,
+    effect::Effect,
+    pending::{Next, PendingRequest},
+    phase::Phase,
     preflight,
-    types::{Effect, Next, PendingRequest, Phase, StepContext},
 };
 use crate::{
     host::Host,

@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
-use session_gate_protocol::{
-    CheckReply, CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OpaqueToken, OwnToken,
-};
+use session_gate_protocol::{CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OpaqueToken, OwnToken};
 
 use super::{
-    Decision, Effect, MAX_USED, Next, PendingRequest, StepContext,
     admit::{self, Admission},
+    context::{MAX_USED, StepContext},
+    effect::Effect,
+    event::CheckOutcome,
+    pending::{Decision, Next, PendingRequest},
     permit::Permit,
 };
 use crate::{
@@ -25,7 +26,6 @@ use crate::{
     },
     metric::{CacheOutcome, Counter},
     routing::Authentication,
-    sidecar::in_flight::Asked,
     token::{Refusal, Revocation, VerifiedClaims},
 };
 
@@ -33,15 +33,6 @@ use crate::{
 pub(super) enum Found {
     Permit(Permit),
     Token(Credential),
-}
-
-/// What the sidecar has said about a credential; no reply: nothing that could be used.
-#[derive(Clone, Debug)]
-pub struct CheckOutcome {
-    /// What it says.
-    pub reply: Option<CheckReply>,
-    /// When it was asked.
-    pub asked: Asked,
 }
 
 /// Everything that can be said before the token itself is looked at.

@@ -4,19 +4,15 @@ use std::rc::Rc;
 
 use super::{
     admit::{self, Admission},
+    ask::ask,
+    context::StepContext,
+    decided::{Admitted, Decided},
+    effect::Effect,
+    pending::{Decision, Next, PendingRequest},
     permit::Permit,
-    respond::{Admitted, Decided},
-    types::{Decision, Effect, Next, PendingRequest, Phase, StepContext},
+    phase::Phase,
 };
-use crate::{
-    host::Host,
-    http::interpretations::Unroutable,
-    ids::{CallId, Callout},
-    limits::seconds,
-    metric::Counter,
-    response::denial,
-    sidecar::{checks::Asking, in_flight::Asked},
-};
+use crate::{host::Host, http::interpretations::Unroutable, limits::seconds, metric::Counter, response::denial};
 
 /// What follows from a decision.
 pub(super) fn conclude<H: Host>(
@@ -89,23 +85,5 @@ fn forward<H: Host>(
     Admitted {
         user_agent: Rc::clone(&held.user_agent),
         identity: identity.map(|identity| (Rc::clone(&held.token), identity)),
-    }
-}
-
-/// Asks the sidecar about a credential, unless another request has asked the same already.
-pub(super) fn ask<H: Host>(question: &[u8], cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> CallId {
-    let epoch = cx.feed.as_deref().and_then(|feed| feed.epoch().map(str::to_owned));
-    let asked = Asked { at: cx.now.monotonic, epoch };
-    let timeout = cx.config.sidecar.as_ref().map(|sidecar| sidecar.timeout).unwrap_or_default();
-    match cx.checks.join_or_start(cx.id, cx.sender, question, asked, timeout) {
-        Asking::Joined(call) => {
-            effects.push(Effect::Count(Counter::CheckShared));
-            call
-        }
-        Asking::Started(call) => {
-            let http = cx.config.sidecar.as_ref().map(|sidecar| sidecar.check(question.to_vec()));
-            effects.extend(http.map(|http| Effect::Call(Callout::Check(call), http)));
-            call
-        }
     }
 }

@@ -15,24 +15,33 @@
 
 mod admit;
 mod arrive;
+mod ask;
 mod authenticate;
 mod conclude;
+mod context;
+mod decided;
+mod effect;
+mod event;
+mod limit_record;
+mod pending;
 pub mod permit;
+mod phase;
 mod preflight;
-mod respond;
-mod types;
 
 use self::{
     arrive::arrive,
     authenticate::{authenticate, check_denylist, judge_reply, judge_token},
     conclude::conclude,
+    pending::{Decision, Next},
     permit::Permit,
-    types::{Decision, Next},
 };
 pub use self::{
-    authenticate::CheckOutcome,
-    respond::Decided,
-    types::{Effect, Event, MAX_USED, PendingRequest, Phase, StepContext},
+    context::{MAX_USED, StepContext},
+    decided::Decided,
+    effect::Effect,
+    event::{CheckOutcome, Event},
+    pending::PendingRequest,
+    phase::Phase,
 };
 use crate::{
     host::Host,
@@ -91,20 +100,6 @@ impl Phase {
             | (phase @ Self::Decided(_), Event::Request(_) | Event::Keys | Event::Limits) => phase,
         };
         (next, effects)
-    }
-
-    /// Whether the request is held with a token that nobody has vouched for: it was not looked at, its key is missing, or
-    /// it is opaque.
-    pub const fn is_unverified(&self) -> bool {
-        matches!(self, Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _))
-    }
-
-    /// Whether the request is held.
-    pub const fn is_held(&self) -> bool {
-        match self {
-            Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => true,
-            Self::Start | Self::Decided(_) => false,
-        }
     }
 }
 
