@@ -82,6 +82,7 @@ fuzz-api: ## Send requests by docs/openapi.json, and against it, to a sidecar in
 sim: ## Run the simulation: many workers on virtual time, from one seed (OPS=1000000 SEED=1)
 	$(call say,building the simulation)
 	@cargo build --locked --profile simulation -p session-gate-simulation
+	@target/simulation/simulation --scenarios
 	@exec target/simulation/simulation --ops $(OPS) --seed $(SEED)
 
 sim-bites: ## Plant flaws in a copy of the sources, and show that the simulation finds each

@@ -4,7 +4,10 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser;
-use session_gate_simulation::simulation::simulate;
+use session_gate_simulation::{
+    recorded,
+    simulation::{SHOWN, simulate},
+};
 use tokio::time::Instant;
 
 /// A run this large exercises everything, or it fails.
@@ -22,12 +25,21 @@ struct Arguments {
     /// Runs at a time.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Lines of a trace.
+    #[arg(long, default_value_t = SHOWN)]
+    lines: usize,
+    /// Play the recorded scenarios, and nothing else.
+    #[arg(long)]
+    scenarios: bool,
 }
 
 fn main() -> Result<ExitCode> {
-    let Arguments { ops, seed, threads } = Arguments::parse();
+    let Arguments { ops, seed, threads, lines, scenarios } = Arguments::parse();
+    if scenarios {
+        return play_recorded();
+    }
     let start = Instant::now();
-    let summary = simulate(seed, ops, threads)?;
+    let summary = simulate(seed, ops, threads, lines)?;
     let took = start.elapsed();
     print!("{}", summary.table());
     let per_second = summary.ops as f64 / took.as_secs_f64();
@@ -44,4 +56,20 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Plays the recorded scenarios: what was found once.
+fn play_recorded() -> Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for scenario in recorded::all() {
+        let name = scenario.name();
+        match scenario.play()? {
+            None => println!("as promised: {name}"),
+            Some(failure) => {
+                println!("{failure}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
 }

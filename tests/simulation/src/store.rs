@@ -58,6 +58,8 @@ pub struct LeaseStep {
     pub lapsed: u64,
     /// How many are in other leases.
     pub outstanding: u64,
+    /// How many are left for anybody.
+    pub left: u64,
 }
 
 /// The store that all replicas share.
@@ -84,14 +86,49 @@ pub struct StoreLink(Mutex<LinkState>);
 
 struct LinkState {
     rng: fastrand::Rng,
+    /// What a scenario has written down, the latest last.
+    written: Vec<StoreRule>,
     is_exact: bool,
     down_until: Instant,
     slow_until: Instant,
     frozen_until: Instant,
 }
 
+/// Kinds of questions to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// To append to the feed.
+    Append,
+    /// Whether a credential may be used.
+    Check,
+    /// Who follows other replicas.
+    Followers,
+    /// For leases.
+    Lease,
+    /// To tell the others who follows this replica.
+    Publish,
+    /// To read the feed.
+    Read,
+    /// To change a session.
+    Update,
+    /// All else.
+    Other,
+}
+
+/// What becomes of questions of one kind for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreRule {
+    /// Which.
+    pub op: Op,
+    /// Until when.
+    pub until: Instant,
+    /// What.
+    pub fate: Fate,
+}
+
 /// What becomes of one request to the store.
-enum Fate {
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
     /// It takes so long there, and back.
     Pass(Duration, Duration),
     /// It is refused after that.
@@ -176,7 +213,8 @@ impl StoreLink {
     pub fn new(seed: u64, is_exact: bool) -> Self {
         let now = Instant::now();
         let rng = fastrand::Rng::with_seed(seed);
-        Self(Mutex::new(LinkState { rng, is_exact, down_until: now, slow_until: now, frozen_until: now }))
+        let written = Vec::new();
+        Self(Mutex::new(LinkState { rng, written, is_exact, down_until: now, slow_until: now, frozen_until: now }))
     }
 
     /// The store cannot be reached for so long.
@@ -194,9 +232,17 @@ impl StoreLink {
         locked(&self.0).frozen_until = Instant::now() + duration;
     }
 
-    fn fate(&self) -> Fate {
+    /// Such questions fare like that, from now on.
+    pub fn write(&self, rule: StoreRule) {
+        locked(&self.0).written.push(rule);
+    }
+
+    fn fate(&self, op: Op) -> Fate {
         let mut state = locked(&self.0);
         let now = Instant::now();
+        if let Some(rule) = state.written.iter().rev().find(|rule| rule.op == op && now < rule.until) {
+            return rule.fate;
+        }
         if now < state.down_until {
             return match state.rng.u8(0..4) {
                 0 => Fate::GivenUp(None),
@@ -238,9 +284,9 @@ impl ReplicaStore {
         Self { shared, link }
     }
 
-    async fn ask<T: Send + 'static>(&self, ask: Ask<T>) -> Result<T, StoreError> {
+    async fn ask<T: Send + 'static>(&self, op: Op, ask: Ask<T>) -> Result<T, StoreError> {
         self.link.thaw().await;
-        let fate = self.link.fate();
+        let fate = self.link.fate(op);
         let answer = match fate {
             Fate::Pass(there, back) => {
                 wait(there).await;
