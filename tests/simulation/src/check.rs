@@ -279,8 +279,9 @@ impl Case<'_> {
                 session.is_some_and(|session| self.store_wall.max(self.clock.now(self.now).wall.0) >= session.expires)
             }
             DenyReason::SessionPending2fa => {
-                // Where nobody can vouch for the second factor, it counts as missing.
-                let unvouched = token.is_pending && self.asked == Some(false) && !self.is_healthy;
+                // Where nobody can vouch for the second factor, it counts as missing; also where the worker is too
+                // full to ask.
+                let unvouched = token.is_pending && self.asked != Some(true) && !self.is_healthy;
                 let is_awaited = |session: &Session| session.served_since.is_none_or(|since| self.arrived <= since);
                 unvouched || session.is_some_and(is_awaited)
             }

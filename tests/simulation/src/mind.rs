@@ -171,6 +171,16 @@ impl Mind {
         self.revoked.contains(&token) || session.is_some_and(|session| self.ended.contains(&session))
     }
 
+    /// Whether it knows that a stream by that token is not served any more, whose session it was told is served in that
+    /// version.
+    pub fn takes_back(&self, token: TokenNumber, session: Option<SessionNumber>, served: Option<u64>) -> bool {
+        let is_suspended = |session| match served {
+            Some(version) => self.knows_suspended_since(session, version),
+            None => self.knows_suspended(session),
+        };
+        self.knows_end_of(token, session) || session.is_some_and(is_suspended)
+    }
+
     /// Whether the last that it was told of the session is that it is suspended.
     pub fn knows_suspended(&self, session: SessionNumber) -> bool {
         self.suspended.get(&session).is_some_and(|said| said.suspended)

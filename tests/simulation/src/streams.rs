@@ -14,11 +14,12 @@ impl World {
     pub(crate) fn end_streams(&mut self, worker: usize, ended: &[RequestId], news: Option<&News>) {
         let now = self.now;
         let Some(place) = self.workers.get_mut(worker) else { return };
+        let mind = &place.mind;
         let concerns = |request: &Request| {
-            news.is_some_and(|news| {
-                request.session.is_some_and(|session| news.sessions.contains(&session))
-                    || request.token.is_some_and(|token| news.tokens.contains(&token))
-            })
+            let Some((news, token)) = news.zip(request.token) else { return false };
+            let is_meant =
+                request.session.is_some_and(|session| news.sessions.contains(&session)) || news.tokens.contains(&token);
+            is_meant && mind.takes_back(token, request.session, request.version)
         };
         let open = place.requests.iter().filter(|(_, request)| request.open_since.is_some());
         let expected: Vec<RequestId> = open.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();

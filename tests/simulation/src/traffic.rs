@@ -38,6 +38,8 @@ pub(crate) struct Request {
     asked: Option<bool>,
     /// When the question was sent, for this request or another with the same token.
     asked_at: Option<Millis>,
+    /// In which version the sidecar has said that its session is served.
+    pub(crate) version: Option<u64>,
     /// Since when it goes on for as long as both sides like.
     pub(crate) open_since: Option<Millis>,
     /// Whether its end was heard of before its answer began: such an answer passes, be it the answer to the
@@ -72,6 +74,7 @@ impl WorkerPlace {
             let Some(request) = self.requests.get_mut(id) else { continue };
             request.asked = Some(is_good);
             request.asked_at = Some(call.sent);
+            request.version = served.and_then(|Served(session)| session).map(|(_, version)| version);
             // One that is not decided waits for its limits: the token is good.
             let decided = deeds.iter().find_map(|deed| match deed {
                 Deed::Decide(of, decision) if of == id => Some(*decision),
@@ -146,6 +149,7 @@ impl World {
             admitted: None,
             asked: None,
             asked_at: None,
+            version: None,
             open_since: None,
             is_late: false,
         };
