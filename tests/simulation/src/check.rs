@@ -304,18 +304,12 @@ impl Case<'_> {
     fn may_seem_suspended(&self, session: &Session, number: TokenNumber, token: &Token) -> bool {
         let is_told = session.served_since.is_some_and(|since| match self.asked {
             // What the feed says holds against an answer that may be older, or tells of nothing newer: then the feed must
-            // say that it is over.
-            Some(true) if self.knows_suspended(session, token) => self.is_current() && self.is_stale(since),
-            Some(true) => self.arrived > since && (!self.is_current() || self.is_stale(since)),
+            // say that it is over. A sidecar whose feed is away answers by what it knew before.
+            Some(true) => self.arrived > since && self.is_current() && self.is_stale(since),
             Some(false) => false,
             None => self.is_current() && self.mind.covers(number, token.issued) && self.is_stale(since),
         });
         !session.suspending.is_clear() || !is_told
-    }
-
-    /// Whether the worker was told that the session is suspended in the version that it has.
-    fn knows_suspended(&self, session: &Session, token: &Token) -> bool {
-        token.session.is_some_and(|number| self.mind.knows_suspended_since(number, session.version))
     }
 
     fn is_current(&self) -> bool {

@@ -153,10 +153,10 @@ impl Mind {
         counts
     }
 
-    /// It was answered, to a question of this epoch, that the session is served in that version: an older suspension is
-    /// over.
+    /// It was answered, to a question of this epoch, that the session is served in that version: an older suspension that
+    /// it knows is over. One that it hears of later still ends streams that were admitted before.
     pub fn served(&mut self, session: SessionNumber, version: u64) {
-        if let Some(said) = self.suspended.get_mut(&session).filter(|said| said.version < version) {
+        if let Some(said) = self.suspended.get_mut(&session).filter(|said| said.suspended && said.version < version) {
             *said = Said { version, suspended: false };
         }
     }
