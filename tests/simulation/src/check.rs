@@ -269,7 +269,10 @@ impl Case<'_> {
             DenyReason::TokenExpired => self.is_expired(token),
             DenyReason::TokenRevoked => token.revoked.is_some() || !token.revoking.is_clear(),
             DenyReason::SessionTerminated => session.is_some_and(|session| {
-                session.ended.is_some() || !session.ending.is_clear() || self.store_wall >= session.expires
+                session.ended.is_some()
+                    || !session.ending.is_clear()
+                    || self.store_wall >= session.expires
+                    || self.is_cut_off_by_memory(session)
             }),
             DenyReason::SessionSuspended => {
                 session.is_some_and(|session| self.may_seem_suspended(session, number, token))
@@ -310,6 +313,13 @@ impl Case<'_> {
             None => self.is_current() && self.mind.covers(number, token.issued) && self.is_stale(since),
         });
         !session.suspending.is_clear() || !is_told
+    }
+
+    /// Whether the worker knows of a cut-off that the store has lost, and with it the number that the session should have:
+    /// no sidecar remembered it either. See `docs/known-limits.md`.
+    fn is_cut_off_by_memory(&self, session: &Session) -> bool {
+        let user = format!("user-{}", session.user);
+        self.truth.lost_at.is_some() && self.mind.knows_cut_off_after(&user, session.cut_off)
     }
 
     fn is_current(&self) -> bool {
