@@ -87,6 +87,8 @@ pub struct Case<'a> {
     pub keys_since: Millis,
     /// What the store's wall shows, in seconds.
     pub store_wall: u64,
+    /// Up to which generation its user's sessions have ever ended.
+    pub cut_off_told: u64,
 }
 
 impl fmt::Display for Promise {
@@ -315,11 +317,10 @@ impl Case<'_> {
         !session.suspending.is_clear() || !is_told
     }
 
-    /// Whether the worker knows of a cut-off that the store has lost, and with it the number that the session should have:
-    /// no sidecar remembered it either. See `docs/known-limits.md`.
+    /// Whether its user was cut off by a number that the store has lost, and that the sidecar did not know that has
+    /// admitted the session. See `docs/known-limits.md`.
     fn is_cut_off_by_memory(&self, session: &Session) -> bool {
-        let user = format!("user-{}", session.user);
-        self.truth.lost_at.is_some() && self.mind.knows_cut_off_after(&user, session.cut_off)
+        self.truth.lost_at.is_some() && session.cut_off < self.cut_off_told
     }
 
     fn is_current(&self) -> bool {

@@ -109,8 +109,11 @@ impl World {
         let now = self.now;
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
         let next = place.host.next_tick(now);
+        let due = place.host.look_at_streams(now);
         let deeds = place.host.tick(now);
         self.push(next, Event::Tick { worker, life });
+        self.end_by_time(worker, &due);
+        self.carry_out(worker, due);
         self.carry_out(worker, deeds);
     }
 

@@ -28,8 +28,6 @@ pub struct Mind {
     ended: HashSet<SessionNumber>,
     revoked: HashSet<TokenNumber>,
     suspended: HashMap<SessionNumber, Said>,
-    /// Up to which generation all sessions of users have ended, by their names.
-    cut_offs: HashMap<String, u64>,
     /// Tokens that it was told are good, in this epoch.
     vouched: HashSet<TokenNumber>,
     /// When it was given keys last.
@@ -137,8 +135,6 @@ impl Mind {
             | FeedChange::TokenRevoked { .. }
             | FeedChange::Unknown(_) => {}
             FeedChange::UserSessionsEnded(cut_off) => {
-                let known = self.cut_offs.entry(cut_off.user_id.to_string()).or_default();
-                *known = cut_off.before.max(*known);
                 for session in truth.cut_off_by(cut_off) {
                     self.ended.insert(session);
                     news.sessions.push(session);
@@ -183,11 +179,6 @@ impl Mind {
             None => self.knows_suspended(session),
         };
         self.knows_end_of(token, session) || session.is_some_and(is_suspended)
-    }
-
-    /// Whether it was told that all of the user's sessions before a later generation than that have ended.
-    pub fn knows_cut_off_after(&self, user: &str, generation: u64) -> bool {
-        self.cut_offs.get(user).is_some_and(|before| generation < *before)
     }
 
     /// Whether the last that it was told of the session is that it is suspended.

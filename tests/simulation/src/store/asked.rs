@@ -177,8 +177,12 @@ impl Store for ReplicaStore {
 
     async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
         let entries = entries.to_vec();
-        self.ask(Op::Append, Box::new(|shared| Box::pin(async move { shared.current().append_feed(&entries).await })))
-            .await
+        let append = move |shared: Arc<SharedStore>| async move {
+            let at = shared.current().append_feed(&entries).await?;
+            shared.note_cut_offs(&entries);
+            Ok(at)
+        };
+        self.ask(Op::Append, Box::new(|shared| Box::pin(append(shared)))).await
     }
 
     async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
