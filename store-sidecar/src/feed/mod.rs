@@ -106,6 +106,8 @@ struct Shared {
     /// The newest generation of workers that the other replicas can know of, and that a reading has
     /// followed.
     registered: watch::Sender<u64>,
+    /// Told with every record of this replica: whom it may answer about single tokens.
+    answering: watch::Sender<Option<record::Answering>>,
     /// Whether the store accepts changes.
     refused: Mutex<Refused>,
     /// Whether somebody waits for a replica that has not renewed its record in time: then it is to be marked as gone.
@@ -147,6 +149,7 @@ impl Feed {
             proven: watch::Sender::default(),
             vouched: watch::Sender::default(),
             registered: watch::Sender::default(),
+            answering: watch::Sender::default(),
             refused: Mutex::default(),
             silent: AtomicBool::new(false),
             turned: watch::Sender::new(Instant::now()),
@@ -194,9 +197,11 @@ impl Feed {
         Ok((entries, cursor, cursor < known.cursor))
     }
 
-    /// Holds back no more replies, so that the service can stop.
+    /// Holds back no more replies, so that the service can stop, and has the others wait no longer for it than for its
+    /// workers.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Relaxed);
+        self.shared.wake.notify_one();
         self.shared.news.send_replace(());
     }
 

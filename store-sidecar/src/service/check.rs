@@ -50,6 +50,7 @@ impl Service {
     pub async fn check(&self, request: &CheckRequest) -> Result<CheckReply, ServiceError> {
         let CheckRequest { credential, address, user_agent } = request;
         let client = Client { user: None, address: *address, user_agent: user_agent.as_deref() };
+        self.tools.feed.may_answer(OWN_PATIENCE).await?;
         let (checked, claims) = match credential {
             CheckedCredential::Foreign { claims, require_session } => {
                 (self.check_foreign(claims, *require_session, client).await?, None)
