@@ -18,7 +18,7 @@ have patch || die "the program \`patch\` is missing"
 copy_sources() {
   mkdir -p "$copy"
   local part
-  for part in Cargo.toml Cargo.lock rust-toolchain.toml protocol policy filter store-sidecar tests bench; do
+  for part in Cargo.toml Cargo.lock rust-toolchain.toml protocol jose revocation policy filter store-sidecar tests bench; do
     if [[ -d "$part" ]]; then
       (cd "$ROOT" && find "$part" -type f -print0) | while IFS= read -r -d '' file; do copy_file "$file"; done
     else
