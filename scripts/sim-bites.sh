@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shows that the simulation finds flaws: plants each of tests/simulation/flaws/*.patch in turn in a copy of the sources,
-# and runs that until a promise is broken. Then runs what is in the repository with the same seeds.
+# and runs that until a promise is broken; each of flaws/recorded/*.patch a recorded scenario must find. Then runs what is
+# in the repository with the same seeds.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -17,7 +18,7 @@ have patch || die "the program \`patch\` is missing"
 copy_sources() {
   mkdir -p "$copy"
   local part
-  for part in Cargo.toml Cargo.lock rust-toolchain.toml protocol policy filter store-sidecar tests bench; do
+  for part in Cargo.toml Cargo.lock rust-toolchain.toml protocol jose revocation policy filter store-sidecar tests bench; do
     if [[ -d "$part" ]]; then
       (cd "$ROOT" && find "$part" -type f -print0) | while IFS= read -r -d '' file; do copy_file "$file"; done
     else
@@ -41,18 +42,33 @@ build() {
   cp "$2/simulation/simulation" "$3"
 }
 
+# plant FLAW: builds the simulation with it.
+plant() {
+  copy_sources
+  patch --quiet --strip 1 --fuzz 0 --directory "$copy" <"$1" || die "${1#"$ROOT"/} does not apply any more: make it anew"
+  say "==> building with the flaw $(basename "$1" .patch)"
+  build "$copy" "$copy/target" "$copy/flawed"
+}
+
 missed=0
 most=0
 shopt -s nullglob
 flaws=("$ROOT"/tests/simulation/flaws/*.patch)
-((${#flaws[@]} >= 3)) || die "there are no flaws to plant"
+recorded=("$ROOT"/tests/simulation/flaws/recorded/*.patch)
+((${#flaws[@]} >= 3 && ${#recorded[@]} >= 3)) || die "there are no flaws to plant"
+for flaw in "${recorded[@]}"; do
+  plant "$flaw"
+  printf '\n%s\n' "$(basename "$flaw" .patch)"
+  if output="$("$copy/flawed" --scenarios)"; then
+    printf '  NOT FOUND by any recorded scenario\n'
+    missed=1
+  else
+    sed -n '/^BROKEN\|^NOT AS WRITTEN\|^scenario:/s/^/  /p' <<<"$output" | cut -c 1-170
+  fi
+done
 for flaw in "${flaws[@]}"; do
   name="$(basename "$flaw" .patch)"
-  copy_sources
-  patch --quiet --strip 1 --fuzz 0 --directory "$copy" <"$flaw" ||
-    die "tests/simulation/flaws/$name.patch does not apply any more: make it anew"
-  say "==> building with the flaw $name"
-  build "$copy" "$copy/target" "$copy/flawed"
+  plant "$flaw"
   output="$(timeout "$seconds" "$copy/flawed" --seed "$seed" --ops 1000000000 || true)"
   found="$(sed -n 's/^found after \([0-9]*\) ops.*/\1/p' <<<"$output")"
   printf '\n%s\n' "$name"
@@ -71,6 +87,7 @@ copy_sources
 say "==> building without a flaw"
 build "$ROOT" "${CARGO_TARGET_DIR:-$ROOT/target}" "$copy/sound"
 printf '\nwithout a flaw, the same seeds and more\n'
+"$copy/sound" --scenarios | sed 's/^/  /' || die "a recorded scenario fails where nothing was planted"
 "$copy/sound" --seed "$seed" --ops "$((most + 500000))" | sed -n '/ops\/s$/s/^/  /p; /^BROKEN/,$p' ||
   die "the simulation finds something where nothing was planted"
 ((missed == 0)) || die "not every flaw was found"
