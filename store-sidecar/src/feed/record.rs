@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Shared, followers::trust};
+use super::{followers::trust, shared::Shared};
 use crate::{
     logging::chain,
     store::{FeedPosition, Followers, RECORD_LIVES, StoreError, StoreErrorKind},
