@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::report::Figures;
+use crate::output::Figures;
 
 /// Logins under way at a time.
 const AT_ONCE: u64 = 64;

@@ -12,8 +12,9 @@ use crate::fleet::{self, Fleet, STRICT};
 use crate::freeze;
 use crate::journal::{Journal, Sample};
 use crate::load::{Aim, Load};
-use crate::report::{Application, Bare, Callouts, LoadFigures, MainLoad, Plain, Report, Setting, Waited};
+use crate::report::{Application, Bare, Callouts, LoadFigures, MainLoad, Plain, Report, Waited};
 use crate::rounds::{self, ByCredential, Revocation};
+use crate::setting::Setting;
 use crate::streams::{self, Streams};
 
 /// How often one of the sessions gets a new token, which no worker has seen.

@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::crowd::Crowd;
-use crate::report::Figures;
+use crate::output::Figures;
 
 /// Requests under way at a time.
 const AT_ONCE: usize = 64;

@@ -1,5 +1,6 @@
 //! Figures made of many times.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -37,9 +38,25 @@ fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     sorted.get(rank.saturating_sub(1)).copied().map_or(0.0, millis)
 }
 
+/// How times are spread, by what they belong to.
+pub fn spread_by<K: Ord>(times: impl IntoIterator<Item = (K, Duration)>) -> BTreeMap<K, Spread> {
+    let mut by_key: BTreeMap<K, Vec<Duration>> = BTreeMap::new();
+    for (key, time) in times {
+        by_key.entry(key).or_default().push(time);
+    }
+    by_key.into_iter().map(|(key, times)| (key, Spread::of(times))).collect()
+}
+
 /// A time in milliseconds, to a hundredth.
 pub fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 100_000.0).round() / 100.0
+}
+
+/// How many of 1,000, to a hundredth.
+pub fn per_1000(count: u64, of: usize) -> f64 {
+    let of = u32::try_from(of).unwrap_or(u32::MAX).max(1);
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    (f64::from(count) * 100_000.0 / f64::from(of)).round() / 100.0
 }
 
 #[cfg(test)]

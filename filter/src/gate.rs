@@ -139,7 +139,7 @@ impl Gate {
             && host::act_for(self.root)
         {
             let reply = host::call_reply(body_bytes);
-            self.reach.on_reply(reply.status);
+            self.reach.on_reply(reply.status, host::now().monotonic);
             self.on_reply_to(callout, &reply, made_by);
             if made_by.is_none() {
                 // Whoever follows the feed asks again at once.
@@ -182,7 +182,7 @@ impl Gate {
 
     fn dispatch(&self, call: &Call, callout: Callout, made_by: Option<RequestId>) -> bool {
         let token = if host::act_for(self.root) { host::dispatch(call) } else { None };
-        self.reach.on_call(&call.cluster, token.is_some());
+        self.reach.on_call(&call.cluster, token.is_some(), host::now().monotonic);
         self.calls.borrow_mut().extend(token.map(|token| (token, UnderWay { callout, made_by })));
         token.is_some()
     }

@@ -9,8 +9,12 @@ use crate::{
     signature::HostCrypto,
 };
 
-/// More keys than that no issuer publishes; it bounds what a token without `kid` can cost.
+/// More keys than that no issuer publishes.
 const MAX_KEYS: usize = 64;
+
+/// How many keys a token without `kid` is tried with: what it can cost, beside one that names its key. An issuer that
+/// rotates has two or three of an algorithm.
+const MAX_TRIED: usize = 4;
 
 /// Keys to verify an issuer's tokens with. Never empty.
 #[derive(Clone, Debug)]
@@ -47,8 +51,8 @@ impl KeySet {
         (1..=MAX_KEYS).contains(&keys.len()).then_some(Self { keys })
     }
 
-    /// Checks the token's signature with the key that it names, or, where it names none, with each
-    /// key of its algorithm.
+    /// Checks the token's signature with the key that it names, or, where it names none, with each of the first four
+    /// keys of its algorithm.
     ///
     /// # Errors
     /// `TokenKeyUnknown`: no key has the token's id. `TokenAlgorithmRefused`: such a key is for
@@ -63,7 +67,7 @@ impl KeySet {
         if possible.peek().is_none() {
             return Err(DenyReason::TokenAlgorithmRefused);
         }
-        if possible.any(|key| key.verify(token.signing_input, &token.signature, host)) {
+        if possible.take(MAX_TRIED).any(|key| key.verify(token.signing_input, &token.signature, host)) {
             Ok(())
         } else {
             Err(DenyReason::TokenSignatureInvalid)

@@ -13,7 +13,7 @@
 //! 5. Upstreams get to see only what the gate has set or a client may send ([`response::upstream_headers`],
 //!    [`http::credential::removal`]).
 //!
-//! Imports go down this list only: `worker`, `request`, `config`, `response`, `knowledge`, `routing`, `token`,
+//! Imports go down this list only: `worker`, `vm`, `request`, `config`, `response`, `knowledge`, `routing`, `token`,
 //! `limits`, `http`, `sidecar`, `host`, `ids`.
 //!
 //! Relies on: the host handing over headers as the upstream will see them, and a clock that is right

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use session_gate_bench::limits::{self, Plan, Report};
-use session_gate_bench::report::{conclude, write_json};
+use session_gate_bench::output::{conclude, write_json};
 use session_gate_bench::stage;
 
 /// Hammers limits of 1,000 through two Envoys of four workers each, undisturbed and while they are killed.

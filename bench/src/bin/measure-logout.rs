@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use session_gate_bench::logout::{self, Plan, Report};
-use session_gate_bench::report::{conclude, write_json};
+use session_gate_bench::output::{conclude, write_json};
 
 /// Ends all sessions of an account again and again, while others are asked about.
 #[derive(Debug, Parser)]

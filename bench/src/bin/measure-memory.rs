@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use session_gate_bench::memory::{self, Plan, Report};
-use session_gate_bench::report::{conclude, write_json};
+use session_gate_bench::output::{conclude, write_json};
 
 /// Measures the memory of a worker that has very much to remember.
 #[derive(Debug, Parser)]

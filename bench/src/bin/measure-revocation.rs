@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use session_gate_bench::measure::{self, Plan};
-use session_gate_bench::report::{Report, conclude, write_json};
+use session_gate_bench::output::{conclude, write_json};
+use session_gate_bench::report::Report;
 use session_gate_bench::stage;
 
 /// Measures how fast a revocation is known to two Envoys of four workers each, under load.

@@ -6,7 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{EDGE, EDGE_LIMIT, EDGE_WINDOW, Plan};
+use super::plan::Plan;
+use super::targets::{EDGE, EDGE_LIMIT, EDGE_WINDOW};
 use crate::fleet::Fleet;
 use crate::journal::{Moment, Sample};
 use crate::load::Aim;

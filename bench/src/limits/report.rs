@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::edge::Edge;
 use super::runs::Run;
 use super::volley::Cost;
-use crate::report::{Figures, Setting};
+use crate::output::Figures;
+use crate::setting::Setting;
+use crate::stats::per_1000;
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -87,13 +89,6 @@ impl Report {
             wanted: WANTED,
         }
     }
-}
-
-/// To a hundredth.
-pub(super) fn per_1000(count: u64, of: usize) -> f64 {
-    let of = u32::try_from(of).unwrap_or(u32::MAX).max(1);
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    (f64::from(count) * 100_000.0 / f64::from(of)).round() / 100.0
 }
 
 impl Figures for Report {

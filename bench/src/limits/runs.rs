@@ -8,13 +8,14 @@ use anyhow::Result;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use super::plan::Plan;
 use super::strikes::{Chance, Victim, strike};
+use super::targets::{Algorithm, LIMIT};
 use super::volley::HAND_BACK;
-use super::{Algorithm, LIMIT, Plan};
 use crate::app::Credential;
 use crate::fleet::{ENVOYS, Fleet, WORKERS};
 use crate::load::Aim;
-use crate::stats::millis;
+use crate::stats::{millis, per_1000};
 
 /// Who has used a lease by halves hands it back after this, or it has ended: nothing else can be admitted
 /// then.
@@ -91,7 +92,7 @@ impl Run {
 
     /// Calls per 1,000 admitted requests.
     pub(super) fn callouts_per_1000(&self) -> f64 {
-        super::report::per_1000(self.callouts, self.admitted)
+        per_1000(self.callouts, self.admitted)
     }
 }
 

@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep};
 
+use super::plan::Plan;
+use super::targets::SLOW;
 use super::volley::Cost;
-use super::{Plan, SLOW};
 use crate::app::Fate;
 use crate::fleet::Fleet;
 use crate::load::shoot;

@@ -8,7 +8,7 @@ use session_gate_tests::envoy::Envoy;
 use session_gate_tests::poll::until;
 use session_gate_tests::{Call, Http, trap};
 
-use super::FREE;
+use super::targets::FREE;
 use crate::app::Credential;
 use crate::fleet::Fleet;
 

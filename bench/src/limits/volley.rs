@@ -9,11 +9,11 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::Algorithm;
-use super::report::per_1000;
+use super::targets::Algorithm;
 use crate::app::{Credential, Fate};
 use crate::fleet::Fleet;
 use crate::load::shoot;
+use crate::stats::per_1000;
 
 /// Requests under way at a time.
 const AT_ONCE: usize = 64;

@@ -8,7 +8,7 @@ pub(super) fn interpretations(raw: &RawUpstreamInterpretations) -> UpstreamInter
     named(raw).into_iter().fold(set, |set, (interpretation, on)| on.map_or(set, |on| set.with(interpretation, on)))
 }
 
-fn named(raw: &RawUpstreamInterpretations) -> [(Interpretation, Option<bool>); 15] {
+fn named(raw: &RawUpstreamInterpretations) -> [(Interpretation, Option<bool>); 16] {
     // Every field is named here, so that a new one does not compile until it switches something.
     let RawUpstreamInterpretations {
         backslashes_as_slashes,
@@ -22,6 +22,7 @@ fn named(raw: &RawUpstreamInterpretations) -> [(Interpretation, Option<bool>); 1
         merged_slashes,
         method_override_headers,
         method_override_query,
+        ntfs_streams,
         path_override_headers,
         path_parameters,
         percent_decoding,
@@ -39,6 +40,7 @@ fn named(raw: &RawUpstreamInterpretations) -> [(Interpretation, Option<bool>); 1
         (Interpretation::MergedSlashes, merged_slashes),
         (Interpretation::MethodOverrideHeaders, method_override_headers),
         (Interpretation::MethodOverrideQuery, method_override_query),
+        (Interpretation::NtfsStreams, ntfs_streams),
         (Interpretation::PathOverrideHeaders, path_override_headers),
         (Interpretation::PathParameters, path_parameters),
         (Interpretation::PercentDecoding, percent_decoding),

@@ -35,12 +35,50 @@ impl Limits {
         self.0.is_empty()
     }
 
-    /// Those of a route that names these, or names none.
-    pub(super) fn of_route(&self, names: Option<&[String]>, path: &str, problems: &mut Problems) -> RouteLimits {
-        let Some(names) = names else {
-            let named = |(name, _): (&str, u64)| self.0.get(name).cloned().into_iter().collect();
-            return RouteLimits { anonymous: named(ANONYMOUS), authenticated: named(AUTHENTICATED) };
+    /// Those of a route that names these, or names none. What applies before authentication does not apply again.
+    pub(super) fn of_route(
+        &self,
+        names: Option<&[String]>,
+        before_authentication: Vec<Rc<Limit>>,
+        path: &str,
+        problems: &mut Problems,
+    ) -> RouteLimits {
+        let (mut anonymous, mut authenticated) = match names {
+            Some(names) => {
+                let limits = self.named(names, path, problems);
+                (limits.clone(), limits)
+            }
+            None => {
+                let named = |(name, _): (&str, u64)| self.0.get(name).cloned().into_iter().collect();
+                (named(ANONYMOUS), named(AUTHENTICATED))
+            }
         };
+        for limits in [&mut anonymous, &mut authenticated] {
+            limits.retain(|limit| !before_authentication.iter().any(|earlier| Rc::ptr_eq(earlier, limit)));
+        }
+        RouteLimits { before_authentication, anonymous, authenticated }
+    }
+
+    /// Those that apply before authentication.
+    pub(super) fn before_authentication(
+        &self,
+        names: &[String],
+        path: &str,
+        problems: &mut Problems,
+    ) -> Vec<Rc<Limit>> {
+        let limits = self.named(names, path, problems);
+        for limit in limits.iter().filter(|limit| !limit.needs_no_token()) {
+            let message = format!(
+                "must name limits that need no token: a `key` of `address` and headers alone, without `requests_from`, \
+                 `in_flight` and a `cost` that the answer says; `{}` is none",
+                limit.name
+            );
+            problems.add(path, message);
+        }
+        limits
+    }
+
+    fn named(&self, names: &[String], path: &str, problems: &mut Problems) -> Vec<Rc<Limit>> {
         let mut limits: Vec<Rc<Limit>> = Vec::new();
         for (place, name) in names.iter().enumerate() {
             match self.0.get(name) {
@@ -53,7 +91,7 @@ impl Limits {
                 None => problems.add(format!("{path}[{place}]"), "must be the name of a limit of `rate_limits`"),
             }
         }
-        RouteLimits { anonymous: limits.clone(), authenticated: limits }
+        limits
     }
 }
 

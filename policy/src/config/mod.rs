@@ -110,7 +110,13 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     if sidecar.is_none() && !limits.is_empty() {
         problems.add("sidecar", "is required: limits are counted there");
     }
+    let before_authentication = raw.rate_limit_before_authentication.unwrap_or_default();
     let defaults = routes::Defaults {
+        limits_before_authentication: limits.before_authentication(
+            &before_authentication,
+            "rate_limit_before_authentication",
+            problems,
+        ),
         limits,
         require_https: raw.require_https,
         security_headers: browser::defaults(problems, &raw.security_headers),
@@ -126,7 +132,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
             failure_mode: FailureMode::Deny,
             accept_pending_2fa: false,
             token_query_parameter: None,
-            limits: defaults.limits.of_route(None, "", problems),
+            limits: defaults.limits.of_route(None, defaults.limits_before_authentication.clone(), "", problems),
             require_https: defaults.require_https,
             cors: None,
             security_headers: SecurityHeaders {

@@ -48,6 +48,9 @@ pub struct RawConfig {
     pub remove_response_headers: Option<Vec<String>>,
     /// Rate limits, by name. Without this section there are none.
     pub rate_limits: Option<RawRateLimits>,
+    /// Names of rate limits that each request with a token must meet before the token is looked at, so that forged ones
+    /// cost nothing beyond them. Default: none.
+    pub rate_limit_before_authentication: Option<Vec<String>>,
     /// Which headers tell clients of the limit that denied them, or of the tightest. Default: all.
     pub rate_limit_headers: Option<Vec<RawLimitHeaders>>,
     /// Bounds.
@@ -224,6 +227,8 @@ pub struct RawRoute {
     pub token_query_parameter: Option<String>,
     /// Names of rate limits, of which each must admit. Empty: none. Default: `authenticated` or `default`.
     pub rate_limit: Option<Vec<String>>,
+    /// Overrides the setting of the same name. Empty: none.
+    pub rate_limit_before_authentication: Option<Vec<String>>,
     /// Overrides the setting of the same name.
     pub require_https: Option<bool>,
     /// Whose pages may read denials, and whose preflights are answered.

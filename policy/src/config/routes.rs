@@ -1,6 +1,6 @@
 //! The `routes` section.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, rc::Rc, time::Duration};
 
 use session_gate_protocol::{Scope, Scopes};
 
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     http::security_headers::{SecurityHeader, SecurityHeaders},
+    limits::{Limit, RouteLimits},
     routing::{
         Authentication, FailureMode, HostPattern, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule,
     },
@@ -20,6 +21,7 @@ use crate::{
 /// What a route gets where it says nothing of its own.
 pub(super) struct Defaults {
     pub(super) limits: Limits,
+    pub(super) limits_before_authentication: Vec<Rc<Limit>>,
     pub(super) require_https: bool,
     pub(super) security_headers: Vec<SecurityHeader>,
     pub(super) remove: Vec<String>,
@@ -43,13 +45,18 @@ pub(super) fn routes(raw: Vec<RawRoute>, defaults: &Defaults, problems: &mut Pro
 
 fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems) -> (Route, Option<String>) {
     let field = |name: &str| format!("{path}.{name}");
+    let limits = route_limits(&raw, path, defaults, problems);
     let name = problems.required(field("name"), raw.name);
     let parsed = RouteName::parse(&name).filter(|name| *name != RouteName::fallback());
     if parsed.is_none() && !name.is_empty() {
         problems.add(field("name"), "must be 1 to 64 of a-z A-Z 0-9 _ . -, and not \"default\"");
     }
     // Beside `optional` they would hold for those only who send a token.
-    let demands = [("require_session", raw.require_session), ("scopes", raw.scopes.is_some())];
+    let demands = [
+        ("accept_pending_2fa", raw.accept_pending_2fa),
+        ("require_session", raw.require_session),
+        ("scopes", raw.scopes.is_some()),
+    ];
     let demands: Vec<_> = demands.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| format!("`{name}`")).collect();
     if !demands.is_empty() && !matches!(raw.authentication, Some(RawAuthentication::Required) | None) {
         let message =
@@ -70,7 +77,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         failure_mode: failure_mode(raw.failure_mode, &field("failure_mode"), problems),
         accept_pending_2fa: raw.accept_pending_2fa,
         token_query_parameter: raw.token_query_parameter,
-        limits: defaults.limits.of_route(raw.rate_limit.as_deref(), &field("rate_limit"), problems),
+        limits,
         require_https: raw.require_https.unwrap_or(defaults.require_https),
         cors: raw.cors.map(|raw| browser::cors(raw, &field("cors"), problems)),
         security_headers: SecurityHeaders {
@@ -85,6 +92,18 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
     };
     let matcher = matcher(raw.r#match, &field("match"), problems);
     (Route { name: parsed.unwrap_or_else(RouteName::fallback), matcher, policy }, (!name.is_empty()).then_some(name))
+}
+
+fn route_limits(raw: &RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems) -> RouteLimits {
+    let before_authentication = match &raw.rate_limit_before_authentication {
+        Some(names) => {
+            let path = format!("{path}.rate_limit_before_authentication");
+            defaults.limits.before_authentication(names, &path, problems)
+        }
+        None => defaults.limits_before_authentication.clone(),
+    };
+    let path = format!("{path}.rate_limit");
+    defaults.limits.of_route(raw.rate_limit.as_deref(), before_authentication, &path, problems)
 }
 
 fn failure_mode(raw: Option<RawFailureMode>, path: &str, problems: &mut Problems) -> FailureMode {
@@ -164,7 +183,9 @@ fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<Pat
         (None, None, None, Some(text)) => {
             let pattern = PathPattern::regex(&text);
             if pattern.is_none() {
-                problems.add(format!("{path}.regex"), "must be a regular expression (syntax of Rust's regex-lite)");
+                problems.add(format!("{path}.regex"), "must be a regular expression of Rust's regex crate over ASCII (other characters stand for \
+                     themselves, in lower case and outside of brackets), and a simple one: its table of states has room in \
+                     1 MiB");
             }
             pattern
         }

@@ -92,7 +92,11 @@ fn rules_that_contradict_themselves_or_could_never_match_are_refused() {
         ["routes[0].authentication"]
     );
     for authentication in ["public", "optional"] {
-        for demand in [json!({"require_session": true}), json!({"scopes": {"any": ["read"]}})] {
+        for demand in [
+            json!({"accept_pending_2fa": true}),
+            json!({"require_session": true}),
+            json!({"scopes": {"any": ["read"]}}),
+        ] {
             let mut route = json!({"name": "a", "authentication": authentication});
             route.as_object_mut().unwrap().extend(demand.as_object().unwrap().clone());
             let mut document = config();
@@ -234,13 +238,19 @@ fn every_mistake_in_a_limit_is_named() {
         "key": {"requests": 1, "key": ["user", "user", {"header": "a b"}, {"claim": ""}, "colour"]},
         "none": {},
         "window": {"requests": 2_000_000_000, "window": "1ms"},
+        "early": {"requests": 1, "key": ["address", {"header": "x-tenant"}]},
+        "late": {"requests": 1},
     });
+    document["rate_limit_before_authentication"] = json!(["early", "late", "missing"]);
+    document["routes"][1]["rate_limit_before_authentication"] = json!(["early", "early"]);
     document["routes"][0]["rate_limit"] = json!(["none", "unknown", "cost", "cost"]);
     document["bounds"] = json!({"rate_limit_keys": 1});
     assert_eq!(
         problems(document),
         [
             "bounds.rate_limit_keys",
+            "rate_limit_before_authentication",
+            "rate_limit_before_authentication[2]",
             "rate_limits.a b",
             "rate_limits.both",
             "rate_limits.burst.burst",
@@ -262,6 +272,7 @@ fn every_mistake_in_a_limit_is_named() {
             "rate_limits.window.window",
             "routes[0].rate_limit[1]",
             "routes[0].rate_limit[3]",
+            "routes[1].rate_limit_before_authentication[1]",
         ]
     );
     let alone = json!({"routes": [{"name": "all", "authentication": "public"}], "rate_limits": {"default": {}}});

@@ -60,6 +60,8 @@ interpretations! {
     MethodOverrideHeaders = "method_override_headers", true;
     /// `?_method=DELETE` names the method: Symfony, Laravel, Express. A form's body is not looked at.
     MethodOverrideQuery = "method_override_query", true;
+    /// `/admin::$DATA` is `/admin`: file systems of Windows.
+    NtfsStreams = "ntfs_streams", true;
     /// `X-Original-URL` and `X-Rewrite-URL` name path and host: IIS, Symfony, Zend.
     PathOverrideHeaders = "path_override_headers", true;
     /// What follows `;` in a segment does not count: servlets.
@@ -103,9 +105,10 @@ impl UpstreamInterpretations {
 }
 
 /// Headers that put another method, path or host in place of the request's.
-const HEADERS: [(Interpretation, &str); 12] = [
+const HEADERS: [(Interpretation, &str); 13] = [
     (Interpretation::ForwardedHostHeaders, "forwarded"),
     (Interpretation::ForwardedHostHeaders, "x-forwarded-host"),
+    (Interpretation::ForwardedHostHeaders, "x-forwarded-server"),
     (Interpretation::ForwardedHostHeaders, "x-host"),
     (Interpretation::ForwardedHostHeaders, "x-http-host-override"),
     (Interpretation::ForwardedHostHeaders, "x-original-host"),
@@ -129,13 +132,14 @@ pub(super) type PathStep = fn(&str) -> Result<Option<String>, InvalidPath>;
 
 /// What is done to paths, in whatever order and any number of times.
 /// [`Interpretation::CaseInsensitivePaths`] is not among them: it is how a path is compared with a rule.
-pub(super) const PATH_STEPS: [(Interpretation, PathStep); 8] = [
+pub(super) const PATH_STEPS: [(Interpretation, PathStep); 9] = [
     (Interpretation::PercentDecoding, decode),
     (Interpretation::DotSegments, |path| Ok(remove_dot_segments(path))),
     (Interpretation::MergedSlashes, |path| Ok(merge_slashes(path))),
     (Interpretation::BackslashesAsSlashes, |path| Ok(path.contains('\\').then(|| path.replace('\\', "/")))),
     (Interpretation::PathParameters, |path| Ok(strip_parameters(path))),
     (Interpretation::DecodedQueryDelimiters, |path| Ok(cut_at_delimiter(path))),
+    (Interpretation::NtfsStreams, |path| Ok(strip_streams(path))),
     (Interpretation::TrailingDotsAndSpaces, |path| Ok(trim_segments(path))),
     (Interpretation::FormatSuffixes, |path| Ok(strip_format(path))),
 ];
@@ -195,6 +199,17 @@ fn merge_slashes(path: &str) -> Option<String> {
 fn strip_parameters(path: &str) -> Option<String> {
     let without = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
     path.contains(';').then(|| format!("/{}", segments(path).map(without).collect::<Vec<_>>().join("/")))
+}
+
+/// A stream's name and type follow a file's name, each after a colon; the types begin with `$`.
+fn strip_streams(path: &str) -> Option<String> {
+    let without = |segment: &str| match segment.split_once(':') {
+        Some((name, stream)) if stream.starts_with('$') || stream.contains(":$") => name.to_owned(),
+        _ => segment.to_owned(),
+    };
+    path.contains(":")
+        .then(|| format!("/{}", segments(path).map(without).collect::<Vec<_>>().join("/")))
+        .filter(|read| read != path)
 }
 
 fn cut_at_delimiter(path: &str) -> Option<String> {

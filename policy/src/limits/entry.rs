@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, MAX_SETTLED, Quota, SettledLease};
+use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, MAX_REQUESTS, Quota, SettledLease};
 
 use super::{
     fallback::FallbackBudget,
-    lease::{HeldLease, LONGEST_LEASE, LeaseDraw},
+    lease::{HeldLease, LeaseDraw},
+    leases::{Leases, Settle},
     remaining::{Remaining, StoreReport},
 };
 
@@ -26,9 +27,7 @@ pub(super) struct Entry {
     quotas: Vec<Quota>,
     /// Whether nothing is kept for later requests.
     exact: bool,
-    leases: Vec<HeldLease>,
-    /// Leases that were settled, and the store may not know.
-    unsettled: Vec<(SettledLease, Duration)>,
+    leases: Leases,
     /// What was used beyond all leases.
     owed: u64,
     /// Slots in use, of a limit in flight.
@@ -66,17 +65,6 @@ pub enum Availability {
     Shut(Duration),
 }
 
-/// What is settled with a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Settle {
-    /// Every lease.
-    All,
-    /// Every lease of which no request may bring something back.
-    Quiet,
-    /// Those of which nothing is left.
-    Spent,
-}
-
 /// How many are asked for at first.
 fn first_size(quotas: &[Quota]) -> u64 {
     let tightest = quotas.iter().map(Quota::size).min().unwrap_or(1);
@@ -98,8 +86,7 @@ impl Entry {
             counter,
             quotas: quotas.to_vec(),
             exact,
-            leases: Vec::new(),
-            unsettled: Vec::new(),
+            leases: Leases::default(),
             owed: 0,
             in_use: 0,
             moving: 0,
@@ -134,8 +121,7 @@ impl Entry {
             self.size = self.size.min(size);
         }
         if was_in_flight != self.is_in_flight() || (has_shrunk && self.left(now) > size) {
-            let until = now + LONGEST_LEASE;
-            self.unsettled.extend(self.leases.drain(..).map(|lease| (lease.settled(), until)));
+            self.leases.drop_all(now);
             self.wake_at(now);
         }
     }
@@ -153,13 +139,12 @@ impl Entry {
         if self.is_in_flight() {
             return self.slots(now).saturating_sub(self.in_use);
         }
-        self.leases.iter().filter(|lease| now < lease.ends_at()).map(HeldLease::left).sum()
+        self.leases.left(now)
     }
 
     /// How many slots there are, those under way to new leases among them.
     fn slots(&self, now: Duration) -> u64 {
-        let alive = self.leases.iter().filter(|lease| now < lease.ends_at());
-        alive.map(|lease| lease.granted).sum::<u64>().saturating_add(self.moving)
+        self.leases.granted(now).saturating_add(self.moving)
     }
 
     /// What can be said to a request that costs so much. `store_consulted`: the store was asked since it came.
@@ -183,16 +168,7 @@ impl Entry {
             self.in_use += 1;
             return Vec::new();
         }
-        let (mut rest, mut drawn) = (cost, Vec::new());
-        for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
-            let count = rest.min(lease.left());
-            if count > 0 {
-                drawn.push(LeaseDraw { lease: lease.number, count });
-                lease.used += count;
-                lease.pending += u64::from(cost_pending);
-                rest -= count;
-            }
-        }
+        let (drawn, rest) = self.leases.take(cost, cost_pending, now);
         // Nobody is admitted with less than it costs, so there is no rest.
         self.owed = self.owed.saturating_add(rest);
         if self.is_low(now) {
@@ -234,18 +210,7 @@ impl Entry {
     /// It is known what a request has cost for which so much was `taken`. What it has not used goes back to the
     /// leases that it was `drawn` from: others were used at other times, which must not be forgotten.
     pub(super) fn correct(&mut self, drawn: &[LeaseDraw], taken: u64, cost: u64, now: Duration) {
-        let mut more = cost.saturating_sub(taken);
-        let mut less = taken.saturating_sub(cost);
-        for lease in self.leases.iter_mut().filter(|lease| now < lease.ends_at()) {
-            let from_here = drawn.iter().find(|drawn| drawn.lease == lease.number);
-            let back = from_here.map_or(0, |drawn| less.min(drawn.count));
-            lease.pending = lease.pending.saturating_sub(u64::from(from_here.is_some()));
-            lease.used -= back;
-            less -= back;
-            let part = more.min(lease.left());
-            lease.used += part;
-            more -= part;
-        }
+        let more = self.leases.correct(drawn, taken, cost, now);
         if more > 0 {
             self.owed = self.owed.saturating_add(more).min(MAX_REQUESTS);
             self.wake_at(now);
@@ -284,12 +249,11 @@ impl Entry {
 
     /// The alarm has rung: what is handed back or asked for ahead, if anything is.
     pub(super) fn look_after(&mut self, number: u64, now: Duration) -> Option<LeaseAsk> {
-        self.leases.retain(|lease| now < lease.ends_at());
-        self.unsettled.retain(|(_, until)| now < *until);
+        self.leases.forget_ended(now);
         let patience = self.patience();
         let is_idle = self.used_at.saturating_add(patience) <= now;
-        let must_return = self.leases.iter().any(|lease| lease.return_at() <= now);
-        let has_more = !self.unsettled.is_empty() || self.owed > 0;
+        let must_return = self.leases.next_return().is_some_and(|at| at <= now);
+        let has_more = self.leases.has_unsettled() || self.owed > 0;
         if self.is_in_flight() {
             // Some may be in use without a lease: they began while the store was away.
             let has_more = has_more || self.in_use > self.slots(now);
@@ -299,14 +263,13 @@ impl Entry {
             self.alarm = self.next_look(patience, now);
             return None;
         }
-        if is_idle && self.leases.iter().any(|lease| !lease.awaits_costs(now)) {
+        if is_idle && self.leases.any_quiet(now) {
             // Whoever comes next will need about as much again.
-            let used = self.leases.iter().map(|lease| lease.used).sum::<u64>();
-            self.size = used.saturating_mul(2).clamp(1, self.size.max(1));
+            self.size = self.leases.used().saturating_mul(2).clamp(1, self.size.max(1));
             return Some(self.ask(Settle::Quiet, 0, 0, number, now));
         }
         if must_return {
-            let used = self.leases.iter().map(|lease| lease.used).sum::<u64>();
+            let used = self.leases.used();
             self.size = used.saturating_add(used / 4).clamp(1, MAX_REQUESTS);
             let want = if self.is_scarce() { 0 } else { self.size };
             return Some(self.ask(Settle::Quiet, 0, want, number, now));
@@ -325,27 +288,12 @@ impl Entry {
     /// Hands everything back: the worker goes. Its streams go with it.
     pub(super) fn hand_back(&mut self, number: u64, now: Duration) -> Option<LeaseAsk> {
         self.in_use = 0;
-        let has_any = !self.leases.is_empty() || !self.unsettled.is_empty() || self.owed > 0;
+        let has_any = !self.leases.is_empty() || self.leases.has_unsettled() || self.owed > 0;
         has_any.then(|| self.ask(Settle::All, 0, 0, number, now))
     }
 
     fn ask(&mut self, settle: Settle, need: u64, want: u64, number: u64, now: Duration) -> LeaseAsk {
-        let mut settled: Vec<SettledLease> = self.unsettled.drain(..).map(|(settled, _)| settled).collect();
-        let surplus = settled.len().saturating_sub(MAX_SETTLED);
-        settled.drain(..surplus);
-        self.leases.retain(|lease| {
-            let goes = match settle {
-                Settle::All => true,
-                Settle::Quiet => !lease.awaits_costs(now),
-                Settle::Spent => lease.left() == 0 && !lease.awaits_costs(now),
-            };
-            // More than can be settled at once wait for the next question.
-            let goes = goes && settled.len() < MAX_SETTLED;
-            if goes && now < lease.ends_at() {
-                settled.push(lease.settled());
-            }
-            !goes && now < lease.ends_at()
-        });
+        let settled = self.leases.settle(settle, now);
         self.alarm = None;
         let kept = if self.is_in_flight() { self.in_use.saturating_sub(self.moving) } else { 0 };
         self.moving += kept;
@@ -386,7 +334,7 @@ impl Entry {
 
     /// When to look again: at a lease's end, and whether it has become idle.
     fn next_look(&self, patience: Duration, now: Duration) -> Option<Duration> {
-        let returns = self.leases.iter().map(HeldLease::return_at).min()?;
+        let returns = self.leases.next_return()?;
         let idle = self.used_at.saturating_add(patience);
         let next = if idle > now { returns.min(idle) } else { returns };
         Some(next.max(now))
@@ -414,7 +362,7 @@ impl Entry {
         self.used_at = self.used_at.max(asked_at);
         let patience = self.patience();
         // What an exact limit has left over goes back on the next tick.
-        let has_more = self.owed > 0 || !self.unsettled.is_empty();
+        let has_more = self.owed > 0 || self.leases.has_unsettled();
         if let Some(next) = if self.exact || has_more { Some(now) } else { self.next_look(patience, now) } {
             self.wake_at(next);
         }
@@ -422,11 +370,8 @@ impl Entry {
 
     /// The store has not answered, or nobody has heard: it may have done what it was asked.
     pub(super) fn on_failure(&mut self, ask: &LeaseAsk, asked_at: Duration, retry_at: Duration, is_away: bool) {
-        let until = asked_at + LONGEST_LEASE;
         let lost = (ask.want > 0 || ask.kept > 0).then_some(SettledLease { lease: ask.lease, used: 0 });
-        self.unsettled.extend(ask.settle.iter().copied().chain(lost).map(|settled| (settled, until)));
-        let surplus = self.unsettled.len().saturating_sub(MAX_SETTLED);
-        self.unsettled.drain(..surplus);
+        self.leases.keep_unsettled(ask.settle.iter().copied().chain(lost), asked_at);
         self.owed = self.owed.saturating_add(ask.owed).min(MAX_REQUESTS);
         self.moving = self.moving.saturating_sub(ask.kept);
         if is_away {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use session_gate_protocol::LeaseRequest;
 
-use super::ledger::{KeyText, Question};
+use super::{demand::KeyText, question::Question};
 use crate::{
     ids::{CallId, RequestId},
     sidecar::{

@@ -3,42 +3,22 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    rc::Rc,
     time::Duration,
 };
 
-use session_gate_protocol::{
-    CounterId, Lease, LeaseAsk, LeaseGrant, LeaseReply, LimitKey, MAX_LEASE_ASKS, MAX_SETTLED, Quota, SettledLease,
-};
+use session_gate_protocol::{CounterId, Lease, LeaseAsk, LeaseGrant, LeaseReply, MAX_LEASE_ASKS, SettledLease};
 
 use super::{
+    demand::{KeyText, LimitDemand},
     entry::{Availability, Entry},
     lease::{LONGEST_LEASE, LeaseDraw},
-    limit::Limit,
+    question::{Question, Reachable},
     remaining::Remaining,
+    returns::{Return, Returns},
 };
 
 /// How long nobody asks after the store could not be asked.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
-/// Leases of forgotten keys that are still to be handed back, at most. What is beyond counts as used.
-const MAX_RETURNS: usize = 1024;
-
-/// The text of a [`LimitKey`]. `Debug` hides it: there are users and headers in it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyText(Rc<str>);
-
-impl From<&LimitKey> for KeyText {
-    fn from(key: &LimitKey) -> Self {
-        Self(key.to_string().into())
-    }
-}
-
-impl fmt::Debug for KeyText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyText(…)")
-    }
-}
-
 /// The leases of a VM.
 pub struct Ledger {
     entries: HashMap<KeyText, Entry>,
@@ -46,7 +26,7 @@ pub struct Ledger {
     /// When to look at which entry.
     alarms: BTreeSet<(Duration, KeyText)>,
     /// What keys that were forgotten had leased.
-    returns: Vec<Return>,
+    returns: Returns,
     away_until: Duration,
     is_away: bool,
     /// How many workers there are, as the sidecar has said last.
@@ -54,37 +34,6 @@ pub struct Ledger {
     last_lease: u64,
     last_use: u64,
     evicted: u64,
-}
-
-struct Return {
-    counter: CounterId,
-    quotas: Vec<Quota>,
-    settle: Vec<SettledLease>,
-    owed: u64,
-    /// Not before then: the store could not be asked.
-    from: Duration,
-    /// After that there is nothing to settle.
-    until: Duration,
-}
-
-/// A question to the store under way.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// What it is about; none: a key that was forgotten.
-    pub key: Option<KeyText>,
-    /// As it is sent.
-    pub ask: LeaseAsk,
-}
-
-/// What a limit says to a request: whose key, and what that may.
-#[derive(Clone, Debug)]
-pub struct LimitDemand {
-    /// The limit.
-    pub limit: Rc<Limit>,
-    /// The key.
-    pub key: KeyText,
-    /// What the limit allows this key.
-    pub quotas: Vec<Quota>,
 }
 
 impl fmt::Debug for Ledger {
@@ -106,7 +55,7 @@ impl Ledger {
             entries: HashMap::new(),
             max_entries,
             alarms: BTreeSet::new(),
-            returns: Vec::new(),
+            returns: Returns::default(),
             away_until: Duration::ZERO,
             is_away: false,
             workers: 1,
@@ -161,7 +110,7 @@ impl Ledger {
 
     /// By what the store knows a key.
     pub fn counter(&self, key: &KeyText) -> CounterId {
-        self.entries.get(key).map_or_else(|| LimitKey::counter_of(&key.0), |entry| entry.counter().clone())
+        self.entries.get(key).map_or_else(|| key.counter(), |entry| entry.counter().clone())
     }
 
     /// Takes what a request costs. Answers from which leases.
@@ -201,7 +150,7 @@ impl Ledger {
         if self.entries.len() >= self.max_entries {
             self.make_room(now);
         }
-        let mut entry = Entry::new(LimitKey::counter_of(&claim.key.0), &claim.quotas, claim.limit.exact);
+        let mut entry = Entry::new(claim.key.counter(), &claim.quotas, claim.limit.exact);
         entry.use_number = self.last_use;
         self.entries.insert(claim.key.clone(), entry);
     }
@@ -239,14 +188,8 @@ impl Ledger {
             }
             let ask = entry.hand_back(0, now);
             if let Some(LeaseAsk { counter, quotas, settle, owed, .. }) = ask {
-                self.give_back(Return { counter, quotas, settle, owed, from: now, until: now + LONGEST_LEASE });
+                self.returns.add(Return { counter, quotas, settle, owed, from: now, until: now + LONGEST_LEASE });
             }
-        }
-    }
-
-    fn give_back(&mut self, back: Return) {
-        if self.returns.len() < MAX_RETURNS {
-            self.returns.push(back);
         }
     }
 
@@ -286,7 +229,7 @@ impl Ledger {
             let ask = self.with(&key, |entry| entry.look_after(number, now)).flatten();
             questions.extend(ask.map(|ask| Question { key: Some(key), ask }));
         }
-        self.add_returns(&mut questions, MAX_LEASE_ASKS, now);
+        self.returns.add_to(&mut questions, MAX_LEASE_ASKS, &mut self.last_lease, now);
         questions
     }
 
@@ -301,30 +244,8 @@ impl Ledger {
             let ask = self.with(&key, |entry| entry.hand_back(number, now)).flatten();
             questions.extend(ask.map(|ask| Question { key: Some(key), ask }));
         }
-        self.add_returns(&mut questions, usize::MAX, now);
+        self.returns.add_to(&mut questions, usize::MAX, &mut self.last_lease, now);
         questions
-    }
-
-    /// What keys that were forgotten had leased, up to so many questions in all. One call asks about each counter
-    /// once.
-    fn add_returns(&mut self, questions: &mut Vec<Question>, most: usize, now: Duration) {
-        let mut later = Vec::new();
-        for back in std::mem::take(&mut self.returns) {
-            if back.until <= now && back.owed == 0 {
-                continue;
-            }
-            let is_there = questions.iter().any(|question| question.ask.counter == back.counter);
-            if is_there || questions.len() >= most || now < back.from {
-                later.push(back);
-                continue;
-            }
-            let Return { counter, quotas, mut settle, owed, .. } = back;
-            settle.truncate(MAX_SETTLED);
-            let lease = self.next_lease();
-            let ask = LeaseAsk { counter, quotas, settle, owed, lease, kept: 0, need: 0, want: 0 };
-            questions.push(Question { key: None, ask });
-        }
-        self.returns = later;
     }
 
     // === answers ===
@@ -371,7 +292,7 @@ impl Ledger {
             // The key was forgotten meanwhile.
             let settle = vec![SettledLease { lease: ask.lease, used: 0 }];
             let LeaseAsk { counter, quotas, .. } = ask;
-            self.give_back(Return { counter, quotas, settle, owed: 0, from: now, until: asked_at + LONGEST_LEASE });
+            self.returns.add(Return { counter, quotas, settle, owed: 0, from: now, until: asked_at + LONGEST_LEASE });
         }
     }
 
@@ -381,16 +302,7 @@ impl Ledger {
         if known.is_none() {
             let LeaseAsk { counter, quotas, mut settle, owed, lease, want, .. } = ask;
             settle.extend((want > 0).then_some(SettledLease { lease, used: 0 }));
-            self.give_back(Return { counter, quotas, settle, owed, from: retry_at, until: asked_at + LONGEST_LEASE });
+            self.returns.add(Return { counter, quotas, settle, owed, from: retry_at, until: asked_at + LONGEST_LEASE });
         }
     }
-}
-
-/// Whether the store can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reachable {
-    /// It cannot.
-    No,
-    /// It can again.
-    Yes,
 }

@@ -78,6 +78,8 @@ pub enum OnStoreUnavailable {
 /// The limits of a route.
 #[derive(Clone, Debug, Default)]
 pub struct RouteLimits {
+    /// For requests with a token, before it is looked at. None of them is one of the others.
+    pub before_authentication: Vec<Rc<Limit>>,
     /// For requests without a token.
     pub anonymous: Vec<Rc<Limit>>,
     /// For requests with one.
@@ -102,6 +104,15 @@ impl Limit {
     /// What is taken off when the request is admitted.
     pub const fn reserve(&self) -> u64 {
         self.cost.reserve()
+    }
+
+    /// Whether it can count a request of which no token is known: by what the client and its headers say, once.
+    pub fn needs_no_token(&self) -> bool {
+        let is_of_client = |part: &KeyPart| matches!(part, KeyPart::Address | KeyPart::Header(_));
+        self.key.iter().all(is_of_client)
+            && self.requests_from.is_none()
+            && self.cost.header().is_none()
+            && !self.is_in_flight()
     }
 }
 
@@ -143,7 +154,7 @@ impl RouteLimits {
     }
 
     fn all(&self) -> impl Iterator<Item = &Limit> {
-        self.anonymous.iter().chain(&self.authenticated).map(Rc::as_ref)
+        [&self.before_authentication, &self.anonymous, &self.authenticated].into_iter().flatten().map(Rc::as_ref)
     }
 
     /// The headers of answers that say what a request costs, in lower case.

@@ -9,25 +9,31 @@
 //! Relies on: the worker's clock, by which a lease's age is measured from when it was asked for, running at
 //! the store's pace to within a hundredth.
 
+mod demand;
 mod entry;
 mod fallback;
 mod key;
 mod lease;
 mod lease_calls;
+mod leases;
 mod ledger;
 mod limit;
+mod question;
 mod remaining;
 mod report;
+mod returns;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
+    demand::{KeyText, LimitDemand},
     entry::Availability,
     key::{Requester, key_of},
     lease::LeaseDraw,
     lease_calls::{Between, FinishedLeases, LeaseCalls, Waiter},
-    ledger::{KeyText, Ledger, LimitDemand, Question, Reachable},
+    ledger::Ledger,
     limit::{Cost, KeyPart, Limit, LimitHeaders, OnStoreUnavailable, RequestsFrom, RouteLimits},
+    question::{Question, Reachable},
     remaining::Remaining,
     report::{Report, seconds},
 };

@@ -6,17 +6,19 @@ use serde_json::Value;
 use session_gate_protocol::{DenyReason, MAX_REQUESTS};
 
 use super::{
+    context::StepContext,
+    effect::Effect,
+    limit_record::{LimitRecord, Ticket},
+    pending::PendingRequest,
     permit::Permit,
-    types::{Effect, PendingRequest, StepContext},
 };
 use crate::{
     host::Host,
-    http::headers::{HeaderChange, Headers},
     ids::{CallId, Callout, RequestId},
     knowledge::{Follower, Identity},
     limits::{
-        Availability, Between, KeyText, LeaseCalls, LeaseDraw, Ledger, Limit, LimitDemand, OnStoreUnavailable, Report,
-        Requester, RouteLimits, Waiter, key_of,
+        Availability, Between, KeyText, LeaseCalls, Ledger, Limit, LimitDemand, OnStoreUnavailable, Report, Requester,
+        Waiter, key_of,
     },
     metric::{Counter, LimitOutcome},
     time::Now,
@@ -35,28 +37,6 @@ pub(super) enum Admission {
     Refuse(DenyReason),
     /// The request waits for the answer to that call.
     Wait(CallId),
-}
-
-/// What a request has been told, and what it has taken.
-#[derive(Debug, Default)]
-pub(super) struct LimitRecord {
-    /// What it has taken that is not settled yet.
-    pub(super) tickets: Vec<Ticket>,
-    /// What its client is told.
-    pub(super) report: Option<Report>,
-    /// After which time it may come again.
-    pub(super) retry: Option<Duration>,
-    /// For the access log.
-    pub(super) notes: String,
-}
-
-/// What was taken of a limit, and may have to be corrected when the answer is there.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    limit: Rc<Limit>,
-    key: KeyText,
-    /// From which leases.
-    drawn: Vec<LeaseDraw>,
 }
 
 /// Who sends the request.
@@ -89,19 +69,58 @@ impl<H: Host> Requester for Sender<'_, H> {
     }
 }
 
-/// Whether the request is admitted. It takes from all limits or from none.
+/// Whether the limits that apply before authentication admit the request, of which no token is known.
+pub(super) fn admit_unauthenticated<H: Host>(
+    held: &mut PendingRequest,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Admission {
+    let mut record = std::mem::take(&mut held.limit_record);
+    // A flood of tokens that nobody has vouched for waits in its own part of the room.
+    let may_wait = !cx.full && !cx.full_of_unverified;
+    let limits = &held.route.policy.limits.before_authentication;
+    let admission = admit_by(limits, held, None, may_wait, cx, effects, &mut record);
+    held.limit_record = record;
+    match admission {
+        Admission::Admit => held.limit_rounds = 0,
+        Admission::Wait(_) => held.limit_rounds += 1,
+        Admission::Refuse(_) => {}
+    }
+    admission
+}
+
+/// Whether the limits of the route admit the request.
 pub(super) fn admit<H: Host>(
-    held: &PendingRequest,
+    held: &mut PendingRequest,
     permit: &Permit,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Admission {
+    let mut record = std::mem::take(&mut held.limit_record);
+    let identity = permit.identity().map(Rc::as_ref);
+    let limits = held.route.policy.limits.of(identity.is_some());
+    let admission = admit_by(limits, held, identity, !cx.full, cx, effects, &mut record);
+    held.limit_record = record;
+    if let Admission::Wait(_) = admission {
+        held.limit_rounds += 1;
+    }
+    admission
+}
+
+/// Whether the request is admitted. It takes from all limits or from none.
+fn admit_by<H: Host>(
+    limits: &[Rc<Limit>],
+    held: &PendingRequest,
+    identity: Option<&Identity>,
+    may_wait: bool,
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
     terms: &mut LimitRecord,
 ) -> Admission {
-    let limits = held.route.policy.limits.of(permit.identity().is_some());
     if limits.is_empty() {
         return Admission::Admit;
     }
-    let sender = Sender { held, identity: permit.identity().map(Rc::as_ref), host: cx.host, id: cx.id };
+    let sender = Sender { held, identity, host: cx.host, id: cx.id };
     let (Some(feed), Some(ledger), Some(sidecar)) =
         (cx.feed.as_deref(), cx.ledger.as_deref_mut(), cx.config.sidecar.as_ref())
     else {
@@ -110,7 +129,7 @@ pub(super) fn admit<H: Host>(
     let now = cx.now.monotonic;
     let claims: Vec<LimitDemand> = limits.iter().map(|limit| claim(limit, &sender, feed, ledger, cx.now)).collect();
     let store_consulted = held.limit_rounds > 0;
-    let may_ask = !cx.full && usize::from(held.limit_rounds) < MAX_ROUNDS + claims.len();
+    let may_ask = may_wait && usize::from(held.limit_rounds) < MAX_ROUNDS + claims.len();
     let allowed =
         |availability| if availability == Availability::Ask && !may_ask { Availability::Away } else { availability };
     let mut desk = LimitEvaluator { ledger, now, effects, terms };
@@ -281,39 +300,5 @@ impl LimitEvaluator<'_> {
             LimitOutcome::ShadowDenied => self.terms.notes.push_str(&format!(" shadow_limit={name}")),
         }
         self.effects.push(Effect::Count(Counter::Limit(name.clone(), outcome)));
-    }
-}
-
-/// The answer is there: what it says of its cost is nobody else's business. Where it does not say, the request has
-/// cost what was taken.
-pub(super) fn settle_costs(
-    tickets: &mut Vec<Ticket>,
-    limits: &RouteLimits,
-    answer: &Headers,
-    ledger: Option<&mut Ledger>,
-    now: Duration,
-) -> Vec<HeaderChange> {
-    let said = |header: &str| answer.text(header).and_then(|text| text.trim().parse::<u64>().ok());
-    if let Some(ledger) = ledger {
-        for Ticket { limit, key, drawn } in tickets.iter() {
-            if let Some(header) = limit.cost.header() {
-                let cost = said(header).unwrap_or(limit.reserve()).min(MAX_REQUESTS);
-                ledger.correct(key, drawn, limit.reserve(), cost, now);
-            }
-        }
-    }
-    tickets.retain(|ticket| ticket.limit.is_in_flight());
-    let headers = limits.cost_headers().filter(|header| answer.has(header));
-    headers.map(|header| HeaderChange::Remove(header.to_owned())).collect()
-}
-
-/// The stream has ended: what it held counts no more, and no answer will say what it has cost.
-pub(super) fn release(tickets: &[Ticket], ledger: &mut Ledger, now: Duration) {
-    for Ticket { limit, key, drawn } in tickets {
-        if limit.is_in_flight() {
-            ledger.release(key, now);
-        } else {
-            ledger.correct(key, drawn, limit.reserve(), limit.reserve(), now);
-        }
     }
 }

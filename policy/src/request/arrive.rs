@@ -5,10 +5,13 @@ use std::rc::Rc;
 use session_gate_protocol::DenyReason;
 
 use super::{
-    authenticate::{Found, check_denylist, find_token, judge_token},
+    authenticate::{Found, authenticate, check_denylist, find_token},
     conclude::conclude,
+    context::StepContext,
+    effect::Effect,
+    pending::{Next, PendingRequest},
+    phase::Phase,
     preflight,
-    types::{Effect, Next, PendingRequest, Phase, StepContext},
 };
 use crate::{
     host::Host,
@@ -32,6 +35,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         is_upgrade: request.has("upgrade"),
         key_headers: Vec::new(),
         limit_rounds: 0,
+        limit_record: Default::default(),
         cleaning: Vec::new(),
     };
     // First, since it needs no rule: to find that costs more than to see who asks.
@@ -57,7 +61,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         Ok(Found::Token(credential)) => {
             held.source = Some(credential.source);
             held.token = credential.token.into();
-            judge_token(&mut held, cx, effects)
+            authenticate(&mut held, cx, effects)
         }
         Err(reason) => Err::<Next, DenyReason>(reason),
     };

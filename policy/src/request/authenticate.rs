@@ -2,11 +2,16 @@
 
 use std::rc::Rc;
 
-use session_gate_protocol::{
-    CheckReply, CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OpaqueToken, OwnToken,
-};
+use session_gate_protocol::{CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OpaqueToken, OwnToken};
 
-use super::{Decision, Effect, MAX_USED, Next, PendingRequest, StepContext, permit::Permit};
+use super::{
+    admit::{self, Admission},
+    context::{MAX_USED, StepContext},
+    effect::Effect,
+    event::CheckOutcome,
+    pending::{Decision, Next, PendingRequest},
+    permit::Permit,
+};
 use crate::{
     config::Config,
     host::Host,
@@ -21,7 +26,6 @@ use crate::{
     },
     metric::{CacheOutcome, Counter},
     routing::Authentication,
-    sidecar::in_flight::Asked,
     token::{Refusal, Revocation, VerifiedClaims},
 };
 
@@ -29,15 +33,6 @@ use crate::{
 pub(super) enum Found {
     Permit(Permit),
     Token(Credential),
-}
-
-/// What the sidecar has said about a credential; no reply: nothing that could be used.
-#[derive(Clone, Debug)]
-pub struct CheckOutcome {
-    /// What it says.
-    pub reply: Option<CheckReply>,
-    /// When it was asked.
-    pub asked: Asked,
 }
 
 /// Everything that can be said before the token itself is looked at.
@@ -72,6 +67,19 @@ pub(super) fn check_denylist<H: Host>(held: &PendingRequest, cx: &StepContext<'_
     let client = held.client_info(cx);
     let blocked = cx.feed.as_deref().is_some_and(|feed| feed.blocks(&client, cx.now.wall));
     if blocked { Err(DenyReason::Blocked) } else { Ok(()) }
+}
+
+/// What must admit the request before its token is looked at, and then the token.
+pub(super) fn authenticate<H: Host>(
+    held: &mut PendingRequest,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Decision {
+    match admit::admit_unauthenticated(held, cx, effects) {
+        Admission::Admit => judge_token(held, cx, effects),
+        Admission::Refuse(reason) => Err(reason),
+        Admission::Wait(call) => Ok(Next::AwaitTurn(call)),
+    }
 }
 
 /// The token itself: signature, issuer, audience, time, and what the route asks of it.

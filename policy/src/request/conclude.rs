@@ -3,20 +3,16 @@
 use std::rc::Rc;
 
 use super::{
-    admit::{self, Admission, LimitRecord},
+    admit::{self, Admission},
+    ask::ask,
+    context::StepContext,
+    decided::{Admitted, Decided},
+    effect::Effect,
+    pending::{Decision, Next, PendingRequest},
     permit::Permit,
-    respond::{Admitted, Decided},
-    types::{Decision, Effect, Next, PendingRequest, Phase, StepContext},
+    phase::Phase,
 };
-use crate::{
-    host::Host,
-    http::interpretations::Unroutable,
-    ids::{CallId, Callout},
-    limits::seconds,
-    metric::Counter,
-    response::denial,
-    sidecar::{checks::Asking, in_flight::Asked},
-};
+use crate::{host::Host, http::interpretations::Unroutable, limits::seconds, metric::Counter, response::denial};
 
 /// What follows from a decision.
 pub(super) fn conclude<H: Host>(
@@ -25,23 +21,21 @@ pub(super) fn conclude<H: Host>(
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Phase {
-    let mut record = LimitRecord::default();
     let decision = match decision {
         Ok(Next::AwaitKeys) => return Phase::AwaitKeys(held),
         Ok(Next::Ask(identity, question)) => {
             let call = ask(&question, cx, effects);
             return Phase::AwaitCheck(held, identity, call);
         }
-        Ok(Next::Pass(permit)) => match admit::admit(&held, &permit, cx, effects, &mut record) {
+        Ok(Next::AwaitTurn(call)) => return Phase::AwaitTurn(held, call),
+        Ok(Next::Pass(permit)) => match admit::admit(&mut held, &permit, cx, effects) {
             Admission::Admit => Ok(permit),
             Admission::Refuse(reason) => Err(reason),
-            Admission::Wait(call) => {
-                held.limit_rounds += 1;
-                return Phase::AwaitLimits(held, permit, call);
-            }
+            Admission::Wait(call) => return Phase::AwaitLimits(held, permit, call),
         },
         Err(reason) => Err(reason),
     };
+    let mut record = std::mem::take(&mut held.limit_record);
     if let Some(by) = held.unroutable.and_then(|unroutable| unroutable.by) {
         record.notes.push_str(&format!(" interpretation={}", by.interpretation.name()));
     }
@@ -91,23 +85,5 @@ fn forward<H: Host>(
     Admitted {
         user_agent: Rc::clone(&held.user_agent),
         identity: identity.map(|identity| (Rc::clone(&held.token), identity)),
-    }
-}
-
-/// Asks the sidecar about a credential, unless another request has asked the same already.
-pub(super) fn ask<H: Host>(question: &[u8], cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> CallId {
-    let epoch = cx.feed.as_deref().and_then(|feed| feed.epoch().map(str::to_owned));
-    let asked = Asked { at: cx.now.monotonic, epoch };
-    let timeout = cx.config.sidecar.as_ref().map(|sidecar| sidecar.timeout).unwrap_or_default();
-    match cx.checks.join_or_start(cx.id, cx.sender, question, asked, timeout) {
-        Asking::Joined(call) => {
-            effects.push(Effect::Count(Counter::CheckShared));
-            call
-        }
-        Asking::Started(call) => {
-            let http = cx.config.sidecar.as_ref().map(|sidecar| sidecar.check(question.to_vec()));
-            effects.extend(http.map(|http| Effect::Call(Callout::Check(call), http)));
-            call
-        }
     }
 }

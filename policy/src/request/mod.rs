@@ -3,6 +3,7 @@
 //! ```text
 //! Start ──Request──▶ refused, forwarded ───────────────▶ Decided ──Answer, Alarm, Check──▶ Decided
 //!        │                                                 ▲
+//!        ├─ first limits not leased ▶ AwaitTurn ──Limits──▶ (its token is looked at)
 //!        ├─ key missing ──▶ AwaitKeys ──Keys──▶ (verified) ┤
 //!        ├─ feed cannot tell ▶ AwaitCheck ──Check──────────┤
 //!        └─ limits not leased ▶ AwaitLimits ──Limits───────┘
@@ -14,24 +15,33 @@
 
 mod admit;
 mod arrive;
+mod ask;
 mod authenticate;
 mod conclude;
+mod context;
+mod decided;
+mod effect;
+mod event;
+mod limit_record;
+mod pending;
 pub mod permit;
+mod phase;
 mod preflight;
-mod respond;
-mod types;
 
 use self::{
     arrive::arrive,
-    authenticate::{check_denylist, judge_reply, judge_token},
+    authenticate::{authenticate, check_denylist, judge_reply, judge_token},
     conclude::conclude,
+    pending::{Decision, Next},
     permit::Permit,
-    types::{Decision, Next},
 };
 pub use self::{
-    authenticate::CheckOutcome,
-    respond::Decided,
-    types::{Effect, Event, MAX_USED, PendingRequest, Phase, StepContext},
+    context::{MAX_USED, StepContext},
+    decided::Decided,
+    effect::Effect,
+    event::{CheckOutcome, Event},
+    pending::PendingRequest,
+    phase::Phase,
 };
 use crate::{
     host::Host,
@@ -44,6 +54,10 @@ impl Phase {
         let mut effects = Vec::new();
         let next = match (self, event) {
             (Self::Start, Event::Request(request)) => arrive(&request, cx, &mut effects),
+            (Self::AwaitTurn(mut held, _), Event::Limits) => {
+                let decision = check_denylist(&held, cx).and_then(|()| authenticate(&mut held, cx, &mut effects));
+                conclude(held, decision, cx, &mut effects)
+            }
             (Self::AwaitKeys(mut held), Event::Keys) => {
                 let decision = check_denylist(&held, cx).and_then(|()| judge_token(&mut held, cx, &mut effects));
                 conclude(held, decision, cx, &mut effects)
@@ -62,9 +76,15 @@ impl Phase {
             }
             // Envoy has answered a request that we still hold: a time-out, a client that left.
             (
-                Self::AwaitKeys(held) | Self::AwaitCheck(held, ..) | Self::AwaitLimits(held, ..),
+                Self::AwaitTurn(mut held, _)
+                | Self::AwaitKeys(mut held)
+                | Self::AwaitCheck(mut held, ..)
+                | Self::AwaitLimits(mut held, ..),
                 Event::Answer(answer),
-            ) => Self::Decided(Decided::refused(held, Default::default()).answered(&answer, cx, &mut effects)),
+            ) => {
+                let record = std::mem::take(&mut held.limit_record);
+                Self::Decided(Decided::refused(held, record).answered(&answer, cx, &mut effects))
+            }
             (Self::Decided(decided), Event::Answer(answer)) => {
                 Self::Decided(decided.answered(&answer, cx, &mut effects))
             }
@@ -73,25 +93,13 @@ impl Phase {
                 Self::Decided(decided.on_check(&outcome, cx, &mut effects))
             }
             (phase @ Self::Start, Event::Keys | Event::Check(_) | Event::Limits | Event::Alarm)
+            | (phase @ Self::AwaitTurn(..), Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm)
             | (phase @ Self::AwaitKeys(_), Event::Request(_) | Event::Check(_) | Event::Limits | Event::Alarm)
             | (phase @ Self::AwaitCheck(..), Event::Request(_) | Event::Keys | Event::Limits | Event::Alarm)
             | (phase @ Self::AwaitLimits(..), Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm)
             | (phase @ Self::Decided(_), Event::Request(_) | Event::Keys | Event::Limits) => phase,
         };
         (next, effects)
-    }
-
-    /// Whether the request is held with a token that nobody has vouched for: its key is missing, or it is opaque.
-    pub const fn is_unverified(&self) -> bool {
-        matches!(self, Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _))
-    }
-
-    /// Whether the request is held.
-    pub const fn is_held(&self) -> bool {
-        match self {
-            Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => true,
-            Self::Start | Self::Decided(_) => false,
-        }
     }
 }
 

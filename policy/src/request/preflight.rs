@@ -8,10 +8,8 @@ use std::rc::Rc;
 use session_gate_protocol::{AllowReason, DenyReason};
 
 use super::{
-    admit::LimitRecord,
-    conclude::conclude,
-    respond::Decided,
-    types::{Effect, PendingRequest, Phase, StepContext},
+    conclude::conclude, context::StepContext, decided::Decided, effect::Effect, limit_record::LimitRecord,
+    pending::PendingRequest, phase::Phase,
 };
 use crate::{
     config::Config,

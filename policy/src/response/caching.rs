@@ -24,13 +24,18 @@ pub enum DependsOn {
 /// An `Authorization` header keeps shared caches away by itself (RFC 9111, section 3.5). A cookie does not, and we take
 /// ours out before the upstream could notice it: where the upstream says nothing, the answer is private. A token in
 /// the query is part of the cache's key (RFC 6750, section 2.3): its answer is private whatever the upstream says.
+///
+/// A 304 that says nothing leaves the stored answer as it is, with what was said of that (RFC 9111, section 3.2).
 pub fn changes(answer: &Headers, depends_on: DependsOn) -> Vec<HeaderChange> {
+    let says_nothing = !answer.has(CACHE_CONTROL);
+    let is_stored = answer.get(":status") == Some(b"304") && says_nothing;
     match depends_on {
+        DependsOn::Credential(Source::Query) if is_stored => Vec::new(),
         DependsOn::Nothing | DependsOn::Credential(Source::Authorization) => Vec::new(),
         DependsOn::Credential(Source::Query) => private_at_all_costs(answer).into_iter().collect(),
         DependsOn::NoCredential => varies_by_cookie(answer).into_iter().collect(),
         DependsOn::Credential(Source::Cookie) => {
-            let private = (!answer.has(CACHE_CONTROL)).then(|| HeaderChange::set(CACHE_CONTROL, "private"));
+            let private = (says_nothing && !is_stored).then(|| HeaderChange::set(CACHE_CONTROL, "private"));
             varies_by_cookie(answer).into_iter().chain(private).collect()
         }
     }
@@ -91,6 +96,16 @@ mod tests {
         );
         assert!(changed(cookie, &[("vary", "a, cookie"), ("cache-control", "no-store")]).is_empty());
         assert!(changed(cookie, &[("vary", "*"), ("cache-control", "public")]).is_empty(), "it has said so itself");
+    }
+
+    #[test]
+    fn a_304_leaves_alone_what_was_said_of_the_stored_answer() {
+        let cookie = DependsOn::Credential(Source::Cookie);
+        assert_eq!(changed(cookie, &[(":status", "304")]), [set("vary", "Cookie")]);
+        let query = DependsOn::Credential(Source::Query);
+        assert!(changed(query, &[(":status", "304")]).is_empty());
+        let public = [(":status", "304"), ("cache-control", "public, max-age=9")];
+        assert_eq!(changed(query, &public), [set("cache-control", "private, max-age=9")]);
     }
 
     #[test]

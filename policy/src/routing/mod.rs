@@ -1,5 +1,6 @@
 //! Which rule a request meets.
 
+mod path_regex;
 mod pattern;
 mod route;
 mod table;

@@ -1,7 +1,6 @@
 //! What a rule matches: hosts, methods, and shapes of paths.
 
-use regex_lite::Regex;
-
+use super::path_regex::PathRegex;
 use crate::http::authority::is_ipv6;
 
 /// Which requests a rule matches: all of its parts must.
@@ -47,7 +46,7 @@ enum Shape {
     Exact(String),
     /// `/a` matches `/a` and `/a/b`, not `/ab`.
     Prefix(String),
-    Regex(Regex),
+    Regex(PathRegex),
     Template(Vec<TemplateSegment>),
 }
 
@@ -118,10 +117,8 @@ impl PathPattern {
     /// A regular expression that must match the whole path, with or without a slash at its end. Without regard to case
     /// it goes by ASCII.
     pub fn regex(text: &str) -> Option<Self> {
-        // Alone first: a text such as `a)|(?:b` would be right only between the anchors.
-        Regex::new(text).ok()?;
-        let whole = |flags: &str| Regex::new(&format!("^(?{flags}:{text})$")).ok().map(Shape::Regex);
-        Some(Self { as_written: whole("")?, folded: whole("i")?, has_case: true })
+        let whole = |ignores_case| PathRegex::new(text, ignores_case).map(Shape::Regex);
+        Some(Self { as_written: whole(false)?, folded: whole(true)?, has_case: true })
     }
 
     /// Segments, of which those in braces match any one: `/users/{id}/orders`. Braces must enclose a whole segment, and
@@ -163,10 +160,7 @@ impl Shape {
                 let prefix = without_slash(prefix);
                 path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
-            // The root is a slash and nothing else.
-            Self::Regex(regex) => {
-                regex.is_match(path) || (path.len() > 1 && path.ends_with('/') && regex.is_match(without_slash(path)))
-            }
+            Self::Regex(regex) => regex.matches(path),
             Self::Template(segments) => {
                 let mut given = without_slash(path).split('/').skip(1);
                 segments.iter().all(|segment| match (segment, given.next()) {

@@ -199,6 +199,7 @@ fn every_interpretation_is_switchable_and_does_what_it_says() {
         (I::MergedSlashes, "GET", "//api/admin", &[]),
         (I::MethodOverrideHeaders, "POST", "/orders", &[("x-http-method-override", "DELETE")]),
         (I::MethodOverrideQuery, "POST", "/orders?_method=DELETE", &[]),
+        (I::NtfsStreams, "GET", "/api/admin::$DATA", &[]),
         (I::PathOverrideHeaders, "GET", "/", &[("x-original-url", "/api/admin")]),
         (I::PathParameters, "GET", "/api;v=1/admin", &[]),
         (I::PercentDecoding, "GET", "/api%2fadmin", &[]),

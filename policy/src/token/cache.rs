@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, rc::Rc};
 
 use session_gate_protocol::UnixSeconds;
 
-use super::VerifiedClaims;
+use super::verified::VerifiedClaims;
 
 /// A bounded map from a token's text to its claims. Only tokens with a good signature are ever put
 /// in, so that forged ones cannot fill it; the one used longest ago goes first.

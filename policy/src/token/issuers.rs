@@ -1,60 +1,20 @@
-//! Who may issue tokens, and what their tokens must be like.
+//! Who may issue tokens: a token is verified by what its issuer's must be like.
 
-use std::{collections::HashMap, rc::Rc, time::Duration};
+use std::{collections::HashMap, rc::Rc};
 
 use serde_json::Value;
-use session_gate_jose::{self as jose, Algorithm, HostCrypto, KeySet, TokenClaims};
+use session_gate_jose::{self as jose, HostCrypto, TokenClaims};
 use session_gate_protocol::{Claims, DenyReason};
 
-use super::{FetchedKeys, VerifiedClaims};
+use super::{
+    fetched_keys::FetchedKeys,
+    issuer::{Issuer, KeySource},
+    verified::VerifiedClaims,
+};
 
 /// Who may issue tokens, found by name in one step however many they are.
 #[derive(Debug, Default)]
 pub struct Issuers(HashMap<String, Rc<Issuer>>);
-
-/// An issuer, and what its tokens must be like.
-#[derive(Debug)]
-pub struct Issuer {
-    /// The `iss` of its tokens, compared exactly.
-    pub name: String,
-    /// Who we are to it: a token's `aud` must have one of these. Empty: tokens must have no `aud`
-    /// (RFC 7519, section 4.1.3).
-    pub audiences: Vec<String>,
-    /// Algorithms that its keys may be for; empty: each key's own.
-    pub algorithms: Vec<Algorithm>,
-    /// Where its keys come from.
-    pub keys: KeySource,
-    /// How far its clock may be from ours.
-    pub leeway: Duration,
-    /// The claim with the scopes.
-    pub scope_claim: String,
-    /// What takes its tokens back.
-    pub revocation: Revocation,
-    /// Whether its opaque tokens are accepted, too.
-    pub opaque: bool,
-    /// Whether a token that is bound to a key (`cnf`: DPoP, RFC 9449; mTLS, RFC 8705) is accepted from whoever bears it.
-    pub accept_bound: bool,
-}
-
-/// Where an issuer's keys come from.
-#[derive(Debug)]
-pub enum KeySource {
-    /// The configuration.
-    Inline(KeySet),
-    /// The sidecar.
-    Sidecar,
-}
-
-/// What takes an issuer's tokens back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revocation {
-    /// The sidecar has minted them: they end with their session, and by their own id.
-    Sessions,
-    /// Another has: rules of the feed revoke them.
-    Feed,
-    /// Nothing: they are good until they expire.
-    None,
-}
 
 /// Why a token gave no claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +37,9 @@ impl Issuers {
         Self(issuers.into_iter().map(|issuer| (issuer.name.clone(), Rc::new(issuer))).collect())
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Rc<Issuer>> {
-        self.0.values()
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
+        self.0.values().map(Rc::as_ref)
     }
 
     /// Whether some issuer's keys come from the sidecar.

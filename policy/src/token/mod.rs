@@ -2,11 +2,13 @@
 
 pub mod cache;
 mod fetched_keys;
+mod issuer;
 mod issuers;
 mod verified;
 
 pub use self::{
     fetched_keys::FetchedKeys,
-    issuers::{Issuer, Issuers, KeySource, Refusal, Revocation},
+    issuer::{Issuer, KeySource, Revocation},
+    issuers::{Issuers, Refusal},
     verified::{TokenText, VerifiedClaims},
 };

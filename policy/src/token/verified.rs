@@ -13,7 +13,7 @@ use session_gate_jose::{self as jose, OwnClaims, TokenClaims};
 use session_gate_protocol::{DenyReason, Fingerprint, Scopes, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 use session_gate_revocation::{RulesGeneration, SessionNames, TokenNames};
 
-use super::{Issuer, Revocation};
+use super::issuer::{Issuer, Revocation};
 
 /// The claims of a token whose signature, issuer and audience are right; its time is to be checked at
 /// each use ([`VerifiedClaims::check_time`]). Only this module makes one. `Debug` shows no more than

@@ -399,3 +399,5 @@ fn a_worker_that_holds_as_many_as_it_may_does_not_ask() {
     assert!(send(&mut worker, 1, &[("x-key", "a")]).is_held());
     assert_eq!(send(&mut worker, 2, &[("x-key", "b")]).code().as_deref(), Some("limit_unavailable"));
 }
+
+mod before_authentication;

@@ -125,7 +125,7 @@ impl Worker {
         // the same.
         if let Some(source) = &source {
             keys.body.clone_from(&source.borrow().keys);
-            keys.fetched = FetchedKeys::read(&keys.body, &config.issuers, None);
+            keys.fetched = FetchedKeys::read(&keys.body, config.issuers.iter(), None);
         }
         Self {
             config,
@@ -322,7 +322,7 @@ impl Worker {
     }
 
     fn read_keys(&self, body: &[u8]) -> Option<FetchedKeys> {
-        FetchedKeys::read(body, &self.config.issuers, self.keys.fetched.as_ref())
+        FetchedKeys::read(body, self.config.issuers.iter(), self.keys.fetched.as_ref())
     }
 
     /// What has to go from a request's trailers: an upstream may take them for headers.
@@ -374,7 +374,9 @@ struct WakeReason<'a> {
 fn alarm_of(phase: &Phase) -> Option<Duration> {
     match phase {
         Phase::Decided(decided) => decided.alarm(),
-        Phase::Start | Phase::AwaitKeys(_) | Phase::AwaitCheck(..) | Phase::AwaitLimits(..) => None,
+        Phase::Start | Phase::AwaitTurn(..) | Phase::AwaitKeys(_) | Phase::AwaitCheck(..) | Phase::AwaitLimits(..) => {
+            None
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::kind::{GREETING, Kind};
 use super::wire::{EVENT_STREAM, Framing, GRPC, GRPC_STATUS};
-use super::{GREETING, Kind};
 use crate::client::Http;
 use crate::poll::PATIENCE;
 

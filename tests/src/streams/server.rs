@@ -11,8 +11,8 @@ use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use super::kind::{FAREWELL, GREETING};
 use super::wire::{EVENT_STREAM, Framing, GRPC, GRPC_STATUS};
-use super::{FAREWELL, GREETING};
 
 /// What the test has all open streams do.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ mod freeze;
 mod in_flight;
 mod informational;
 mod limits;
+mod limits_before_authentication;
 mod limits_cost;
 mod limits_keys;
 mod limits_together;

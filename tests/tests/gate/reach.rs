@@ -69,3 +69,11 @@ async fn a_credential_that_is_wrong_is_named_in_the_log_and_so_is_that_it_is_rig
     line_of(&stack.envoy, &["warning", "\"session-gate-sidecar\"", "answers again"]).await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_is_down_is_named_in_the_log() -> Result<()> {
+    let mut stack = Stack::builder().start().await?;
+    stack.sidecar.kill().await?;
+    line_of(&stack.envoy, &["warning", "\"session-gate-sidecar\"", "answers 503, or Envoy for it"]).await?;
+    Ok(())
+}

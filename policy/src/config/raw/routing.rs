@@ -30,7 +30,7 @@ pub struct RawUpstreamInterpretations {
     pub dot_segments: Option<bool>,
     /// `/orders.json` is `/orders`. Default: false.
     pub format_suffixes: Option<bool>,
-    /// `Forwarded`, `X-Forwarded-Host`, `X-Host`, `X-HTTP-Host-Override` and `X-Original-Host` name the host. Default: true.
+    /// `Forwarded`, `X-Forwarded-Host`, `X-Forwarded-Server`, `X-Host`, `X-HTTP-Host-Override` and `X-Original-Host` name the host. Default: true.
     /// Turn it off where a trusted proxy sets them.
     pub forwarded_host_headers: Option<bool>,
     /// `X-Forwarded-Path` and `X-Forwarded-Uri` name the path. Default: false.
@@ -41,6 +41,8 @@ pub struct RawUpstreamInterpretations {
     pub method_override_headers: Option<bool>,
     /// `?_method=DELETE` names the method. Default: true.
     pub method_override_query: Option<bool>,
+    /// `/admin::$DATA` is `/admin`. Default: true.
+    pub ntfs_streams: Option<bool>,
     /// `X-Original-URL` and `X-Rewrite-URL` name path and host. Default: true.
     pub path_override_headers: Option<bool>,
     /// What follows `;` in a segment does not count. Default: true.

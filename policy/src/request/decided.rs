@@ -9,10 +9,8 @@ use std::{fmt, rc::Rc, time::Duration};
 use session_gate_protocol::{CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OwnToken};
 
 use super::{
-    admit::{self, LimitRecord},
-    authenticate::CheckOutcome,
-    conclude::ask,
-    types::{Effect, PendingRequest, StepContext},
+    ask::ask, context::StepContext, effect::Effect, event::CheckOutcome, limit_record::LimitRecord,
+    pending::PendingRequest,
 };
 use crate::{
     host::{ClientInfo, Host},
@@ -152,7 +150,7 @@ impl Decided {
 
     /// It is over: what it held of limits counts no more.
     pub fn release(&self, ledger: &mut Ledger, now: Duration) {
-        admit::release(&self.record.tickets, ledger, now);
+        self.record.release(ledger, now);
     }
 
     /// Its answer's headers have come.
@@ -167,7 +165,7 @@ impl Decided {
         changes.extend(caching::changes(answer, self.depends_on()));
         let Self { route, record, .. } = &mut self;
         let (ledger, now) = (cx.ledger.as_deref_mut(), cx.now.monotonic);
-        changes.extend(admit::settle_costs(&mut record.tickets, &route.policy.limits, answer, ledger, now));
+        changes.extend(record.settle_costs(&route.policy.limits, answer, ledger, now));
         changes.extend(record.report.take().iter().flat_map(|report| report.headers(cx.config.limit_headers)));
         effects.push(Effect::ChangeAnswer(changes));
         self.set_alarm(cx.now);

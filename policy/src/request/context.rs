@@ -1,0 +1,59 @@
+//! What a step may look at, and what it may change beside its request.
+
+use std::collections::HashSet;
+
+use session_gate_protocol::SessionId;
+
+use crate::{
+    config::Config,
+    host::Host,
+    ids::RequestId,
+    knowledge::Follower,
+    limits::{LeaseCalls, Ledger, Waiter},
+    sidecar::checks::Checks,
+    time::Now,
+    token::{FetchedKeys, cache::TokenCache},
+};
+
+/// What a step may look at.
+#[derive(Debug)]
+pub struct StepContext<'a, H: Host> {
+    /// The request.
+    pub id: RequestId,
+    /// In whose context calls are made, and with which their replies are lost; none: the worker's own.
+    pub sender: Option<RequestId>,
+    /// The configuration.
+    pub config: &'a Config,
+    /// The sidecar's keys, once they have come.
+    pub keys: Option<&'a FetchedKeys>,
+    /// Tokens whose signature is known to be good.
+    pub cache: &'a mut TokenCache,
+    /// The host, for what it is asked.
+    pub host: &'a H,
+    /// What is known from the feed, where there is a sidecar.
+    pub feed: Option<&'a mut Follower>,
+    /// Questions about credentials under way.
+    pub checks: &'a mut Checks,
+    /// What is leased of limits, where there is a sidecar.
+    pub ledger: Option<&'a mut Ledger>,
+    /// Questions about limits under way.
+    pub lease_calls: &'a mut LeaseCalls,
+    /// Which requests are woken behind this one, and for which keys of limits they have waited.
+    pub queued_behind: &'a [Waiter],
+    /// What the sidecar knows this VM by.
+    pub worker: &'a str,
+    /// Sessions that were used and not reported yet.
+    pub used: &'a mut HashSet<SessionId>,
+    /// The host's clocks.
+    pub now: Now,
+    /// Whether waiting for keys can bring any that are not here.
+    pub keys_may_come: bool,
+    /// Whether this worker holds as many requests as it may.
+    pub full: bool,
+    /// Whether it holds as many as it may whose token nobody has vouched for: for want of a key, or opaque ones. A flood
+    /// of made-up tokens must not take the place of good ones.
+    pub full_of_unverified: bool,
+}
+
+/// Sessions whose use is reported at once.
+pub const MAX_USED: usize = 1000;
