@@ -13,9 +13,9 @@ ARGS ?=
 # The Envoy to run and test with, such as 1.38.3; empty: the one of the machine, else the pinned one.
 ENVOY_VERSION ?=
 export ENVOY_VERSION
-# How many client operations to simulate, and what everything follows from.
+# How many client operations to simulate, and what everything follows from: a new seed each time, unless it is given.
 OPS ?= 1000000
-SEED ?= 1
+SEED ?=
 export SEED
 
 # One target folder, where the harness finds what it starts.
@@ -79,10 +79,11 @@ check: build ## Formatting, lints, docs, dependency rules, configurations, gener
 fuzz-api: ## Send requests by docs/openapi.json, and against it, to a sidecar in every role (FUZZ_EXAMPLES=100)
 	@scripts/fuzz-api.sh
 
-sim: ## Run the simulation: many workers on virtual time, from one seed (OPS=1000000 SEED=1)
+sim: ## Run the simulation: many workers on virtual time, from a new seed (OPS=1000000), or again from one (SEED=1)
 	$(call say,building the simulation)
 	@cargo build --locked --profile simulation -p session-gate-simulation
-	@exec target/simulation/simulation --ops $(OPS) --seed $(SEED)
+	@target/simulation/simulation --scenarios
+	@exec target/simulation/simulation --ops $(OPS) $(if $(SEED),--seed $(SEED))
 
 sim-bites: ## Plant flaws in a copy of the sources, and show that the simulation finds each
 	@scripts/sim-bites.sh

@@ -308,9 +308,9 @@ pub struct RawScopes {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawSecurityHeaders {
-    /// Only where the client came by https. Default: `max-age=31536000; includeSubDomains`.
+    /// Only where the client came by https. Default: `max-age=31536000`, if missing.
     pub strict_transport_security: Option<RawHeader>,
-    /// Default: `default-src 'self'; base-uri 'self'; frame-ancestors 'none'; object-src 'none'`, if missing.
+    /// Default: `base-uri 'self'; frame-ancestors 'none'`, if missing, on pages.
     pub content_security_policy: Option<RawHeader>,
     /// Default: `nosniff`.
     pub x_content_type_options: Option<RawHeader>,

@@ -115,6 +115,7 @@ fn is_plain(path: &str, upstreams: UpstreamInterpretations) -> bool {
     let is_odd = has_format
         || path.contains(['%', ';', '\\'])
         || path.contains("//")
+        || path.contains(":$")
         || path.split('/').any(|segment| segment.ends_with('.'));
     !is_odd
 }

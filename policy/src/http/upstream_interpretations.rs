@@ -203,13 +203,11 @@ fn strip_parameters(path: &str) -> Option<String> {
 
 /// A stream's name and type follow a file's name, each after a colon; the types begin with `$`.
 fn strip_streams(path: &str) -> Option<String> {
-    let without = |segment: &str| match segment.split_once(':') {
-        Some((name, stream)) if stream.starts_with('$') || stream.contains(":$") => name.to_owned(),
-        _ => segment.to_owned(),
+    let without = |segment: &str| {
+        let file = segment.split(':').next().filter(|_| segment.contains(":$"));
+        file.unwrap_or(segment).to_owned()
     };
-    path.contains(":")
-        .then(|| format!("/{}", segments(path).map(without).collect::<Vec<_>>().join("/")))
-        .filter(|read| read != path)
+    path.contains(":$").then(|| format!("/{}", segments(path).map(without).collect::<Vec<_>>().join("/")))
 }
 
 fn cut_at_delimiter(path: &str) -> Option<String> {

@@ -258,7 +258,9 @@ impl Follower {
     pub fn session_of(&self, claims: &VerifiedClaims, now: Now) -> Option<&Rc<ServedSession>> {
         let named = claims.named_session().map(|(_, name)| name);
         let session = self.checked.session(claims.names().account, named, now.wall, now.monotonic)?;
-        (!self.revocations.has_ended(&session.names)).then_some(session)
+        // Its user may have another that is active: the sidecar is asked which.
+        let is_suspended = named.is_none() && self.revocations.is_suspended(session.names.session);
+        (!self.revocations.has_ended(&session.names) && !is_suspended).then_some(session)
     }
 
     /// What the feed says of the scopes of an identity's session.
@@ -302,8 +304,8 @@ impl Follower {
             self.checked.note_use(names.session, asked.at);
         }
         if let (Revocation::Feed, Some(session)) = (claims.revocation(), session) {
-            let idle = session.idle_timeout.map(Duration::from_secs);
             let served = Rc::new(ServedSession::checked(session, claims.subject().as_str()));
+            let idle = served.idle_timeout;
             let named = claims.named_session().map(|(_, name)| name);
             self.checked.note_session(claims.names().account, named, served, idle, asked.at);
         }

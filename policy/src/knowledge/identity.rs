@@ -1,6 +1,6 @@
 //! As whom a request is served.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use session_gate_protocol::{CheckReply, CheckVerdict, CheckedSession, Scopes, SessionId, UnixSeconds};
 use session_gate_revocation::{SessionNames, SessionScopes};
@@ -35,17 +35,20 @@ pub struct ServedSession {
     pub scopes: Option<SessionScopes>,
     /// When it ends whatever happens, where that is known.
     pub ends: Option<UnixSeconds>,
+    /// After which time without use it ends.
+    pub idle_timeout: Option<Duration>,
 }
 
 impl ServedSession {
     /// A session that the sidecar has told of.
     pub fn checked(session: &CheckedSession, user: &str) -> Self {
-        let CheckedSession { session_id, expires_at, idle_timeout: _, scopes, version, generation } = session;
+        let CheckedSession { session_id, expires_at, idle_timeout, scopes, version, generation } = session;
         Self {
             id: session_id.clone(),
             names: SessionNames::of(session_id, user, *generation),
             scopes: Some(SessionScopes { version: *version, scopes: scopes.clone() }),
             ends: Some(*expires_at),
+            idle_timeout: idle_timeout.map(Duration::from_secs),
         }
     }
 }
@@ -60,6 +63,7 @@ impl Identity {
                 names,
                 scopes: None,
                 ends: claims.session_ends(),
+                idle_timeout: claims.idle_timeout(),
             }),
             Revocation::Feed => known.cloned(),
             Revocation::None => None,
@@ -80,6 +84,11 @@ impl Identity {
         self.is_pending_2fa = reply.verdict == CheckVerdict::SessionPending2fa;
         self.confirmed = Some(asked);
         self
+    }
+
+    /// After which time without use its session ends.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.session.as_ref().and_then(|session| session.idle_timeout)
     }
 
     /// What it may do; `known` is what the feed says of its session's scopes.

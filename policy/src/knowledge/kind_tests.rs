@@ -218,6 +218,21 @@ fn streams_of_the_blocked_end_and_no_others() {
 }
 
 #[test]
+fn who_was_blocked_before_the_answer_began_does_not_keep_the_stream() {
+    let mut document = config();
+    document["routes"] = json!([{"name": "all", "authentication": "public"}]);
+    let mut worker = following_with(document, &[]);
+    let asked = request("GET", "/", &[("user-agent", "evilbot/1.0")]);
+    worker.on_request(1, Event::Request(asked), CLOCKS, &NoHostCrypto);
+    let rule = added(json!({"kind": "user_agent", "contains": "evilbot"}));
+    assert!(answer(&mut worker, &reply("e1", &[entry(1, rule)], 0, false), later(10)).is_empty());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), later(20), &NoHostCrypto);
+    assert!(worker.on_alarms(later(1_019), &NoHostCrypto).is_empty());
+    let (_, effects) = worker.on_alarms(later(1_020), &NoHostCrypto).remove(0);
+    assert!(Outcome::from(effects).stream_ended);
+}
+
+#[test]
 fn a_token_from_before_the_feed_began_is_asked_about_once() {
     let mut worker = following_with(config(), &[]);
     let old = token_with(|claims| claims["iat"] = json!(NOW.0 - 200));

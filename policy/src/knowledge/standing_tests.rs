@@ -261,6 +261,59 @@ fn a_stream_whose_answer_begins_after_its_session_has_ended_is_ended_a_moment_la
     assert!(worker.on_alarms(later(9_000), &NoHostCrypto).is_empty(), "once is enough");
 }
 
+/// Its client sends on and on, and is not answered before it has done.
+#[test]
+fn a_request_without_an_answer_does_not_outlive_its_session_for_long() {
+    let (name, value) = bearer(&token_with(|claims| claims["session_exp"] = json!(NOW.0 + 60)));
+    let upload = || Event::Request(request("POST", "/", &[(name, &value)]));
+    let ended = json!({"kind": "session_ended", "session_id": SESSION});
+    let mut worker = following_with(config(), &[]);
+    worker.on_request(1, upload(), CLOCKS, &NoHostCrypto);
+    assert!(answer(&mut worker, &reply("e1", &[entry(1, ended)], 0, false), later(10)).is_empty());
+    assert!(worker.on_alarms(later(15_009), &NoHostCrypto).is_empty(), "it may be the request that says so");
+    let (_, effects) = worker.on_alarms(later(15_010), &NoHostCrypto).remove(0);
+    assert!(Outcome::from(effects).stream_ended);
+    // By time, too.
+    let mut worker = following_with(config(), &[]);
+    worker.on_request(1, upload(), CLOCKS, &NoHostCrypto);
+    let at = |seconds: u64| Now { wall: UnixSeconds(NOW.0 + seconds), ..later(seconds * 1_000) };
+    assert!(worker.on_alarms(at(74), &NoHostCrypto).is_empty());
+    let (_, effects) = worker.on_alarms(at(75), &NoHostCrypto).remove(0);
+    assert!(Outcome::from(effects).stream_ended);
+}
+
+#[test]
+fn a_foreign_tokens_stream_asks_whether_its_session_is_idle() {
+    let mut worker = following_with(routes(), &[]);
+    let idle = of_bob(0, |session| {
+        session.idle_timeout = Some(400);
+        session.expires_at = UnixSeconds(NOW.0 + 4_000);
+    });
+    assert!(establish(&mut worker, &naming(0), "/session", &live(Some(idle))).forwarded.is_some());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    assert!(worker.on_alarms(later(99_999), &NoHostCrypto).is_empty());
+    let (_, effects) = worker.on_alarms(later(100_000), &NoHostCrypto).remove(0);
+    let call = Outcome::from(effects).call.expect("the sidecar is asked, which counts as use");
+    let asked: Value = serde_json::from_slice(call.body.as_ref().unwrap()).unwrap();
+    assert_eq!(asked["credential"]["require_session"], true, "{asked}");
+    let over: Outcome =
+        worker.on_request(1, verdict(CheckVerdict::SessionExpired), later(100_010), &NoHostCrypto).into();
+    assert!(over.stream_ended);
+}
+
+#[test]
+fn a_foreign_user_whose_remembered_session_is_suspended_may_have_another() {
+    let unnamed = || foreign(|claims| claims["scope"] = json!("read write"));
+    let mut worker = following_with(routes(), &[]);
+    assert!(establish(&mut worker, &unnamed(), "/session", &live(Some(of_bob(0, |_| {})))).forwarded.is_some());
+    let suspended = json!({"kind": "session_suspended", "session_id": bobs(0), "version": 2});
+    answer(&mut worker, &reply("e1", &[entry(1, suspended)], 0, false), CLOCKS);
+    let again = send(&mut worker, "/session", &unnamed(), CLOCKS);
+    assert!(again.is_held(), "it asks which");
+    let served = answer_check(&mut worker, again, &live(Some(of_bob(1, |_| {})))).remove(0).1;
+    assert!(served.forwarded.is_some());
+}
+
 #[test]
 fn a_reply_outweighs_a_suspension_only_where_it_is_of_a_later_version() {
     let suspended = json!({"kind": "session_suspended", "session_id": SESSION, "version": 4});

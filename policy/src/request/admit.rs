@@ -76,10 +76,8 @@ pub(super) fn admit_unauthenticated<H: Host>(
     effects: &mut Vec<Effect>,
 ) -> Admission {
     let mut record = std::mem::take(&mut held.limit_record);
-    // A flood of tokens that nobody has vouched for waits in its own part of the room.
-    let may_wait = !cx.full && !cx.full_of_unverified;
     let limits = &held.route.policy.limits.before_authentication;
-    let admission = admit_by(limits, held, None, may_wait, cx, effects, &mut record);
+    let admission = admit_by(limits, held, None, cx, effects, &mut record);
     held.limit_record = record;
     match admission {
         Admission::Admit => held.limit_rounds = 0,
@@ -99,7 +97,7 @@ pub(super) fn admit<H: Host>(
     let mut record = std::mem::take(&mut held.limit_record);
     let identity = permit.identity().map(Rc::as_ref);
     let limits = held.route.policy.limits.of(identity.is_some());
-    let admission = admit_by(limits, held, identity, !cx.full, cx, effects, &mut record);
+    let admission = admit_by(limits, held, identity, cx, effects, &mut record);
     held.limit_record = record;
     if let Admission::Wait(_) = admission {
         held.limit_rounds += 1;
@@ -112,7 +110,6 @@ fn admit_by<H: Host>(
     limits: &[Rc<Limit>],
     held: &PendingRequest,
     identity: Option<&Identity>,
-    may_wait: bool,
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
     terms: &mut LimitRecord,
@@ -129,7 +126,9 @@ fn admit_by<H: Host>(
     let now = cx.now.monotonic;
     let claims: Vec<LimitDemand> = limits.iter().map(|limit| claim(limit, &sender, feed, ledger, cx.now)).collect();
     let store_consulted = held.limit_rounds > 0;
-    let may_ask = may_wait && usize::from(held.limit_rounds) < MAX_ROUNDS + claims.len();
+    // A flood of those whom nobody has vouched for waits in its own part of the room.
+    let has_room = !cx.full && (identity.is_some() || !cx.full_of_unverified);
+    let may_ask = has_room && usize::from(held.limit_rounds) < MAX_ROUNDS + claims.len();
     let allowed =
         |availability| if availability == Availability::Ask && !may_ask { Availability::Away } else { availability };
     let mut desk = LimitEvaluator { ledger, now, effects, terms };

@@ -50,8 +50,8 @@ pub struct StepContext<'a, H: Host> {
     pub keys_may_come: bool,
     /// Whether this worker holds as many requests as it may.
     pub full: bool,
-    /// Whether it holds as many as it may whose token nobody has vouched for: for want of a key, or opaque ones. A flood
-    /// of made-up tokens must not take the place of good ones.
+    /// Whether it holds as many as it may for somebody whom nobody has vouched for ([`super::Phase::is_unverified`]). A
+    /// flood of made-up tokens, or of made-up keys of limits, must not take the place of good tokens.
     pub full_of_unverified: bool,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A stream ends with what it was admitted by: when the feed takes that back, and when its session's time is over, or
 //! that of a token without a session. An answer that begins only after its session was ended may be the one to the
-//! request that has ended it: it has [`Follower::max_staleness`] to be over.
+//! request that has ended it: it has [`Follower::max_staleness`] to be over. One that has not begun has [`UNANSWERED`]
+//! to come: until then nobody knows whether its request ends, or sends on and on.
 
 use std::{fmt, rc::Rc, time::Duration};
 
@@ -29,6 +30,10 @@ use crate::{
 
 /// How soon the sidecar is asked again about an open stream where it could not be asked.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long after its end a request that has no answer yet may go on: as long as Envoy gives any request by default
+/// (`timeout` of a route), so that the request that has ended its own session is answered.
+pub const UNANSWERED: Duration = Duration::from_secs(15);
 
 /// What is known of a request that is decided.
 #[derive(Debug)]
@@ -84,9 +89,7 @@ impl Decided {
         let is_stream = held.is_upgrade || held.style.grpc;
         let decided = Self::refused(held, record);
         let mut decided = Self { admitted: Some(admitted), is_stream, live_at: now.monotonic, ..decided };
-        if is_stream {
-            decided.set_alarm(now);
-        }
+        decided.set_alarm(now);
         decided
     }
 
@@ -109,16 +112,36 @@ impl Decided {
         self.alarm
     }
 
-    /// Whether its stream must be ended, for what the feed has said just now. Says so once.
+    /// Whether its stream must be ended at once, for what the feed has said just now. Says so once. Without an answer
+    /// it has time until its alarm.
     pub fn must_end<H: Host>(&mut self, id: RequestId, changes: &Changes, feed: &Follower, host: &H, now: Now) -> bool {
-        let Some(admitted) = self.admitted.as_ref().filter(|_| self.is_stream) else { return false };
-        let blocked = changes.rules && feed.blocks(&ClientInfo::new(host, id, &admitted.user_agent), now.wall);
-        let must_end = blocked || (self.is_touched(changes) && self.refusal(Some(feed), now).is_some());
-        if must_end {
+        let is_refused = (changes.rules && self.is_blocked(id, Some(feed), host, now))
+            || (self.is_touched(changes) && self.refusal(Some(feed), now).is_some());
+        if is_refused && !self.is_stream {
+            self.end_by(now.monotonic.saturating_add(UNANSWERED));
+            return false;
+        }
+        if is_refused {
             self.admitted = None;
             self.alarm = None;
         }
-        must_end
+        is_refused
+    }
+
+    /// Has it looked at by then. What is looked at when it is refused ends.
+    fn end_by(&mut self, at: Duration) {
+        self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
+    }
+
+    /// Whether its client is on the denylist.
+    fn is_blocked<H: Host>(&self, id: RequestId, feed: Option<&Follower>, host: &H, now: Now) -> bool {
+        let client = self.admitted.as_ref().map(|admitted| ClientInfo::new(host, id, &admitted.user_agent));
+        client.zip(feed).is_some_and(|(client, feed)| feed.blocks(&client, now.wall))
+    }
+
+    fn is_refused<H: Host>(&self, cx: &StepContext<'_, H>) -> bool {
+        let feed = cx.feed.as_deref();
+        self.is_blocked(cx.id, feed, cx.host, cx.now) || self.refusal(feed, cx.now).is_some()
     }
 
     fn is_touched(&self, changes: &Changes) -> bool {
@@ -170,7 +193,7 @@ impl Decided {
         effects.push(Effect::ChangeAnswer(changes));
         self.set_alarm(cx.now);
         if let Some(feed) = cx.feed.as_deref()
-            && self.refusal(Some(feed), cx.now).is_some()
+            && self.is_refused(cx)
         {
             // Perhaps it has ended its session itself.
             self.alarm = Some(cx.now.monotonic.saturating_add(feed.max_staleness()));
@@ -197,15 +220,16 @@ impl Decided {
             let left = identity.claims.expires_at() - now.wall.0 as f64;
             Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(Duration::MAX)
         };
-        let due = now.monotonic.saturating_add(ends.unwrap_or_else(expires));
-        let idle = identity.claims.idle_timeout().map(|idle| self.live_at.saturating_add(idle / 4));
+        let patience = if self.is_stream { Duration::ZERO } else { UNANSWERED };
+        let due = now.monotonic.saturating_add(ends.unwrap_or_else(expires)).saturating_add(patience);
+        let idle = identity.idle_timeout().map(|idle| self.live_at.saturating_add(idle / 4));
         self.alarm = Some(idle.map_or(due, |idle| due.min(idle)));
     }
 
     /// Its alarm has rung: it is ended, or goes on, or the sidecar is asked.
     pub(super) fn look_again<H: Host>(mut self, cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> Self {
         self.alarm = None;
-        if self.refusal(cx.feed.as_deref(), cx.now).is_some() {
+        if self.is_refused(cx) {
             self.admitted = None;
             effects.push(Effect::EndStream);
             return self;
@@ -219,19 +243,25 @@ impl Decided {
 
     /// The question about its session, where the worker cannot tell whether its time is over.
     fn question<H: Host>(&self, cx: &StepContext<'_, H>) -> Option<Vec<u8>> {
-        let (_, identity) = self.identity()?;
-        let (session, _) = identity.claims.own_session()?;
-        let may_be_idle = identity
-            .claims
-            .idle_timeout()
-            .is_some_and(|idle| cx.now.monotonic.saturating_sub(self.live_at) >= idle / 4);
+        let (token, identity) = self.identity()?;
+        let is_old = |idle: Duration| cx.now.monotonic.saturating_sub(self.live_at) >= idle / 4;
+        let may_be_idle = identity.idle_timeout().is_some_and(is_old);
         let ends = identity.session.as_ref().and_then(|session| session.ends);
         let may_be_over = ends.is_none() && identity.claims.check_time(cx.now.wall).is_err();
         if !may_be_idle && !may_be_over {
             return None;
         }
-        let (user_id, token_id) = (identity.claims.subject().clone(), identity.claims.token_id()?.parse().ok()?);
-        let credential = CheckedCredential::Own(OwnToken { user_id, session_id: Some(session.clone()), token_id });
+        let claims = &identity.claims;
+        let credential = match claims.own_session() {
+            Some((session, _)) => {
+                let (user_id, token_id) = (claims.subject().clone(), claims.token_id()?.parse().ok()?);
+                CheckedCredential::Own(OwnToken { user_id, session_id: Some(session.clone()), token_id })
+            }
+            None if identity.session.is_some() => {
+                CheckedCredential::Foreign { claims: claims.all(TokenText(token))?, require_session: true }
+            }
+            None => return None,
+        };
         serde_json::to_vec(&CheckRequest { credential, address: None, user_agent: None }).ok()
     }
 
@@ -247,7 +277,7 @@ impl Decided {
             Some(reply) => Evidence::Checked(reply.verdict),
             None => Evidence::Failed(DenyReason::StoreUnavailable),
         };
-        let idle = identity.claims.idle_timeout();
+        let idle = identity.idle_timeout();
         let is_surely_live = idle.is_some_and(|idle| cx.now.monotonic.saturating_sub(self.live_at) < idle);
         match self.judge(cx.feed.as_deref(), cx.now, evidence) {
             Some(Standing::Refused(_)) if outcome.reply.is_none() && is_surely_live => {

@@ -22,10 +22,14 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether the request is held with a token that nobody has vouched for: it was not looked at, its key is missing, or
-    /// it is opaque.
+    /// Whether the request is held for somebody whom nobody has vouched for: it has no token, or one that was not looked
+    /// at, whose key is missing, or that is opaque.
     pub const fn is_unverified(&self) -> bool {
-        matches!(self, Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _))
+        match self {
+            Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _) => true,
+            Self::AwaitLimits(_, permit, _) => permit.identity().is_none(),
+            Self::AwaitCheck(..) | Self::Start | Self::Decided(_) => false,
+        }
     }
 
     /// Whether the request is held.

@@ -46,7 +46,7 @@ enum Shape {
     Exact(String),
     /// `/a` matches `/a` and `/a/b`, not `/ab`.
     Prefix(String),
-    Regex(PathRegex),
+    Regex(Box<PathRegex>),
     Template(Vec<TemplateSegment>),
 }
 
@@ -117,7 +117,7 @@ impl PathPattern {
     /// A regular expression that must match the whole path, with or without a slash at its end. Without regard to case
     /// it goes by ASCII.
     pub fn regex(text: &str) -> Option<Self> {
-        let whole = |ignores_case| PathRegex::new(text, ignores_case).map(Shape::Regex);
+        let whole = |ignores_case| PathRegex::new(text, ignores_case).map(Box::new).map(Shape::Regex);
         Some(Self { as_written: whole(false)?, folded: whole(true)?, has_case: true })
     }
 

@@ -400,4 +400,19 @@ fn a_worker_that_holds_as_many_as_it_may_does_not_ask() {
     assert_eq!(send(&mut worker, 2, &[("x-key", "b")]).code().as_deref(), Some("limit_unavailable"));
 }
 
+#[test]
+fn those_without_a_token_leave_room_for_those_with_one() {
+    let mut document = config();
+    document["rate_limits"] = json!({"api": {"requests": 160, "key": [{"header": "x-key"}]}});
+    document["routes"] = json!([{"name": "all", "authentication": "optional", "rate_limit": ["api"]}]);
+    document["bounds"] = json!({"max_held_requests": 2});
+    let mut worker = new_worker(document);
+    give_keys(&mut worker, &json!({"keys": [jwk(1, "k1")]}), NOW);
+    tell(&mut worker, &[]);
+    assert!(send(&mut worker, 1, &[("x-key", "a")]).is_held());
+    assert_eq!(send(&mut worker, 2, &[("x-key", "b")]).code().as_deref(), Some("limit_unavailable"));
+    let (name, value) = bearer(&sign(1, &json!({"alg": "ES256", "kid": "k1", "typ": "at+jwt"}), &claims()));
+    assert!(send(&mut worker, 3, &[("x-key", "c"), (name, &value)]).is_held());
+}
+
 mod before_authentication;

@@ -299,10 +299,11 @@ impl Worker {
             let Phase::Decided(decided) = phase else { continue };
             let alarm = decided.alarm();
             if decided.must_end(*id, changes, feed, host, now) {
-                if let Some(alarm) = alarm {
-                    self.alarms.remove(&(alarm, *id));
-                }
                 ended.push((*id, vec![Effect::EndStream]));
+            }
+            if decided.alarm() != alarm {
+                alarm.map(|alarm| self.alarms.remove(&(alarm, *id)));
+                self.alarms.extend(decided.alarm().map(|alarm| (alarm, *id)));
             }
         }
         ended

@@ -89,6 +89,12 @@ impl Registry {
         self.generation
     }
 
+    /// The longest time for which a worker that is in records trusts what it knows.
+    pub(super) fn longest(&self, now: Instant) -> Duration {
+        let listed = self.workers.values().filter(|seen| seen.is_listed(now));
+        listed.map(|seen| seen.max_staleness).max().unwrap_or_default()
+    }
+
     /// Whether there is something to tell the others.
     pub(super) fn has_changed(&self) -> bool {
         self.changed

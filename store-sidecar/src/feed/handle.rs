@@ -92,9 +92,11 @@ impl Feed {
         Ok((entries, cursor, cursor < known.cursor))
     }
 
-    /// Holds back no more replies, so that the service can stop.
+    /// Holds back no more replies, so that the service can stop, and has the others wait no longer for it than for its
+    /// workers.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Relaxed);
+        self.shared.wake.notify_one();
         self.shared.news.send_replace(());
     }
 

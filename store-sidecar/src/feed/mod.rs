@@ -6,12 +6,14 @@
 //! which it was sent.
 
 mod again;
+mod answering;
 mod crowd;
 mod followers;
 mod handle;
 mod judge;
 mod known;
 mod limits;
+mod may_answer;
 mod poll;
 mod receipt;
 mod record;

@@ -13,7 +13,9 @@
 //!    `record`. So while the store accepts no changes nobody can be marked, and nobody is told that all know of a
 //!    change that such a replica may not have read.
 //! 4. A worker that has stopped trusting asks about each token, and uses an answer no longer than it trusts
-//!    what it knows, from when it has asked. An answer from before the change is of no use after that.
+//!    what it knows, from when it has asked. An answer from before the change is of no use after that. A replica that has
+//!    not renewed its record may have answered anybody: for as long as it may have, that time is waited for. See
+//!    `record`.
 //! 5. A store that has lost its data has lost the records, too, and with them who trusts what and for how long: for
 //!    as long as anybody may, nobody is told that all know. (A replica that started meanwhile cannot tell such a
 //!    store from a new one.) The same after the store has accepted no changes: a replica that had no record by then
@@ -73,6 +75,8 @@ pub(super) struct View {
     workers: BTreeMap<String, Worker>,
     /// The longest time that any worker trusts what it knows.
     longest: Duration,
+    /// For how long workers may use the answers of replicas that have not renewed their records.
+    silent: Duration,
 }
 
 /// A worker, whoever tells of it.
@@ -125,7 +129,7 @@ impl View {
         if self.workers.values().any(|worker| worker.is_pending(at, elapsed)) {
             return Some(NotApplied::WorkersPending);
         }
-        (self.least < at).then_some(NotApplied::ReplicaSilent)
+        (self.least < at || elapsed < self.silent).then_some(NotApplied::ReplicaSilent)
     }
 }
 
@@ -201,11 +205,24 @@ impl Shared {
         // First the place, then the workers, as in a record.
         let position = self.position().unwrap_or_default();
         let own = self.registry().list(&position.epoch, Instant::now(), false);
-        let mut view =
-            View { cursor: position.at, least: position.at, workers: BTreeMap::new(), longest: Duration::ZERO };
+        let mut view = View {
+            cursor: position.at,
+            least: position.at,
+            workers: BTreeMap::new(),
+            longest: Duration::ZERO,
+            silent: Duration::ZERO,
+        };
         view.add(&own, Duration::ZERO, true);
-        for PublishedFollowers { replica, gone: _, age, followers } in others {
+        for PublishedFollowers { replica, gone, age, followers } in others {
             if replica != self.replica {
+                if gone || age >= RECORD_OVERDUE {
+                    view.silent = view.silent.max(trust(followers.longest()));
+                    view.longest = view.longest.max(followers.longest());
+                }
+                // By then nobody trusts what it has told through the feed.
+                if gone && age >= trust(RECORD_LIVES + followers.longest()).saturating_sub(RECORD_OVERDUE) {
+                    continue;
+                }
                 let knows = followers.epoch == position.epoch;
                 view.least = view.least.min(if knows { followers.cursor } else { FeedCursor::START });
                 view.add(&followers.workers, age, knows);

@@ -9,17 +9,26 @@
 //!   the next record comes first or the mark, and whoever waits for these workers sees which.
 //!
 //! What a replica has never been able to write a record of it reads and judges by, but vouches for nothing of it.
+//!
+//! What a replica says of a single token a worker uses for as long as it trusts what it knows, and nobody can tell whom
+//! a replica answers that cannot write its record. So the record of a replica that has not stopped gracefully stays, as
+//! gone, for as long as that replica answers ([`ANSWERS_WITHOUT`]) and its last answer may be used; meanwhile whoever
+//! acknowledges a change waits for that time. A replica answers no longer than that, and only to workers that use
+//! answers no longer than its record says.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{followers::trust, shared::Shared};
+use super::{answering::Answering, followers::trust, shared::Shared};
 use crate::{
     logging::chain,
     store::{FeedPosition, Followers, RECORD_LIVES, StoreError, StoreErrorKind},
 };
+
+/// For how long a replica that cannot write its record still answers about single tokens.
+const ANSWERS_WITHOUT: Duration = Duration::from_secs(300);
 
 /// When the record is written anew: in good time if nothing changed, soon if something did, at once if
 /// a worker waits for it.
@@ -45,6 +54,8 @@ struct Written {
     sent: Instant,
     generation: u64,
     position: Option<FeedPosition>,
+    /// Whether this replica was about to stop.
+    is_closing: bool,
 }
 
 impl OwnRecord {
@@ -64,12 +75,16 @@ impl OwnRecord {
         }
         // First the place, then the workers: whoever was answered from before that place is listed.
         let position = shared.position();
-        let Some((followers, generation)) = self.due(shared, &position, sent) else { return Ok(()) };
-        let longest = followers.workers.iter().map(|worker| worker.max_staleness_ms).max().unwrap_or_default();
-        let lifetime = trust(RECORD_LIVES + Duration::from_millis(longest));
+        let is_closing = shared.closing.load(Ordering::Relaxed);
+        let Some((followers, generation)) = self.due(shared, &position, sent, is_closing) else { return Ok(()) };
+        let longest = followers.longest();
+        let answers_for = if is_closing { RECORD_LIVES } else { ANSWERS_WITHOUT };
+        let lifetime = trust(answers_for + longest);
         match shared.store.publish_followers(&shared.replica, &followers, lifetime).await {
             Ok(()) => {
-                self.written = Some(Written { sent, generation, position });
+                self.written = Some(Written { sent, generation, position, is_closing });
+                let (until, written) = (sent + answers_for, Instant::now());
+                shared.answering.send_replace(Some(Answering { until, written, generation, longest }));
                 if self.refused.take().is_some() {
                     tracing::info!("the store accepts changes again");
                 }
@@ -92,11 +107,19 @@ impl OwnRecord {
     }
 
     /// What is to be written now, if anything is.
-    fn due(&self, shared: &Shared, position: &Option<FeedPosition>, now: Instant) -> Option<(Followers, u64)> {
+    fn due(
+        &self,
+        shared: &Shared,
+        position: &Option<FeedPosition>,
+        now: Instant,
+        is_closing: bool,
+    ) -> Option<(Followers, u64)> {
         let mut registry = shared.registry();
         let generation = registry.generation();
         if let Some(written) = &self.written {
-            let is_urgent = written.generation != generation || shared.silent.load(Ordering::Relaxed);
+            let is_urgent = written.generation != generation
+                || written.is_closing != is_closing
+                || shared.silent.load(Ordering::Relaxed);
             let after = if is_urgent {
                 RECORD_URGENT
             } else if registry.has_changed() || written.position != *position {

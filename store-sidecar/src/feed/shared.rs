@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{crowd::Crowd, followers::Registry, known::Known};
+use super::{answering::Answering, crowd::Crowd, followers::Registry, known::Known};
 use crate::{
     metrics::Metrics,
     store::{FeedPosition, Store},
@@ -57,6 +57,8 @@ pub(super) struct Shared {
     /// The newest generation of workers that the other replicas can know of, and that a reading has
     /// followed.
     pub(super) registered: watch::Sender<u64>,
+    /// Told with every record of this replica: whom it may answer about single tokens.
+    pub(super) answering: watch::Sender<Option<Answering>>,
     /// Whether the store accepts changes.
     pub(super) refused: Mutex<Refused>,
     /// Whether somebody waits for a replica that has not renewed its record in time: then it is to be marked as gone.
@@ -92,6 +94,7 @@ impl Shared {
             proven: watch::Sender::default(),
             vouched: watch::Sender::default(),
             registered: watch::Sender::default(),
+            answering: watch::Sender::default(),
             refused: Mutex::default(),
             silent: AtomicBool::new(false),
             turned: watch::Sender::new(Instant::now()),

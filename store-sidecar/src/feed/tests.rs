@@ -86,6 +86,68 @@ async fn a_worker_is_answered_once_the_other_replicas_can_know_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_answers_about_tokens_only_while_the_others_wait_for_that() {
+    let (feed, faults) = replica(&memory_store(), "here");
+    let patience = Duration::from_millis(100);
+    feed.may_answer(patience).await.unwrap();
+    feed.poll(&query("w", None, Duration::ZERO)).await.unwrap();
+    faults.fail(Some("publish_followers"));
+    feed.poll(&query("new", None, Duration::ZERO)).await.unwrap();
+    sleep(Duration::from_secs(290)).await;
+    feed.may_answer(patience).await.unwrap();
+    let longer = FeedQuery {
+        max_staleness_ms: 2 * query("", None, Duration::ZERO).max_staleness_ms,
+        ..query("v", None, Duration::ZERO)
+    };
+    feed.poll(&longer).await.unwrap();
+    feed.may_answer(patience).await.unwrap_err();
+    faults.fail(None);
+    feed.may_answer(patience).await.unwrap();
+    faults.fail(Some("publish_followers"));
+    sleep(Duration::from_secs(301)).await;
+    feed.may_answer(patience).await.unwrap_err();
+}
+
+/// Before its record is overdue the others believe that it lists all whom it has answered.
+#[tokio::test(start_paused = true)]
+async fn while_its_record_counts_a_replica_answers_about_tokens_only_if_that_has_all_workers() {
+    let (feed, faults) = replica(&memory_store(), "here");
+    feed.poll(&query("w", None, Duration::ZERO)).await.unwrap();
+    faults.fail(Some("publish_followers"));
+    let poll = query("new", None, Duration::ZERO);
+    let (_, answered) = tokio::join!(feed.poll(&poll), async {
+        sleep(Duration::from_millis(1)).await;
+        feed.may_answer(Duration::from_millis(100)).await
+    });
+    answered.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_has_died_may_have_answered_anybody() {
+    for (closes, waits) in [(true, false), (false, true)] {
+        let store = memory_store();
+        let (here, _) = replica(&store, "here");
+        let (there, _) = replica(&store, "there");
+        here.poll(&query("w", None, Duration::ZERO)).await.unwrap();
+        if closes {
+            here.close();
+            sleep(Duration::from_millis(50)).await;
+        }
+        drop(here);
+        sleep(Duration::from_secs(10)).await;
+        let start = Instant::now();
+        let at = there.append(&[revoked(1)]).await.unwrap();
+        assert!(there.receipt(at).await.applied);
+        assert_eq!(start.elapsed() >= TRUST, waits, "{:?}, closed: {closes}", start.elapsed());
+        sleep(Duration::from_secs(300)).await;
+        let start = Instant::now();
+        let at = there.append(&[revoked(2)]).await.unwrap();
+        assert!(there.receipt(at).await.applied);
+        assert!(start.elapsed() < TRUST, "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_is_answered_at_once_while_it_is_known() {
     let (feed, _) = replica(&memory_store(), "here");
     let reply = feed.poll(&query("w", None, Duration::ZERO)).await.unwrap();

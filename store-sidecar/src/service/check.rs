@@ -50,6 +50,7 @@ impl Service {
     pub async fn check(&self, request: &CheckRequest) -> Result<CheckReply, ServiceError> {
         let CheckRequest { credential, address, user_agent } = request;
         let client = Client { user: None, address: *address, user_agent: user_agent.as_deref() };
+        self.tools.feed.may_answer(OWN_PATIENCE).await?;
         let (checked, claims) = match credential {
             CheckedCredential::Foreign { claims, require_session } => {
                 (self.check_foreign(claims, *require_session, client).await?, None)
@@ -126,21 +127,31 @@ impl Service {
         if feed.revokes(claims)? {
             return Ok(CheckVerdict::TokenRevoked.into());
         }
-        if !require_session {
-            return Ok(CheckVerdict::Live.into());
-        }
-        match user.map(str::parse) {
-            Some(Ok(user)) => self.check_session_of(&user, claims.get("sid").and_then(Value::as_str)).await,
+        let user = user.and_then(|user| user.parse::<UserId>().ok());
+        let named = user.as_ref().and_then(|user| session_named_by(claims, user));
+        match user {
+            Some(user) if require_session => self.check_session_of(&user, named).await,
             // Nobody of that name can have a session.
-            _ => Ok(CheckVerdict::SessionUnknown.into()),
+            None if require_session => Ok(CheckVerdict::SessionUnknown.into()),
+            user => match user.zip(named) {
+                Some((user, id)) => Ok(self.against_named(&user, &id)?.into()),
+                None => Ok(CheckVerdict::Live.into()),
+            },
         }
     }
 
-    /// The session that another issuer's token stands for: the one that its `sid` names, if that can be
-    /// one of its user's; else the user's newest that is active.
-    async fn check_session_of(&self, user: &UserId, sid: Option<&str>) -> Result<Checked, ServiceError> {
+    /// What the feed says against a session that a token names and is not served in: what a worker that follows the feed
+    /// refuses by itself.
+    fn against_named(&self, user: &UserId, id: &SessionId) -> Result<CheckVerdict, StoreError> {
+        // Of the session itself nothing is known here: no cut-off of all counts, and any suspension.
+        let known = KnownSession { id, generation: u64::MAX, version: 0 };
+        Ok(self.tools.feed.against(user, &known)?.map_or(CheckVerdict::Live, |against| against.verdict()))
+    }
+
+    /// The session that another issuer's token stands for: the one that it names, else the user's newest that is
+    /// active.
+    async fn check_session_of(&self, user: &UserId, named: Option<SessionId>) -> Result<Checked, ServiceError> {
         let store = &self.tools.store;
-        let named = sid.and_then(|sid| sid.parse::<SessionId>().ok()).filter(|id| id.tag() == SlotTag::of_user(user));
         let session = match named {
             Some(id) => store.session(&id).await?.filter(|session| session.user_id == *user),
             None => self.newest_active(user).await?,
@@ -188,6 +199,12 @@ impl Service {
         let claims = self.tools.store.opaque(token.tag(), &token.hash()).await?;
         Ok(claims.filter(|claims| self.now() < claims.exp))
     }
+}
+
+/// The session that another issuer's token names by its `sid`, if that can be one of its user's.
+fn session_named_by(claims: &Map<String, Value>, user: &UserId) -> Option<SessionId> {
+    let id = claims.get("sid")?.as_str()?.parse::<SessionId>().ok()?;
+    (id.tag() == SlotTag::of_user(user)).then_some(id)
 }
 
 /// What a token of ours says of itself.

@@ -173,9 +173,9 @@ pub trait Store: Send + Sync + 'static {
     /// Replaces what that replica said of its followers, and marks the records of others as gone that have not been
     /// renewed for [`RECORD_OVERDUE`](super::RECORD_OVERDUE).
     ///
-    /// `lifetime` is for how long the followers may trust what the replica tells them while it relies on this record for
-    /// [`RECORD_LIVES`](super::RECORD_LIVES) and no longer. A record that is marked as gone is known for as long as they may trust what they
-    /// were told before, then forgotten. One that is not marked stays.
+    /// `lifetime` is for how long workers may use what the replica tells them while it relies on this record, be it for
+    /// [`RECORD_LIVES`](super::RECORD_LIVES) only. A record that is marked as gone is known for as long, then forgotten.
+    /// One that is not marked stays.
     ///
     /// # Errors
     /// `Refused` where the store accepts no changes: then nothing has been marked either.

@@ -114,6 +114,14 @@ pub struct Followers {
     pub workers: Vec<Follower>,
 }
 
+impl Followers {
+    /// The longest time for which one of them trusts what it knows.
+    pub fn longest(&self) -> Duration {
+        let longest = self.workers.iter().map(|worker| worker.max_staleness_ms).max();
+        Duration::from_millis(longest.unwrap_or_default())
+    }
+}
+
 /// A worker that polls the feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Follower {

@@ -5,21 +5,18 @@ use std::{
     fmt,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use session_gate_protocol::{Claims, LoginReply, Receipt, SessionData, SessionStatus, TokenData};
+use session_gate_protocol::Receipt;
 
 use crate::{
     clocks::Millis,
+    events::{Event, From},
     history::{About, What},
     network::Passage,
     sidecar::Answer,
-    truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber, UserNumber},
-    world::{Event, From, World},
+    truth::{Pending, Refusal, SessionNumber, TokenNumber, UserNumber},
+    world::World,
 };
-
-/// Tokens that are no good any more and are tried all the same.
-const TRIED_AGAIN: usize = 64;
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +45,8 @@ pub(crate) struct ClientCall {
     pub(crate) wait: bool,
     /// The worker that it is to catch at a moment at which it has just been told everything.
     pub(crate) ambushes: Option<usize>,
+    /// What a scenario calls it.
+    pub(crate) name: Option<&'static str>,
 }
 
 /// A call that a sidecar is at.
@@ -76,16 +75,6 @@ pub(crate) struct Clients {
 struct WithReceipt {
     receipt: Option<Receipt>,
     applied: Option<bool>,
-}
-
-/// Whether a token says that its session waited for its second factor.
-fn claims(token: &str) -> Option<Claims> {
-    let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
-    payload.and_then(|payload| serde_json::from_slice(&payload).ok())
-}
-
-fn is_pending(token: &str) -> bool {
-    claims(token).is_some_and(|claims| claims.pending_2fa)
 }
 
 impl fmt::Display for Kind {
@@ -123,6 +112,11 @@ impl ClientCall {
 }
 
 impl World {
+    pub(crate) fn next_call(&mut self) -> u32 {
+        self.clients.calls += 1;
+        self.clients.calls
+    }
+
     /// A client calls some sidecar. An operation.
     pub(crate) fn client_calls(
         &mut self,
@@ -132,9 +126,9 @@ impl World {
         token: Option<TokenNumber>,
         ambushes: Option<usize>,
     ) {
-        self.clients.calls += 1;
+        let number = self.next_call();
         let wait = kind.takes_back() && ambushes.is_none() && self.rng.u8(0..4) == 0;
-        let call = ClientCall { number: self.clients.calls, kind, user, session, token, wait, ambushes };
+        let call = ClientCall { number, kind, user, session, token, wait, ambushes, name: None };
         let variety = self.rng.u32(0..1_000);
         let Some(written) = self.written(&call, variety) else { return };
         self.ops += 1;
@@ -221,6 +215,9 @@ impl World {
         let ClientCall { number, kind, .. } = call;
         let about = call.about();
         self.history.add(self.now, What::End { call: number, kind, status: answer.status, applied, about });
+        if let Some((script, name)) = self.script.as_mut().zip(call.name) {
+            script.note_answer(name, answer.status, applied);
+        }
         if let Some(applied) = applied {
             self.counts.one("receipts", if applied { "applied" } else { "pending" });
         }
@@ -273,133 +270,5 @@ impl World {
         let staleness = u64::try_from(self.parameters.settings.max_staleness.as_millis()).unwrap_or(u64::MAX);
         let lost_at = self.truth.lost_at;
         lost_at.is_some_and(|lost| started >= lost && self.now < lost + 1_000 + staleness.saturating_mul(2))
-    }
-
-    fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis) {
-        let Ok(LoginReply { session, token }) = serde_json::from_slice(&answer.body) else { return };
-        let number = self.truth.add_session(Session {
-            id: session.session_id.to_string(),
-            user: call.user,
-            generation: self.store.generation_of(&session.session_id).unwrap_or_default(),
-            cut_off: claims(&token.token).map(|claims| claims.generation).unwrap_or_default(),
-            status: session.status,
-            version: session.version,
-            expires: session.expires_at.0,
-            ended: None,
-            suspended: None,
-            suspended_from: None,
-            ending: Pending { in_doubt: self.truth.may_be_caught(call.user, begun), ..Pending::default() },
-            suspending: Pending::default(),
-            served_since: (session.status == SessionStatus::Active).then_some(self.now),
-            tokens: Vec::new(),
-        });
-        self.clients.sessions.push(number);
-        if session.status == SessionStatus::Pending2fa {
-            self.clients.suspended.insert(number);
-        }
-        self.add_token(token, Some(number), call.user);
-    }
-
-    fn on_minted(&mut self, call: &ClientCall, answer: &Answer) {
-        let Ok(token) = serde_json::from_slice::<TokenData>(&answer.body) else { return };
-        self.add_token(token, call.session, call.user);
-    }
-
-    fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, user: UserNumber) {
-        let is_pending = is_pending(&data.token);
-        let token = Token {
-            text: data.token,
-            session,
-            user,
-            generation: self.truth.generation,
-            issued: data.issued_at.0,
-            expires: data.expires_at.0,
-            is_pending,
-            revoked: None,
-            revoking: Pending::default(),
-        };
-        let number = self.truth.add_token(data.token_id.to_string(), token);
-        self.clients.tokens.push(number);
-    }
-
-    fn on_resumed(&mut self, call: &ClientCall, begun: Millis) {
-        let Some(number) = call.session else { return };
-        self.clients.suspended.remove(&number);
-        let now = self.now;
-        if let Some(session) = self.truth.session_mut(number)
-            && session.status == SessionStatus::Active
-        {
-            // Workers may have been told otherwise in between.
-            session.served_since = Some(now);
-            // Whoever was cut off before this began is told otherwise again.
-            session.suspending.in_doubt &= session.suspending.doubted_at >= begun;
-        }
-    }
-
-    fn on_taken_back(&mut self, call: &ClientCall) {
-        let now = self.now;
-        if let Some(session) = call.session.and_then(|session| self.truth.session_mut(session)) {
-            session.served_since = session.served_since.map(|_| now);
-        }
-    }
-
-    fn on_suspended(&mut self, call: &ClientCall, refusal: Refusal, answer: &Answer) {
-        let Some(number) = call.session else { return };
-        let Ok(data) = serde_json::from_slice::<SessionData>(&answer.body) else { return };
-        self.clients.suspended.insert(number);
-        if let Some(session) = self.truth.session_mut(number) {
-            // It may be served again already, by a later call.
-            if session.suspended_from.is_some_and(|from| from <= data.version) {
-                session.suspended = Some(Refusal::merge(session.suspended, refusal));
-            }
-        }
-    }
-
-    fn on_revoked(&mut self, call: &ClientCall, refusal: Refusal) {
-        let lost_at = self.truth.lost_at;
-        let Some(number) = call.token else { return };
-        if let Some(token) = self.truth.token_mut(number) {
-            // What went into a blacklist that was lost meanwhile is not promised.
-            let is_lost = token.session.is_none() && lost_at.is_some_and(|lost| refusal.begun <= lost);
-            if !is_lost {
-                token.revoked = Some(Refusal::merge(token.revoked, refusal));
-            }
-        }
-        self.retire(number);
-    }
-
-    fn on_ended(&mut self, sessions: Vec<SessionNumber>, refusal: Refusal) {
-        for number in sessions {
-            let Some(session) = self.truth.session_mut(number) else { continue };
-            session.ended = Some(Refusal::merge(session.ended, refusal));
-            let tokens = std::mem::take(&mut session.tokens);
-            for token in &tokens {
-                self.retire(*token);
-            }
-            if let Some(session) = self.truth.session_mut(number) {
-                session.tokens = tokens;
-            }
-            self.clients.suspended.remove(&number);
-            self.clients.sessions.retain(|held| *held != number);
-        }
-    }
-
-    /// The token is no good any more; it is tried now and then.
-    fn retire(&mut self, token: TokenNumber) {
-        let Some(place) = self.clients.tokens.iter().position(|held| *held == token) else { return };
-        self.clients.tokens.swap_remove(place);
-        if self.clients.stale_tokens.len() >= TRIED_AGAIN {
-            self.clients.stale_tokens.pop_front();
-        }
-        self.clients.stale_tokens.push_back(token);
-    }
-
-    /// The store has lost its data: whoever was logged in tries on for a while.
-    pub(crate) fn forget_clients(&mut self) {
-        let tokens = std::mem::take(&mut self.clients.tokens);
-        let skipped = tokens.len().saturating_sub(TRIED_AGAIN);
-        self.clients.stale_tokens = tokens.into_iter().skip(skipped).collect();
-        self.clients.sessions.clear();
-        self.clients.suspended.clear();
     }
 }

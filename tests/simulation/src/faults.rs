@@ -2,12 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{
-    clocks::Millis,
-    history::What,
-    parameters::Weather,
-    world::{Event, World},
-};
+use crate::{clocks::Millis, events::Event, history::What, parameters::Weather, world::World};
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    check::Violation,
     clients::Kind,
     clocks::Millis,
     faults::Fault,
@@ -21,8 +22,8 @@ use crate::{
 
 /// Events that are kept to be shown.
 const KEPT: usize = 30_000;
-/// Lines of a trace.
-const SHOWN: usize = 40;
+/// Lines of a trace, unless more are asked for.
+pub const SHOWN: usize = 40;
 /// Requests among them.
 const DECISIONS_SHOWN: usize = 6;
 /// Polls and what became of them among them.
@@ -111,13 +112,8 @@ impl History {
 
     /// The last lines that have to do with that session, its user or that worker's knowledge, or with that key of a
     /// limit.
-    pub fn trace(
-        &self,
-        session: Option<SessionNumber>,
-        user: Option<UserNumber>,
-        key: Option<Key>,
-        worker: usize,
-    ) -> Vec<String> {
+    pub fn trace(&self, violation: &Violation, user: Option<UserNumber>, shown: usize) -> Vec<String> {
+        let Violation { session, key, worker, .. } = *violation;
         let (mut decisions, mut polls) = (0, 0);
         let mut lines: Vec<String> = self
             .recent
@@ -128,17 +124,17 @@ impl History {
                 None => what.concerns(session, user, worker),
             })
             .filter(|(_, what)| {
-                let (shown, most) = match what {
+                let (of_kind, most) = match what {
                     // Each counts.
                     What::Decided { decision: Decision::Allow(_), .. } if key.is_some() => return true,
                     What::Decided { .. } => (&mut decisions, DECISIONS_SHOWN),
                     What::Asked { .. } | What::Failed { .. } | What::Heard { .. } => (&mut polls, POLLS_SHOWN),
                     _ => return true,
                 };
-                *shown += 1;
-                *shown <= most
+                *of_kind += 1;
+                *of_kind <= most || shown > SHOWN
             })
-            .take(SHOWN)
+            .take(shown)
             .map(|(at, what)| format!("{at:>7} ms  {what}"))
             .collect();
         lines.reverse();

@@ -6,6 +6,7 @@ use session_gate_protocol::{Algorithm, DenyReason, LeaseReply, LeaseRequest};
 use crate::{
     check::{Promise, Violation},
     clocks::Millis,
+    events::Event,
     history::What,
     limits::{
         Key,
@@ -15,7 +16,7 @@ use crate::{
     store::LeaseStep,
     truth::TokenNumber,
     worker_host::{Decision, Form, RequestId, Route},
-    world::{Event, World},
+    world::World,
 };
 
 /// How long it takes until nothing is wrong any more, and all that was leased before has ended and counts no more.
@@ -41,6 +42,10 @@ pub(crate) struct Probe {
     lapsed: u64,
     /// How many were in leases at last.
     leased: u64,
+    /// How many the store had left at last.
+    left: u64,
+    /// How many were refused since their worker had no room for one more that waits.
+    crowded_out: u64,
 }
 
 impl World {
@@ -105,7 +110,7 @@ impl World {
             2 => Form::Stream,
             _ => Form::Plain,
         };
-        self.deliver(worker, (token, text.as_deref()), Some((route, of)), Route::Limited(route), form);
+        self.deliver(worker, (token, text.as_deref()), Some((route, of)), (Route::Limited(route), form, None));
     }
 
     /// One more request of a flood.
@@ -139,10 +144,13 @@ impl World {
                 let wall = self.store_wall.at(self.now);
                 let verdict = self.limits.admitted(request, key, (cost, is_stream), self.now, wall);
                 self.judge(verdict);
-                self.note_probed(key);
+                self.probed(key).for_each(|probe| probe.admitted += 1);
             }
             Decision::Deny(DenyReason::RateLimited) => self.counts.one("limits", "denied"),
-            Decision::Deny(DenyReason::LimitUnavailable) => self.counts.one("limits", "denied, store away"),
+            Decision::Deny(DenyReason::LimitUnavailable) => {
+                self.counts.one("limits", "denied, store away");
+                self.probed(key).for_each(|probe| probe.crowded_out += 1);
+            }
             Decision::Deny(_) => {}
         }
     }
@@ -203,10 +211,10 @@ impl World {
         let Some(key) = self.limits.key_of(&step.counter) else { return };
         let now = self.now;
         self.limits.leased(key, now + step.lifetime_ms);
-        let LeaseStep { worker, lease, granted, lifetime_ms, returned, lapsed, outstanding, .. } = step;
-        for probe in self.probes.iter_mut().filter(|probe| probe.key == key && now >= probe.begins) {
+        let LeaseStep { worker, lease, granted, lifetime_ms, returned, lapsed, outstanding, left, .. } = step;
+        for probe in self.probed((key.limit, key.of)) {
             probe.lapsed += lapsed;
-            probe.leased = outstanding + granted;
+            (probe.leased, probe.left) = (outstanding + granted, left);
         }
         let step = What::LeaseStep { worker, key, lease, granted, lifetime_ms, returned, lapsed, outstanding };
         self.history.add(now, step);
@@ -238,8 +246,10 @@ impl World {
             let key = Key { limit, of };
             self.limits.sought(limit, key.of);
             let (hammers, ends) = (begins + window / 2, begins + window * 9 / 10);
-            let probe = Probe { key, begins, hammers, ends, admitted: 0, lapsed: 0, leased: 0 };
-            last = last.max(probe.ends);
+            // Until somebody asks, all is there.
+            let left = settings.quota.size();
+            let probe = Probe { key, begins, hammers, ends, admitted: 0, lapsed: 0, leased: 0, left, crowded_out: 0 };
+            last = last.max(ends);
             self.push(begins, Event::Probe { probe: self.probes.len() });
             self.probes.push(probe);
         }
@@ -255,28 +265,31 @@ impl World {
         }
         let Key { limit, of } = probe.key;
         for worker in (0..self.workers.len()).flat_map(|worker| [worker; TRIES]) {
-            self.deliver(worker, (None, None), Some((limit, of)), Route::Limited(limit), Form::Plain);
+            self.deliver(worker, (None, None), Some((limit, of)), (Route::Limited(limit), Form::Plain, None));
         }
         let next = if self.now < probe.hammers { probe.hammers } else { self.now + TRIED_EVERY };
         self.push(next.min(probe.ends), Event::Probe { probe: number });
     }
 
-    fn note_probed(&mut self, (route, of): (usize, KeyName)) {
+    /// The probes of that key that are under way.
+    fn probed(&mut self, (limit, of): (usize, KeyName)) -> impl Iterator<Item = &mut Probe> {
         let now = self.now;
-        let is_probed = |probe: &&mut Probe| probe.key == Key { limit: route, of } && now >= probe.begins;
-        self.probes.iter_mut().filter(is_probed).for_each(|probe| probe.admitted += 1);
+        self.probes.iter_mut().filter(move |probe| probe.key == Key { limit, of } && now >= probe.begins)
     }
 
     /// All was asked for in one window: all of it must have been admitted, but for what is in leases of which nobody
-    /// knows. A call that was given up may reach the store after the one that settles it.
+    /// knows. A call that was given up may reach the store after the one that settles it. And where workers had no
+    /// room for requests that wait, so much was not asked for: the store must have it.
     fn judge_probe(&mut self, probe: Probe) {
         let Some(settings) = self.parameters.settings.limits.limits.get(probe.key.limit) else { return };
         let allowed = settings.quota.size();
-        let Probe { key, admitted, lapsed, leased, .. } = probe;
+        let Probe { key, admitted, lapsed, leased, left, crowded_out, .. } = probe;
         self.counts.one("limits", if admitted < allowed { "probes that missed some" } else { "probes" });
-        if admitted + lapsed + leased < allowed {
-            let text =
-                format!("{key}: {admitted} were admitted of {allowed}, {lapsed} have lapsed, {leased} are leased");
+        if admitted + lapsed + leased + left.min(crowded_out) < allowed {
+            let text = format!(
+                "{key}: {admitted} were admitted of {allowed}, {lapsed} have lapsed, {leased} are leased, {left} are \
+                 left, {crowded_out} were refused for want of room"
+            );
             let (session, key, worker) = (None, Some(key), 0);
             self.judge(Err(Violation { promise: Promise::NothingLost, text, session, key, worker }));
         }

@@ -4,14 +4,15 @@ use anyhow::Result;
 
 use crate::{
     clocks::Millis,
+    events::{Event, From, Job},
     faults::Fault,
     history::What,
     mind::Mind,
-    network::Passage,
+    network::{Passage, Way},
     sidecar::{Answer, ApiCall, Sidecar},
     traffic::CallUnderWay,
     worker_host::{Purpose, WorkerHost},
-    world::{Event, From, Job, World},
+    world::World,
 };
 
 /// How long a worker's VM takes to start at most.
@@ -108,8 +109,11 @@ impl World {
         let now = self.now;
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
         let next = place.host.next_tick(now);
+        let due = place.host.look_at_streams(now);
         let deeds = place.host.tick(now);
         self.push(next, Event::Tick { worker, life });
+        self.end_by_time(worker, &due);
+        self.carry_out(worker, due);
         self.carry_out(worker, deeds);
     }
 
@@ -124,7 +128,7 @@ impl World {
         place.lease_calls.clear();
         let lost = self.limits.gone(worker);
         self.counts.add("limits", "leases lost with a worker", lost);
-        let at = self.now + self.rng.u64(0..VM_STARTS);
+        let at = self.now + if self.script.is_some() { 1 } else { self.rng.u64(0..VM_STARTS) };
         self.push(at, Event::WorkerStarts { worker });
     }
 
@@ -185,7 +189,7 @@ impl World {
             return;
         }
         let from = From::Worker { worker, life, number };
-        match self.network.passage(now, &mut self.rng) {
+        match self.passage(Way::There, worker, Some(purpose)) {
             Passage::Arrives(delay, again) => {
                 if let Some(again) = again {
                     self.counts.one("network", "calls come twice");
@@ -201,6 +205,14 @@ impl World {
         }
     }
 
+    /// What becomes of a message between a worker and a sidecar, on a link that is whole.
+    fn passage(&mut self, way: Way, worker: usize, purpose: Option<Purpose>) -> Passage {
+        match &self.script {
+            Some(script) => script.passage(way, worker, purpose, self.now),
+            None => self.network.passage(self.now, &mut self.rng),
+        }
+    }
+
     /// A sidecar's reply sets out to a worker.
     fn reply(&mut self, sidecar: usize, worker: usize, life: u32, number: u32, answer: Option<Answer>) {
         let now = self.now;
@@ -208,7 +220,8 @@ impl World {
         if self.network.is_cut(place.envoy, worker, sidecar, now) {
             return;
         }
-        match self.network.passage(now, &mut self.rng) {
+        let purpose = place.calls.get(&number).map(|call| call.purpose);
+        match self.passage(Way::Back, worker, purpose) {
             Passage::Arrives(delay, _) => self.push(now + delay, Event::Reply { worker, life, number, answer }),
             Passage::Lost => self.counts.one("network", "messages lost"),
             Passage::Refused => self.push(now, Event::Reply { worker, life, number, answer: None }),

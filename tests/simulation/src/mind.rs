@@ -153,10 +153,10 @@ impl Mind {
         counts
     }
 
-    /// It was answered, to a question of this epoch, that the session is served in that version: an older suspension is
-    /// over.
+    /// It was answered, to a question of this epoch, that the session is served in that version: an older suspension that
+    /// it knows is over. One that it hears of later still ends streams that were admitted before.
     pub fn served(&mut self, session: SessionNumber, version: u64) {
-        if let Some(said) = self.suspended.get_mut(&session).filter(|said| said.version < version) {
+        if let Some(said) = self.suspended.get_mut(&session).filter(|said| said.suspended && said.version < version) {
             *said = Said { version, suspended: false };
         }
     }
@@ -169,6 +169,16 @@ impl Mind {
     /// Whether it was told that the token, or its session, is no good any more.
     pub fn knows_end_of(&self, token: TokenNumber, session: Option<SessionNumber>) -> bool {
         self.revoked.contains(&token) || session.is_some_and(|session| self.ended.contains(&session))
+    }
+
+    /// Whether it knows that a stream by that token is not served any more, whose session it was told is served in that
+    /// version.
+    pub fn takes_back(&self, token: TokenNumber, session: Option<SessionNumber>, served: Option<u64>) -> bool {
+        let is_suspended = |session| match served {
+            Some(version) => self.knows_suspended_since(session, version),
+            None => self.knows_suspended(session),
+        };
+        self.knows_end_of(token, session) || session.is_some_and(is_suspended)
     }
 
     /// Whether the last that it was told of the session is that it is suspended.

@@ -14,6 +14,15 @@ pub struct Network {
     slow_until: Millis,
 }
 
+/// Which way a message goes between a worker and a sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To the worker.
+    Back,
+    /// To the sidecar.
+    There,
+}
+
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passage {

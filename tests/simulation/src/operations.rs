@@ -5,10 +5,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use crate::{
     clients::{ClientCall, Kind},
     clocks::Millis,
+    events::Event,
     faults::Fault,
     truth::{Refusal, SessionNumber, TokenNumber},
     worker_host::{Form, Route},
-    world::{Event, World},
+    world::World,
 };
 
 /// How much longer than a worker may trust what it knows it is cut off.
@@ -128,6 +129,9 @@ impl World {
     /// Something was just taken back: requests are aimed at the last moment at which a worker may pass
     /// them, and at the first at which it may not.
     pub(crate) fn aim(&mut self, call: &ClientCall, refusal: Refusal) {
+        if self.script.is_some() {
+            return;
+        }
         let session = call.session.and_then(|session| self.truth.session(session));
         let Some(token) = call.token.or_else(|| session.and_then(|session| session.tokens.last().copied())) else {
             return;

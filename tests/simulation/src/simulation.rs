@@ -14,6 +14,7 @@ use crate::world::World;
 pub use crate::{
     check::{Promise, Violation},
     counts::Counts,
+    history::SHOWN,
     world::Outcome,
 };
 
@@ -36,20 +37,20 @@ pub struct Summary {
     counts: Counts,
 }
 
-/// Runs one seed.
+/// Runs one seed. Of what leads to a broken promise it shows so many lines.
 ///
 /// # Errors
 /// Where the world itself cannot be made.
-pub fn run(seed: u64, ops: u64) -> Result<Outcome> {
+pub fn run(seed: u64, ops: u64, shown: usize) -> Result<Outcome> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    runtime.block_on(async { World::new(seed, ops).await?.run().await })
+    runtime.block_on(async { World::new(seed, ops).await?.run(shown).await })
 }
 
 /// Runs that many operations from that seed on, in runs of their own.
 ///
 /// # Errors
 /// Where a world cannot be made.
-pub fn simulate(seed: u64, ops: u64, threads: usize) -> Result<Summary> {
+pub fn simulate(seed: u64, ops: u64, threads: usize, shown: usize) -> Result<Summary> {
     let runs = ops.div_ceil(OPS_PER_RUN).max(1);
     let next = Mutex::new(0);
     let summary = Mutex::new(Summary::default());
@@ -66,7 +67,7 @@ pub fn simulate(seed: u64, ops: u64, threads: usize) -> Result<Summary> {
                 };
                 let ops = OPS_PER_RUN.min(ops - number * OPS_PER_RUN);
                 let seed = seed_of(seed, number);
-                let outcome = run(seed, ops)?;
+                let outcome = run(seed, ops, shown)?;
                 locked(&summary).add(seed, ops, outcome);
             }
         };

@@ -12,11 +12,11 @@ use std::{
     time::Duration,
 };
 
-use session_gate_protocol::{CounterId, SessionId, SessionStatus};
+use session_gate_protocol::{CounterId, FeedChange, SessionId, SessionStatus};
 use store_sidecar::{
     clock::Clock,
     rng::Random,
-    store::{StoreError, StoreErrorKind, StoreSettings, memory::MemoryStore},
+    store::{NewFeedEntry, StoreError, StoreErrorKind, StoreSettings, memory::MemoryStore},
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -58,6 +58,8 @@ pub struct LeaseStep {
     pub lapsed: u64,
     /// How many are in other leases.
     pub outstanding: u64,
+    /// How many are left for anybody.
+    pub left: u64,
 }
 
 /// The store that all replicas share.
@@ -71,6 +73,8 @@ pub struct SharedStore {
     born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
     lease_steps: Mutex<Vec<LeaseStep>>,
+    /// The greatest number of a cut-off of each user's sessions that was ever told.
+    cut_offs: Mutex<HashMap<String, u64>>,
 }
 
 /// One replica's way to the store.
@@ -84,14 +88,49 @@ pub struct StoreLink(Mutex<LinkState>);
 
 struct LinkState {
     rng: fastrand::Rng,
+    /// What a scenario has written down, the latest last.
+    written: Vec<StoreRule>,
     is_exact: bool,
     down_until: Instant,
     slow_until: Instant,
     frozen_until: Instant,
 }
 
+/// Kinds of questions to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// To append to the feed.
+    Append,
+    /// Whether a credential may be used.
+    Check,
+    /// Who follows other replicas.
+    Followers,
+    /// For leases.
+    Lease,
+    /// To tell the others who follows this replica.
+    Publish,
+    /// To read the feed.
+    Read,
+    /// To change a session.
+    Update,
+    /// All else.
+    Other,
+}
+
+/// What becomes of questions of one kind for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreRule {
+    /// Which.
+    pub op: Op,
+    /// Until when.
+    pub until: Instant,
+    /// What.
+    pub fate: Fate,
+}
+
 /// What becomes of one request to the store.
-enum Fate {
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
     /// It takes so long there, and back.
     Pass(Duration, Duration),
     /// It is refused after that.
@@ -123,6 +162,7 @@ impl SharedStore {
             born: Mutex::default(),
             applied: Mutex::default(),
             lease_steps: Mutex::default(),
+            cut_offs: Mutex::default(),
         }
     }
 
@@ -160,6 +200,21 @@ impl SharedStore {
         locked(&self.born).insert(session.clone(), self.generation.load(Ordering::Relaxed));
     }
 
+    /// Up to which generation all of the user's sessions have ever ended, in whatever life of the store.
+    pub fn cut_off_of(&self, user: &str) -> u64 {
+        locked(&self.cut_offs).get(user).copied().unwrap_or_default()
+    }
+
+    fn note_cut_offs(&self, entries: &[NewFeedEntry]) {
+        for entry in entries {
+            if let FeedChange::UserSessionsEnded(cut_off) = &entry.change {
+                let mut told = locked(&self.cut_offs);
+                let latest = told.entry(cut_off.user_id.to_string()).or_default();
+                *latest = cut_off.before.max(*latest);
+            }
+        }
+    }
+
     fn note_lease(&self, step: LeaseStep) {
         locked(&self.lease_steps).push(step);
     }
@@ -176,7 +231,8 @@ impl StoreLink {
     pub fn new(seed: u64, is_exact: bool) -> Self {
         let now = Instant::now();
         let rng = fastrand::Rng::with_seed(seed);
-        Self(Mutex::new(LinkState { rng, is_exact, down_until: now, slow_until: now, frozen_until: now }))
+        let written = Vec::new();
+        Self(Mutex::new(LinkState { rng, written, is_exact, down_until: now, slow_until: now, frozen_until: now }))
     }
 
     /// The store cannot be reached for so long.
@@ -194,9 +250,17 @@ impl StoreLink {
         locked(&self.0).frozen_until = Instant::now() + duration;
     }
 
-    fn fate(&self) -> Fate {
+    /// Such questions fare like that, from now on.
+    pub fn write(&self, rule: StoreRule) {
+        locked(&self.0).written.push(rule);
+    }
+
+    fn fate(&self, op: Op) -> Fate {
         let mut state = locked(&self.0);
         let now = Instant::now();
+        if let Some(rule) = state.written.iter().rev().find(|rule| rule.op == op && now < rule.until) {
+            return rule.fate;
+        }
         if now < state.down_until {
             return match state.rng.u8(0..4) {
                 0 => Fate::GivenUp(None),
@@ -238,9 +302,9 @@ impl ReplicaStore {
         Self { shared, link }
     }
 
-    async fn ask<T: Send + 'static>(&self, ask: Ask<T>) -> Result<T, StoreError> {
+    async fn ask<T: Send + 'static>(&self, op: Op, ask: Ask<T>) -> Result<T, StoreError> {
         self.link.thaw().await;
-        let fate = self.link.fate();
+        let fate = self.link.fate(op);
         let answer = match fate {
             Fate::Pass(there, back) => {
                 wait(there).await;

@@ -5,26 +5,30 @@ use session_gate_protocol::{AllowReason, CheckReply, DenyReason, FeedReply};
 use std::time::Duration;
 
 use crate::{
-    check::{Case, Promise, Violation},
+    check::Case,
     clocks::Millis,
+    events::Event,
     history::What,
     limits::settings::KeyName,
     mind::News,
+    scenario::script::Written,
     sidecar::Answer,
     truth::{SessionNumber, TokenNumber, Truth},
     worker_host::{Decision, Deed, Form, Purpose, RequestId, Route},
-    world::{Event, WorkerPlace, World},
+    world::{WorkerPlace, World},
 };
 
 /// A request at a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
-    token: Option<TokenNumber>,
-    session: Option<SessionNumber>,
+    pub(crate) token: Option<TokenNumber>,
+    pub(crate) session: Option<SessionNumber>,
     /// What the limits of its route count it by.
     pub(crate) key: Option<(usize, KeyName)>,
     route: Route,
-    form: Form,
+    pub(crate) form: Form,
+    /// What a scenario has written down of it.
+    pub(crate) written: Option<Written>,
     /// What its answer will say that it has cost.
     cost: u64,
     arrived: Millis,
@@ -34,11 +38,13 @@ pub(crate) struct Request {
     asked: Option<bool>,
     /// When the question was sent, for this request or another with the same token.
     asked_at: Option<Millis>,
+    /// In which version the sidecar has said that its session is served.
+    pub(crate) version: Option<u64>,
     /// Since when it goes on for as long as both sides like.
-    open_since: Option<Millis>,
+    pub(crate) open_since: Option<Millis>,
     /// Whether its end was heard of before its answer began: such an answer passes, be it the answer to the
     /// very request that has ended the session.
-    is_late: bool,
+    pub(crate) is_late: bool,
 }
 
 /// A worker's call under way.
@@ -68,6 +74,7 @@ impl WorkerPlace {
             let Some(request) = self.requests.get_mut(id) else { continue };
             request.asked = Some(is_good);
             request.asked_at = Some(call.sent);
+            request.version = served.and_then(|Served(session)| session).map(|(_, version)| version);
             // One that is not decided waits for its limits: the token is good.
             let decided = deeds.iter().find_map(|deed| match deed {
                 Deed::Decide(of, decision) if of == id => Some(*decision),
@@ -112,7 +119,7 @@ impl World {
             None => self.forged(),
         };
         if let Some(text) = text {
-            self.deliver(worker, (token, Some(&text)), None, route, form);
+            self.deliver(worker, (token, Some(&text)), None, (route, form, None));
         }
     }
 
@@ -122,12 +129,11 @@ impl World {
         worker: usize,
         (token, text): (Option<TokenNumber>, Option<&str>),
         key: Option<(usize, KeyName)>,
-        route: Route,
-        form: Form,
+        (route, form, written): (Route, Form, Option<Written>),
     ) {
         let now = self.now;
         let session = token.and_then(|token| self.truth.token(token)).and_then(|token| token.session);
-        let cost = if key.is_some() { self.rng.u64(0..8) } else { 1 };
+        let cost = if key.is_some() && self.script.is_none() { self.rng.u64(0..8) } else { 1 };
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.is_up) else { return };
         let header = key.map(|(_, name)| name).filter(|_| text.is_none());
         let (id, deeds) = place.host.request(now, text, header, route, form);
@@ -137,17 +143,22 @@ impl World {
             key,
             route,
             form,
+            written,
             cost,
             arrived: now,
             admitted: None,
             asked: None,
             asked_at: None,
+            version: None,
             open_since: None,
             is_late: false,
         };
         place.requests.insert(id, request);
         let life = place.life;
         self.carry_out(worker, deeds);
+        if self.script.is_some() {
+            return;
+        }
         let is_held = self.workers.get(worker).is_some_and(|place| {
             place.requests.get(&id).is_some_and(|request| request.open_since.is_none() && request.form == Form::Plain)
         });
@@ -177,6 +188,8 @@ impl World {
         let (now, is_healthy, store_wall) = (self.now, self.is_healthy(), self.store_wall.at(self.now) / 1_000);
         let Some(place) = self.workers.get(worker) else { return };
         let Some(request) = place.requests.get(&id).copied() else { return };
+        let user = request.session.and_then(|session| self.truth.session(session)).map(|session| session.user);
+        let cut_off_told = user.map_or(0, |user| self.store.cut_off_of(&format!("user-{user}")));
         let Request { token, session, key, route, form, arrived, asked, asked_at, .. } = request;
         let case = Case {
             truth: &self.truth,
@@ -192,6 +205,7 @@ impl World {
             is_healthy,
             keys_since: self.keys_since,
             store_wall,
+            cut_off_told,
         };
         let verdict = match decision {
             Decision::Allow(reason) => case.admitted(reason),
@@ -200,6 +214,9 @@ impl World {
         let life = place.life;
         self.history.add(now, What::Decided { worker, token, session, key, decision, route, form, arrived, asked });
         self.judge(verdict);
+        if let Some((script, written)) = self.script.as_mut().zip(request.written) {
+            script.note_decision(written.name, decision);
+        }
         self.counts.one("requests", if asked.is_some() { "decided after asking" } else { "decided alone" });
         match decision {
             Decision::Allow(reason) => self.counts.one("admitted", reason.as_str()),
@@ -222,11 +239,17 @@ impl World {
         if let Some(request) = self.workers.get_mut(worker).and_then(|place| place.requests.get_mut(&id)) {
             request.admitted = Some(now);
         }
-        let slow = if key.is_some() && self.rng.bool() { 4_000 } else { 30 };
+        let (answers, leaves) =
+            request.written.map_or_else(|| self.drawn_course(key.is_some()), |written| written.course);
+        self.push(now + answers, Event::UpstreamAnswers { worker, life, request: id });
+        self.push(now + leaves, Event::Leaves { worker, life, request: id });
+    }
+
+    /// After what time a stream's answer begins, and its client leaves.
+    fn drawn_course(&mut self, is_limited: bool) -> (Millis, Millis) {
+        let slow = if is_limited && self.rng.bool() { 4_000 } else { 30 };
         let longest = if self.parameters.is_slow { 50_000 } else { 4_000 };
-        let (answers, leaves) = (now + self.rng.u64(0..slow), now + self.rng.u64(30..longest));
-        self.push(answers, Event::UpstreamAnswers { worker, life, request: id });
-        self.push(leaves, Event::Leaves { worker, life, request: id });
+        (self.rng.u64(0..slow), self.rng.u64(30..longest))
     }
 
     /// The answer passes, and all is over.
@@ -307,7 +330,8 @@ impl World {
             .collect();
         self.end_streams(worker, &ended, news.as_ref());
         self.carry_out(worker, deeds);
-        if news.is_some_and(|news| news.is_sharp) && self.parameters.is_exact() && self.rng.u8(0..3) == 0 {
+        let may_ambush = self.parameters.is_exact() && self.script.is_none();
+        if news.is_some_and(|news| news.is_sharp) && may_ambush && self.rng.u8(0..3) == 0 {
             self.ambush(worker);
         }
     }
@@ -334,74 +358,5 @@ impl World {
         }
         self.counts.add("feed", "entries heard", entries as u64);
         Some(news)
-    }
-
-    /// These streams were ended: exactly those that the news are about should be.
-    fn end_streams(&mut self, worker: usize, ended: &[RequestId], news: Option<&News>) {
-        let now = self.now;
-        let Some(place) = self.workers.get_mut(worker) else { return };
-        let concerns = |request: &Request| {
-            news.is_some_and(|news| {
-                request.session.is_some_and(|session| news.sessions.contains(&session))
-                    || request.token.is_some_and(|token| news.tokens.contains(&token))
-            })
-        };
-        let open = place.requests.iter().filter(|(_, request)| request.open_since.is_some());
-        let expected: Vec<RequestId> = open.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();
-        let wrong = expected.iter().find(|id| !ended.contains(id)).map(|id| (*id, "was not ended"));
-        // One whose end was heard of before its answer began may be ended later: whenever there is news of its session.
-        let is_late = |id: &RequestId| place.requests.get(id).is_some_and(|request| request.is_late);
-        let unexpected = ended.iter().find(|id| !expected.contains(id) && !is_late(id));
-        let wrong = wrong.or_else(|| unexpected.map(|id| (*id, "was ended")));
-        let violation = wrong.map(|(id, text)| Violation {
-            promise: Promise::Streams,
-            text: format!("a stream {text}"),
-            session: place.requests.get(&id).and_then(|request| request.session),
-            key: None,
-            worker,
-        });
-        let unanswered = place.requests.values_mut().filter(|request| request.open_since.is_none());
-        unanswered.filter(|request| concerns(request)).for_each(|request| request.is_late = true);
-        let over: Vec<(RequestId, Request)> =
-            ended.iter().filter_map(|id| Some((*id, place.requests.remove(id)?))).collect();
-        ended.iter().for_each(|id| place.host.forget(now, *id));
-        for (id, request) in over {
-            self.counts.one("streams", "ended by the gate");
-            if let Some(key) = request.key {
-                self.close((worker, id), key);
-            }
-            self.history.add(now, What::StreamEnded { worker, session: request.session });
-        }
-        self.judge(violation.map_or(Ok(()), Err));
-        if news.is_some_and(|news| !news.more) {
-            self.look_for_leaks(worker);
-        }
-    }
-
-    /// No stream goes on that the worker should have ended long ago.
-    fn look_for_leaks(&mut self, worker: usize) {
-        let Some(place) = self.workers.get(worker) else { return };
-        let bound = self.parameters.settings.max_staleness;
-        if !place.mind.is_current(self.now, &place.clock, bound) {
-            return;
-        }
-        let bound = bound + place.clock.excess(bound);
-        let lost_at = self.truth.lost_at.unwrap_or_default();
-        let leak = place.requests.values().filter(|request| !request.is_late).find(|request| {
-            let Some((since, token)) = request.open_since.zip(request.token) else { return false };
-            self.truth.refusals(token).any(|refusal| {
-                refusal.begun > lost_at
-                    && since <= refusal.acked
-                    && place.clock.between(refusal.acked, self.now) > bound
-            })
-        });
-        let violation = leak.map(|request| Violation {
-            promise: Promise::Streams,
-            text: format!("a stream goes on long after it was taken back: {request:?}"),
-            session: request.session,
-            key: None,
-            worker,
-        });
-        self.judge(violation.map_or(Ok(()), Err));
     }
 }

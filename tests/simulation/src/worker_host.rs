@@ -186,6 +186,12 @@ impl WorkerHost {
         due.into_iter().map(|(callout, call)| self.call(callout, None, call)).collect()
     }
 
+    /// The worker looks at the open streams of which that is due.
+    pub fn look_at_streams(&mut self, now: Millis) -> Vec<Deed> {
+        let due = self.worker.on_alarms(self.clock.now(now), &NoHostCrypto);
+        due.into_iter().flat_map(|(id, effects)| self.carry_out(id, effects, None)).collect()
+    }
+
     /// The worker goes, in good order.
     pub fn stop(&mut self, now: Millis) -> Vec<Deed> {
         let last = self.worker.hand_back(self.clock.now(now));

@@ -8,22 +8,24 @@ use store_sidecar::store::{Store as _, StoreSettings};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    check::Violation,
-    clients::{ClientCall, Clients, Delivery},
+    check::{Promise, Violation},
+    clients::Clients,
     clocks::{Millis, Wall, WorkerClock},
     counts::Counts,
+    events::{Event, Job},
     history::History,
     limited::Probe,
-    limits::{Limits, settings::KeyName},
+    limits::Limits,
     mind::Mind,
     network::Network,
     parameters::{Parameters, Weather},
     queue::Queue,
-    sidecar::{Answer, ApiCall, Common, SeededRandom, Sidecar},
+    scenario::{Scenario, script::Script},
+    sidecar::{Answer, Common, SeededRandom, Sidecar},
     store::{MAX_METADATA_BYTES, SharedStore, StoreLink},
     tasks::Tasks,
     traffic::{CallUnderWay, Request},
-    truth::{TokenNumber, Truth},
+    truth::Truth,
     worker_host::{Form, RequestId, Route, WorkerHost},
 };
 
@@ -33,61 +35,6 @@ const SIDECARS_BEGIN: Millis = 8_000;
 const OPS_BEGIN: Millis = 9_000;
 /// For how long the run goes on after its last operation.
 const LINGER: Millis = 3_000;
-
-/// Something that happens at a certain time.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// A worker's tick.
-    Tick { worker: usize, life: u32 },
-    /// A worker's call has taken too long.
-    TimeOut { worker: usize, life: u32, number: u32 },
-    /// A call reaches a sidecar.
-    Arrive { sidecar: usize, call: ApiCall, from: From },
-    /// A reply reaches a worker; none: the call has failed.
-    Reply { worker: usize, life: u32, number: u32, answer: Option<Answer> },
-    /// A client does something.
-    NextOp,
-    /// A request is aimed at a moment.
-    Aimed { worker: usize, token: TokenNumber },
-    /// An upstream begins to answer.
-    UpstreamAnswers { worker: usize, life: u32, request: RequestId },
-    /// Another request of a flood.
-    Flood { route: usize, of: KeyName, left: u32 },
-    /// A step of a probe, by its number.
-    Probe { probe: usize },
-    /// A client leaves.
-    Leaves { worker: usize, life: u32, request: RequestId },
-    /// Something breaks.
-    NextFault,
-    /// A sidecar starts.
-    SidecarStarts { sidecar: usize },
-    /// The next step of an exchange of keys.
-    KeyStep(u32),
-    /// A worker's VM starts.
-    WorkerStarts { worker: usize },
-    /// Something that stood still goes on.
-    Wake,
-}
-
-/// Who has called.
-#[derive(Clone, Debug)]
-pub(crate) enum From {
-    /// A worker.
-    Worker { worker: usize, life: u32, number: u32 },
-    /// A client of the API.
-    Client(ClientCall),
-}
-
-/// What a sidecar works at.
-#[derive(Debug)]
-pub(crate) enum Job {
-    /// A worker's call.
-    Worker { sidecar: usize, worker: usize, life: u32, number: u32 },
-    /// A client's.
-    Client(Delivery),
-    /// It tells of its keys.
-    Keys,
-}
 
 /// Where a worker runs.
 #[derive(Debug)]
@@ -120,6 +67,8 @@ pub(crate) struct SidecarPlace {
 #[derive(Debug)]
 pub struct World {
     pub(crate) parameters: Parameters,
+    /// What a scenario has written down, instead of lots.
+    pub(crate) script: Option<Script>,
     pub(crate) rng: fastrand::Rng,
     pub(crate) now: Millis,
     start: Instant,
@@ -160,6 +109,8 @@ pub struct Outcome {
     pub hash: u64,
     /// The promise that was broken, and what led to it.
     pub violation: Option<(Violation, Vec<String>)>,
+    /// What a scenario wanted and did not get.
+    pub(crate) missed: Vec<String>,
 }
 
 impl World {
@@ -170,6 +121,20 @@ impl World {
     pub async fn new(seed: u64, ops: u64) -> Result<Self> {
         let mut rng = fastrand::Rng::with_seed(seed);
         let parameters = Parameters::new(&mut rng, ops);
+        Self::with(parameters, rng, None).await
+    }
+
+    /// The world of a scenario. To be made and run where time is virtual.
+    ///
+    /// # Errors
+    /// Where a part of it cannot be made.
+    pub async fn of_scenario(scenario: Scenario) -> Result<Self> {
+        let (parameters, script) = scenario.into_parts();
+        Self::with(parameters, fastrand::Rng::with_seed(1), Some(script)).await
+    }
+
+    async fn with(parameters: Parameters, mut rng: fastrand::Rng, script: Option<Script>) -> Result<Self> {
+        let is_rough = parameters.weather == Weather::Rough && script.is_none();
         let start = Instant::now();
         let ahead = |rng: &mut fastrand::Rng| rng.i64(-parameters.wall_millis..=parameters.wall_millis);
         let store_wall = Wall::new(start, ahead(&mut rng));
@@ -184,7 +149,7 @@ impl World {
             .map(|_| SidecarPlace {
                 started: 0,
                 sidecar: None,
-                link: Arc::new(StoreLink::new(rng.u64(..), parameters.weather != Weather::Rough)),
+                link: Arc::new(StoreLink::new(rng.u64(..), !is_rough)),
                 wall: Wall::new(start, ahead(&mut rng)),
                 frozen_until: 0,
                 lives: 0,
@@ -212,6 +177,7 @@ impl World {
             Network::new(parameters.envoys, workers.len(), parameters.replicas, parameters.is_exact(), is_calm);
         Ok(Self {
             parameters,
+            script,
             rng,
             now: 0,
             start,
@@ -243,17 +209,22 @@ impl World {
     ///
     /// # Errors
     /// Where a part of the world cannot be made.
-    pub async fn run(mut self) -> Result<Outcome> {
+    pub async fn run(mut self, shown: usize) -> Result<Outcome> {
         for sidecar in 0..self.sidecars.len() {
             self.push(SIDECARS_BEGIN, Event::SidecarStarts { sidecar });
         }
         for worker in 0..self.workers.len() {
-            let at = SIDECARS_BEGIN + self.rng.u64(1..200);
+            let at = SIDECARS_BEGIN + self.script.as_ref().map_or_else(|| self.rng.u64(1..200), |_| 1);
             self.push(at, Event::Tick { worker, life: 0 });
         }
-        self.push(OPS_BEGIN, Event::NextOp);
-        if self.parameters.weather != Weather::Calm {
-            self.push(OPS_BEGIN, Event::NextFault);
+        match self.script.as_mut().map(Script::take_steps) {
+            Some(steps) => steps.into_iter().for_each(|(at, step)| self.push(at, Event::Written(step))),
+            None => {
+                self.push(OPS_BEGIN, Event::NextOp);
+                if self.parameters.weather != Weather::Calm {
+                    self.push(OPS_BEGIN, Event::NextFault);
+                }
+            }
         }
         let mut end = None;
         loop {
@@ -261,26 +232,36 @@ impl World {
             if let Some(problem) = self.problem.take() {
                 return Err(problem);
             }
-            if self.ops >= self.parameters.ops && end.is_none() {
+            if self.is_done() && end.is_none() {
                 let probing = if self.parameters.probes { self.begin_probes() } else { 0 };
                 end = Some(self.now + LINGER + probing);
             }
             if self.violation.is_some() || end.is_some_and(|end| self.now >= end) {
-                return Ok(self.outcome());
+                return Ok(self.outcome(shown));
             }
             self.wait().await?;
         }
     }
 
-    fn outcome(self) -> Outcome {
+    /// Whether nothing more is to happen.
+    fn is_done(&self) -> bool {
+        self.script.as_ref().map_or(self.ops >= self.parameters.ops, |script| self.now >= script.ends)
+    }
+
+    fn outcome(self, shown: usize) -> Outcome {
+        let mut missed = self.script.as_ref().map(Script::missed).unwrap_or_default();
         let violation = self.violation.map(|violation| {
             let user = violation.session.and_then(|session| self.truth.session(session)).map(|session| session.user);
             let mut trace = vec![format!("{:?}", self.parameters)];
-            trace.extend(self.history.trace(violation.session, user, violation.key, violation.worker));
+            trace.extend(self.history.trace(&violation, user, shown));
             (violation, trace)
         });
+        if !missed.is_empty() && violation.is_none() {
+            let all = Violation { promise: Promise::Live, text: String::new(), session: Some(0), key: None, worker: 0 };
+            missed.extend(self.history.trace(&all, Some(1), shown));
+        }
         let virtual_time = Duration::from_millis(self.now);
-        Outcome { counts: self.counts, ops: self.ops, virtual_time, hash: self.history.hash(), violation }
+        Outcome { counts: self.counts, ops: self.ops, virtual_time, hash: self.history.hash(), violation, missed }
     }
 
     /// Everything that can happen at this moment.
@@ -321,7 +302,7 @@ impl World {
         .await;
         let before = self.now;
         self.now = u64::try_from(self.start.elapsed().as_millis())?;
-        if self.now > before && self.rng.bool() {
+        if self.now > before && self.script.is_none() && self.rng.bool() {
             // Those who read the feed may come first.
             tokio::task::yield_now().await;
         }
@@ -359,13 +340,15 @@ impl World {
                     self.problem = Some(problem);
                 }
             }
+            Event::Written(step) => self.take_step(step),
             Event::Wake => {}
         }
     }
 
     /// Lets something happen at that time.
     pub(crate) fn push(&mut self, at: Millis, event: Event) {
-        let lot = self.rng.u32(..);
+        // As written: those of one moment one after the other.
+        let lot = if self.script.is_some() { 0 } else { self.rng.u32(..) };
         self.queue.push(at, lot, event);
     }
 

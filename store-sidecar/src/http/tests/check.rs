@@ -154,6 +154,23 @@ async fn what_a_store_has_forgotten_the_feed_remembers() {
     assert_eq!(verdict(&foreign(&gate, named, true).await), "session_terminated");
 }
 
+/// A worker that follows the feed refuses these by itself, on every route.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_a_foreign_token_names_counts_where_none_is_asked_for() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    let named = json!({"iss": "i", "sub": "alice", "sid": id_of(&path)});
+    assert_eq!(verdict(&foreign(&gate, named.clone(), false).await), "live");
+    gate.patch(&path, json!({"status": "suspended"})).await;
+    assert_eq!(verdict(&foreign(&gate, named.clone(), false).await), "session_suspended");
+    gate.patch(&path, json!({"status": "active"})).await;
+    assert_eq!(verdict(&foreign(&gate, named.clone(), false).await), "live");
+    gate.delete(&path).await;
+    assert_eq!(verdict(&foreign(&gate, named.clone(), false).await), "session_terminated");
+    let of_another = json!({"iss": "i", "sub": "mallory", "sid": id_of(&path)});
+    assert_eq!(verdict(&foreign(&gate, of_another, false).await), "live", "it cannot be one of theirs");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_question_is_read_strictly() {
     let gate = Gate::new();

@@ -21,7 +21,7 @@ const FIXED: usize = 0;
 const SLIDING_BY_USER: usize = 1;
 const BUCKET: usize = 2;
 const TWO_WINDOWS: usize = 3;
-const EXACT: usize = 4;
+pub const EXACT: usize = 4;
 const IN_FLIGHT: usize = 5;
 const BY_COST: usize = 6;
 const LENIENT: usize = 7;
@@ -55,7 +55,8 @@ pub struct AllLimits {
 }
 
 impl LimitSettings {
-    fn new(quota: Quota) -> Self {
+    /// A limit by a header, of which workers lease what they need.
+    pub fn new(quota: Quota) -> Self {
         Self { quota, second: None, by_user: false, exact: false, reserve: None, on_store_unavailable: "deny" }
     }
 
@@ -105,6 +106,18 @@ impl AllLimits {
         }
         let (headers, room) = if rng.u8(0..6) == 0 { (400, 100) } else { (rng.u32(1..5), 10_000) };
         Self { limits, headers, room }
+    }
+
+    /// Those of scenarios, unless they have put others in their places.
+    pub fn written() -> Self {
+        let quota = Quota { algorithm: Algorithm::SlidingWindow, requests: 4, window_ms: 1_000, burst: None };
+        let slots = Quota { algorithm: Algorithm::InFlight, window_ms: 0, ..quota };
+        let mut limits = [LimitSettings::new(quota); LIMITS];
+        for (number, limit) in limits.iter_mut().enumerate() {
+            limit.by_user = matches!(number, SLIDING_BY_USER | IN_FLIGHT);
+            limit.quota = if number == IN_FLIGHT { slots } else { quota };
+        }
+        Self { limits, headers: 1, room: 10_000 }
     }
 
     /// The limits of a route.

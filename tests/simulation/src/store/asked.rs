@@ -13,7 +13,7 @@ use store_sidecar::store::{
     Update,
 };
 
-use super::{LeaseStep, ReplicaStore, SharedStore, StoreLink};
+use super::{LeaseStep, Op, ReplicaStore, SharedStore, StoreLink};
 
 impl fmt::Debug for SharedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,12 +50,12 @@ impl Store for ReplicaStore {
             }
             Ok(admitted)
         };
-        self.ask(Box::new(move |shared| Box::pin(create(shared)))).await
+        self.ask(Op::Other, Box::new(move |shared| Box::pin(create(shared)))).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
         let id = id.clone();
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().session(&id).await }))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(async move { shared.current().session(&id).await }))).await
     }
 
     async fn update_session(
@@ -73,7 +73,7 @@ impl Store for ReplicaStore {
             }
             Ok(update)
         };
-        self.ask(Box::new(move |shared| Box::pin(update(shared)))).await
+        self.ask(Op::Update, Box::new(move |shared| Box::pin(update(shared)))).await
     }
 
     async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
@@ -85,19 +85,23 @@ impl Store for ReplicaStore {
             }
             Ok(termination)
         };
-        self.ask(Box::new(|shared| Box::pin(terminate(shared)))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(terminate(shared)))).await
     }
 
     async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
         let id = id.clone();
         let restore =
             move |shared: Arc<SharedStore>| async move { shared.current().restore_suspension(&id, version).await };
-        self.ask(Box::new(|shared| Box::pin(restore(shared)))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(restore(shared)))).await
     }
 
     async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
         let (user, page) = (user.clone(), page.clone());
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().list_sessions(&user, &page).await }))).await
+        self.ask(
+            Op::Other,
+            Box::new(|shared| Box::pin(async move { shared.current().list_sessions(&user, &page).await })),
+        )
+        .await
     }
 
     async fn begin_cut_off(
@@ -110,7 +114,7 @@ impl Store for ReplicaStore {
         let begin = move |shared: Arc<SharedStore>| async move {
             shared.current().begin_cut_off(&user, except.as_ref(), floor).await
         };
-        self.ask(Box::new(|shared| Box::pin(begin(shared)))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(begin(shared)))).await
     }
 
     async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
@@ -124,26 +128,26 @@ impl Store for ReplicaStore {
             ended.for_each(|id| shared.note(id, u64::MAX, SessionStatus::Terminated));
             Ok(())
         };
-        self.ask(Box::new(|shared| Box::pin(finish(shared)))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(finish(shared)))).await
     }
 
     async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
         let (user, after) = (user.clone(), after.cloned());
         let sweep =
             move |shared: Arc<SharedStore>| async move { shared.current().sweep_sessions(&user, after.as_ref()).await };
-        self.ask(Box::new(|shared| Box::pin(sweep(shared)))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(sweep(shared)))).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, until: UnixSeconds) -> Result<(), StoreError> {
         let (user, token) = (user.clone(), token.clone());
         let revoke =
             move |shared: Arc<SharedStore>| async move { shared.current().revoke_token(&user, &token, until).await };
-        self.ask(Box::new(|shared| Box::pin(revoke(shared)))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(revoke(shared)))).await
     }
 
     async fn check(&self, token: &OwnToken) -> Result<Checked, StoreError> {
         let token = token.clone();
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().check(&token).await }))).await
+        self.ask(Op::Check, Box::new(|shared| Box::pin(async move { shared.current().check(&token).await }))).await
     }
 
     async fn put_opaque(
@@ -157,29 +161,35 @@ impl Store for ReplicaStore {
         let put = move |shared: Arc<SharedStore>| async move {
             shared.current().put_opaque(&tag, &hash, &claims, until).await
         };
-        self.ask(Box::new(|shared| Box::pin(put(shared)))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(put(shared)))).await
     }
 
     async fn opaque(&self, tag: &SlotTag, hash: &str) -> Result<Option<Claims>, StoreError> {
         let (tag, hash) = (tag.clone(), hash.to_owned());
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().opaque(&tag, &hash).await }))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(async move { shared.current().opaque(&tag, &hash).await })))
+            .await
     }
 
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
         let sessions = sessions.to_vec();
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().touch(&sessions).await }))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(async move { shared.current().touch(&sessions).await }))).await
     }
 
     async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
         let entries = entries.to_vec();
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().append_feed(&entries).await }))).await
+        let append = move |shared: Arc<SharedStore>| async move {
+            let at = shared.current().append_feed(&entries).await?;
+            shared.note_cut_offs(&entries);
+            Ok(at)
+        };
+        self.ask(Op::Append, Box::new(|shared| Box::pin(append(shared)))).await
     }
 
     async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
         let known = known.cloned();
         let read =
             move |shared: Arc<SharedStore>| async move { shared.current().read_feed(known.as_ref(), limit).await };
-        self.ask(Box::new(move |shared| Box::pin(read(shared)))).await
+        self.ask(Op::Read, Box::new(move |shared| Box::pin(read(shared)))).await
     }
 
     async fn publish_followers(&self, replica: &str, told: &Followers, lives: Duration) -> Result<(), StoreError> {
@@ -187,11 +197,11 @@ impl Store for ReplicaStore {
         let publish = move |shared: Arc<SharedStore>| async move {
             shared.current().publish_followers(&replica, &told, lives).await
         };
-        self.ask(Box::new(move |shared| Box::pin(publish(shared)))).await
+        self.ask(Op::Publish, Box::new(move |shared| Box::pin(publish(shared)))).await
     }
 
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().followers().await }))).await
+        self.ask(Op::Followers, Box::new(|shared| Box::pin(async move { shared.current().followers().await }))).await
     }
 
     async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
@@ -208,13 +218,14 @@ impl Store for ReplicaStore {
                 returned: *returned,
                 lapsed: *lapsed,
                 outstanding: given.outstanding,
+                left: given.quotas.iter().map(|quota| quota.remaining).min().unwrap_or_default(),
             });
             Ok(leased)
         };
-        self.ask(Box::new(move |shared| Box::pin(lease(shared)))).await
+        self.ask(Op::Lease, Box::new(move |shared| Box::pin(lease(shared)))).await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
-        self.ask(Box::new(|shared| Box::pin(async move { shared.current().health().await }))).await
+        self.ask(Op::Other, Box::new(|shared| Box::pin(async move { shared.current().health().await }))).await
     }
 }

@@ -1,0 +1,131 @@
+//! What seeds and reviewers have found, each as a scenario of its own: it fails where the fault is there again.
+
+use std::time::Duration;
+
+use session_gate_protocol::{Algorithm, AllowReason, DenyReason, Quota};
+
+use crate::{
+    clients::Kind,
+    faults::Fault,
+    limits::settings::{EXACT, LimitSettings},
+    network::{Passage, Way},
+    scenario::{
+        Call, Request, Scenario,
+        script::{Link, StoreLine},
+    },
+    store::{Fate, Op},
+    worker_host::Purpose,
+};
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    vec![
+        a_replica_that_has_gone_silent_is_waited_for(),
+        an_answer_does_not_outweigh_a_suspension_that_its_worker_has_confirmed(),
+        a_stream_is_not_opened_against_a_suspension_that_is_known(),
+        a_logout_ends_the_streams_of_a_session_that_the_store_has_lost(),
+        a_worker_that_is_full_has_lost_nothing(),
+    ]
+}
+
+/// Seed 13064506726870953214. Sidecar 1 cannot tell the others of itself and its new worker any more, but still answers about
+/// single tokens: one such answer is on its way when sidecar 0 ends the session.
+pub fn a_replica_that_has_gone_silent_is_waited_for() -> Scenario {
+    let silent = |op| StoreLine { sidecar: 1, op, until: 81_000, fate: Fate::Refused(Duration::ZERO) };
+    let answers = Link {
+        worker: 1,
+        purpose: Purpose::Check,
+        way: Way::Back,
+        until: 81_000,
+        passage: Passage::Arrives(100, None),
+    };
+    Scenario::new("a_replica_that_has_gone_silent_is_waited_for", 81_000)
+        .envoys(2)
+        .max_staleness(150)
+        .timeout(150)
+        .at(9_000, Call::login("alice", 1))
+        .at(10_000, silent(Op::Publish))
+        .at(10_000, silent(Op::Read))
+        .at(11_000, Fault::WorkerCrash { worker: 1 })
+        // Of the worker that was there before nobody speaks any more. The new one knows nothing, and asks about each token.
+        .at(80_000, answers)
+        .at(80_000, Request::plain("on its way", 1, "alice"))
+        .at(80_050, Call::about("end", Kind::Terminate, "alice").waiting())
+        .at(80_500, Request::plain("afterwards", 1, "alice"))
+        .answers("end", 200, Some(true))
+        .refuses("afterwards", DenyReason::SessionTerminated)
+}
+
+/// Found with seed 1805802061965219144. The worker hears of a suspension and confirms it, while its feed is too old to
+/// be trusted: an answer from before is on its way.
+pub fn an_answer_does_not_outweigh_a_suspension_that_its_worker_has_confirmed() -> Scenario {
+    let slow = |purpose, millis| Link {
+        worker: 0,
+        purpose,
+        way: Way::Back,
+        until: 14_000,
+        passage: Passage::Arrives(millis, None),
+    };
+    Scenario::new("an_answer_does_not_outweigh_a_suspension_that_its_worker_has_confirmed", 14_000)
+        .max_staleness(1_000)
+        .timeout(1_000)
+        .at(9_000, Call::login("alice", 1))
+        .at(9_500, slow(Purpose::Feed, 980))
+        .at(9_500, slow(Purpose::Check, 988))
+        // The worker asks what is new, now. The answer will be 1,010 ms old when it comes: too old to be trusted.
+        .at(12_000, Fault::Reset { worker: 0 })
+        .at(12_025, Request::plain("on its way", 0, "alice"))
+        .at(12_030, Call::about("suspend", Kind::Suspend, "alice").waiting())
+        .answers("suspend", 200, Some(true))
+        .refuses("on its way", DenyReason::SessionSuspended)
+}
+
+/// Seed 1805802061965219144. A session is ended by a `PATCH` whose step the store does late. Until it has, workers know
+/// the session as suspended; one whose feed is not current asks, and is told that the session is live.
+pub fn a_stream_is_not_opened_against_a_suspension_that_is_known() -> Scenario {
+    let late = |millis| StoreLine {
+        sidecar: 0,
+        op: Op::Update,
+        until: 9_501,
+        fate: Fate::GivenUp(Some(Duration::from_millis(millis))),
+    };
+    let deaf = Link { worker: 0, purpose: Purpose::Feed, way: Way::There, until: 10_250, passage: Passage::Lost };
+    Scenario::new("a_stream_is_not_opened_against_a_suspension_that_is_known", 13_000)
+        .at(9_000, Call::login("alice", 1))
+        .at(9_500, late(2_000))
+        .at(9_500, Call::about("patch", Kind::TerminateByPatch, "alice"))
+        .at(10_000, deaf)
+        .at(10_200, Request::stream("stream", 0, "alice", 10))
+        // The late step is done. Nobody is left whose end could be told.
+        .at(12_000, Call::about_user("end all", Kind::TerminateUser, 1))
+        .at(12_500, Request::plain("afterwards", 0, "alice"))
+        .answers("patch", 503, None)
+        .answers("end all", 200, None)
+        .refuses("stream", DenyReason::SessionSuspended)
+        .refuses("afterwards", DenyReason::SessionTerminated)
+}
+
+/// Seed 17249366809842018714. The store has lost its data; a token of a session from before logs out, and another of its
+/// tokens has a stream.
+pub fn a_logout_ends_the_streams_of_a_session_that_the_store_has_lost() -> Scenario {
+    Scenario::new("a_logout_ends_the_streams_of_a_session_that_the_store_has_lost", 13_000)
+        .at(9_000, Call::login("alice", 1))
+        .at(9_100, Call::about("second", Kind::Mint, "alice"))
+        .at(10_000, Request::stream("stream", 0, "alice", 10))
+        .at(10_500, Fault::StoreLoss)
+        .at(11_000, Call::about("logout", Kind::Logout, "second"))
+        .admits("stream", AllowReason::Token)
+        .answers("logout", 200, None)
+        .ends("stream")
+}
+
+/// Seeds 17167958908909950197, 1576890533902229843 and 4986897288338130817. A worker asks for each request of an exact limit
+/// and has room for two that wait: many are refused, but nothing is lost.
+pub fn a_worker_that_is_full_has_lost_nothing() -> Scenario {
+    let quota = Quota { algorithm: Algorithm::SlidingWindow, requests: 44, window_ms: 1_000, burst: None };
+    Scenario::new("a_worker_that_is_full_has_lost_nothing", 10_000)
+        .links_take(3)
+        .max_held(2)
+        .limit(EXACT, LimitSettings { exact: true, ..LimitSettings::new(quota) })
+        .probing()
+}

@@ -1,0 +1,160 @@
+//! Streams that workers end, and those that they should have ended.
+
+use std::time::Duration;
+
+use crate::{
+    check::{Promise, Violation},
+    history::What,
+    mind::News,
+    traffic::Request,
+    worker_host::{Deed, RequestId},
+    world::World,
+};
+
+/// How often a worker looks at its streams.
+const TICK: Duration = Duration::from_millis(50);
+
+impl World {
+    /// These streams were ended: exactly those that the news are about should be.
+    pub(crate) fn end_streams(&mut self, worker: usize, ended: &[RequestId], news: Option<&News>) {
+        let Some(place) = self.workers.get(worker) else { return };
+        let mind = &place.mind;
+        let concerns = |request: &Request| {
+            let Some((news, token)) = news.zip(request.token) else { return false };
+            let is_meant =
+                request.session.is_some_and(|session| news.sessions.contains(&session)) || news.tokens.contains(&token);
+            is_meant && mind.takes_back(token, request.session, request.version)
+        };
+        let open = place.requests.iter().filter(|(_, request)| request.open_since.is_some());
+        let expected: Vec<RequestId> = open.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();
+        let wrong = expected.iter().find(|id| !ended.contains(id)).map(|id| (*id, "was not ended"));
+        // One whose end was heard of before its answer began may be ended later: whenever there is news of its session.
+        let is_late = |id: &RequestId| place.requests.get(id).is_some_and(|request| request.is_late);
+        let is_over =
+            |id: &RequestId| place.requests.get(id).is_some_and(|request| self.has_outlived(worker, request, 0));
+        let unexpected = ended.iter().find(|id| !expected.contains(id) && !is_late(id) && !is_over(id));
+        let wrong = wrong.or_else(|| unexpected.map(|id| (*id, "was ended")));
+        let violation = wrong.map(|(id, text)| Violation {
+            promise: Promise::Streams,
+            text: format!("a stream {text}"),
+            session: place.requests.get(&id).and_then(|request| request.session),
+            key: None,
+            worker,
+        });
+        let unanswered = place.requests.iter().filter(|(_, request)| request.open_since.is_none());
+        let late: Vec<RequestId> = unanswered.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();
+        if let Some(place) = self.workers.get_mut(worker) {
+            let mut mark = |id| place.requests.get_mut(id).into_iter().for_each(|request| request.is_late = true);
+            late.iter().for_each(&mut mark);
+        }
+        self.end_requests(worker, ended);
+        self.judge(violation.map_or(Ok(()), Err));
+        if news.is_some_and(|news| !news.more) {
+            self.look_for_overtime(worker);
+            self.look_for_leaks(worker);
+        }
+    }
+
+    /// The worker has looked at streams of its own accord: it ends those whose time is over, and those whose answers began
+    /// when it knew already that they are not served any more.
+    pub(crate) fn end_by_time(&mut self, worker: usize, deeds: &[Deed]) {
+        let ended = deeds.iter().filter_map(|deed| match deed {
+            Deed::EndStream(id) => Some(*id),
+            Deed::Call { .. } | Deed::Decide(..) | Deed::Told(_) => None,
+        });
+        let ended: Vec<RequestId> = ended.collect();
+        let Some(place) = self.workers.get(worker).filter(|_| !ended.is_empty()) else { return };
+        let requests = ended.iter().filter_map(|id| place.requests.get(id));
+        let wrong = requests
+            .copied()
+            .find(|request| !self.has_outlived(worker, request, 0) && !self.is_taken_back(worker, request));
+        self.end_requests(worker, &ended);
+        self.counts.add("streams", "ended by time", ended.len() as u64);
+        self.leak_or_loss(worker, wrong, "a stream was ended in its time");
+    }
+
+    /// Whether the time of a stream is over by its worker's clock, for so many seconds.
+    fn has_outlived(&self, worker: usize, request: &Request, seconds: u64) -> bool {
+        let Some(place) = self.workers.get(worker) else { return false };
+        let session = request.session.and_then(|session| self.truth.session(session)).map(|session| session.expires);
+        let token = || request.token.and_then(|token| self.truth.token(token)).map(|token| token.expires);
+        session.or_else(token).is_some_and(|expires| place.clock.now(self.now).wall.0 >= expires + seconds)
+    }
+
+    /// Whether the worker knows that a stream is not served any more.
+    fn is_taken_back(&self, worker: usize, request: &Request) -> bool {
+        let Some((place, token)) = self.workers.get(worker).zip(request.token) else { return false };
+        place.mind.takes_back(token, request.session, request.version)
+    }
+
+    fn leak_or_loss(&mut self, worker: usize, wrong: Option<Request>, what: &str) {
+        let violation = wrong.map(|request| Violation {
+            promise: Promise::Streams,
+            text: format!("{what}: {request:?}"),
+            session: request.session,
+            key: None,
+            worker,
+        });
+        self.judge(violation.map_or(Ok(()), Err));
+    }
+
+    fn end_requests(&mut self, worker: usize, ended: &[RequestId]) {
+        let now = self.now;
+        let Some(place) = self.workers.get_mut(worker) else { return };
+        let over: Vec<(RequestId, Request)> =
+            ended.iter().filter_map(|id| Some((*id, place.requests.remove(id)?))).collect();
+        ended.iter().for_each(|id| place.host.forget(now, *id));
+        for (id, request) in over {
+            self.counts.one("streams", "ended by the gate");
+            if let Some(key) = request.key {
+                self.close((worker, id), key);
+            }
+            if let Some((script, written)) = self.script.as_mut().zip(request.written) {
+                script.note_end(written.name);
+            }
+            self.history.add(now, What::StreamEnded { worker, session: request.session });
+        }
+    }
+
+    /// No stream goes on after its time, nor much longer than the worker believes what it knows where its answer began
+    /// when the worker knew already that it is not served any more.
+    fn look_for_overtime(&mut self, worker: usize) {
+        let Some(place) = self.workers.get(worker) else { return };
+        let bound = self.parameters.settings.max_staleness + 2 * TICK;
+        let is_late = |request: &Request| {
+            request.is_late
+                && self.is_taken_back(worker, request)
+                && request.open_since.is_some_and(|since| place.clock.between(since, self.now) > bound)
+        };
+        let mut open = place.requests.values().filter(|request| request.open_since.is_some());
+        let wrong = open.find(|request| self.has_outlived(worker, request, 2) || is_late(request)).copied();
+        self.leak_or_loss(worker, wrong, "a stream goes on after its time");
+    }
+
+    /// No stream goes on that the worker should have ended long ago.
+    fn look_for_leaks(&mut self, worker: usize) {
+        let Some(place) = self.workers.get(worker) else { return };
+        let bound = self.parameters.settings.max_staleness;
+        if !place.mind.is_current(self.now, &place.clock, bound) {
+            return;
+        }
+        let bound = bound + place.clock.excess(bound);
+        let lost_at = self.truth.lost_at.unwrap_or_default();
+        let leak = place.requests.values().filter(|request| !request.is_late).find(|request| {
+            let Some((since, token)) = request.open_since.zip(request.token) else { return false };
+            self.truth.refusals(token).any(|refusal| {
+                refusal.begun > lost_at
+                    && since <= refusal.acked
+                    && place.clock.between(refusal.acked, self.now) > bound
+            })
+        });
+        let violation = leak.map(|request| Violation {
+            promise: Promise::Streams,
+            text: format!("a stream goes on long after it was taken back: {request:?}"),
+            session: request.session,
+            key: None,
+            worker,
+        });
+        self.judge(violation.map_or(Ok(()), Err));
+    }
+}

@@ -1,0 +1,29 @@
+//! What was found once, each as a scenario of its own.
+
+use session_gate_simulation::recorded;
+
+#[test]
+fn a_replica_that_has_gone_silent_is_waited_for() {
+    assert_eq!(recorded::a_replica_that_has_gone_silent_is_waited_for().play().unwrap(), None);
+}
+
+#[test]
+fn an_answer_does_not_outweigh_a_suspension_that_its_worker_has_confirmed() {
+    let scenario = recorded::an_answer_does_not_outweigh_a_suspension_that_its_worker_has_confirmed();
+    assert_eq!(scenario.play().unwrap(), None);
+}
+
+#[test]
+fn a_stream_is_not_opened_against_a_suspension_that_is_known() {
+    assert_eq!(recorded::a_stream_is_not_opened_against_a_suspension_that_is_known().play().unwrap(), None);
+}
+
+#[test]
+fn a_logout_ends_the_streams_of_a_session_that_the_store_has_lost() {
+    assert_eq!(recorded::a_logout_ends_the_streams_of_a_session_that_the_store_has_lost().play().unwrap(), None);
+}
+
+#[test]
+fn a_worker_that_is_full_has_lost_nothing() {
+    assert_eq!(recorded::a_worker_that_is_full_has_lost_nothing().play().unwrap(), None);
+}
