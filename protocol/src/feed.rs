@@ -315,6 +315,8 @@ pub struct Receipt {
 pub enum NotApplied {
     /// A replica of the sidecar has not said for too long who follows it and how far it has read.
     ReplicaSilent,
+    /// The sidecar that was asked ends, and cannot wait.
+    SidecarStopping,
     /// The store has lost data or accepted no changes a minute ago or less: not all replicas may have said since who
     /// follows them.
     StoreRecovering,

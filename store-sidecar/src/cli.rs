@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
 
 use crate::{
-    config::settings::{Kind, SETTINGS},
+    config::settings::{self, Kind},
     keys::Algorithm,
 };
 
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Invocation {
 
 /// The command line's description.
 pub fn command() -> Command {
-    let settings = SETTINGS.iter().map(|setting| {
+    let settings = settings::all().map(|setting| {
         let help = format!("{} [{}; default: {}]", setting.help, setting.env, setting.default);
         let value = match setting.kind {
             Kind::Bool => "true|false",
@@ -150,8 +150,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, clap::E
 
 fn invocation(matches: &mut ArgMatches) -> Invocation {
     let config_file = matches.remove_one::<PathBuf>("config");
-    let flags = SETTINGS
-        .iter()
+    let flags = settings::all()
         .filter_map(|setting| matches.remove_one::<String>(setting.flag).map(|text| (setting.flag, text)))
         .collect();
     Invocation { config_file, flags }

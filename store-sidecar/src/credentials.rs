@@ -1,6 +1,9 @@
 //! Who may call what: a bearer credential belongs to a role, and a role may do what its work needs.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
@@ -37,6 +40,10 @@ impl Role {
 /// with overlap.
 #[derive(Clone, Default)]
 pub struct Credentials(Vec<(Role, [u8; 32])>);
+
+/// The credentials in use now; exchanged as a whole when they are read anew.
+#[derive(Debug)]
+pub struct CurrentCredentials(RwLock<Arc<Credentials>>);
 
 /// What a request with a certain credential, or with none, may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +106,30 @@ impl Credentials {
     }
 }
 
+impl CurrentCredentials {
+    /// Starts with these.
+    pub fn new(credentials: Credentials) -> Self {
+        Self(RwLock::new(Arc::new(credentials)))
+    }
+
+    /// Those in use now.
+    pub fn get(&self) -> Arc<Credentials> {
+        // They are exchanged as a whole: never half done.
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these are in use. Answers whether they are: none at all never take the place of some, since others
+    /// than this machine may reach the service.
+    pub fn replace(&self, credentials: Credentials) -> bool {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if credentials.is_open() && !current.is_open() {
+            return false;
+        }
+        *current = Arc::new(credentials);
+        true
+    }
+}
+
 fn digest(credential: &str) -> [u8; 32] {
     Sha256::digest(credential).into()
 }
@@ -155,6 +186,23 @@ mod tests {
         let mut credentials = credentials();
         assert_eq!(credentials.add(Role::Filter, APP), Err(Role::App));
         assert_eq!(credentials.add(Role::App, APP), Ok(()));
+    }
+
+    #[test]
+    fn others_take_their_place_and_none_never_do() {
+        let current = CurrentCredentials::new(credentials());
+        let mut next = Credentials::default();
+        next.add(Role::App, "another credential of an application").unwrap();
+        assert!(current.replace(next));
+        let access = |credential| current.get().access(&[Role::App], Some(credential));
+        assert_eq!(access("another credential of an application"), Access::Granted);
+        assert_eq!(access(APP), Access::NotAuthenticated);
+        let mut monitor = Credentials::default();
+        monitor.add(Role::Monitor, APP).unwrap();
+        for open in [Credentials::default(), monitor] {
+            assert!(!current.replace(open));
+        }
+        assert_eq!(access("another credential of an application"), Access::Granted);
     }
 
     #[test]

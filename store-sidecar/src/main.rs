@@ -2,14 +2,15 @@
 
 use std::{env, io::Write as _, path::Path, process::ExitCode};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use store_sidecar::{
     cli::{self, Action, Invocation},
-    config::{Config, Problem, Problems, SourceFile, Sources, settings::SETTINGS},
+    config::{Config, Problem, Problems, SourceFile, Sources, settings},
     filter_config, http,
     keys::{Generated, generate},
     logging,
     rng::OsRandom,
-    serve::{KeyExchange, Server, Stop},
+    serve::{Exchange, Server, Stop},
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -82,6 +83,7 @@ fn serve(invocation: &Invocation) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail([format!("the runtime cannot start: {error}")]),
     };
+    raise_descriptor_limit();
     runtime.block_on(async {
         let signals = signal(SignalKind::hangup())
             .and_then(|hangup| Ok((hangup, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)));
@@ -93,8 +95,8 @@ fn serve(invocation: &Invocation) -> ExitCode {
             Ok(server) => server,
             Err(error) => return fail([logging::chain(&error)]),
         };
-        let keys = server.keys();
-        let reload = async move { reload_keys(hangup, invocation, &keys).await };
+        let exchange = server.exchange();
+        let reload = async move { reload(hangup, invocation, &exchange).await };
         let (stop, stopped) = watch::channel(Stop::GoOn);
         let listen = async move {
             loop {
@@ -116,30 +118,50 @@ fn serve(invocation: &Invocation) -> ExitCode {
     })
 }
 
-/// On each SIGHUP reads the configuration anew and takes over its keys; if anything is wrong with it,
-/// the keys stay as they are. Everything else needs a restart.
-async fn reload_keys(mut hangup: Signal, invocation: &Invocation, keys: &KeyExchange) {
+/// Each connection takes a descriptor, and there is one for each worker of each Envoy: far more than the soft limit that
+/// many systems set for programs that cannot have more.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of file descriptors stays as it is");
+    }
+}
+
+/// On each SIGHUP reads the configuration anew and takes over its keys and credentials; if anything is wrong with it,
+/// all stays as it is. Everything else needs a restart.
+async fn reload(mut hangup: Signal, invocation: &Invocation, exchange: &Exchange) {
     while hangup.recv().await.is_some() {
         match load(invocation) {
-            Ok(config) => match config.tokens.keys.load(&OsRandom) {
-                Ok(ring) => {
-                    tracing::info!(signing = %ring.signing().id(), "keys read anew");
-                    keys.replace(ring);
-                }
-                Err(problems) => {
-                    for problem in problems {
-                        tracing::error!(problem = %problem.problem, "keys stay as they are");
-                    }
-                }
-            },
+            Ok(config) => take_over(config, exchange),
             Err(problems) => {
                 for problem in problems.iter() {
-                    tracing::error!(%problem, "keys stay as they are");
+                    tracing::error!(%problem, "keys and credentials stay as they are");
                 }
             }
         }
     }
     std::future::pending().await
+}
+
+fn take_over(config: Config, exchange: &Exchange) {
+    match config.tokens.keys.load(&OsRandom) {
+        Ok(ring) => {
+            tracing::info!(signing = %ring.signing().id(), "keys read anew");
+            exchange.replace_keys(ring);
+        }
+        Err(problems) => {
+            for problem in problems {
+                tracing::error!(problem = %problem.problem, "keys and credentials stay as they are");
+            }
+            return;
+        }
+    }
+    if exchange.replace_credentials(config.credentials) {
+        tracing::info!("credentials read anew");
+    } else {
+        tracing::error!("credentials stay as they are: there are none any more");
+    }
 }
 
 fn load(invocation: &Invocation) -> Result<Config, Problems> {
@@ -148,7 +170,7 @@ fn load(invocation: &Invocation) -> Result<Config, Problems> {
     let env = env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
         let not_utf8 = |_| Problem::new(name.clone(), "is not UTF-8");
-        let known = SETTINGS.iter().any(|setting| setting.env == name);
+        let known = settings::all().any(|setting| setting.env == name);
         match value.into_string().map_err(not_utf8) {
             Ok(value) => Some((name, value)),
             Err(problem) if known => noted(Err(problem), &mut problems),

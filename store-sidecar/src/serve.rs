@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, serve::ListenerExt as _};
+use axum::Router;
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
@@ -17,6 +17,8 @@ use tokio::{
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, ServerConfig},
+    connections,
+    credentials::{Credentials, CurrentCredentials},
     critical,
     feed::Feed,
     http::{self, Api},
@@ -109,7 +111,12 @@ impl Server {
             tracing::warn!("no credentials are configured: every process of this machine may call the API");
         }
         let service = Service::new(tools, session, &tokens);
-        let api = Arc::new(Api { service, credentials, policy, metrics: monitoring.metrics });
+        let api = Arc::new(Api {
+            service,
+            credentials: CurrentCredentials::new(credentials),
+            policy,
+            metrics: monitoring.metrics,
+        });
         let listener = TcpListener::bind(server.listen)
             .await
             .map_err(|source| ServeError::Bind { address: server.listen, source })?;
@@ -118,9 +125,9 @@ impl Server {
         Ok(Self { listener, api, router, keys, shutdown_delay, drain })
     }
 
-    /// What exchanges the keys.
-    pub fn keys(&self) -> KeyExchange {
-        KeyExchange { keys: Arc::clone(&self.keys), api: Arc::clone(&self.api) }
+    /// What exchanges keys and credentials.
+    pub fn exchange(&self) -> Exchange {
+        Exchange { keys: Arc::clone(&self.keys), api: Arc::clone(&self.api) }
     }
 
     /// Serves until it is told to stop; then requests in flight may finish, for as long as configured.
@@ -129,6 +136,7 @@ impl Server {
     /// [`PartFailed`], at once: only a new process can help.
     pub async fn run(self, stop: watch::Receiver<Stop>) -> Result<(), PartFailed> {
         let Self { listener, api, router, keys: _, shutdown_delay, drain } = self;
+        let watched = Arc::clone(&api);
         let watcher = Arc::clone(&api);
         let watcher = critical::spawn("the watching of the store", async move { watcher.service.watch_store().await });
         match listener.local_addr() {
@@ -139,26 +147,18 @@ impl Server {
         let stop = async move {
             unready_first(&api, stop, shutdown_delay).await;
             tracing::info!(drain_seconds = drain.as_secs(), "stopping");
-            api.service.feed().close();
+            api.service.close();
             drop(stopping);
         };
-        let listener = listener.tap_io(|stream| {
-            // Small answers must not wait for more to send.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY could not be set");
-            }
-        });
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
+        let metrics = Arc::clone(watched.service.metrics());
+        let serving = connections::serve(listener, router, stop, &metrics);
         let deadline = async move {
             // Always an error: the sender is dropped, at the end or with the service itself.
             stopped.await.ok();
             tokio::time::sleep(drain).await;
         };
         tokio::select! {
-            ended = serving => match ended {
-                Ok(()) => tracing::info!("stopped"),
-                Err(error) => tracing::error!(%error, "stopped"),
-            },
+            () = serving => tracing::info!("stopped"),
             () = deadline => tracing::warn!("stopped with requests in flight"),
             part = critical::ended() => return Err(PartFailed(part)),
         }
@@ -183,16 +183,22 @@ async fn unready_first(api: &Api, mut stop: watch::Receiver<Stop>, delay: Durati
     }
 }
 
-/// Exchanges the keys of a running service.
+/// Exchanges keys and credentials of a running service.
 #[derive(Clone, Debug)]
-pub struct KeyExchange {
+pub struct Exchange {
     keys: Arc<CurrentKeys>,
     api: Arc<Api>,
 }
 
-impl KeyExchange {
+impl Exchange {
+    /// Accepts these credentials from now on, and no others. Answers whether it does: none at all never take the place
+    /// of some.
+    pub fn replace_credentials(&self, credentials: Credentials) -> bool {
+        self.api.credentials.replace(credentials)
+    }
+
     /// Signs with these keys from now on, and tells every worker to fetch them: as often as it takes.
-    pub fn replace(&self, ring: KeyRing) {
+    pub fn replace_keys(&self, ring: KeyRing) {
         self.keys.replace(ring);
         let api = Arc::clone(&self.api);
         tokio::spawn(async move {

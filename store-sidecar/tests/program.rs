@@ -297,8 +297,30 @@ fn a_hangup_exchanges_the_keys_and_a_mistake_keeps_them() {
     assert_eq!(told["entries"][0]["change"]["kind"], "keys_changed", "{told}");
     config(&["absent.pem"]);
     sidecar.signal(Signal::SIGHUP);
-    sidecar.wait_for("keys stay as they are");
+    sidecar.wait_for("keys and credentials stay as they are");
     assert_eq!(algorithms(&sidecar), ["EdDSA", "ES256"]);
+}
+
+#[test]
+fn a_hangup_exchanges_the_credentials() {
+    let dir = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|name| format!("{name}-credential-0123456789abcdef0123456789"));
+    let path = file(dir.path(), "app", &old);
+    let mut sidecar =
+        Sidecar::start(command().env("JWT_SECRET", "x".repeat(32)).env("SESSION_GATE_APP_CREDENTIALS_FILE", &path));
+    let status = |sidecar: &Sidecar, credential: &str| {
+        let mut stream = sidecar.connect();
+        write!(stream, "GET /v1/policy HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {credential}\r\n").unwrap();
+        write!(stream, "connection: close\r\n\r\n").unwrap();
+        answer(stream).0
+    };
+    assert_eq!([&old, &new].map(|credential| status(&sidecar, credential)), [200, 401]);
+    for (text, expected) in [(format!("{old}\n{new}\n"), [200, 200]), (new.clone(), [401, 200])] {
+        file(dir.path(), "app", &text);
+        sidecar.signal(Signal::SIGHUP);
+        sidecar.wait_for("credentials read anew");
+        assert_eq!([&old, &new].map(|credential| status(&sidecar, credential)), expected);
+    }
 }
 
 #[test]

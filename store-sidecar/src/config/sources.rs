@@ -9,7 +9,7 @@ use session_gate_protocol::collect;
 use super::{
     problem::{Problem, Problems},
     raw::RawConfig,
-    settings::{Kind, SETTINGS, Setting, by_path},
+    settings::{self, Kind, Setting, by_path},
 };
 
 /// What the user wrote, as read: nothing judged.
@@ -96,7 +96,7 @@ pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> (RawConfig, O
         value = empty_section();
     }
     let mut strengths: BTreeMap<&str, Strength> = BTreeMap::new();
-    for setting in SETTINGS {
+    for setting in settings::all() {
         if lookup(&value, setting.path).is_some_and(|value| !value.is_null()) {
             origins.names.insert(setting.path, origins.in_file(setting.path));
             strengths.insert(setting.path, Strength::File);
@@ -194,7 +194,7 @@ fn is_unknown(name: &str) -> bool {
             || rest.contains("PORT_")
     };
     name.strip_prefix("SESSION_GATE_").is_some_and(|rest| !made_by_kubernetes(rest))
-        && !SETTINGS.iter().any(|setting: &Setting| setting.env == name)
+        && !settings::all().any(|setting: &Setting| setting.env == name)
 }
 
 fn lookup<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    MAX_APPENDED, Shared,
     known::{Kept, Known},
+    shared::{MAX_APPENDED, Shared},
 };
 use crate::{
     logging::chain,

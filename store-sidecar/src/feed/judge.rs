@@ -4,11 +4,15 @@ use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Map, Value};
 use session_gate_protocol::{CheckedSession, Fingerprint, Rule, RuleData, RuleId, SessionId, TokenId, UserId};
-use session_gate_revocation::{ActiveRule, SessionNames, TokenNames};
+use session_gate_revocation::{SessionNames, TokenNames};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Feed, NEVER_READ, known::Known};
-use crate::store::{StoreError, StoreErrorKind, UNLIMITED};
+use super::{
+    handle::{Feed, NEVER_READ},
+    known::Known,
+    rules_in_force::{rule_in_force, rules_in_force, shown},
+};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// How old may be what is known of the feed before it counts as away: then who can do without the newest
 /// waits no longer for it.
@@ -252,26 +256,4 @@ impl Feed {
         let known = self.shared.known();
         known.as_ref().map(read).ok_or_else(|| StoreError::new(StoreErrorKind::Unavailable, NEVER_READ))
     }
-}
-
-/// The rules in force, in the order of their ids.
-pub(super) fn rules_in_force(known: &Known) -> impl Iterator<Item = (&RuleId, &ActiveRule)> {
-    let mut rules: Vec<(&RuleId, &ActiveRule)> = known.facts().iter().flat_map(|facts| facts.rules().iter()).collect();
-    // Of two under one id the newer comes first, and stays.
-    rules.sort_by_key(|(id, _)| *id);
-    rules.dedup_by_key(|(id, _)| *id);
-    rules.into_iter().filter(|(_, held)| known.now() < held.until)
-}
-
-/// The rule of that id, if it is in force.
-pub(super) fn rule_in_force<'a>(known: &'a Known, id: &RuleId) -> Option<&'a ActiveRule> {
-    let mut newest_first = known.facts().into_iter();
-    newest_first.find_map(|facts| facts.rules().get(id)).filter(|held| known.now() < held.until)
-}
-
-/// The rule of that id, as the API shows it.
-pub(super) fn shown(id: &RuleId, active: &ActiveRule) -> RuleData {
-    let ActiveRule { rule, until, note } = active;
-    let expires_at = (*until < UNLIMITED).then_some(*until);
-    RuleData { rule_id: id.clone(), rule: rule.clone(), expires_at, note: note.clone() }
 }

@@ -7,8 +7,8 @@ use session_gate_protocol::{LimitOverrideData, Rule, RuleData, RuleId};
 use tokio::time::Instant;
 
 use super::{
-    Feed,
-    judge::{rule_in_force, rules_in_force, shown},
+    handle::Feed,
+    rules_in_force::{rule_in_force, rules_in_force, shown},
 };
 use crate::store::StoreError;
 
@@ -23,14 +23,6 @@ pub struct OverridePage {
     pub overrides: Vec<LimitOverrideData>,
     /// Whether there are more.
     pub more: bool,
-}
-
-/// How many workers there are, as it was known last.
-#[derive(Debug, Default)]
-pub(super) struct Crowd {
-    count: u64,
-    /// When it was asked for.
-    asked: Option<Instant>,
 }
 
 impl Feed {

@@ -6,11 +6,18 @@ use std::time::Duration;
 use session_gate_protocol::{FeedCursor, FeedQuery, FeedReply};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Feed, MAX_WAIT, NEVER_READ, Shared, followers};
+use super::{
+    followers,
+    handle::{Feed, NEVER_READ},
+    shared::Shared,
+};
 use crate::{
     metrics::PollOutcome,
     store::{FeedPosition, StoreError, StoreErrorKind},
 };
+
+/// For how long a reply is held back at most while there is nothing to say.
+pub const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// For how long a worker's first poll waits at least until the other replicas can know of it: far more
 /// than a store takes that answers at all. Nobody may trust what we tell while another replica answers

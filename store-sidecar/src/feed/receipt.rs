@@ -28,7 +28,7 @@ use std::time::Duration;
 use session_gate_protocol::{FeedCursor, FeedWorker, FeedWorkers, MAX_STALENESS, NotApplied, Receipt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Feed, Shared, followers::trust};
+use super::{followers::trust, handle::Feed, shared::Shared};
 use crate::{
     metrics::ReceiptOutcome,
     store::{Follower, PublishedFollowers, RECORD_LIVES, RECORD_OVERDUE, StoreError},

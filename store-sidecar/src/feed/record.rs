@@ -19,12 +19,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::{Feed, Shared, followers::trust};
+use super::{answering::Answering, followers::trust, shared::Shared};
 use crate::{
     logging::chain,
-    store::{FeedPosition, Followers, RECORD_LIVES, RECORD_OVERDUE, StoreError, StoreErrorKind},
+    store::{FeedPosition, Followers, RECORD_LIVES, StoreError, StoreErrorKind},
 };
 
 /// For how long a replica that cannot write its record still answers about single tokens.
@@ -56,65 +56,6 @@ struct Written {
     position: Option<FeedPosition>,
     /// Whether this replica was about to stop.
     is_closing: bool,
-}
-
-/// Whose use of answers about single tokens the other replicas wait for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Answering {
-    /// Until when they may be given.
-    until: Instant,
-    /// When the record was surely written.
-    written: Instant,
-    /// The newest generation of workers that is in it.
-    generation: u64,
-    /// The longest time for which any of them uses an answer.
-    longest: Duration,
-}
-
-impl Feed {
-    /// Returns once what is said of single tokens from now on is waited for by whoever acknowledges a change.
-    ///
-    /// # Errors
-    /// `Unavailable` where that takes longer than `patience`: the other replicas have not heard of this one for too long,
-    /// or have not heard of a new worker.
-    pub async fn may_answer(&self, patience: Duration) -> Result<(), StoreError> {
-        let shared = &*self.shared;
-        let (mut answering, mut vouched) = (shared.answering.subscribe(), shared.vouched.subscribe());
-        let deadline = Instant::now() + patience;
-        loop {
-            let current = *answering.borrow_and_update();
-            let is_covered = current.is_some_and(|answering| answering.covers(shared, Instant::now()));
-            // Nobody acknowledges anything while the store accepts no changes, or soon after: either it is so for all, or
-            // this replica does not find its record any more.
-            let is_found = vouched.borrow_and_update().is_some_and(|vouched| vouched.elapsed() < RECORD_LIVES);
-            if is_covered || (shared.is_refused() && (is_found || current.is_none())) {
-                return Ok(());
-            }
-            let changed = async {
-                tokio::select! {
-                    _ = answering.changed() => {}
-                    _ = vouched.changed() => {}
-                }
-            };
-            if timeout_at(deadline, changed).await.is_err() {
-                return Err(StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    "the other replicas do not know of this one and its workers",
-                ));
-            }
-        }
-    }
-}
-
-impl Answering {
-    /// Whether the others wait for all who may be answered now: those that are in the record, or once that is overdue,
-    /// whoever uses answers for no longer than they do.
-    fn covers(&self, shared: &Shared, now: Instant) -> bool {
-        let registry = shared.registry();
-        let is_listed = registry.generation() <= self.generation;
-        let is_overdue = now >= self.written + trust(RECORD_OVERDUE);
-        now < self.until && (is_listed || (is_overdue && registry.longest(now) <= self.longest))
-    }
 }
 
 impl OwnRecord {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Shared, again::Again, known::Known, record::OwnRecord};
+use super::{again::Again, known::Known, record::OwnRecord, shared::Shared};
 use crate::{
     logging::chain,
-    store::{FeedPage, FeedPosition, StoreError},
+    store::{FeedPage, StoreError},
 };
 
 /// Between two readings while nothing is known to have changed: what another replica appends is known
@@ -130,11 +130,5 @@ impl Tail {
             self.lost = Some(before);
         }
         true
-    }
-}
-
-impl Shared {
-    pub(super) fn position(&self) -> Option<FeedPosition> {
-        self.known().as_ref().map(Known::position)
     }
 }

@@ -3,11 +3,18 @@
 
 use std::{
     collections::BTreeSet,
-    sync::atomic::{AtomicU64, Ordering as AtomicOrdering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use session_gate_protocol::{FeedChange, FeedQuery, Fingerprint, MAX_STALENESS, TokenId, UnixSeconds};
-use tokio::{task::JoinSet, time::sleep};
+use session_gate_protocol::{FeedChange, FeedCursor, FeedQuery, Fingerprint, MAX_STALENESS, TokenId, UnixSeconds};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 mod refused;
 
@@ -16,7 +23,7 @@ use crate::{
     clock::Clock,
     rng::{random_bytes, testing::SeededRandom},
     store::{
-        FeedPosition, RECORD_LIVES, StoreSettings,
+        FeedPosition, NewFeedEntry, RECORD_LIVES, Store, StoreSettings,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -253,7 +260,7 @@ impl World {
             if worker.trusts_until.is_some_and(|until| Instant::now() < until) {
                 let missing: Vec<_> = promised.difference(&worker.knows).collect();
                 assert!(missing.is_empty(), "seed {seed}: worker {number} trusts itself and lacks {missing:?}");
-                self.trusted.fetch_add(1, AtomicOrdering::Relaxed);
+                self.trusted.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -338,7 +345,7 @@ async fn revoke(world: Arc<World>, feeds: Vec<Arc<Feed>>, seed: u64) {
             if feed.receipt(at).await.applied {
                 world.promised.lock().unwrap().insert(Fingerprint::of_token(&format!("t{number}")));
             } else {
-                world.pending.fetch_add(1, AtomicOrdering::Relaxed);
+                world.pending.fetch_add(1, Ordering::Relaxed);
             }
             world.check(seed);
         });
@@ -384,8 +391,8 @@ async fn run_worlds(seeds: u64, refused: usize) -> (usize, u64, u64) {
             std::panic::resume_unwind(panicked.into_panic());
         }
         promised += world.promised.lock().unwrap().len();
-        pending += world.pending.load(AtomicOrdering::Relaxed);
-        trusted += world.trusted.load(AtomicOrdering::Relaxed);
+        pending += world.pending.load(Ordering::Relaxed);
+        trusted += world.trusted.load(Ordering::Relaxed);
     }
     (promised, pending, trusted)
 }

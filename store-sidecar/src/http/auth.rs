@@ -18,12 +18,13 @@ pub(super) async fn require(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if api.credentials.is_open() && browser::is_foreign_page(request.uri(), request.headers()) {
+    let credentials = api.credentials.get();
+    if credentials.is_open() && browser::is_foreign_page(request.uri(), request.headers()) {
         let detail = "no credentials are configured: then only programs and pages of this machine may call";
         let problem = Problem::new(ProblemCode::CredentialNotPermitted);
         return Err(Problem { detail: Some(detail.to_owned()), ..problem }.into());
     }
-    match api.credentials.access(roles, bearer(request.headers())) {
+    match credentials.access(roles, bearer(request.headers())) {
         Access::Granted => Ok(next.run(request).await),
         Access::NotAuthenticated => Err(Problem::new(ProblemCode::CredentialInvalid).into()),
         Access::NotPermitted => Err(Problem::new(ProblemCode::CredentialNotPermitted).into()),

@@ -1,6 +1,6 @@
 //! Reads requests strictly: the right media type, a body within the limit, every wrong field named.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -13,11 +13,15 @@ use session_gate_protocol::{
     ETag, FieldProblem, IntrospectionForm, LimitKey, Misfit, Problem, ProblemCode, RuleId, SessionId, TokenForm,
     UserId, collect,
 };
+use tokio::time::timeout;
 
 use super::{
     MAX_BODY_BYTES, MAX_LEASES_BYTES,
     reply::{ApiError, ApiResult},
 };
+
+/// How long a body may take to come in.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body of `application/json`.
 pub(super) struct ApiJson<T>(pub T);
@@ -171,7 +175,9 @@ impl Form for IntrospectionForm {
 /// The body, if it is of an allowed media type and within the limit that the router sets, which is `max_bytes`.
 async fn read(request: Request, allowed: &[&str], max_bytes: usize) -> ApiResult<Bytes> {
     media_type(request.headers(), allowed)?;
-    Bytes::from_request(request, &()).await.map_err(|rejection| {
+    let read = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
+    let read = read.map_err(|_| invalid(format!("the body must come within {} seconds", BODY_TIMEOUT.as_secs())))?;
+    read.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             let detail = format!("a body may have {max_bytes} bytes");
             Problem { detail: Some(detail), ..Problem::new(ProblemCode::PayloadTooLarge) }.into()

@@ -31,7 +31,7 @@ use axum::{
 use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy};
 
 use self::reply::ApiError;
-use crate::{credentials::Credentials, rng::Random, service::Service};
+use crate::{credentials::CurrentCredentials, rng::Random, service::Service};
 
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -45,7 +45,7 @@ pub struct Api {
     /// Does what is asked.
     pub service: Service,
     /// Says who may ask.
-    pub credentials: Credentials,
+    pub credentials: CurrentCredentials,
     /// What `/v1/policy` answers.
     pub policy: PublishedPolicy,
     /// Whether there is a `/metrics`.

@@ -1,18 +1,23 @@
 //! Around every request: an id, one log line, and the request metrics.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, Method},
+    http::{HeaderName, HeaderValue, Method, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
+use futures_util::FutureExt as _;
+use session_gate_protocol::{Problem, ProblemCode};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::Api;
-use crate::rng::{Random, random_bytes};
+use super::{Api, reply::ApiError};
+use crate::{
+    readiness::NotReady,
+    rng::{Random, random_bytes},
+};
 
 /// Names a request to the caller, to Envoy's access log and to ours.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,7 +34,12 @@ pub(super) async fn observe(
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    // Nothing is known to panic. If something does, its caller is answered and the others' connection goes on.
+    let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|_| {
+        span.in_scope(|| tracing::error!(method, route, "a handler has panicked"));
+        ApiError::from(Problem::new(ProblemCode::Internal)).into_response()
+    });
     let took = start.elapsed();
     let status = response.status().as_u16();
     api.service.metrics().http_answered(route, method, status, took);
@@ -42,6 +52,10 @@ pub(super) async fn observe(
         _ => tracing::info!(method, route, status, took_us, "answered"),
     });
     response.headers_mut().insert(REQUEST_ID.clone(), id);
+    if api.service.not_ready() == Some(NotReady::Stopping) {
+        // Whoever keeps the connection is to find another replica in time.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

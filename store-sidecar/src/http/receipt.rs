@@ -49,7 +49,7 @@ impl Wait {
     /// everybody knows already.
     pub(super) async fn receipt(&self, api: &Api, at: Option<FeedCursor>) -> Option<Receipt> {
         match (self.wait?, at) {
-            (WaitFor::Applied, Some(at)) => Some(api.service.feed().receipt(at).await),
+            (WaitFor::Applied, Some(at)) => Some(api.service.receipt(at).await),
             (WaitFor::Applied, None) => Some(Receipt { applied: true, pending: Vec::new(), reason: None }),
         }
     }

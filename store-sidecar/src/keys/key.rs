@@ -6,10 +6,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use session_gate_protocol::{Jwk, KeyId};
-use thiserror::Error;
 
 use super::{
     algorithm::{Algorithm, KeyType},
+    invalid::InvalidKey,
     signer::{self, Loaded, Signer, SigningFailed},
 };
 
@@ -25,11 +25,6 @@ pub struct Key {
     /// A token of no claims.
     sample: String,
 }
-
-/// A key that cannot be used, without a word of the key itself.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct InvalidKey(pub(super) String);
 
 // === impl Key ===
 

@@ -16,7 +16,8 @@ use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 
 use super::{
     algorithm::{Algorithm, KeyType},
-    key::{InvalidKey, Key},
+    invalid::InvalidKey,
+    key::Key,
     signer,
 };
 use crate::rng::{Random, random_bytes};

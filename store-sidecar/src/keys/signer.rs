@@ -12,7 +12,11 @@ use session_gate_protocol::{Jwk, KeyId};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::{TOKEN_TYP, algorithm::Algorithm, key::InvalidKey};
+use super::{algorithm::Algorithm, invalid::InvalidKey};
+
+/// The `typ` of every token's header: an access token (RFC 9068), and so nothing else (RFC 8725,
+/// section 3.11).
+pub(super) const TOKEN_TYP: &str = "at+jwt";
 
 /// A private key, bound to its algorithm and its id.
 pub(super) enum Signer {

@@ -1,10 +1,16 @@
-use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use secrecy::SecretString;
 use serde_json::{Value, json};
-use session_gate_protocol::{Metadata, UnixSeconds};
+use session_gate_protocol::{Claims, DenyReason, JwkSet, Metadata, UnixSeconds};
 
-use super::*;
+use super::{signer::TOKEN_TYP, *};
 use crate::rng::testing::SeededRandom;
 
 const SECRET: &str = "a secret that is long enough for each of HS256, HS384 and HS512...";

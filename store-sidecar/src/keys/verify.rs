@@ -7,7 +7,7 @@ use serde_json::Value;
 use session_gate_jose::{self as jose, KeySet, NoHostCrypto};
 use session_gate_protocol::{Audience, Claims, DenyReason, JwkSet, UnixSeconds};
 
-use super::key::{InvalidKey, Key};
+use super::{invalid::InvalidKey, key::Key};
 
 /// No token of ours comes near this; what is longer is refused before it is looked at.
 pub(super) const MAX_VERIFIED_BYTES: usize = 8192;

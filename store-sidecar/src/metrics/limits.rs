@@ -3,7 +3,11 @@
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use session_gate_protocol::LeaseAsk;
 
-use super::{Catalogue, LeaseOutcome, Metrics, OptionalGauge, OutcomeLabel};
+use super::{
+    catalogue::Catalogue,
+    gauge::OptionalGauge,
+    labels::{LeaseOutcome, OutcomeLabel},
+};
 use crate::store::Leased;
 
 #[derive(Default)]
@@ -43,25 +47,18 @@ impl LimitMetrics {
     pub(super) fn set_counters(&self, counters: Option<u64>) {
         self.counters.set_count(counters);
     }
-}
 
-impl Metrics {
     /// A worker's question for a lease was answered.
-    pub fn leased(&self, outcome: LeaseOutcome, ask: &LeaseAsk, leased: &Leased) {
-        self.limits.leased.inc_by(leased.lease.granted);
-        self.limits.handed_back.inc_by(leased.returned);
-        self.limits.lapsed.inc_by(leased.lapsed);
-        self.limits.evicted.inc_by(leased.evicted);
-        self.limits.owed.inc_by(ask.owed);
+    pub(super) fn leased(&self, outcome: LeaseOutcome, ask: &LeaseAsk, leased: &Leased) {
+        self.leased.inc_by(leased.lease.granted);
+        self.handed_back.inc_by(leased.returned);
+        self.lapsed.inc_by(leased.lapsed);
+        self.evicted.inc_by(leased.evicted);
+        self.owed.inc_by(ask.owed);
         self.count_step(outcome);
     }
 
-    /// The store did not answer one.
-    pub fn lease_failed(&self) {
-        self.count_step(LeaseOutcome::Unavailable);
-    }
-
-    fn count_step(&self, outcome: LeaseOutcome) {
-        self.limits.steps.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    pub(super) fn count_step(&self, outcome: LeaseOutcome) {
+        self.steps.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
     }
 }

@@ -8,7 +8,7 @@ use session_gate_protocol::{
     MAX_SETTLED, is_header_safe,
 };
 
-use super::{Service, ServiceError, invalid};
+use super::{Service, ServiceError, input::invalid};
 use crate::metrics::LeaseOutcome;
 
 /// Longest name of a worker, in characters.

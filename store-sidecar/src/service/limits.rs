@@ -6,7 +6,8 @@ use session_gate_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    Service, ServiceError, Told, invalid,
+    Service, ServiceError, Told,
+    input::invalid,
     rules::{PATIENCE, RuleKind, check_note, lifetime},
 };
 use crate::{feed::OverridePage, store::UNLIMITED};
@@ -51,21 +52,22 @@ impl Service {
         self.remove_rule(RuleKind::Override, rule_of(key).id()).await
     }
 
-    /// A key's own limit, if it has one.
+    /// A key's own limit, if it has one; while the store is away, as it was known last.
     ///
     /// # Errors
-    /// Those of the store.
+    /// `Unavailable` where the feed has never been read.
     pub async fn limit_override(&self, key: &LimitKey) -> Result<Option<LimitOverrideData>, ServiceError> {
-        self.tools.feed.catch_up(Instant::now(), PATIENCE).await?;
+        self.tools.feed.try_catch_up(Instant::now(), PATIENCE).await?;
         Ok(self.tools.feed.limit_override(&rule_of(key).id())?)
     }
 
-    /// The keys with limits of their own after that one, `limit` entries at most.
+    /// The keys with limits of their own after that one, `limit` entries at most; while the store is away, as it was
+    /// known last.
     ///
     /// # Errors
-    /// Those of the store.
+    /// `Unavailable` where the feed has never been read.
     pub async fn limit_overrides(&self, after: Option<&str>, limit: usize) -> Result<OverridePage, ServiceError> {
-        self.tools.feed.catch_up(Instant::now(), PATIENCE).await?;
+        self.tools.feed.try_catch_up(Instant::now(), PATIENCE).await?;
         Ok(self.tools.feed.overrides_after(after, limit)?)
     }
 }

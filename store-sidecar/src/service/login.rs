@@ -2,7 +2,7 @@ use session_gate_protocol::{
     LoginReply, LoginRequest, LogoutReply, LogoutRequest, SessionData, SessionStatus, UnixSeconds,
 };
 
-use super::{Service, ServiceError, Told, invalid};
+use super::{Service, ServiceError, Told, input::invalid};
 use crate::{metrics::EndReason, store::CreateSession};
 
 impl Service {

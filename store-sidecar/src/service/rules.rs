@@ -10,7 +10,7 @@ use session_gate_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{Service, ServiceError, Told, invalid};
+use super::{Service, ServiceError, Told, input::invalid};
 use crate::{
     feed::RulePage,
     store::{MAX_LIFETIME, MAX_STANDING_RULES, NewFeedEntry, StoreErrorKind, UNLIMITED},
@@ -155,12 +155,12 @@ impl Service {
         Ok(Told { done: (), at: Some(at) })
     }
 
-    /// The block list after that rule, `limit` entries at most.
+    /// The block list after that rule, `limit` entries at most; while the store is away, as it was known last.
     ///
     /// # Errors
-    /// Those of the store.
+    /// `Unavailable` where the feed has never been read.
     pub async fn blocks(&self, after: Option<&RuleId>, limit: usize) -> Result<RulePage, ServiceError> {
-        self.tools.feed.catch_up(Instant::now(), PATIENCE).await?;
+        self.tools.feed.try_catch_up(Instant::now(), PATIENCE).await?;
         Ok(self.tools.feed.blocks_after(after, limit)?)
     }
 

@@ -4,7 +4,10 @@ use session_gate_protocol::{
     ETag, FieldProblem, NewSession, Scopes, SessionData, SessionId, SessionList, SessionPatch, SessionStatus, UserId,
 };
 
-use super::{Service, ServiceError, Told, duration, invalid};
+use super::{
+    Service, ServiceError, Told,
+    input::{duration, invalid},
+};
 use crate::{
     metrics::EndReason,
     rng::random_bytes,

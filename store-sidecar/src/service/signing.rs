@@ -1,17 +1,12 @@
 //! Where tokens are signed.
 
-use std::{sync::Arc, thread::available_parallelism};
+use std::sync::Arc;
 
 use session_gate_protocol::Claims;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::{Service, ServiceError};
 use crate::keys::KeyType;
-
-/// How many signatures that take milliseconds may be made at a time: no more than there are processors.
-pub(super) fn slow_signatures() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)))
-}
 
 impl Service {
     /// The token of these claims. An RSA signature takes milliseconds: it is made on a thread of its own,

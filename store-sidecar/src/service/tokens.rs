@@ -7,7 +7,11 @@ use session_gate_protocol::{
 
 use tokio::time::Instant;
 
-use super::{Service, ServiceError, check::OWN_PATIENCE, duration, invalid};
+use super::{
+    Service, ServiceError,
+    check::OWN_PATIENCE,
+    input::{duration, invalid},
+};
 use crate::rng::random_bytes;
 
 /// Largest token, in bytes: a browser drops a cookie of more than 4096, and its name and attributes

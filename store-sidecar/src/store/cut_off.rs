@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use session_gate_protocol::{SessionData, SessionId, UnixSeconds};
+use session_gate_protocol::{SessionData, SessionId, SessionStatus, UnixSeconds};
 
 /// How many sessions a login ends at most so that there is room for it: of one that found many more than are allowed,
 /// because fewer are allowed now than before, the logins after it end the rest.
@@ -110,6 +110,16 @@ pub struct Swept {
     pub removed: u64,
     /// Where the next step begins; none: all has been looked at.
     pub next: Option<IndexPlace>,
+}
+
+/// The session at `now`, where those of its user of a generation before `ended_before` have ended. What has expired by
+/// itself stays expired.
+pub(super) fn session_at(session: SessionData, ended_before: u64, now: UnixSeconds) -> SessionData {
+    let session = session.at(now);
+    if session.status.is_final() || session.generation >= ended_before {
+        return session;
+    }
+    SessionData { status: SessionStatus::Terminated, ..session.bare() }
 }
 
 #[cfg(test)]

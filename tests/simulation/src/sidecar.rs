@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use session_gate_protocol::{PROTOCOL_HEADER, PublishedPolicy};
 use store_sidecar::{
     config::{SessionConfig, TokenConfig},
-    credentials::Credentials,
+    credentials::{Credentials, CurrentCredentials},
     feed::{Feed, Pages},
     http::{Api, router},
     keys::{Algorithm, CurrentKeys, KeySource, Signing},
@@ -147,7 +147,12 @@ impl Sidecar {
             keys: source,
         };
         let service = Service::new(tools, session, &tokens);
-        let api = Arc::new(Api { service, credentials: Credentials::default(), policy: policy(), metrics: false });
+        let api = Arc::new(Api {
+            service,
+            credentials: CurrentCredentials::new(Credentials::default()),
+            policy: policy(),
+            metrics: false,
+        });
         let routes = router(Arc::clone(&api), Arc::clone(&random));
         let router = move |request| -> Work<Answer> {
             let routes = routes.clone();

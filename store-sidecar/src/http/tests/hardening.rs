@@ -233,3 +233,51 @@ async fn an_epoch_that_is_none_is_not_kept() {
         assert_eq!(gate.get(&query).await.problem(), problem(400, "invalid_request", &["epoch"]));
     }
 }
+
+/// What was known last is told for as long as the store is away; a change needs the store.
+#[tokio::test(start_paused = true)]
+async fn rules_are_shown_while_the_store_is_away() {
+    let (gate, faults) = faulty(None);
+    let block = gate.post("/v1/blocks", json!({"user_id": "mallory"})).await.json();
+    gate.send_json("PUT", "/v1/limits/overrides/api:user=u", json!({"requests": [5]})).await;
+    has_been_read().await;
+    let paths = ["/v1/blocks", "/v1/limits/overrides", "/v1/limits/overrides/api:user=u"];
+    let mut before = Vec::new();
+    for path in paths {
+        before.push(gate.get(path).await.json());
+    }
+    assert_eq!(before[0]["blocks"][0]["rule_id"], block["rule_id"], "{}", before[0]);
+    faults.fail(Some("read_feed"));
+    has_been_read().await;
+    for (path, before) in paths.into_iter().zip(before) {
+        let answer = gate.get(path).await;
+        assert_eq!((answer.status, answer.json()), (StatusCode::OK, before), "{path}");
+    }
+    let path = format!("/v1/blocks/{}", block["rule_id"].as_str().unwrap());
+    assert_eq!(gate.delete(&path).await.problem().0, 503);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_costs_its_caller_an_error_and_nobody_else_anything() {
+    let gate = Gate::new();
+    let state = (Arc::clone(&gate.api), Arc::new(SeededRandom::default()) as Arc<dyn Random>);
+    let router = axum::Router::new()
+        .route("/", axum::routing::get(async || -> String { panic!("on purpose") }))
+        .layer(axum::middleware::from_fn_with_state(state, crate::http::observe::observe));
+    for _ in 0..2 {
+        let response = router.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        assert!(String::from_utf8_lossy(&body).contains(r#""code":"internal""#), "{body:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let gate = Gate::new();
+    let never = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let request = Request::post("/v1/login").header(header::CONTENT_TYPE, "application/json").body(never).unwrap();
+    let start = tokio::time::Instant::now();
+    assert_eq!(gate.send(request).await.problem().0, 400);
+    assert_eq!(start.elapsed().as_secs(), 30);
+}

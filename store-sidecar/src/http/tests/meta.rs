@@ -58,9 +58,11 @@ async fn a_store_that_is_unfit_or_a_process_that_stops_makes_it_unready() {
     unready(&gate, "store_unfit").await;
     let gate = Gate::new();
     gate.get("/v1/feed?worker=w&max_staleness_ms=1000").await;
+    assert!(!gate.get("/healthz").await.headers.contains_key(header::CONNECTION));
     gate.api.service.stop();
     unready(&gate, "stopping").await;
-    assert_eq!(gate.get("/healthz").await.status, StatusCode::OK);
+    let answer = gate.get("/healthz").await;
+    assert_eq!((answer.status, answer.headers[header::CONNECTION].as_bytes()), (StatusCode::OK, &b"close"[..]));
 }
 
 /// No probe costs the store anything.

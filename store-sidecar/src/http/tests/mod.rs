@@ -35,7 +35,7 @@ use super::*;
 use crate::{
     clock::ManualClock,
     config::{SessionConfig, TokenConfig},
-    credentials::Role,
+    credentials::{Credentials, Role},
     feed::Feed,
     keys::{Algorithm, CurrentKeys, KeyRing, KeySource, Signing},
     metered_store::MeteredStore,
@@ -165,8 +165,12 @@ impl Gate {
             keys: source(Algorithm::Hs256),
         };
         let service = Service::new(tools, session, &tokens);
-        let api =
-            Arc::new(Api { service, credentials: setup.credentials, policy: policy(), metrics: !setup.no_metrics });
+        let api = Arc::new(Api {
+            service,
+            credentials: CurrentCredentials::new(setup.credentials),
+            policy: policy(),
+            metrics: !setup.no_metrics,
+        });
         Self { router: router(Arc::clone(&api), random), api, store, clock, keys }
     }
 

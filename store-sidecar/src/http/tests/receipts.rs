@@ -177,3 +177,24 @@ async fn every_call_that_ends_something_can_be_waited_for() {
     let metrics = gate.get("/metrics").await.text;
     assert!(metrics.contains("session_gate_feed_receipt_wait_seconds_count{outcome=\"applied\"} 5\n"), "{metrics}");
 }
+
+/// Whoever waits is told that nobody knows, and not cut off.
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_answered_when_the_process_ends() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    Worker::start(&gate, "silent").await;
+    let start = Instant::now();
+    let end = async {
+        tokio::time::sleep(millis(200)).await;
+        gate.api.service.close();
+        std::future::pending::<()>().await;
+    };
+    let answer = tokio::select! {
+        answer = gate.delete_and_wait(&path) => answer,
+        () = end => unreachable!(),
+    };
+    let reason = Some(NotApplied::SidecarStopping);
+    assert_eq!(receipt(&answer), Receipt { applied: false, pending: Vec::new(), reason });
+    assert!(start.elapsed() < millis(300), "{:?}", start.elapsed());
+}

@@ -58,6 +58,36 @@ pub async fn a_cut_off_ends_what_began_before_it_and_nothing_else<H: Harness>() 
     assert_eq!(live, [during, after]);
 }
 
+/// Whoever asks learns the same before and after, and after the list has been swept.
+pub async fn what_had_expired_before_a_cut_off_stays_expired<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    let (idle, over, live) = (id(&alice, 1), id(&alice, 2), id(&alice, 3));
+    create(store, idle_after(&alice, 1, 5)).await;
+    create(store, crate::store::CreateSession { duration: secs(10), ..plain(&alice, 2) }).await;
+    create(store, plain(&alice, 3)).await;
+    harness.pass(secs(20)).await;
+    let expected = [
+        (&idle, CheckVerdict::SessionExpired, SessionStatus::Expired),
+        (&over, CheckVerdict::SessionExpired, SessionStatus::Expired),
+        (&live, CheckVerdict::SessionTerminated, SessionStatus::Terminated),
+    ];
+    end_all(store, &alice).await;
+    for is_swept in [false, true] {
+        if is_swept {
+            store.sweep_sessions(&alice, None).await.unwrap();
+        }
+        for (session, verdict, status) in expected {
+            assert_eq!(check(store, &alice, session).await, verdict, "{session}, swept: {is_swept}");
+            assert_eq!(get(store, session).await.status, status, "{session}, swept: {is_swept}");
+        }
+    }
+    // And what a cut-off has ended stays so, once it is swept.
+    harness.pass(LIFETIME).await;
+    assert_eq!(get(store, &live).await.status, SessionStatus::Terminated);
+}
+
 /// Until a later cut-off; and only a live session of the user's own can be.
 pub async fn the_one_that_is_spared_goes_on<H: Harness>() {
     let harness = H::start(SETTINGS).await;

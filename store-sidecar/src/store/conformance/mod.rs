@@ -119,6 +119,7 @@ macro_rules! store_conformance {
             cut_off: [
                 a_cut_off_that_has_only_begun_ends_nothing,
                 a_cut_off_ends_what_began_before_it_and_nothing_else,
+                what_had_expired_before_a_cut_off_stays_expired,
                 the_one_that_is_spared_goes_on,
                 a_repeated_or_late_step_changes_nothing,
                 no_session_slips_through_a_cut_off,

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use session_gate_protocol::{Algorithm, Lease, LeaseAsk, Quota, QuotaState, SettledLease};
 
-use super::Leased;
 use super::count::{Count, End, SHORTEST_LEASE_MS, Shape};
+use super::leased::Leased;
 
 /// How long a lease of slots lasts: a worker renews it for as long as requests last, and a dead one's slots
 /// come back after it.

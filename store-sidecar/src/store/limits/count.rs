@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 
 use session_gate_protocol::{Algorithm, MAX_LEASE_MS, Quota};
 
-use super::is_alike;
-
 /// Into how many parts a sliding window is divided: what was used is counted for one part too long at most.
 const PARTS: u64 = 64;
 
@@ -302,3 +300,8 @@ const USUAL_LEASE_MS: u64 = 10_000;
 /// For so long one might have the whole limit: who has a hundredth of it may have that for a hundred times as
 /// long, as far as [`MAX_LEASE_MS`].
 const WHOLE_LEASE_MS: u64 = 500;
+
+/// Whether two quotas count alike, whatever each allows.
+pub(in crate::store) fn is_alike(a: &Quota, b: &Quota) -> bool {
+    a.algorithm == b.algorithm && a.window_ms == b.window_ms
+}

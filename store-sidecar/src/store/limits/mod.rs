@@ -5,29 +5,11 @@
 
 mod account;
 mod count;
+mod leased;
 mod parts;
 #[cfg(test)]
 pub(super) mod tests;
 
-use session_gate_protocol::{Lease, Quota};
-
-pub(super) use self::account::Account;
+pub use self::leased::Leased;
 pub(crate) use self::parts::{PARTS, Parts, SMALLEST_PART};
-
-/// A lease, and what the step found out besides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leased {
-    /// What the worker is told.
-    pub lease: Lease,
-    /// Admissions that came back: of leases that were settled and not used up.
-    pub returned: u64,
-    /// Admissions in leases that ended without being settled: they count as used.
-    pub lapsed: u64,
-    /// Other counters that were forgotten to make room for this one.
-    pub evicted: u64,
-}
-
-/// Whether two quotas count alike, whatever each allows.
-pub(super) fn is_alike(a: &Quota, b: &Quota) -> bool {
-    a.algorithm == b.algorithm && a.window_ms == b.window_ms
-}
+pub(super) use self::{account::Account, count::is_alike};

@@ -4,11 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::Duration;
 
-use session_gate_protocol::{Claims, SessionData, SessionId, SessionStatus, SlotTag, TokenId, UnixSeconds, UserId};
+use session_gate_protocol::{Claims, SessionData, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 
-use crate::store::{IndexPlace, PageAsk, SessionPage};
-
-use crate::store::OperationId;
+use crate::store::cut_off::session_at;
+use crate::store::{IndexPlace, OperationId, PageAsk, SessionPage};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -131,18 +130,8 @@ impl State {
     /// The session with its status at `now`, unless it is to be forgotten by then.
     pub(super) fn session(&self, id: &SessionId, now: UnixSeconds) -> Option<SessionData> {
         let entry = self.sessions.get(id).filter(|entry| now < entry.forget_at)?;
-        let is_cut_off = self.is_cut_off(&entry.session);
-        let session = entry.session.clone();
-        Some(if is_cut_off {
-            SessionData { status: SessionStatus::Terminated, ..session.bare() }
-        } else {
-            session.at(now)
-        })
-    }
-
-    /// Whether a session that has not ended by itself has ended with all of its user's.
-    fn is_cut_off(&self, session: &SessionData) -> bool {
-        !session.status.is_final() && session.generation < self.cut_offs(&session.user_id).ended_before
+        let ended_before = self.cut_offs(&entry.session.user_id).ended_before;
+        Some(session_at(entry.session.clone(), ended_before, now))
     }
 
     /// What is known of the generations of a user's sessions.

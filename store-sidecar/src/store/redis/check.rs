@@ -2,7 +2,9 @@
 
 use session_gate_protocol::{CheckVerdict, OwnToken, SessionStatus, SlotTag};
 
-use super::{RedisStore, parsed, record, scripts, secs};
+use super::client::RedisStore;
+use super::values::{parsed, secs};
+use super::{record, scripts};
 use crate::store::{Checked, StoreError, StoreErrorKind};
 
 impl RedisStore {

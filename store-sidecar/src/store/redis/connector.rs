@@ -6,9 +6,9 @@ use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, RedisResult, TlsCertificates, Value};
 use std::time::Duration;
 
-use super::CONNECT_TIMEOUT;
 use super::error::is_alive;
 use super::options::{RedisOptions, Target};
+use super::timing::CONNECT_TIMEOUT;
 
 /// Commands that wait to be written to a connection. Whoever comes when it is full waits, within
 /// the time that the step has; so a hung Redis cannot make the sidecar's memory grow.

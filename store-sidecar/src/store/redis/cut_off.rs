@@ -2,8 +2,10 @@
 
 use session_gate_protocol::{SessionData, SessionId, SlotTag, UnixSeconds, UserId};
 
+use super::client::RedisStore;
 use super::record::{self, Fields};
-use super::{RedisStore, keys, parsed, scripts, secs};
+use super::values::{parsed, secs};
+use super::{keys, scripts};
 use crate::store::{
     Admission, Admitted, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId, PageAsk,
     SWEEP_BATCH, SessionPage, StoreError, StoreErrorKind, Swept,

@@ -2,7 +2,6 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::link::Doubt;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The code of the scripts' own error: what is stored has a form that they do not know.
@@ -14,6 +13,17 @@ const FULL_CODE: &str = "SGFULL";
 /// The codes of a server that can be read and accepts no changes. A replica (`READONLY`) is none: what it holds may
 /// be old.
 const REFUSALS: [&str; 3] = ["MISCONF", "NOREPLICAS", "OOM"];
+
+/// What is wrong with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It cannot be used any more.
+    Broken,
+    /// It did not answer in time.
+    Silent,
+    /// The server's replicas have left it: another one may have taken its place.
+    Deserted,
+}
 
 pub(super) fn store_error(error: RedisError) -> StoreError {
     StoreError::new(kind(&error), error)

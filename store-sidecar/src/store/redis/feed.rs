@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, UnixSeconds};
 
-use super::{RedisStore, scripts, secs};
+use super::client::RedisStore;
+use super::scripts;
+use super::values::secs;
 use crate::store::feed::{RuleWord, epoch_id, is_of_use};
 use crate::store::{
     FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, RECORD_LIVES,

@@ -1,12 +1,17 @@
 //! Whether Redis may be used: whether it keeps what it must, and whose sessions it has.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 
+use super::client::RedisStore;
+use super::nodes::Nodes;
+use super::options::RedisOptions;
 use super::report::{Eviction, Report};
-use super::{RedisStore, scripts};
-use crate::store::StoreError;
+use super::scripts;
+use crate::rng::Random;
+use crate::store::{StoreError, StoreSettings};
 
 /// Why the store cannot be used with this Redis.
 #[derive(Debug, Error)]
@@ -50,6 +55,40 @@ impl From<StoreError> for Look {
 }
 
 impl RedisStore {
+    /// A store in the Redis that `options` name. Redis need not be there yet: then it is looked at by
+    /// each [`Store::health`](crate::store::Store::health) that reaches it, and while that finds it unfit, no step is done. `random` makes the ids of
+    /// the feed's epochs.
+    ///
+    /// # Errors
+    /// [`RedisStartError`] where the options cannot be used, or where Redis is there and must not be used.
+    pub async fn connect(
+        options: RedisOptions,
+        settings: StoreSettings,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, RedisStartError> {
+        let nodes = Nodes::start(&options).map_err(RedisStartError::Client)?;
+        let store = Self::new(nodes, options, settings, random);
+        match store.look().await {
+            Ok(_) => {}
+            Err(Look::Unfit(unfit)) => return Err(unfit),
+            Err(Look::Failed(error)) => {
+                tracing::warn!(error = error.kind().as_str(), "Redis could not be looked at yet");
+            }
+        }
+        Ok(store)
+    }
+
+    /// Asks Redis what it is set to do.
+    ///
+    /// # Errors
+    /// [`StoreError`] where Redis cannot be reached. What it refuses to tell is unknown in the report.
+    pub async fn inspect(&self) -> Result<Report, StoreError> {
+        match Report::ask(&self.bulk, self.deadline()).await? {
+            (_, Some(silent)) => Err(silent),
+            (report, None) => Ok(report),
+        }
+    }
+
     /// Looks whether Redis is fit: while it is not, no step is done.
     pub(super) async fn look(&self) -> Result<Report, Look> {
         let looked = self.look_once().await;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use session_gate_protocol::{Algorithm, CounterId, Lease, LeaseAsk, Quota, QuotaState};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::{RedisStore, parsed, scripts};
+use super::client::RedisStore;
+use super::scripts;
+use super::values::parsed;
 use crate::rng::random_id;
 use crate::store::limits::{Leased, Parts, is_alike};
 use crate::store::{StoreError, StoreErrorKind};
@@ -17,9 +18,6 @@ const SALT_MAX_AGE: Duration = Duration::from_secs(1);
 
 /// How often a counter is asked for anew because others have made room for theirs meanwhile.
 const MAX_ROOM_ATTEMPTS: u32 = 16;
-
-/// How counters are divided, and when Redis has said so.
-pub(super) type CounterParts = Mutex<Option<(Parts, Instant)>>;
 
 impl RedisStore {
     pub(super) async fn take_lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {

@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::connector::{Connection, Connector};
-use super::error::{doubt, store_error};
-use super::{DESERTED_FOR, HEARTBEAT, HEARTBEAT_TIMEOUT, LONGEST_PAUSE, RETRY_PAUSE};
+use super::error::{Doubt, doubt, store_error};
+use super::timing::{DESERTED_FOR, HEARTBEAT, HEARTBEAT_TIMEOUT, LONGEST_PAUSE, RETRY_PAUSE};
 use crate::critical;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -54,17 +54,6 @@ struct Established {
 struct Away {
     kind: StoreErrorKind,
     cause: Arc<str>,
-}
-
-/// What is wrong with a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// It cannot be used any more.
-    Broken,
-    /// It did not answer in time.
-    Silent,
-    /// The server's replicas have left it: another one may have taken its place.
-    Deserted,
 }
 
 struct Doubted {

@@ -2,7 +2,9 @@
 
 use session_gate_protocol::{Claims, SlotTag, UnixSeconds};
 
-use super::{RedisStore, scripts, secs};
+use super::client::RedisStore;
+use super::scripts;
+use super::values::secs;
 use crate::store::{MAX_LIFETIME, StoreError, StoreErrorKind};
 
 impl RedisStore {

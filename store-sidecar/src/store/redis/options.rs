@@ -8,7 +8,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
 use thiserror::Error;
 
-use super::STEP_TIMEOUT;
+use super::timing::STEP_TIMEOUT;
 
 /// The port of a Sentinel that names none.
 const SENTINEL_PORT: u16 = 26379;

@@ -9,7 +9,8 @@ use session_gate_protocol::{
 };
 use thiserror::Error;
 
-use super::parsed;
+use super::values::parsed;
+use crate::store::cut_off::session_at;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The version of this form, first field of each hash. The scripts write and check it too.
@@ -62,12 +63,7 @@ pub(super) fn session(
         return Ok(None);
     }
     let session = parse(id, fields).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
-    let is_cut_off = !session.status.is_final() && session.generation < ended_before;
-    Ok(Some(if is_cut_off {
-        SessionData { status: SessionStatus::Terminated, ..session.bare() }
-    } else {
-        session.at(now)
-    }))
+    Ok(Some(session_at(session, ended_before, now)))
 }
 
 fn parse(id: SessionId, fields: &Fields) -> Result<SessionData, Unreadable> {

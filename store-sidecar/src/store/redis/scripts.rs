@@ -30,15 +30,15 @@ macro_rules! scripts {
             Script { code, hash: redis::Script::new(code).get_hash().to_owned(), line: Line::$line }
         });)+
 
-        /// The name and the hash of each.
+        /// The name of each script that the store runs, and the hash that Redis knows it by.
         #[cfg(any(test, feature = "test-util"))]
-        pub(super) fn all() -> Vec<(&'static str, &'static str)> {
+        pub fn all() -> Vec<(&'static str, &'static str)> {
             vec![$((stringify!($name), $name.hash.as_str())),+]
         }
 
-        /// The text of the one of that name; empty where there is none.
+        /// The text of the script of that name; empty where there is none.
         #[cfg(any(test, feature = "test-util"))]
-        pub(super) fn code(name: &str) -> &'static str {
+        pub fn code(name: &str) -> &'static str {
             match name {
                 $(stringify!($name) => $name.code,)+
                 _ => "",

@@ -6,8 +6,9 @@
 use session_gate_protocol::{ETag, SessionData, SessionId, SessionPatch, SessionStatus, UnixSeconds};
 use tokio::time::Instant;
 
+use super::client::RedisStore;
 use super::record::Fields;
-use super::{RedisStore, record, scripts};
+use super::{record, scripts};
 use crate::store::{OperationId, StoreError, StoreErrorKind, Termination, Update, patch};
 
 /// How often an update is tried anew because somebody else's came in between. Each time at least one

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connector::Connector;
 use super::options::RedisOptions;
-use super::{CONNECT_TIMEOUT, RETRY_PAUSE, parsed};
+use super::timing::{CONNECT_TIMEOUT, RETRY_PAUSE};
+use super::values::parsed;
 use crate::critical;
 use crate::store::{StoreError, StoreErrorKind};
 

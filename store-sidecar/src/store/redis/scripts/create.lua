@@ -79,7 +79,8 @@ end
 redis.call('EXPIREAT', KEYS[1], expires_at + tonumber(ARGV[8]))
 for i, s in pairs(leave) do
   if s then
-    if s.cut_off or not is_final(status_at(s, t)) then
+    local status = status_at(s, t)
+    if not is_final(status) or (status == 'terminated' and s.cut_off) then
       terminate(KEYS[i - 11], s, t, tonumber(ARGV[8]), ARGV[9])
     end
     redis.call('ZREM', KEYS[2], ARGV[i])

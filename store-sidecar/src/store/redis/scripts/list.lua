@@ -17,12 +17,13 @@ for i = 3, #KEYS do
   if failure then
     return failure
   end
-  if s and s.user_id == ARGV[1] and not is_final(status_at(s, t)) then
+  local status = s and s.user_id == ARGV[1] and status_at(s, t)
+  if status and not is_final(status) then
     if ARGV[3] == 'read' then
       reply[#reply + 1] = {id, redis.call('HGETALL', key)}
     end
   else
-    if s and s.user_id == ARGV[1] and s.cut_off then
+    if status == 'terminated' and s.cut_off then
       terminate(key, s, t, tonumber(ARGV[2]), s.op or '')
     end
     -- Where Redis refuses to write, it is dropped another time.

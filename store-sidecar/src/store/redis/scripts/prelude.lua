@@ -23,8 +23,8 @@ local function ended_before(cut_offs, index)
 end
 
 -- What decisions depend on, of the session at `key`. Nil where there is none; nil and an error reply
--- where it was stored in a form that this script does not know. Where all of its user's sessions of its
--- generation have ended, which `cut_offs` says, it has.
+-- where it was stored in a form that this script does not know. `cut_off`: all of its user's sessions of its
+-- generation have ended, which `cut_offs` says, and it not before by itself.
 local function load(key, cut_offs)
   local f = redis.call('HMGET', key, 'format', 'user_id', 'index', 'status', 'version', 'expires_at', 'last_activity',
     'idle_timeout', 'scopes', 'created_at', 'op', 'generation')
@@ -40,14 +40,12 @@ local function load(key, cut_offs)
   if f[1] ~= '1' or not (s.user_id and s.index and s.status and s.version and s.expires_at and s.last_activity) then
     return nil, redis.error_reply('SGFORMAT a stored session cannot be read')
   end
-  if not is_final(s.status) and s.generation < ended_before(cut_offs, s.index) then
-    s.status = 'terminated'
-    s.cut_off = true
-  end
+  s.cut_off = not is_final(s.status) and s.generation < ended_before(cut_offs, s.index)
   return s
 end
 
--- What the session is at `t`, whatever was stored: time ends it without a write.
+-- What the session is at `t`, whatever was stored: time ends it without a write, and so does a cut-off. What had
+-- expired by then stays expired.
 local function status_at(s, t)
   if is_final(s.status) then
     return s.status
@@ -55,7 +53,7 @@ local function status_at(s, t)
   if t >= s.expires_at or (s.idle_timeout and t - s.last_activity >= s.idle_timeout) then
     return 'expired'
   end
-  return s.status
+  return s.cut_off and 'terminated' or s.status
 end
 
 -- Redis refuses what takes memory while its memory is full, but lets a script finish what it has begun. So a script

@@ -1,0 +1,104 @@
+//! How sessions begin, and end all at once.
+
+use session_gate_protocol::{SessionData, SessionId, SessionStatus, UnixSeconds, UserId};
+
+use super::state::State;
+use super::tables::MemoryStore;
+use crate::store::{
+    Admission, Admitted, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId, SWEEP_BATCH,
+    StoreError, StoreErrorKind, Swept, patch,
+};
+
+impl MemoryStore {
+    pub(super) fn admit(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        new.check(&self.settings)?;
+        let Admission { floor, max_sessions, evict } = admission;
+        let (mut state, now) = self.write();
+        if state.was_done(&new.id, op)
+            && let Some(session) = state.session(&new.id, now)
+        {
+            return Ok(Admitted::Created(session));
+        }
+        if state.holds(&new.id) {
+            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
+        }
+        self.check_room(&state)?;
+        let user = new.session.user_id.clone();
+        let (listed, _) = state.listed(&user);
+        let leaving = evict.iter().filter(|id| state.is_listed(&user, id)).filter_map(|id| state.session(id, now));
+        let leaving: Vec<SessionData> = leaving.collect();
+        let over = (listed + 1).saturating_sub(*max_sessions).min(MAX_EVICTED);
+        if *max_sessions > 0 && leaving.len() < over {
+            let oldest = state.oldest(&user, evict, over - leaving.len()).into_iter();
+            return Ok(Admitted::Crowded(
+                oldest.map(|IndexPlace { expires_at, id }| OldSession { id, expires_at }).collect(),
+            ));
+        }
+        leaving.into_iter().for_each(|session| end(&mut state, session, now, op));
+        if *floor > 0 {
+            state.note_cut_offs(&user, *floor, *floor, now);
+        }
+        let session = new.created_at(now, state.cut_offs(&user).generation);
+        state.keep_cut_offs(&user, session.expires_at.after(self.settings.feed_horizon));
+        state.insert(session.clone(), op);
+        Ok(Admitted::Created(session))
+    }
+
+    pub(super) fn begin(
+        &self,
+        user: &UserId,
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
+        let (mut state, now) = self.write();
+        let before = state.cut_offs(user).generation.max(floor).saturating_add(1);
+        let (listed, latest_expiry) = state.listed(user);
+        let until = latest_expiry.max(now).after(self.settings.feed_horizon);
+        state.note_cut_offs(user, before, floor, until);
+        let spared = except.and_then(|id| state.session(id, now));
+        let spared = spared.filter(|session| session.user_id == *user && !session.status.is_final());
+        if let Some(session) = &spared {
+            state.set_generation(&session.session_id, before);
+        }
+        let listed = u64::try_from(listed).unwrap_or(u64::MAX);
+        Ok(BegunCutOff { before, listed, latest_expiry, now, spares: spared.is_some() })
+    }
+
+    pub(super) fn finish(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        let (mut state, now) = self.write();
+        if let Some(session) = except.and_then(|id| state.session(id, now))
+            && session.user_id == *user
+            && !session.status.is_final()
+        {
+            state.set_generation(&session.session_id, before);
+        }
+        let (_, latest_expiry) = state.listed(user);
+        state.note_cut_offs(user, before, before, latest_expiry.max(now).after(self.settings.feed_horizon));
+        Ok(())
+    }
+
+    pub(super) fn sweep(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        let (mut state, now) = self.write();
+        let places = state.places(user, after, SWEEP_BATCH);
+        let mut removed = 0;
+        for place in &places {
+            if let Some(session) = state.session(&place.id, now).filter(|session| session.status.is_final()) {
+                let op = state.last_operation(&place.id);
+                end(&mut state, session, now, op);
+                removed += 1;
+            }
+        }
+        Ok(Swept { removed, next: places.last().filter(|_| places.len() == SWEEP_BATCH).cloned() })
+    }
+}
+
+/// Ends a session that is still listed, or notes that it has ended.
+fn end(state: &mut State, session: SessionData, now: UnixSeconds, op: OperationId) {
+    let session = if session.status == SessionStatus::Expired { session } else { patch::terminated(session) };
+    state.replace(session, now, op);
+}

@@ -1,0 +1,154 @@
+//! The steps of the store: what each runs is in the module of its subject.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use session_gate_protocol::{
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds,
+    UserId,
+};
+
+use super::client::RedisStore;
+use super::fitness::Look;
+use super::scripts;
+use super::values::secs;
+use crate::store::{
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
+    Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+    StoreErrorKind, Swept, Termination, Update,
+};
+
+/// Sessions whose activity one script notes, so that it is over soon.
+const MAX_TOUCHED: usize = 200;
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn admit_session(
+        &self,
+        new: CreateSession,
+        admission: &Admission,
+        op: OperationId,
+    ) -> Result<Admitted, StoreError> {
+        self.create(new, admission, op).await
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
+        Ok(self.read(id, self.deadline()).await?.map(|stored| stored.session))
+    }
+
+    async fn update_session(
+        &self,
+        id: &SessionId,
+        patch: &SessionPatch,
+        expected: Option<ETag>,
+        op: OperationId,
+    ) -> Result<Update, StoreError> {
+        self.change(id, patch, expected, op).await
+    }
+
+    async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
+        self.terminate(id, op).await
+    }
+
+    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+        let keys = [&*self.keys.session(id), &self.keys.cut_offs(&id.tag())];
+        self.run(&scripts::RESTORE_SUSPENSION, &keys, &[&version.to_string()], self.deadline()).await
+    }
+
+    async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.page(user, page).await
+    }
+
+    async fn begin_cut_off(
+        &self,
+        user: &UserId,
+        except: Option<&SessionId>,
+        floor: u64,
+    ) -> Result<BegunCutOff, StoreError> {
+        self.begin(user, except, floor).await
+    }
+
+    async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
+        self.finish(user, before, except).await
+    }
+
+    async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
+        self.sweep(user, after).await
+    }
+
+    async fn revoke_token(&self, user: &UserId, token: &TokenId, expires_at: UnixSeconds) -> Result<(), StoreError> {
+        self.run(
+            &scripts::REVOKE,
+            &[&self.keys.revoked(user, token)],
+            &[&expires_at.0.to_string(), &MAX_LIFETIME.as_secs().to_string()],
+            self.deadline(),
+        )
+        .await
+    }
+
+    async fn check(&self, token: &OwnToken) -> Result<Checked, StoreError> {
+        self.check_token(token).await
+    }
+
+    async fn put_opaque(
+        &self,
+        tag: &SlotTag,
+        hash: &str,
+        claims: &Claims,
+        expires_at: UnixSeconds,
+    ) -> Result<(), StoreError> {
+        self.write_opaque(tag, hash, claims, expires_at).await
+    }
+
+    async fn opaque(&self, tag: &SlotTag, hash: &str) -> Result<Option<Claims>, StoreError> {
+        self.read_opaque(tag, hash).await
+    }
+
+    async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
+        let resolution = secs(self.settings.activity_resolution);
+        let touch = async |keys: &[&str]| self.run::<()>(&scripts::TOUCH, keys, &[&resolution], self.deadline()).await;
+        let keys = sessions.iter().flat_map(|id| [self.keys.session(id), self.keys.cut_offs(&id.tag())]);
+        let keys: Vec<String> = keys.collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        // In a Cluster each session may have a slot of its own. Nobody waits for this, so one after the
+        // other will do, and a node that hangs is asked once.
+        for keys in keys.chunks(2 * if self.shares_slots { MAX_TOUCHED } else { 1 }) {
+            touch(keys).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
+        self.append_to_feed(entries).await
+    }
+
+    async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
+        self.read_from_feed(known, limit).await
+    }
+
+    async fn publish_followers(
+        &self,
+        replica: &str,
+        followers: &Followers,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.write_followers(replica, followers, lifetime).await
+    }
+
+    async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
+        self.read_followers().await
+    }
+
+    async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
+        self.take_lease(worker, ask).await
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        let report = self.look().await.map_err(|look| match look {
+            Look::Failed(error) => error,
+            Look::Unfit(unfit) => StoreError::new(StoreErrorKind::Unfit, unfit),
+        })?;
+        let memory_bytes = report.used_memory;
+        Ok(Health { backend: "redis", active_sessions: None, memory_bytes, counters: None })
+    }
+}
