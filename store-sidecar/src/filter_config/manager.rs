@@ -119,6 +119,8 @@ pub(super) fn check_routes(manager: &Value, place: &str, report: &mut Report) {
     let mut actions = elements(manager, "route_config.virtual_hosts")
         .iter()
         .flat_map(|host| elements(host, "routes"))
+        // One for gRPC alone says nothing of other streams.
+        .filter(|route| at(route, "match.grpc").is_none())
         .filter_map(|route| at(route, "route"))
         .peekable();
     let is_endless = |action: &Value| at(action, "timeout").and_then(duration).is_some_and(|time| time.is_zero());
