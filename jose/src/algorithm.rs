@@ -74,3 +74,21 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_name_and_one_has_two() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::from_name(algorithm.as_str()), Some(algorithm));
+        }
+        assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDSA));
+        for none in ["none", "eddsa", "ed25519", "Ed448", "ES256K", ""] {
+            assert_eq!(Algorithm::from_name(none), None, "{none}");
+        }
+        let written: Algorithm = serde_json::from_str("\"Ed25519\"").unwrap();
+        assert_eq!(written, Algorithm::EdDSA);
+    }
+}

@@ -345,3 +345,12 @@ fn a_setting_under_its_old_name_is_read_with_a_warning() {
     both["bounds"] = json!({});
     assert_eq!(problems(both), ["limits"]);
 }
+
+#[test]
+fn the_sidecar_must_answer_before_knowledge_is_stale() {
+    let mut document = config();
+    document["sidecar"] = json!({"cluster": "sidecar", "credential": "c", "timeout": "2s", "max_staleness": "1s"});
+    assert_eq!(problems(document.clone()), ["sidecar.timeout"]);
+    document["sidecar"]["max_staleness"] = json!("2s");
+    assert_eq!(problems(document), Vec::<String>::new());
+}

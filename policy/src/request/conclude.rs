@@ -21,7 +21,8 @@ pub(super) fn conclude<H: Host>(
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Phase {
-    let decision = match decision {
+    let as_if_without = |reason| Permit::after_login(reason, held.source, &held.route.policy).map(Next::Pass);
+    let decision = match decision.or_else(as_if_without) {
         Ok(Next::AwaitKeys) => return Phase::AwaitKeys(held),
         Ok(Next::Ask(identity, question)) => {
             let call = ask(&question, cx, effects);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
+    http::credential::Source,
     knowledge::{Identity, Served},
     routing::{Authentication, RoutePolicy},
 };
@@ -36,6 +37,19 @@ impl Permit {
         }
     }
 
+    /// For a browser that still sends a cookie whose login is over, which only the upstream's pages could take away:
+    /// where authentication is optional it comes as if without. Nobody gains by that; who leaves the cookie out gets
+    /// the same.
+    ///
+    /// # Errors
+    /// `reason` itself where it is another, for any other credential, and where a token is required.
+    pub fn after_login(reason: DenyReason, source: Option<Source>, route: &RoutePolicy) -> Result<Self, DenyReason> {
+        if source == Some(Source::Cookie) && is_over(reason) && route.authentication == Authentication::Optional {
+            return Self::without_credential(route);
+        }
+        Err(reason)
+    }
+
     /// Why it may pass.
     pub const fn reason(&self) -> AllowReason {
         self.reason
@@ -45,4 +59,25 @@ impl Permit {
     pub const fn identity(&self) -> Option<&Rc<Identity>> {
         self.identity.as_ref()
     }
+}
+
+/// Whether the token is none, or no longer one.
+const fn is_over(reason: DenyReason) -> bool {
+    matches!(
+        reason,
+        DenyReason::SessionExpired
+            | DenyReason::SessionTerminated
+            | DenyReason::SessionUnknown
+            | DenyReason::TokenAlgorithmRefused
+            | DenyReason::TokenAudienceRefused
+            | DenyReason::TokenClaimUnusable
+            | DenyReason::TokenExpired
+            | DenyReason::TokenIssuerUnknown
+            | DenyReason::TokenKeyUnknown
+            | DenyReason::TokenMalformed
+            | DenyReason::TokenRevoked
+            | DenyReason::TokenSignatureInvalid
+            | DenyReason::TokenTypeRefused
+            | DenyReason::TokenUnknown
+    )
 }

@@ -520,3 +520,83 @@ fn an_issuer_with_inline_keys_needs_no_sidecar() {
     assert_eq!(call(&mut worker, "GET", "/session", &token).code().as_deref(), Some("session_missing"));
     assert!(due(&mut worker, Callout::Keys, at(NOW)).is_none(), "no keys to fetch");
 }
+
+#[test]
+fn a_cookie_whose_login_is_over_shuts_nobody_out_where_a_token_is_optional() {
+    let mut worker = worker_with(config());
+    let expired = token_with(|claims| claims["exp"] = json!(NOW.0 - 60));
+    let cookie = |token: &str| format!("__Host-session-gate={token}");
+    for (id, token) in [(10, expired.as_str()), (11, "deleted")] {
+        let sent = request("GET", "/optional", &[("cookie", &cookie(token))]);
+        let outcome = step(&mut worker, id, Event::Request(sent));
+        assert_eq!(outcome.described, ["decision=allow reason=anonymous rule=optional"], "{token}");
+        let changes = outcome.forwarded.unwrap();
+        assert_eq!(changes, [HeaderChange::Remove("cookie".to_owned())], "it is taken out");
+    }
+    let (name, value) = bearer(&expired);
+    let sent = request("GET", "/optional", &[(name, &value)]);
+    assert_eq!(step(&mut worker, 2, Event::Request(sent)).code().as_deref(), Some("token_expired"));
+    let sent = request("GET", "/session", &[("cookie", &cookie(&expired))]);
+    assert_eq!(step(&mut worker, 3, Event::Request(sent)).code().as_deref(), Some("token_expired"));
+}
+
+#[test]
+fn a_token_that_is_bound_to_a_key_is_no_bearer_token_unless_the_issuer_says_so() {
+    let bound = token_with(|claims| claims["cnf"] = json!({"jkt": "x"}));
+    assert_eq!(code(&mut worker_with(config()), &bound), "token_claim_unusable");
+    let mut document = config();
+    document["issuers"][0]["bound_tokens"] = json!("accept_as_bearer");
+    assert!(admitted(&mut worker_with(document), &bound).forwarded.is_some());
+}
+
+/// The headers that the answer to a request with that cookie gets, as `name: value`.
+fn answer_headers(headers: &[(&str, &str)]) -> Vec<String> {
+    let mut worker = worker_with(config());
+    let cookie = format!("__Host-session-gate={}", token());
+    let sent = request("GET", "/", &[("cookie", &cookie), ("x-forwarded-proto", "https")]);
+    step(&mut worker, 1, Event::Request(sent));
+    step(&mut worker, 1, verdict(CheckVerdict::Live));
+    let answer = Event::Answer(headers.iter().copied().collect());
+    let set = |change| match change {
+        HeaderChange::Set(name, value) => Some(format!("{name}: {}", String::from_utf8(value).unwrap())),
+        HeaderChange::Remove(_) => None,
+    };
+    step(&mut worker, 1, answer).answer.unwrap().into_iter().filter_map(set).collect()
+}
+
+#[test]
+fn answers_are_private_and_careful_by_default_and_hurt_nobody() {
+    let page = answer_headers(&[(":status", "200"), ("content-type", "text/html")]);
+    for header in [
+        "cache-control: private",
+        "vary: Cookie",
+        "strict-transport-security: max-age=31536000",
+        "content-security-policy: base-uri 'self'; frame-ancestors 'none'",
+    ] {
+        assert!(page.iter().any(|there| there == header), "{header}: {page:?}");
+    }
+    let data = answer_headers(&[(":status", "200"), ("content-type", "application/json")]);
+    assert!(!data.iter().any(|there| there.starts_with("content-security-policy")), "it is no page: {data:?}");
+}
+
+#[test]
+fn a_limit_that_is_configured_makes_no_other_appear() {
+    let mut document = config();
+    document["rate_limits"] = json!({"login": {"requests": 1, "window": 60}});
+    document["routes"] = json!([{"name": "all", "authentication": "public"}]);
+    let mut worker = worker_with(document);
+    let outcome = step(&mut worker, 1, Event::Request(request("GET", "/", &[])));
+    assert!(outcome.forwarded.is_some() && outcome.call.is_none());
+}
+
+#[test]
+fn a_user_agent_that_is_not_utf_8_is_read_all_the_same() {
+    let mut worker = worker_with(config());
+    let mut headers: Vec<(String, Vec<u8>)> = Vec::new();
+    for (name, value) in [(":method", "GET"), (":path", "/public"), (":authority", "app.example"), (":scheme", "https")]
+    {
+        headers.push((name.to_owned(), value.into()));
+    }
+    headers.push(("user-agent".to_owned(), b"curl/\xff".to_vec()));
+    assert!(step(&mut worker, 1, Event::Request(headers.into_iter().collect())).forwarded.is_some());
+}
