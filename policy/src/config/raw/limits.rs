@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 /// Rate limits, by name: 1 to 64 of `a-z A-Z 0-9 _ -`. A route that names none has `authenticated` for
-/// requests with a token and `default` for all others; `null` takes one of these two away.
+/// requests with a token and `default` for all others, as far as these are there. `null` is none.
 pub type RawRateLimits = BTreeMap<String, Option<RawRateLimit>>;
 
 /// A rate limit: `requests` in a `window`, or several `windows`, or a number `in_flight`.
