@@ -23,28 +23,40 @@ pub enum Source {
     Query,
 }
 
-/// A token that a request offers. `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
-    /// The token.
-    pub token: String,
+/// What a request offers for a token. `Debug` hides it.
+pub struct Offer<'a> {
+    value: Option<Cow<'a, [u8]>>,
     /// Where it was found.
     pub source: Source,
 }
 
-impl fmt::Debug for Credential {
+impl fmt::Debug for Offer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { token: _, source } = self;
-        f.debug_struct("Credential").field("token", &"…").field("source", source).finish()
+        f.debug_struct("Offer").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
-/// Finds the request's token. An `Authorization` header of another scheme (`Basic`) is none of ours.
+impl Offer<'_> {
+    /// The token.
+    ///
+    /// # Errors
+    /// `TokenMalformed`: a bearer credential that is none by RFC 6750, section 2.1, or a cookie or parameter of our name
+    /// whose value cannot be a token.
+    pub fn token(&self) -> Result<&str, DenyReason> {
+        let value = self.value.as_deref().filter(|bytes| is_b64token(bytes));
+        value.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(DenyReason::TokenMalformed)
+    }
+}
+
+/// Finds what the request offers for a token. An `Authorization` header of another scheme (`Basic`) is none of ours.
 ///
 /// # Errors
-/// `CredentialRepeated`: more than one. `TokenMalformed`: a bearer credential that is none by RFC
-/// 6750, section 2.1, or a cookie or parameter of our name whose value cannot be a token.
-pub fn find(request: &Headers, cookie: &str, parameter: Option<&str>) -> Result<Option<Credential>, DenyReason> {
+/// `CredentialRepeated`: more than one.
+pub fn offered<'a>(
+    request: &'a Headers,
+    cookie: &'a str,
+    parameter: Option<&'a str>,
+) -> Result<Option<Offer<'a>>, DenyReason> {
     let header = only(request.all("authorization").filter_map(bearer))?;
     let parameter = match parameter {
         Some(name) => only(query_values(request, name))?,
@@ -59,9 +71,7 @@ pub fn find(request: &Headers, cookie: &str, parameter: Option<&str>) -> Result<
             None => return Ok(None),
         },
     };
-    let value = value.filter(|bytes| is_b64token(bytes));
-    let token = value.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-    Ok(Some(Credential { token: token.ok_or(DenyReason::TokenMalformed)?.to_owned(), source }))
+    Ok(Some(Offer { value, source }))
 }
 
 /// What has to change so that the upstream sees neither our cookie nor the route's parameter, and
@@ -184,8 +194,14 @@ mod tests {
         headers.iter().map(|&(name, value)| (name, value)).collect()
     }
 
+    /// The token that is offered, and where.
+    fn find(request: &Headers, cookie: &str, parameter: Option<&str>) -> Result<Option<(String, Source)>, DenyReason> {
+        let Some(offer) = offered(request, cookie, parameter)? else { return Ok(None) };
+        Ok(Some((offer.token()?.to_owned(), offer.source)))
+    }
+
     fn found(headers: &[(&str, &str)]) -> Result<Option<(String, Source)>, DenyReason> {
-        find(&request(headers), COOKIE, Some("access_token")).map(|c| c.map(|c| (c.token, c.source)))
+        find(&request(headers), COOKIE, Some("access_token"))
     }
 
     fn is(token: &str, source: Source) -> Result<Option<(String, Source)>, DenyReason> {

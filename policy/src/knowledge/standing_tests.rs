@@ -269,9 +269,19 @@ fn a_request_without_an_answer_does_not_outlive_its_session_for_long() {
     let ended = json!({"kind": "session_ended", "session_id": SESSION});
     let mut worker = following_with(config(), &[]);
     worker.on_request(1, upload(), CLOCKS, &NoHostCrypto);
-    assert!(answer(&mut worker, &reply("e1", &[entry(1, ended)], 0, false), later(10)).is_empty());
+    assert!(answer(&mut worker, &reply("e1", &[entry(1, ended.clone())], 0, false), later(10)).is_empty());
     assert!(worker.on_alarms(later(15_009), &NoHostCrypto).is_empty(), "it may be the request that says so");
     let (_, effects) = worker.on_alarms(later(15_010), &NoHostCrypto).remove(0);
+    assert!(Outcome::from(effects).stream_ended);
+    // Nor does it end sooner, for its session is looked at now and then.
+    let idle = bearer(&token_with(|claims| claims["idle"] = json!(40)));
+    let mut worker = following_with(config(), &[]);
+    let asked = Event::Request(request("POST", "/", &[(idle.0, &idle.1)]));
+    worker.on_request(1, asked, CLOCKS, &NoHostCrypto);
+    worker.on_request(1, verdict(CheckVerdict::Live), CLOCKS, &NoHostCrypto);
+    answer(&mut worker, &reply("e1", &[entry(1, ended.clone())], 0, false), later(9_000));
+    assert!(worker.on_alarms(later(23_999), &NoHostCrypto).is_empty());
+    let (_, effects) = worker.on_alarms(later(24_000), &NoHostCrypto).remove(0);
     assert!(Outcome::from(effects).stream_ended);
     // By time, too.
     let mut worker = following_with(config(), &[]);

@@ -69,38 +69,24 @@ impl<H: Host> Requester for Sender<'_, H> {
     }
 }
 
-/// Whether the limits that apply before authentication admit the request, of which no token is known.
-pub(super) fn admit_unauthenticated<H: Host>(
+/// Whether the limits admit the request: those of its route, or without a permit those that it must meet before its token
+/// is looked at.
+pub(super) fn admit<H: Host>(
     held: &mut PendingRequest,
+    permit: Option<&Permit>,
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Admission {
+    let identity = permit.and_then(Permit::identity).map(Rc::as_ref);
+    let limits = &held.route.policy.limits;
+    let limits = permit.map_or(limits.before_authentication.as_slice(), |_| limits.of(identity.is_some()));
     let mut record = std::mem::take(&mut held.limit_record);
-    let limits = &held.route.policy.limits.before_authentication;
-    let admission = admit_by(limits, held, None, cx, effects, &mut record);
+    let admission = admit_by(limits, held, identity, cx, effects, &mut record);
     held.limit_record = record;
     match admission {
         Admission::Admit => held.limit_rounds = 0,
         Admission::Wait(_) => held.limit_rounds += 1,
         Admission::Refuse(_) => {}
-    }
-    admission
-}
-
-/// Whether the limits of the route admit the request.
-pub(super) fn admit<H: Host>(
-    held: &mut PendingRequest,
-    permit: &Permit,
-    cx: &mut StepContext<'_, H>,
-    effects: &mut Vec<Effect>,
-) -> Admission {
-    let mut record = std::mem::take(&mut held.limit_record);
-    let identity = permit.identity().map(Rc::as_ref);
-    let limits = held.route.policy.limits.of(identity.is_some());
-    let admission = admit_by(limits, held, identity, cx, effects, &mut record);
-    held.limit_record = record;
-    if let Admission::Wait(_) = admission {
-        held.limit_rounds += 1;
     }
     admission
 }

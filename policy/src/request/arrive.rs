@@ -56,13 +56,9 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         Err(unroutable) => return refuse(held, unroutable, cx, effects),
     };
     prepare(&mut held, request, cx);
-    let decision = match find_token(request, &interpretations, &held, cx.config) {
+    let decision = match find_token(request, &interpretations, &mut held, cx.config) {
         Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
-        Ok(Found::Token(credential)) => {
-            held.source = Some(credential.source);
-            held.token = credential.token.into();
-            authenticate(&mut held, cx, effects)
-        }
+        Ok(Found::Token) => authenticate(&mut held, cx, effects),
         Err(reason) => Err::<Next, DenyReason>(reason),
     };
     conclude(held, decision, cx, effects)

@@ -1,12 +1,32 @@
 //! Questions to the sidecar about credentials.
 
+use session_gate_protocol::{CheckedCredential, OwnToken};
+
 use super::{context::StepContext, effect::Effect};
 use crate::{
     host::Host,
     ids::{CallId, Callout},
     metric::Counter,
+    routing::RoutePolicy,
     sidecar::{checks::Asking, in_flight::Asked},
+    token::{Revocation, TokenText, VerifiedClaims},
 };
+
+/// What the sidecar is asked about. It knows its own tokens by a `jti` and sessions by a `sid` of its own making; of
+/// others it is told all claims. None: the token has no such `jti`.
+pub(super) fn credential_of(
+    token: TokenText<'_>,
+    claims: &VerifiedClaims,
+    route: &RoutePolicy,
+) -> Option<CheckedCredential> {
+    if claims.revocation() == Revocation::Feed {
+        let claims = claims.all(token)?;
+        return Some(CheckedCredential::Foreign { claims, require_session: route.require_session });
+    }
+    let token_id = claims.token_id()?.parse().ok()?;
+    let session_id = claims.own_session().map(|(id, _)| id.clone());
+    Some(CheckedCredential::Own(OwnToken { user_id: claims.subject().clone(), session_id, token_id }))
+}
 
 /// Asks the sidecar about a credential, unless another request has asked the same already.
 pub(super) fn ask<H: Host>(question: &[u8], cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> CallId {

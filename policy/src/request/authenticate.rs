@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use session_gate_protocol::{CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OpaqueToken, OwnToken};
+use session_gate_protocol::{CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OpaqueToken};
 
 use super::{
-    admit::{self, Admission},
+    admit::{Admission, admit},
+    ask::credential_of,
     context::{MAX_USED, StepContext},
     effect::Effect,
     event::CheckOutcome,
@@ -16,7 +17,7 @@ use crate::{
     config::Config,
     host::Host,
     http::{
-        credential::{self, Credential, Source},
+        credential::{self, Source},
         headers::Headers,
         interpretations::RequestInterpretations,
     },
@@ -26,20 +27,21 @@ use crate::{
     },
     metric::{CacheOutcome, Counter},
     routing::Authentication,
-    token::{Refusal, Revocation, VerifiedClaims},
+    token::{Refusal, VerifiedClaims},
 };
 
 /// What comes before the token itself is looked at.
 pub(super) enum Found {
     Permit(Permit),
-    Token(Credential),
+    /// The request holds it by now.
+    Token,
 }
 
 /// Everything that can be said before the token itself is looked at.
 pub(super) fn find_token(
     request: &Headers,
     readings: &RequestInterpretations,
-    held: &PendingRequest,
+    held: &mut PendingRequest,
     config: &Config,
 ) -> Result<Found, DenyReason> {
     let route = &held.route.policy;
@@ -50,16 +52,19 @@ pub(super) fn find_token(
         return Permit::without_credential(route).map(Found::Permit);
     }
     let parameter = route.token_query_parameter.as_deref();
-    let Some(credential) = credential::find(request, &config.cookie, parameter)? else {
+    let Some(offer) = credential::offered(request, &config.cookie, parameter)? else {
         return Permit::without_credential(route).map(Found::Permit);
     };
-    if credential.source == Source::Cookie && !config.csrf.allows(request, readings, held.style.https) {
+    held.source = Some(offer.source);
+    let token = offer.token()?;
+    if offer.source == Source::Cookie && !config.csrf.allows(request, readings, held.style.https) {
         return Err(DenyReason::CsrfRefused);
     }
-    if credential.token.len() > config.max_token_bytes {
+    if token.len() > config.max_token_bytes {
         return Err(DenyReason::TokenTooLarge);
     }
-    Ok(Found::Token(credential))
+    held.token = token.into();
+    Ok(Found::Token)
 }
 
 /// Whether the client is on the denylist, as far as is known: nobody is asked, whatever happens.
@@ -75,7 +80,7 @@ pub(super) fn authenticate<H: Host>(
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Decision {
-    match admit::admit_unauthenticated(held, cx, effects) {
+    match admit(held, None, cx, effects) {
         Admission::Admit => judge_token(held, cx, effects),
         Admission::Refuse(reason) => Err(reason),
         Admission::Wait(call) => Ok(Next::AwaitTurn(call)),
@@ -148,11 +153,14 @@ pub(super) fn judge_identity<H: Host>(
             note_use(&permit, cx);
             Ok(Next::Pass(permit))
         }
-        Standing::Unknown => match question(credential_of(held, &identity.claims)?, held, cx) {
-            Ok(question) if !cx.full => Ok(Next::Ask(Some(identity), question)),
-            Ok(_) => judge_identity(held, identity, Evidence::Failed(DenyReason::Overloaded), cx),
-            Err(reason) => judge_identity(held, identity, Evidence::Failed(reason), cx),
-        },
+        Standing::Unknown => {
+            let credential = credential_of(held.text(), &identity.claims, &held.route.policy);
+            match question(credential.ok_or(DenyReason::TokenClaimUnusable)?, held, cx) {
+                Ok(question) if !cx.full => Ok(Next::Ask(Some(identity), question)),
+                Ok(_) => judge_identity(held, identity, Evidence::Failed(DenyReason::Overloaded), cx),
+                Err(reason) => judge_identity(held, identity, Evidence::Failed(reason), cx),
+            }
+        }
     }
 }
 
@@ -177,19 +185,6 @@ fn question<H: Host>(
     let address = if is_current { None } else { client.address() };
     let user_agent = (!is_current && !client.user_agent.is_empty()).then(|| client.user_agent.to_owned());
     serde_json::to_vec(&CheckRequest { credential, address, user_agent }).map_err(|_| DenyReason::StoreUnavailable)
-}
-
-/// The sidecar knows its own tokens by a `jti` and sessions by a `sid` of its own making; of others it is
-/// told all claims.
-fn credential_of(held: &PendingRequest, claims: &VerifiedClaims) -> Result<CheckedCredential, DenyReason> {
-    let unusable = DenyReason::TokenClaimUnusable;
-    if claims.revocation() == Revocation::Feed {
-        let claims = claims.all(held.text()).ok_or(unusable)?;
-        return Ok(CheckedCredential::Foreign { claims, require_session: held.route.policy.require_session });
-    }
-    let token_id = claims.token_id().and_then(|id| id.parse().ok()).ok_or(unusable)?;
-    let session_id = claims.own_session().map(|(id, _)| id.clone());
-    Ok(CheckedCredential::Own(OwnToken { user_id: claims.subject().clone(), session_id, token_id }))
 }
 
 /// What the sidecar says of the credential; a reply that says nothing is a failure.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    admit::{self, Admission},
+    admit::{Admission, admit},
     ask::ask,
     context::StepContext,
     decided::{Admitted, Decided},
@@ -29,7 +29,7 @@ pub(super) fn conclude<H: Host>(
             return Phase::AwaitCheck(held, identity, call);
         }
         Ok(Next::AwaitTurn(call)) => return Phase::AwaitTurn(held, call),
-        Ok(Next::Pass(permit)) => match admit::admit(&mut held, &permit, cx, effects) {
+        Ok(Next::Pass(permit)) => match admit(&mut held, Some(&permit), cx, effects) {
             Admission::Admit => Ok(permit),
             Admission::Refuse(reason) => Err(reason),
             Admission::Wait(call) => return Phase::AwaitLimits(held, permit, call),

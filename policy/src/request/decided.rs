@@ -7,10 +7,14 @@
 
 use std::{fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckRequest, CheckVerdict, CheckedCredential, DenyReason, OwnToken};
+use session_gate_protocol::{CheckRequest, CheckVerdict, DenyReason};
 
 use super::{
-    ask::ask, context::StepContext, effect::Effect, event::CheckOutcome, limit_record::LimitRecord,
+    ask::{ask, credential_of},
+    context::StepContext,
+    effect::Effect,
+    event::CheckOutcome,
+    limit_record::LimitRecord,
     pending::PendingRequest,
 };
 use crate::{
@@ -49,6 +53,8 @@ pub struct Decided {
     is_stream: bool,
     /// When to look whether it still may.
     alarm: Option<Duration>,
+    /// Until when it may go on without an answer although it is refused by now.
+    ends_by: Option<Duration>,
     /// When its session was last known to be in use.
     live_at: Duration,
     /// What its limits have said.
@@ -79,6 +85,7 @@ impl Decided {
             admitted: None,
             is_stream: false,
             alarm: None,
+            ends_by: None,
             live_at: Duration::ZERO,
             record,
         }
@@ -102,6 +109,7 @@ impl Decided {
             admitted: None,
             is_stream: false,
             alarm: None,
+            ends_by: None,
             live_at: Duration::ZERO,
             record: LimitRecord::default(),
         }
@@ -118,7 +126,7 @@ impl Decided {
         let is_refused = (changes.rules && self.is_blocked(id, Some(feed), host, now))
             || (self.is_touched(changes) && self.refusal(Some(feed), now).is_some());
         if is_refused && !self.is_stream {
-            self.end_by(now.monotonic.saturating_add(UNANSWERED));
+            self.alarm = Some(*self.ends_by.get_or_insert(now.monotonic.saturating_add(UNANSWERED)));
             return false;
         }
         if is_refused {
@@ -126,11 +134,6 @@ impl Decided {
             self.alarm = None;
         }
         is_refused
-    }
-
-    /// Has it looked at by then. What is looked at when it is refused ends.
-    fn end_by(&mut self, at: Duration) {
-        self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
     }
 
     /// Whether its client is on the denylist.
@@ -238,6 +241,7 @@ impl Decided {
             Some(question) => _ = ask(&question, cx, effects),
             None => self.set_alarm(cx.now),
         }
+        self.ends_by = None;
         self
     }
 
@@ -251,17 +255,7 @@ impl Decided {
         if !may_be_idle && !may_be_over {
             return None;
         }
-        let claims = &identity.claims;
-        let credential = match claims.own_session() {
-            Some((session, _)) => {
-                let (user_id, token_id) = (claims.subject().clone(), claims.token_id()?.parse().ok()?);
-                CheckedCredential::Own(OwnToken { user_id, session_id: Some(session.clone()), token_id })
-            }
-            None if identity.session.is_some() => {
-                CheckedCredential::Foreign { claims: claims.all(TokenText(token))?, require_session: true }
-            }
-            None => return None,
-        };
+        let credential = credential_of(TokenText(token), &identity.claims, &self.route.policy)?;
         serde_json::to_vec(&CheckRequest { credential, address: None, user_agent: None }).ok()
     }
 
@@ -283,6 +277,8 @@ impl Decided {
             Some(Standing::Refused(_)) if outcome.reply.is_none() && is_surely_live => {
                 self.alarm = Some(cx.now.monotonic.saturating_add(RETRY));
             }
+            // Its alarm rings then.
+            Some(Standing::Refused(_)) if !self.is_stream && self.ends_by.is_some() => {}
             Some(Standing::Refused(_)) => {
                 self.admitted = None;
                 effects.push(Effect::EndStream);

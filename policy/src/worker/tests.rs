@@ -526,7 +526,7 @@ fn a_cookie_whose_login_is_over_shuts_nobody_out_where_a_token_is_optional() {
     let mut worker = worker_with(config());
     let expired = token_with(|claims| claims["exp"] = json!(NOW.0 - 60));
     let cookie = |token: &str| format!("__Host-session-gate={token}");
-    for (id, token) in [(10, expired.as_str()), (11, "deleted")] {
+    for (id, token) in [(10, expired.as_str()), (11, "deleted"), (12, "")] {
         let sent = request("GET", "/optional", &[("cookie", &cookie(token))]);
         let outcome = step(&mut worker, id, Event::Request(sent));
         assert_eq!(outcome.described, ["decision=allow reason=anonymous rule=optional"], "{token}");
