@@ -7,11 +7,11 @@ use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use session_gate_protocol::{FeedChange, FeedCursor, FeedQuery, Rule, SessionId, TokenId};
 use store_sidecar::feed::{Client, Feed};
-use store_sidecar::store::conformance::Harness as _;
+use store_sidecar::store::conformance::{Harness as _, op};
 use store_sidecar::store::redis::RedisStore;
 use store_sidecar::store::{NewFeedEntry, Store as _, UNLIMITED};
 
-use crate::harness::{Redis, USUAL, connect_patiently, poll_until};
+use crate::harness::{Redis, USUAL, connect_patiently, new_session, poll_until};
 
 const KEYS: [&str; 4] = ["sg1:{feed}:epoch", "sg1:{feed}:log", "sg1:{feed}:rules", "sg1:{feed}:standing"];
 
@@ -123,4 +123,20 @@ async fn what_an_older_state_lacks_is_told_again() {
     let page = store.read_feed(None, 100).await.unwrap();
     let trudys = page.entries.iter().filter(|entry| entry.change == rule("trudy").change).count();
     assert_eq!(trudys, 1, "what is there is not told again");
+}
+
+/// Whoever knows of the cut-offs from before would refuse them, and a sidecar that knows of none could not tell.
+#[tokio::test]
+async fn who_logs_in_after_all_was_lost_is_of_a_later_generation_than_any_before() {
+    let redis = Redis::start(USUAL).await;
+    let session = redis.store.create_session(new_session("alice", 7), op()).await.unwrap();
+    let mut ended_before = session.generation;
+    for _ in 0..3 {
+        ended_before = redis.store.begin_cut_off(&session.user_id, None, 0).await.unwrap().before;
+    }
+    redis::cmd("FLUSHALL").exec_async(&mut redis.connection().await).await.unwrap();
+    let after = redis.store.create_session(new_session("alice", 8), op()).await.unwrap();
+    assert!(after.generation > ended_before, "{} {ended_before}", after.generation);
+    let another = redis.store.create_session(new_session("alice", 9), op()).await.unwrap();
+    assert_eq!(another.generation, after.generation, "it is a counter, no time");
 }

@@ -6,10 +6,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, SessionStatus, UnixSeconds};
-use store_sidecar::store::conformance::{Harness as _, LIFETIME};
+use store_sidecar::store::conformance::{Harness as _, LIFETIME, op};
 use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
-
-use store_sidecar::store::conformance::op;
 
 use crate::harness::{Redis, USUAL, check, new_session, poll_until};
 
@@ -81,18 +79,17 @@ async fn a_cut_off_is_stored_in_the_form_that_is_documented() {
     for _ in 0..2 {
         redis.store.begin_cut_off(&session.user_id, None, 0).await.unwrap();
     }
-    redis.store.finish_cut_off(&session.user_id, 1, None).await.unwrap();
+    let (before, current) = (session.generation + 1, session.generation + 2);
+    redis.store.finish_cut_off(&session.user_id, before, None).await.unwrap();
     let stored: BTreeMap<String, String> =
         redis::cmd("HGETALL").arg(CUT_OFFS).query_async(&mut connection).await.unwrap();
     let name = |what| format!("K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA:{what}");
-    assert_eq!(
-        stored,
-        [("ended_before", "1"), ("generation", "2")].map(|(what, is)| (name(what), is.to_owned())).into()
-    );
+    let expected = [("ended_before", before), ("generation", current)];
+    assert_eq!(stored, expected.map(|(what, is)| (name(what), is.to_string())).into());
     let other = redis.store.create_session(new_session("alice", 8), op()).await.unwrap();
     let key = SESSION.replace(session.session_id.as_str(), other.session_id.as_str());
     let generation: String = redis::cmd("HGET").arg(key).arg("generation").query_async(&mut connection).await.unwrap();
-    assert_eq!((generation.as_str(), other.generation), ("2", 2));
+    assert_eq!((generation, other.generation), (current.to_string(), current));
     // What cannot be read has ended, if in doubt.
     redis::cmd("HSET").arg(CUT_OFFS).arg(name("ended_before")).arg("x").exec_async(&mut connection).await.unwrap();
     assert_eq!(check(&redis.store, &other).await.unwrap(), CheckVerdict::SessionTerminated);

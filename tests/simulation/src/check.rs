@@ -87,8 +87,6 @@ pub struct Case<'a> {
     pub keys_since: Millis,
     /// What the store's wall shows, in seconds.
     pub store_wall: u64,
-    /// Up to which generation its user's sessions have ever ended.
-    pub cut_off_told: u64,
 }
 
 impl fmt::Display for Promise {
@@ -271,10 +269,7 @@ impl Case<'_> {
             DenyReason::TokenExpired => self.is_expired(token),
             DenyReason::TokenRevoked => token.revoked.is_some() || !token.revoking.is_clear(),
             DenyReason::SessionTerminated => session.is_some_and(|session| {
-                session.ended.is_some()
-                    || !session.ending.is_clear()
-                    || self.store_wall >= session.expires
-                    || self.is_cut_off_by_memory(session)
+                session.ended.is_some() || !session.ending.is_clear() || self.store_wall >= session.expires
             }),
             DenyReason::SessionSuspended => {
                 session.is_some_and(|session| self.may_seem_suspended(session, number, token))
@@ -315,12 +310,6 @@ impl Case<'_> {
             None => self.is_current() && self.mind.covers(number, token.issued) && self.is_stale(since),
         });
         !session.suspending.is_clear() || !is_told
-    }
-
-    /// Whether its user was cut off by a number that the store has lost, and that the sidecar did not know that has
-    /// admitted the session. See `docs/known-limits.md`.
-    fn is_cut_off_by_memory(&self, session: &Session) -> bool {
-        self.truth.lost_at.is_some() && session.cut_off < self.cut_off_told
     }
 
     fn is_current(&self) -> bool {

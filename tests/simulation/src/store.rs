@@ -12,11 +12,11 @@ use std::{
     time::Duration,
 };
 
-use session_gate_protocol::{CounterId, FeedChange, SessionId, SessionStatus};
+use session_gate_protocol::{CounterId, SessionId, SessionStatus};
 use store_sidecar::{
     clock::Clock,
     rng::Random,
-    store::{NewFeedEntry, StoreError, StoreErrorKind, StoreSettings, memory::MemoryStore},
+    store::{StoreError, StoreErrorKind, StoreSettings, memory::MemoryStore},
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -73,8 +73,6 @@ pub struct SharedStore {
     born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
     lease_steps: Mutex<Vec<LeaseStep>>,
-    /// The greatest number of a cut-off of each user's sessions that was ever told.
-    cut_offs: Mutex<HashMap<String, u64>>,
 }
 
 /// One replica's way to the store.
@@ -162,7 +160,6 @@ impl SharedStore {
             born: Mutex::default(),
             applied: Mutex::default(),
             lease_steps: Mutex::default(),
-            cut_offs: Mutex::default(),
         }
     }
 
@@ -198,21 +195,6 @@ impl SharedStore {
 
     fn note_birth(&self, session: &SessionId) {
         locked(&self.born).insert(session.clone(), self.generation.load(Ordering::Relaxed));
-    }
-
-    /// Up to which generation all of the user's sessions have ever ended, in whatever life of the store.
-    pub fn cut_off_of(&self, user: &str) -> u64 {
-        locked(&self.cut_offs).get(user).copied().unwrap_or_default()
-    }
-
-    fn note_cut_offs(&self, entries: &[NewFeedEntry]) {
-        for entry in entries {
-            if let FeedChange::UserSessionsEnded(cut_off) = &entry.change {
-                let mut told = locked(&self.cut_offs);
-                let latest = told.entry(cut_off.user_id.to_string()).or_default();
-                *latest = cut_off.before.max(*latest);
-            }
-        }
     }
 
     fn note_lease(&self, step: LeaseStep) {

@@ -188,8 +188,6 @@ impl World {
         let (now, is_healthy, store_wall) = (self.now, self.is_healthy(), self.store_wall.at(self.now) / 1_000);
         let Some(place) = self.workers.get(worker) else { return };
         let Some(request) = place.requests.get(&id).copied() else { return };
-        let user = request.session.and_then(|session| self.truth.session(session)).map(|session| session.user);
-        let cut_off_told = user.map_or(0, |user| self.store.cut_off_of(&format!("user-{user}")));
         let Request { token, session, key, route, form, arrived, asked, asked_at, .. } = request;
         let case = Case {
             truth: &self.truth,
@@ -205,7 +203,6 @@ impl World {
             is_healthy,
             keys_since: self.keys_since,
             store_wall,
-            cut_off_told,
         };
         let verdict = match decision {
             Decision::Allow(reason) => case.admitted(reason),

@@ -18,10 +18,11 @@ pub async fn a_cut_off_that_has_only_begun_ends_nothing<H: Harness>() {
     let alice = user("alice");
     let before = create(store, plain(&alice, 1)).await;
     let begun = store.begin_cut_off(&alice, None, 0).await.unwrap();
-    assert_eq!((begun.before, begun.listed, begun.latest_expiry), (1, 1, before.expires_at));
+    assert_eq!((begun.before, begun.listed), (before.generation + 1, 1));
+    assert_eq!(begun.latest_expiry, before.expires_at);
     assert!(begun.now >= before.created_at && !begun.spares);
     let after = create(store, plain(&alice, 2)).await;
-    assert_eq!((before.generation, after.generation), (0, 1));
+    assert_eq!(after.generation, begun.before);
     for session in [before, after] {
         assert_eq!(check(store, &alice, &session.session_id).await, CheckVerdict::Live);
         assert_eq!(get(store, &session.session_id).await, session);
@@ -175,7 +176,9 @@ pub async fn in_any_order_exactly_the_sessions_that_began_after_it_live<H: Harne
     for seed in 1..=6_u32 {
         let alice = user(&format!("alice {seed}"));
         let (mut sessions, mut begun) = (Vec::<SessionData>::new(), Vec::<u64>::new());
-        let (mut generation, mut ended_before, mut random) = (0, 0, seed);
+        let first = create(store, plain(&alice, u8::MAX)).await;
+        let (mut generation, mut ended_before, mut random) = (first.generation, 0, seed);
+        sessions.push(first);
         for number in 0..40_u8 {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             match (random >> 16) % 4 {
@@ -215,15 +218,16 @@ pub async fn who_logs_in_after_a_loss_is_not_dead_at_birth<H: Harness>() {
     let store = harness.store();
     let alice = user("alice");
     let old = create(store, plain(&alice, 1)).await;
-    let admission = Admission { floor: 7, ..Admission::default() };
+    let floor = old.generation + 7;
+    let admission = Admission { floor, ..Admission::default() };
     let Admitted::Created(new) = store.admit_session(plain(&alice, 2), &admission, op()).await.unwrap() else {
         panic!("there is no bound")
     };
-    assert_eq!(new.generation, 7);
+    assert_eq!(new.generation, floor);
     assert_eq!(check(store, &alice, &new.session_id).await, CheckVerdict::Live);
     assert_eq!(check(store, &alice, &old.session_id).await, CheckVerdict::SessionTerminated, "as everybody knows");
-    assert_eq!(store.begin_cut_off(&alice, None, 3).await.unwrap().before, 8);
-    assert_eq!(store.begin_cut_off(&alice, None, 20).await.unwrap().before, 21);
+    assert_eq!(store.begin_cut_off(&alice, None, floor - 4).await.unwrap().before, floor + 1);
+    assert_eq!(store.begin_cut_off(&alice, None, floor + 13).await.unwrap().before, floor + 14);
 }
 
 /// By then no session is left of before, nor a token.
@@ -231,16 +235,17 @@ pub async fn a_cut_off_is_known_for_as_long_as_it_could_matter<H: Harness>() {
     let harness = H::start(StoreSettings { retention: secs(1), ..SETTINGS }).await;
     let store = harness.store();
     let alice = user("alice");
-    create(store, plain(&alice, 1)).await;
+    let first = create(store, plain(&alice, 1)).await;
     assert_eq!(end_all(store, &alice).await, 1);
     harness.pass(LIFETIME - secs(100)).await;
     let later = create(store, plain(&alice, 2)).await;
-    assert_eq!(later.generation, 1);
+    assert_eq!(later.generation, first.generation + 1);
     // It counts from the last session, and then for as long as a token may be accepted.
     harness.pass(LIFETIME + SETTINGS.feed_horizon - secs(100)).await;
-    assert_eq!(create(store, plain(&alice, 3)).await.generation, 1);
+    assert_eq!(create(store, plain(&alice, 3)).await.generation, later.generation);
     harness.pass(LIFETIME + SETTINGS.feed_horizon + secs(100)).await;
-    assert_eq!(create(store, plain(&alice, 4)).await.generation, 0);
+    let forgotten = create(store, plain(&alice, 4)).await;
+    assert_ne!(forgotten.generation, later.generation, "it counts from the start again");
 }
 
 /// They are dead before that; but for the list nobody needs them.

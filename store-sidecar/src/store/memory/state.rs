@@ -18,6 +18,8 @@ pub(super) struct State {
     by_user: HashMap<UserId, BTreeSet<IndexPlace>>,
     /// What is known of the generations of a user's sessions. One who was never cut off has no entry.
     cut_offs: HashMap<UserId, CutOffs>,
+    /// The generation from which those of all users are counted.
+    first_generation: u64,
     /// How many sessions `by_user` holds.
     live: u64,
     /// Until when a token is on the blacklist.
@@ -40,7 +42,7 @@ struct Entry {
 }
 
 /// How far a user's generations of sessions have come.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct CutOffs {
     /// That of the sessions which begin now.
     pub(super) generation: u64,
@@ -48,6 +50,13 @@ pub(super) struct CutOffs {
     pub(super) ended_before: u64,
     /// Until when this must be known.
     until: UnixSeconds,
+}
+
+impl CutOffs {
+    /// Of a user who was never cut off.
+    const fn starting_at(generation: u64) -> Self {
+        Self { generation, ended_before: 0, until: UnixSeconds(0) }
+    }
 }
 
 /// A token on the blacklist. Its user is part of the key: a token of another issuer may have the
@@ -89,12 +98,15 @@ pub(super) struct Cleaned {
 }
 
 impl State {
-    pub(super) fn new(retention: Duration) -> Self {
+    /// An empty state that counts the generations of sessions from `first_generation`: later than any before, so that
+    /// no session of this one is of a generation which ended before another state was lost.
+    pub(super) fn new(retention: Duration, first_generation: u64) -> Self {
         Self {
             retention,
             sessions: HashMap::new(),
             by_user: HashMap::new(),
             cut_offs: HashMap::new(),
+            first_generation,
             live: 0,
             revoked: HashMap::new(),
             opaque: HashMap::new(),
@@ -136,12 +148,12 @@ impl State {
 
     /// What is known of the generations of a user's sessions.
     pub(super) fn cut_offs(&self, user: &UserId) -> CutOffs {
-        self.cut_offs.get(user).copied().unwrap_or_default()
+        self.cut_offs.get(user).copied().unwrap_or(CutOffs::starting_at(self.first_generation))
     }
 
     /// Notes how far the generations of a user's sessions have come, for at least until then. Nothing goes back.
     pub(super) fn note_cut_offs(&mut self, user: &UserId, generation: u64, ended_before: u64, until: UnixSeconds) {
-        let known = self.cut_offs.entry(user.clone()).or_default();
+        let known = self.cut_offs.entry(user.clone()).or_insert(CutOffs::starting_at(self.first_generation));
         self.due.remove(&(known.until, Step::ForgetCutOffs(user.clone())));
         known.ended_before = known.ended_before.max(ended_before);
         known.generation = known.generation.max(generation).max(known.ended_before);
@@ -303,7 +315,7 @@ impl State {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let Self { retention: _, sessions, by_user, cut_offs, live, revoked, opaque, due } = self;
+        let Self { retention: _, first_generation: _, sessions, by_user, cut_offs, live, revoked, opaque, due } = self;
         let is_empty =
             sessions.is_empty() && by_user.is_empty() && cut_offs.is_empty() && revoked.is_empty() && opaque.is_empty();
         is_empty && *live == 0 && due.is_empty()

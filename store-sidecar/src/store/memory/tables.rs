@@ -47,11 +47,12 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// An empty store that goes by `clock`; `random` makes the id of its feed's epoch.
     pub fn new(clock: Arc<dyn Clock>, settings: StoreSettings, random: Arc<dyn Random>) -> Self {
+        let state = State::new(settings.retention, clock.millis());
         Self {
             clock,
             random,
             max_entries: MAX_ENTRIES,
-            state: Mutex::new(State::new(settings.retention)),
+            state: Mutex::new(state),
             log: Mutex::default(),
             counters: Mutex::default(),
             settings,

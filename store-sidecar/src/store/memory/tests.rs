@@ -111,3 +111,18 @@ async fn a_store_full_of_sessions_and_rules_still_takes_revocations() {
     let ended = entry(serde_json::json!({ "kind": "session_ended", "session_id": SessionId::new(&user(1), &[1; 32]) }));
     store.append_feed(&[ended]).await.unwrap();
 }
+
+/// Whoever knows of the cut-offs from before would refuse them.
+#[tokio::test]
+async fn sessions_of_a_store_that_begins_anew_are_of_a_later_generation_than_any_before() {
+    let (clock, store) = store();
+    let settings = StoreSettings::default();
+    create(&store, 1).await.unwrap();
+    let mut ended_before = 0;
+    for _ in 0..5 {
+        ended_before = store.begin_cut_off(&user(1), None, 0).await.unwrap().before;
+    }
+    clock.advance(Duration::from_millis(10));
+    let anew = MemoryStore::new(clock, settings, Arc::new(SeededRandom::default()));
+    assert!(create(&anew, 1).await.unwrap().generation > ended_before);
+}

@@ -177,11 +177,7 @@ impl Store for ReplicaStore {
 
     async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
         let entries = entries.to_vec();
-        let append = move |shared: Arc<SharedStore>| async move {
-            let at = shared.current().append_feed(&entries).await?;
-            shared.note_cut_offs(&entries);
-            Ok(at)
-        };
+        let append = move |shared: Arc<SharedStore>| async move { shared.current().append_feed(&entries).await };
         self.ask(Op::Append, Box::new(|shared| Box::pin(append(shared)))).await
     }
 

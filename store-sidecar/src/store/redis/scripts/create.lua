@@ -62,19 +62,18 @@ for i = 15, #ARGV do
   end
   leave[i] = s and s.user_id == ARGV[2] and s
 end
-local g = math.max(generation(KEYS[3], ARGV[3]), floor)
+local g, is_stored = generation(KEYS[3], ARGV[3])
+g = math.max(g, floor)
 local expires_at = t + tonumber(ARGV[5])
 -- The first to be written, so that nothing is where Redis' memory is full.
 redis.call('HSET', KEYS[1], 'format', '1', 'user_id', ARGV[2], 'index', ARGV[3], 'status', ARGV[4],
-  'version', 1, 'created_at', t, 'last_activity', t, 'expires_at', expires_at, 'data', ARGV[7], 'op', ARGV[9])
+  'version', 1, 'created_at', t, 'last_activity', t, 'expires_at', expires_at, 'data', ARGV[7], 'op', ARGV[9],
+  'generation', string.format('%.0f', g))
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], 'idle_timeout', ARGV[6])
 end
 if ARGV[10] ~= '' then
   redis.call('HSET', KEYS[1], 'scopes', string.sub(ARGV[10], 2))
-end
-if g > 0 then
-  redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', g))
 end
 redis.call('EXPIREAT', KEYS[1], expires_at + tonumber(ARGV[8]))
 for i, s in pairs(leave) do
@@ -86,8 +85,8 @@ for i, s in pairs(leave) do
     redis.call('ZREM', KEYS[2], ARGV[i])
   end
 end
-if floor > ended_before(KEYS[3], ARGV[3]) then
-  note_cut_off(KEYS[3], ARGV[3], floor, floor)
+if not is_stored or floor > ended_before(KEYS[3], ARGV[3]) then
+  note_cut_off(KEYS[3], ARGV[3], g, floor)
 end
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 tidy(KEYS[2], t)

@@ -2,16 +2,17 @@
 -- with one tag, of each `<name of the index>:generation` (that of sessions which begin now) and
 -- `<name of the index>:ended_before` (those of earlier ones have ended).
 
--- The generation of sessions which begin now.
+-- The generation of sessions which begin now; and whether it is stored. It counts on from the moment at which a user
+-- is first seen, in milliseconds: so where this store has lost it, it is later than any cut-off from before the loss.
 local function generation(cut_offs, index)
   local stored = redis.call('HGET', cut_offs, index .. ':generation')
-  return math.max(tonumber(stored or 0) or 0, ended_before(cut_offs, index))
+  return math.max(tonumber(stored or nil) or now_millis(), ended_before(cut_offs, index)), stored and true
 end
 
 -- Notes how far a user's generations have come. Nothing goes back.
 local function note_cut_off(cut_offs, index, current, before)
   redis.call('HSET', cut_offs, index .. ':generation', string.format('%.0f', math.max(current, before,
-    generation(cut_offs, index))), index .. ':ended_before',
+    (generation(cut_offs, index)))), index .. ':ended_before',
     string.format('%.0f', math.max(before, ended_before(cut_offs, index))))
 end
 
