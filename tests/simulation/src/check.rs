@@ -7,11 +7,14 @@ use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
     clocks::{Millis, WorkerClock},
+    demands::Mode,
     limits::Key,
     mind::Mind,
     truth::{Refusal, Session, SessionNumber, Token, TokenNumber, Truth},
     worker_host::{Route, WorkerSettings},
 };
+
+mod beyond;
 
 /// How far the workers' walls may be from the issuer's.
 const LEEWAY_SECONDS: u64 = 5;
@@ -34,6 +37,8 @@ pub struct Violation {
 /// The promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {
+    /// Routes get what they ask for.
+    Demands,
     /// A key that is used up costs no calls.
     DeniedKeys,
     /// Nothing passes but by its route's failure mode, and by that only as long as it may.
@@ -81,6 +86,8 @@ pub struct Case<'a> {
     pub arrived: Millis,
     /// Whether the sidecar was asked, and if so whether it answered.
     pub asked: Option<bool>,
+    /// In which version the sidecar has said that its session is served.
+    pub version: Option<u64>,
     /// Whether nothing was ever wrong anywhere.
     pub is_healthy: bool,
     /// When the keys were exchanged last.
@@ -92,6 +99,7 @@ pub struct Case<'a> {
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Demands => "routes get what they ask for",
             Self::DeniedKeys => "a key that is used up costs no calls",
             Self::FailureMode => "failure modes",
             Self::Forged => "forged and expired tokens",
@@ -170,6 +178,7 @@ impl Case<'_> {
         if self.mind.knows_end_of(number, token.session) {
             return broken(Promise::Known, "the worker knew of its end");
         }
+        self.judge_demand(token)?;
         match reason {
             AllowReason::Token if self.asked.is_some() => self.judge_asked(number),
             AllowReason::Token => self.judge_alone(number, token),
@@ -180,23 +189,27 @@ impl Case<'_> {
         }
     }
 
+    fn refusals(&self, token: TokenNumber) -> impl Iterator<Item = Refusal> {
+        self.truth.refusals_on(token, self.route.demand())
+    }
+
     /// The store was asked: whatever was acknowledged before must refuse it, and nobody may have been told
     /// that all workers know.
     fn judge_asked(&self, token: TokenNumber) -> Verdict {
-        if let Some(receipt) = self.truth.refusals(token).find_map(|refusal| refusal.receipt) {
+        if let Some(receipt) = self.refusals(token).find_map(|refusal| refusal.receipt) {
             return broken(Promise::Receipt, format!("asked about, and every worker was said to know at {receipt}"));
         }
-        match self.truth.refusals(token).find(|refusal| refusal.acked < self.arrived) {
+        match self.refusals(token).find(|refusal| refusal.acked < self.arrived) {
             Some(refusal) => {
                 broken(Promise::Staleness, format!("asked about after it was taken back at {}", refusal.acked))
             }
             // What was answered may have waited for a limit.
-            None => self.truth.refusals(token).try_for_each(|refusal| self.judge_refusal(refusal)),
+            None => self.refusals(token).try_for_each(|refusal| self.judge_refusal(refusal)),
         }
     }
 
     fn judge_alone(&self, number: TokenNumber, token: &Token) -> Verdict {
-        for refusal in self.truth.refusals(number) {
+        for refusal in self.refusals(number) {
             self.judge_refusal(refusal)?;
         }
         match self.truth.lost_at {
@@ -237,9 +250,9 @@ impl Case<'_> {
             return broken(Promise::Known, "the worker knew that its session is suspended");
         }
         let age = self.mind.age(self.now, self.clock);
-        let may = match (reason, self.route) {
-            (AllowReason::FailureMode, Route::Allow) => true,
-            (AllowReason::LastKnown, Route::LastKnown) => age.is_some_and(|age| age <= self.settings.last_known),
+        let may = match (reason, self.route.mode()) {
+            (AllowReason::FailureMode, Mode::Allow) => true,
+            (AllowReason::LastKnown, Mode::LastKnown) => age.is_some_and(|age| age <= self.settings.last_known),
             _ => false,
         };
         if may { Ok(()) } else { broken(Promise::FailureMode, format!("it passed as {} at {age:?}", reason.as_str())) }
@@ -288,6 +301,7 @@ impl Case<'_> {
             DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
             DenyReason::LimitUnavailable => matches!(self.route, Route::Limited(_)) && !self.is_healthy,
             DenyReason::RateLimited => matches!(self.route, Route::Limited(_)),
+            DenyReason::ScopeInsufficient => self.may_lack_scope(number, token),
             DenyReason::Overloaded | DenyReason::StoreUnavailable => !self.is_healthy && !self.can_tell(number, token),
             _ => false,
         };

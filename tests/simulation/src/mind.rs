@@ -10,7 +10,9 @@ use session_gate_protocol::{FeedChange, FeedReply};
 
 use crate::{
     clocks::{Millis, WorkerClock},
-    truth::{End, SessionNumber, TokenNumber, Truth},
+    demands::Demand,
+    scopes::{May, may_write},
+    truth::{End, SessionNumber, Token, TokenNumber, Truth},
 };
 
 /// How soon after the beginning of the feed a token is only asked about.
@@ -28,6 +30,8 @@ pub struct Mind {
     ended: HashSet<SessionNumber>,
     revoked: HashSet<TokenNumber>,
     suspended: HashMap<SessionNumber, Said>,
+    /// What it was told last of what sessions permit, and of which version.
+    permits: HashMap<SessionNumber, (u64, May)>,
     /// Tokens that it was told are good, in this epoch.
     vouched: HashSet<TokenNumber>,
     /// When it was given keys last.
@@ -55,6 +59,8 @@ pub struct News {
     pub sessions: Vec<SessionNumber>,
     /// Tokens that are revoked.
     pub tokens: Vec<TokenNumber>,
+    /// Sessions that permit something else.
+    pub scoped: Vec<SessionNumber>,
     /// How many entries there were.
     pub entries: usize,
     /// Whether there is more.
@@ -82,6 +88,7 @@ impl Mind {
             self.vouched.clear();
             // Versions begin anew.
             self.suspended.values_mut().for_each(|said| said.version = 0);
+            self.permits.values_mut().for_each(|(version, _)| *version = 0);
         }
         for end in reply.ended.0.iter().filter_map(|(ended, _)| truth.end_of(*ended)) {
             match end {
@@ -127,11 +134,16 @@ impl Mind {
                     news.sessions.push(session);
                 }
             }
-            // What ends comes packed; nobody makes rules or changes scopes here.
+            FeedChange::SessionScopes { session_id, version, scopes } => {
+                if let Some(session) = truth.session_by_id(session_id.as_str()) {
+                    self.permits(session, *version, may_write(scopes.as_ref()));
+                    news.scoped.push(session);
+                }
+            }
+            // What ends comes packed; nobody makes rules here.
             FeedChange::RuleAdded { .. }
             | FeedChange::RuleRemoved { .. }
             | FeedChange::SessionEnded { .. }
-            | FeedChange::SessionScopes { .. }
             | FeedChange::TokenRevoked { .. }
             | FeedChange::Unknown(_) => {}
             FeedChange::UserSessionsEnded(cut_off) => {
@@ -151,6 +163,22 @@ impl Mind {
             *known = said;
         }
         counts
+    }
+
+    /// It was told what a session permits. A later version that it knows counts.
+    pub fn permits(&mut self, session: SessionNumber, version: u64, may: May) {
+        let known = self.permits.entry(session).or_insert((version, may));
+        if version >= known.0 {
+            *known = (version, may);
+        }
+    }
+
+    /// Whether it knows that the token does not permit what is asked for, whose session it was told is served in that
+    /// version, by an answer that says what that permits.
+    pub fn lacks(&self, token: &Token, demand: Option<Demand>, served: Option<u64>) -> bool {
+        let known = token.session.and_then(|session| self.permits.get(&session));
+        let known = known.filter(|(version, _)| served.is_none_or(|served| served <= *version));
+        demand == Some(Demand::Write) && known.is_some_and(|(_, may)| !token.scopes.may_write(*may))
     }
 
     /// It was answered, to a question of this epoch, that the session is served in that version: an older suspension that

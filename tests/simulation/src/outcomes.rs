@@ -6,6 +6,7 @@ use session_gate_protocol::{Claims, LoginReply, SessionData, SessionStatus, Toke
 use crate::{
     clients::ClientCall,
     clocks::Millis,
+    scopes::{Grants, TokenScopes, may_write},
     sidecar::Answer,
     truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber},
     world::World,
@@ -38,6 +39,7 @@ impl World {
             suspending: Pending::default(),
             served_since: (session.status == SessionStatus::Active).then_some(self.now),
             tokens: Vec::new(),
+            grants: Grants::new(session.version, may_write(session.scopes.as_ref())),
         });
         self.clients.sessions.push(number);
         if session.status == SessionStatus::Pending2fa {
@@ -52,7 +54,7 @@ impl World {
     }
 
     fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, call: &ClientCall) {
-        let is_pending = claims(&data.token).is_some_and(|claims| claims.pending_2fa);
+        let claims = claims(&data.token);
         let token = Token {
             text: data.token,
             session,
@@ -60,7 +62,8 @@ impl World {
             generation: self.truth.generation,
             issued: data.issued_at.0,
             expires: data.expires_at.0,
-            is_pending,
+            is_pending: claims.as_ref().is_some_and(|claims| claims.pending_2fa),
+            scopes: TokenScopes::of(claims.as_ref()),
             revoked: None,
             revoking: Pending::default(),
         };
@@ -101,6 +104,14 @@ impl World {
             if session.suspended_from.is_some_and(|from| from <= data.version) {
                 session.suspended = Some(Refusal::merge(session.suspended, refusal));
             }
+        }
+    }
+
+    /// What the session permits has been changed.
+    pub(crate) fn on_scoped(&mut self, call: &ClientCall, refusal: Refusal, answer: &Answer) {
+        let Ok(data) = serde_json::from_slice::<SessionData>(&answer.body) else { return };
+        if let Some(session) = call.session.and_then(|session| self.truth.session_mut(session)) {
+            session.grants.told(data.version, refusal);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Requests at workers, from the moment they come until they are over.
 
-use session_gate_protocol::{AllowReason, CheckReply, DenyReason, FeedReply};
+use session_gate_protocol::{AllowReason, CheckReply, CheckVerdict, DenyReason, FeedReply};
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::{
     limits::settings::KeyName,
     mind::News,
     scenario::script::Written,
+    scopes::{self, May, may_write},
     sidecar::Answer,
     truth::{SessionNumber, TokenNumber, Truth},
     worker_host::{Decision, Deed, Form, Purpose, RequestId, Route},
@@ -25,7 +26,7 @@ pub(crate) struct Request {
     pub(crate) session: Option<SessionNumber>,
     /// What the limits of its route count it by.
     pub(crate) key: Option<(usize, KeyName)>,
-    route: Route,
+    pub(crate) route: Route,
     pub(crate) form: Form,
     /// What a scenario has written down of it.
     pub(crate) written: Option<Written>,
@@ -74,7 +75,7 @@ impl WorkerPlace {
             let Some(request) = self.requests.get_mut(id) else { continue };
             request.asked = Some(is_good);
             request.asked_at = Some(call.sent);
-            request.version = served.and_then(|Served(session)| session).map(|(_, version)| version);
+            request.version = served.and_then(|served| served.session).map(|(_, version, _)| version);
             // One that is not decided waits for its limits: the token is good.
             let decided = deeds.iter().find_map(|deed| match deed {
                 Deed::Decide(of, decision) if of == id => Some(*decision),
@@ -83,30 +84,45 @@ impl WorkerPlace {
             let is_vouched = match decided {
                 Some(Decision::Allow(reason)) => reason == AllowReason::Token,
                 Some(Decision::Deny(reason)) => {
-                    matches!(reason, DenyReason::LimitUnavailable | DenyReason::RateLimited)
+                    let limits = [DenyReason::LimitUnavailable, DenyReason::RateLimited];
+                    limits.contains(&reason) || reason == DenyReason::ScopeInsufficient
                 }
                 None => is_good,
             };
-            if let Some(token) = request.token.filter(|_| is_vouched && is_good)
+            if let Some((token, served)) = request.token.zip(served).filter(|(_, served)| is_vouched && served.is_live)
                 && call.epochs == self.mind.epochs()
             {
                 self.mind.vouch(token);
-                if let Some(Served(Some((session, version)))) = served {
+                if let Some((session, version, may)) = served.session {
                     self.mind.served(session, version);
+                    if may.is_some() {
+                        self.mind.permits(session, version, may);
+                    }
                 }
             }
         }
     }
 }
 
-/// An answer about a token: of which session, in which version, it says that it is served.
+/// A good answer about a token.
 #[derive(Clone, Copy, Debug)]
-struct Served(Option<(SessionNumber, u64)>);
+struct Served {
+    /// Whether it may be used anywhere.
+    is_live: bool,
+    /// In which session it is served, in which version, and what that permits.
+    session: Option<(SessionNumber, u64, May)>,
+}
 
 impl Served {
     fn read(answer: &Answer, truth: &Truth) -> Self {
-        let session = serde_json::from_slice::<CheckReply>(&answer.body).ok().and_then(|reply| reply.session);
-        Self(session.and_then(|session| Some((truth.session_by_id(session.session_id.as_str())?, session.version))))
+        let Ok(reply) = serde_json::from_slice::<CheckReply>(&answer.body) else {
+            return Self { is_live: false, session: None };
+        };
+        let session = reply.session.and_then(|session| {
+            let number = truth.session_by_id(session.session_id.as_str())?;
+            Some((number, session.version, may_write(session.scopes.as_ref())))
+        });
+        Self { is_live: reply.verdict == CheckVerdict::Live, session }
     }
 }
 
@@ -188,7 +204,7 @@ impl World {
         let (now, is_healthy, store_wall) = (self.now, self.is_healthy(), self.store_wall.at(self.now) / 1_000);
         let Some(place) = self.workers.get(worker) else { return };
         let Some(request) = place.requests.get(&id).copied() else { return };
-        let Request { token, session, key, route, form, arrived, asked, asked_at, .. } = request;
+        let Request { token, session, key, route, form, arrived, asked, asked_at, version, .. } = request;
         let case = Case {
             truth: &self.truth,
             now,
@@ -200,6 +216,7 @@ impl World {
             route,
             arrived: asked_at.unwrap_or(arrived).min(arrived),
             asked,
+            version,
             is_healthy,
             keys_since: self.keys_since,
             store_wall,
@@ -218,6 +235,10 @@ impl World {
         match decision {
             Decision::Allow(reason) => self.counts.one("admitted", reason.as_str()),
             Decision::Deny(reason) => self.counts.one("refused", reason.as_str()),
+        }
+        let found = token.and_then(|token| self.truth.token(token));
+        if let Some(name) = found.and_then(|token| scopes::exercised(token.scopes, decision, route.demand())) {
+            self.counts.one("scopes", name);
         }
         let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
         if let Some(key) = key {

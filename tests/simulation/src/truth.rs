@@ -5,7 +5,12 @@ use std::collections::HashMap;
 
 use session_gate_protocol::{CutOff, Fingerprint, SessionStatus};
 
-use crate::{clocks::Millis, store::Applied};
+use crate::{
+    clocks::Millis,
+    demands::Demand,
+    scopes::{Grants, TokenScopes},
+    store::Applied,
+};
 
 /// A session, by its number in a run.
 pub type SessionNumber = u32;
@@ -67,6 +72,8 @@ pub struct Session {
     pub served_since: Option<Millis>,
     /// Its tokens.
     pub tokens: Vec<TokenNumber>,
+    /// What it permits, and has permitted.
+    pub grants: Grants,
 }
 
 /// A token.
@@ -86,6 +93,8 @@ pub struct Token {
     pub expires: u64,
     /// Whether it was minted while its session waited for its second factor.
     pub is_pending: bool,
+    /// What it says that it permits.
+    pub scopes: TokenScopes,
     /// Its revocation.
     pub revoked: Option<Refusal>,
     /// Calls that revoke it.
@@ -210,6 +219,9 @@ impl Truth {
         let number = self.session_by_id(applied.session.as_str());
         let Some(session) = number.and_then(|number| self.session_mut(number)) else { return };
         if applied.version > session.version {
+            if !applied.status.is_final() {
+                session.grants.applied(applied.version, applied.may);
+            }
             session.status = applied.status;
             session.version = applied.version;
             match applied.status {
@@ -242,6 +254,30 @@ impl Truth {
         let ended = session.and_then(|session| session.ended);
         let suspended = session.and_then(|session| session.suspended);
         [revoked, ended, suspended].into_iter().flatten()
+    }
+
+    /// What refuses a token where that is asked for, too.
+    pub fn refusals_on(&self, token: TokenNumber, demand: Option<Demand>) -> impl Iterator<Item = Refusal> {
+        let scope = demand.filter(|demand| *demand == Demand::Write).and_then(|_| {
+            let token = self.token(token)?;
+            self.session_of(token)?.grants.refusal(token.scopes)
+        });
+        self.refusals(token).chain(scope)
+    }
+
+    /// The session of a token.
+    pub fn session_of(&self, token: &Token) -> Option<&Session> {
+        token.session.and_then(|session| self.session(session))
+    }
+
+    /// Whether that token may ever have been let in where that is asked for.
+    pub fn ever_meets(&self, token: &Token, demand: Demand) -> bool {
+        match demand {
+            Demand::Write => match self.session_of(token) {
+                Some(session) => session.grants.ever_permits(token.scopes),
+                None => token.scopes.may_write(None),
+            },
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use session_gate_protocol::{AllowReason, DenyReason, PROTOCOL_HEADER};
 
 use crate::{
     clocks::{Millis, WorkerClock},
+    demands::{self, Demand, Mode},
     limits::settings::{AllLimits, COST_HEADER, KEY_HEADER, KeyName, path},
     sidecar::{Answer, ApiCall},
 };
@@ -54,6 +55,8 @@ pub enum Route {
     LastKnown,
     /// It refuses, and has the limits of that number.
     Limited(usize),
+    /// It asks for more than a good token.
+    Asking(Demand, Mode),
 }
 
 /// How a request goes on after it was admitted.
@@ -134,6 +137,25 @@ impl Route {
             Self::Allow => "/allow".to_owned(),
             Self::LastKnown => "/last-known".to_owned(),
             Self::Limited(number) => path(number),
+            Self::Asking(demand, mode) => demands::path(demand, mode),
+        }
+    }
+
+    /// What it asks for, beside a good token.
+    pub const fn demand(self) -> Option<Demand> {
+        match self {
+            Self::Asking(demand, _) => Some(demand),
+            Self::Deny | Self::Allow | Self::LastKnown | Self::Limited(_) => None,
+        }
+    }
+
+    /// How it serves when nobody can be asked.
+    pub const fn mode(self) -> Mode {
+        match self {
+            Self::Deny | Self::Limited(_) => Mode::Deny,
+            Self::Allow => Mode::Allow,
+            Self::LastKnown => Mode::LastKnown,
+            Self::Asking(_, mode) => mode,
         }
     }
 }
@@ -148,6 +170,7 @@ impl WorkerSettings {
                 "failure_mode": {"last_known": millis(self.last_known)},
             }),
         ];
+        routes.extend(demands::routes(&millis(self.last_known)));
         routes.extend(self.limits.routes());
         json!({
             "sidecar": {
