@@ -10,6 +10,7 @@ use crate::{
     demands::Mode,
     limits::Key,
     mind::Mind,
+    second_factor,
     truth::{Refusal, Session, SessionNumber, Token, TokenNumber, Truth},
     worker_host::{Route, WorkerSettings},
 };
@@ -55,6 +56,8 @@ pub enum Promise {
     NothingLost,
     /// Nothing passes after a receipt.
     Receipt,
+    /// No second factor that is asked for is missing.
+    SecondFactor,
     /// Nothing passes for longer than `max_staleness` after it was taken back.
     Staleness,
     /// What the store knew before it lost its data is not trusted blindly.
@@ -108,6 +111,7 @@ impl fmt::Display for Promise {
             Self::Live => "live sessions are served",
             Self::NothingLost => "what is handed back is admitted again",
             Self::Receipt => "nothing passes after applied: true",
+            Self::SecondFactor => "no second factor is missing",
             Self::Staleness => "nothing passes after max_staleness",
             Self::StoreLoss => "a store that has lost its data",
             Self::Streams => "streams end with their session",
@@ -179,6 +183,7 @@ impl Case<'_> {
             return broken(Promise::Known, "the worker knew of its end");
         }
         self.judge_demand(token)?;
+        self.judge_second_factor(token, reason)?;
         match reason {
             AllowReason::Token if self.asked.is_some() => self.judge_asked(number),
             AllowReason::Token => self.judge_alone(number, token),
@@ -296,7 +301,7 @@ impl Case<'_> {
                 // full to ask.
                 let unvouched = token.is_pending && self.asked != Some(true) && !self.is_healthy;
                 let is_awaited = |session: &Session| session.served_since.is_none_or(|since| self.arrived <= since);
-                unvouched || session.is_some_and(is_awaited)
+                second_factor::is_asked_for(self.route) && (unvouched || session.is_some_and(is_awaited))
             }
             DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
             DenyReason::LimitUnavailable => matches!(self.route, Route::Limited(_)) && !self.is_healthy,

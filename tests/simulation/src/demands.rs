@@ -1,10 +1,12 @@
-//! Routes that ask for more than a good token, one for each failure mode.
+//! Routes that ask for more than a good token, or for less, one for each failure mode.
 
 use serde_json::{Value, json};
 
 /// What such a route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Demand {
+    /// Not even for the second factor.
+    NoSecondFactor,
     /// That the token permits to write, or its session.
     Write,
 }
@@ -22,16 +24,18 @@ pub enum Mode {
 
 impl Demand {
     /// Every one.
-    pub const ALL: [Self; 1] = [Self::Write];
+    pub const ALL: [Self; 2] = [Self::NoSecondFactor, Self::Write];
 
     const fn name(self) -> &'static str {
         match self {
+            Self::NoSecondFactor => "no-second-factor",
             Self::Write => "write",
         }
     }
 
     fn config(self) -> (&'static str, Value) {
         match self {
+            Self::NoSecondFactor => ("accept_pending_2fa", json!(true)),
             Self::Write => ("scopes", json!({"any": ["write"]})),
         }
     }

@@ -28,6 +28,7 @@ pub mod recorded;
 mod requests;
 pub mod scenario;
 mod scopes;
+mod second_factor;
 mod sidecar;
 pub mod simulation;
 mod store;

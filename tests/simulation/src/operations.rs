@@ -113,8 +113,9 @@ impl World {
             6 | 7 => Mode::Allow,
             _ => Mode::LastKnown,
         };
-        match (self.rng.u8(0..8), mode) {
+        match (self.rng.u8(0..10), mode) {
             (0, mode) => Route::Asking(Demand::Write, mode),
+            (1, mode) => Route::Asking(Demand::NoSecondFactor, mode),
             (_, Mode::Deny) => Route::Deny,
             (_, Mode::Allow) => Route::Allow,
             (_, Mode::LastKnown) => Route::LastKnown,

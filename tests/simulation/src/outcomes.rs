@@ -37,6 +37,7 @@ impl World {
             suspended_from: None,
             ending: Pending { in_doubt: self.truth.may_be_caught(call.user, begun), ..Pending::default() },
             suspending: Pending::default(),
+            has_second_factor: session.status == SessionStatus::Active,
             served_since: (session.status == SessionStatus::Active).then_some(self.now),
             tokens: Vec::new(),
             grants: Grants::new(session.version, may_write(session.scopes.as_ref())),

@@ -55,8 +55,8 @@ impl World {
 
 /// Some sessions wait for their second factor, and some are short.
 fn login(user: &str, variety: u32) -> Value {
-    let duration = (40..90).contains(&variety).then_some(3 + variety % 10);
-    json!({"user_id": user, "scopes": scopes(variety), "pending_2fa": variety < 40, "duration": duration})
+    let duration = (80..130).contains(&variety).then_some(3 + variety % 10);
+    json!({"user_id": user, "scopes": scopes(variety), "pending_2fa": variety < 80, "duration": duration})
 }
 
 /// What a token is asked for with: to read, to write as well, or whatever its session permits.

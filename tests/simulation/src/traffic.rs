@@ -13,6 +13,7 @@ use crate::{
     mind::News,
     scenario::script::Written,
     scopes::{self, May, may_write},
+    second_factor,
     sidecar::Answer,
     truth::{SessionNumber, TokenNumber, Truth},
     worker_host::{Decision, Deed, Form, Purpose, RequestId, Route},
@@ -239,6 +240,11 @@ impl World {
         let found = token.and_then(|token| self.truth.token(token));
         if let Some(name) = found.and_then(|token| scopes::exercised(token.scopes, decision, route.demand())) {
             self.counts.one("scopes", name);
+        }
+        let shown =
+            found.and_then(|token| second_factor::exercised(token, self.truth.session_of(token), decision, asked));
+        if let Some(name) = shown {
+            self.counts.one("second factors", name);
         }
         let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
         if let Some(key) = key {

@@ -68,6 +68,8 @@ pub struct Session {
     pub ending: Pending,
     /// Calls that suspend it.
     pub suspending: Pending,
+    /// Whether it has its second factor, or needs none.
+    pub has_second_factor: bool,
     /// Since when somebody knows that it is served; none: it is not, or nobody knows yet.
     pub served_since: Option<Millis>,
     /// Its tokens.
@@ -225,7 +227,10 @@ impl Truth {
             session.status = applied.status;
             session.version = applied.version;
             match applied.status {
-                SessionStatus::Active => (session.suspended, session.suspended_from) = (None, None),
+                SessionStatus::Active => {
+                    session.has_second_factor = true;
+                    (session.suspended, session.suspended_from) = (None, None);
+                }
                 SessionStatus::Suspended => _ = session.suspended_from.get_or_insert(applied.version),
                 _ => {}
             }
@@ -273,6 +278,7 @@ impl Truth {
     /// Whether that token may ever have been let in where that is asked for.
     pub fn ever_meets(&self, token: &Token, demand: Demand) -> bool {
         match demand {
+            Demand::NoSecondFactor => true,
             Demand::Write => match self.session_of(token) {
                 Some(session) => session.grants.ever_permits(token.scopes),
                 None => token.scopes.may_write(None),

@@ -1,9 +1,12 @@
 //! What routes ask for beyond a good token.
 
+use session_gate_protocol::AllowReason;
+
 use super::{Case, Promise, Verdict, broken};
 use crate::{
     clocks::Millis,
     demands::Demand,
+    second_factor,
     truth::{Token, TokenNumber},
 };
 
@@ -21,6 +24,16 @@ impl Case<'_> {
             );
         }
         Ok(())
+    }
+
+    /// Second factors must be there where they are asked for, whatever the failure mode is.
+    pub(super) fn judge_second_factor(&self, token: &Token, reason: AllowReason) -> Verdict {
+        let session = self.truth.session_of(token);
+        let missing = second_factor::missing(token, session, reason);
+        match missing.filter(|_| second_factor::is_asked_for(self.route)) {
+            Some(text) => broken(Promise::SecondFactor, text),
+            None => Ok(()),
+        }
     }
 
     /// Whether the worker may think that neither the token nor its session permits what the route asks for.
