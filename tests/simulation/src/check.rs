@@ -7,7 +7,7 @@ use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
     clocks::{Millis, WorkerClock},
-    demands::Mode,
+    demands::{Demand, Mode},
     limits::Key,
     mind::Mind,
     second_factor,
@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod beyond;
+mod foreign;
 
 /// How far the workers' walls may be from the issuer's.
 const LEEWAY_SECONDS: u64 = 5;
@@ -162,6 +163,10 @@ impl Case<'_> {
         self.violation(self.judge_denial(reason, number, token))
     }
 
+    fn is_foreign(&self) -> bool {
+        self.token.and_then(|token| self.truth.token(token)).is_some_and(|token| token.foreign.is_some())
+    }
+
     /// Whether the route takes no tokens.
     fn is_public(&self) -> bool {
         matches!(self.route, Route::Limited(route) if !self.settings.limits.takes_tokens(route))
@@ -179,11 +184,12 @@ impl Case<'_> {
         if self.is_expired(token) {
             return broken(Promise::Forged, "a token passed whose time is over");
         }
-        if self.mind.knows_end_of(number, token.session) {
+        if self.mind.knows_end_of(number, token) {
             return broken(Promise::Known, "the worker knew of its end");
         }
         self.judge_demand(token)?;
         self.judge_second_factor(token, reason)?;
+        self.judge_session(token, reason)?;
         match reason {
             AllowReason::Token if self.asked.is_some() => self.judge_asked(number),
             AllowReason::Token => self.judge_alone(number, token),
@@ -204,7 +210,9 @@ impl Case<'_> {
         if let Some(receipt) = self.refusals(token).find_map(|refusal| refusal.receipt) {
             return broken(Promise::Receipt, format!("asked about, and every worker was said to know at {receipt}"));
         }
-        match self.refusals(token).find(|refusal| refusal.acked < self.arrived) {
+        // Of another issuer's token it is not asked what a session permits that the route does not ask for.
+        let mut said = self.truth.refusals_on(token, self.route.demand().filter(|_| !self.is_foreign()));
+        match said.find(|refusal| refusal.acked < self.arrived) {
             Some(refusal) => {
                 broken(Promise::Staleness, format!("asked about after it was taken back at {}", refusal.acked))
             }
@@ -248,7 +256,8 @@ impl Case<'_> {
     }
 
     fn judge_failure(&self, reason: AllowReason, token: &Token) -> Verdict {
-        if self.asked == Some(true) {
+        let is_unsaid = self.route.demand() == Some(Demand::Write) && token.foreign.is_some();
+        if self.asked == Some(true) && !is_unsaid {
             return broken(Promise::FailureMode, "the sidecar had answered");
         }
         if token.session.is_some_and(|session| self.mind.knows_suspended(session)) {
@@ -283,9 +292,16 @@ impl Case<'_> {
             // The store has lost it.
             return Ok(());
         }
+        if self.may_lack_session(token, reason) {
+            return Ok(());
+        }
         let excused = match reason {
             DenyReason::TokenExpired => self.is_expired(token),
-            DenyReason::TokenRevoked => token.revoked.is_some() || !token.revoking.is_clear(),
+            DenyReason::TokenRevoked => {
+                let seconds = |at| self.clock.now(at).wall.0;
+                let is_cut_off = || self.truth.may_be_cut_off(token, seconds, self.now);
+                token.revoked.is_some() || !token.revoking.is_clear() || is_cut_off()
+            }
             DenyReason::SessionTerminated => session.is_some_and(|session| {
                 session.ended.is_some() || !session.ending.is_clear() || self.store_wall >= session.expires
             }),
@@ -342,6 +358,7 @@ impl Case<'_> {
             && self.is_current()
             && self.mind.covers(number, token.issued)
             && !token.is_pending
+            && self.route.demand() != Some(Demand::Session)
             && self.asked.is_none()
     }
 }

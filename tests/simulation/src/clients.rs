@@ -69,6 +69,8 @@ pub(crate) struct Delivery {
 pub(crate) struct Clients {
     pub(crate) tokens: Vec<TokenNumber>,
     pub(crate) stale_tokens: VecDeque<TokenNumber>,
+    /// Other issuers' tokens.
+    pub(crate) foreign: VecDeque<TokenNumber>,
     pub(crate) sessions: Vec<SessionNumber>,
     pub(crate) suspended: BTreeSet<SessionNumber>,
     calls: u32,
@@ -270,6 +272,8 @@ impl World {
             }
             Kind::Terminate | Kind::TerminateByPatch => self.on_ended(call.session.into_iter().collect(), refusal),
             Kind::TerminateUser => {
+                let until = self.store_wall.at(begun) / 1_000;
+                self.truth.cut_off(call.user, until, refusal);
                 let known = self.known(covers);
                 self.on_ended(known, refusal);
             }

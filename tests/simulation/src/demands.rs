@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 pub enum Demand {
     /// Not even for the second factor.
     NoSecondFactor,
+    /// For a session of the user's here, whoever issued the token.
+    Session,
     /// That the token permits to write, or its session.
     Write,
 }
@@ -24,11 +26,12 @@ pub enum Mode {
 
 impl Demand {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::NoSecondFactor, Self::Write];
+    pub const ALL: [Self; 3] = [Self::NoSecondFactor, Self::Session, Self::Write];
 
     const fn name(self) -> &'static str {
         match self {
             Self::NoSecondFactor => "no-second-factor",
+            Self::Session => "session",
             Self::Write => "write",
         }
     }
@@ -36,6 +39,7 @@ impl Demand {
     fn config(self) -> (&'static str, Value) {
         match self {
             Self::NoSecondFactor => ("accept_pending_2fa", json!(true)),
+            Self::Session => ("require_session", json!(true)),
             Self::Write => ("scopes", json!({"any": ["write"]})),
         }
     }

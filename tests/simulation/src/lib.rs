@@ -14,6 +14,7 @@ mod counts;
 mod demands;
 mod events;
 mod faults;
+mod foreign;
 mod history;
 mod limited;
 mod limits;

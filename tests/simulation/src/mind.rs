@@ -11,8 +11,9 @@ use session_gate_protocol::{FeedChange, FeedReply};
 use crate::{
     clocks::{Millis, WorkerClock},
     demands::Demand,
+    foreign::Sid,
     scopes::{May, may_write},
-    truth::{End, SessionNumber, Token, TokenNumber, Truth},
+    truth::{End, SessionNumber, Token, TokenNumber, Truth, UserNumber, user_number},
 };
 
 /// How soon after the beginning of the feed a token is only asked about.
@@ -28,6 +29,12 @@ pub struct Mind {
     /// The moment of the last proof and how old the sidecar's knowledge was then.
     proof: Option<Proof>,
     ended: HashSet<SessionNumber>,
+    /// Those of them that have not ended with all of their user's.
+    ended_alone: HashSet<SessionNumber>,
+    /// Up to which second other issuers' tokens are refused, by their user.
+    cut_offs: HashMap<UserNumber, u64>,
+    /// In which sessions they are served where a route asks for one, in this epoch.
+    told: HashMap<(UserNumber, Sid), SessionNumber>,
     revoked: HashSet<TokenNumber>,
     suspended: HashMap<SessionNumber, Said>,
     /// What it was told last of what sessions permit, and of which version.
@@ -57,6 +64,8 @@ struct Said {
 pub struct News {
     /// Sessions that have ended or are suspended.
     pub sessions: Vec<SessionNumber>,
+    /// Users of whom other issuers' tokens are refused.
+    pub users: Vec<UserNumber>,
     /// Tokens that are revoked.
     pub tokens: Vec<TokenNumber>,
     /// Sessions that permit something else.
@@ -86,6 +95,7 @@ impl Mind {
             self.proof = None;
             self.epochs += 1;
             self.vouched.clear();
+            self.told.clear();
             // Versions begin anew.
             self.suspended.values_mut().for_each(|said| said.version = 0);
             self.permits.values_mut().for_each(|(version, _)| *version = 0);
@@ -94,6 +104,7 @@ impl Mind {
             match end {
                 End::Session(session) => {
                     self.ended.insert(session);
+                    self.ended_alone.insert(session);
                     self.suspended.remove(&session);
                     news.sessions.push(session);
                 }
@@ -147,6 +158,11 @@ impl Mind {
             | FeedChange::TokenRevoked { .. }
             | FeedChange::Unknown(_) => {}
             FeedChange::UserSessionsEnded(cut_off) => {
+                if let Some(user) = user_number(&cut_off.user_id) {
+                    let until = self.cut_offs.entry(user).or_default();
+                    *until = cut_off.issued_until.0.max(*until);
+                    news.users.push(user);
+                }
                 for session in truth.cut_off_by(cut_off) {
                     self.ended.insert(session);
                     news.sessions.push(session);
@@ -195,18 +211,36 @@ impl Mind {
     }
 
     /// Whether it was told that the token, or its session, is no good any more.
-    pub fn knows_end_of(&self, token: TokenNumber, session: Option<SessionNumber>) -> bool {
-        self.revoked.contains(&token) || session.is_some_and(|session| self.ended.contains(&session))
+    pub fn knows_end_of(&self, number: TokenNumber, token: &Token) -> bool {
+        let ended = if token.foreign.is_some() { &self.ended_alone } else { &self.ended };
+        self.revoked.contains(&number)
+            || token.session.is_some_and(|session| ended.contains(&session))
+            || token.foreign.is_some() && self.cut_offs.get(&token.user).is_some_and(|until| token.issued <= *until)
+    }
+
+    /// Whether it was told that the session has ended.
+    pub fn knows_session_ended(&self, session: SessionNumber) -> bool {
+        self.ended.contains(&session)
+    }
+
+    /// It was answered, to a question of this epoch, that tokens of another issuer are served in that session.
+    pub fn tell_session(&mut self, account: (UserNumber, Sid), session: SessionNumber) {
+        self.told.insert(account, session);
+    }
+
+    /// In which session it was told that they are served.
+    pub fn session_told(&self, account: (UserNumber, Sid)) -> Option<SessionNumber> {
+        self.told.get(&account).copied()
     }
 
     /// Whether it knows that a stream by that token is not served any more, whose session it was told is served in that
     /// version.
-    pub fn takes_back(&self, token: TokenNumber, session: Option<SessionNumber>, served: Option<u64>) -> bool {
+    pub fn takes_back(&self, number: TokenNumber, token: &Token, served: Option<u64>) -> bool {
         let is_suspended = |session| match served {
             Some(version) => self.knows_suspended_since(session, version),
             None => self.knows_suspended(session),
         };
-        self.knows_end_of(token, session) || session.is_some_and(is_suspended)
+        self.knows_end_of(number, token) || token.session.is_some_and(is_suspended)
     }
 
     /// Whether the last that it was told of the session is that it is suspended.

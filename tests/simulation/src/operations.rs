@@ -8,6 +8,7 @@ use crate::{
     demands::{Demand, Mode},
     events::Event,
     faults::Fault,
+    foreign::Sid,
     truth::{Refusal, SessionNumber, TokenNumber, UserNumber},
     worker_host::{Form, Route},
     world::World,
@@ -41,8 +42,10 @@ impl World {
         let user = self.truth.session(session).map_or(0, |session| session.user);
         let token = self.rng.choice(&self.clients.tokens).copied();
         let is_full = self.clients.sessions.len() >= self.parameters.sessions;
-        if self.rng.u8(0..8) == 0 {
-            return self.change_scopes(user, session);
+        match self.rng.u8(0..16) {
+            0 | 1 => return self.change_scopes(user, session),
+            2..5 => return self.issue_drawn(user),
+            _ => {}
         }
         match self.rng.u8(0..100) {
             0..25 if is_full => self.client_calls(Kind::Terminate, user, Some(session), None, None),
@@ -69,6 +72,17 @@ impl World {
             90..96 => self.client_calls(Kind::Revoke, user, None, token, None),
             _ => self.client_calls(Kind::UserToken, user, None, None, None),
         }
+    }
+
+    /// A token of the other issuer, which names a session of its user's, one that there is not, or none.
+    fn issue_drawn(&mut self, user: UserNumber) {
+        let named = self.rng.choice(self.truth.sessions_of(user)).copied();
+        let sid = match (self.rng.u8(0..10), named) {
+            (0, _) => Sid::Unknown,
+            (1..7, Some(session)) => Sid::Named(session),
+            _ => Sid::Absent,
+        };
+        self.issue_foreign(user, sid);
     }
 
     /// Some are narrowed and widened at once.
@@ -101,10 +115,14 @@ impl World {
         };
         let token = match self.rng.u8(0..100) {
             0..2 => None,
-            2..20 => self.rng.choice(&self.clients.stale_tokens).copied(),
+            2..12 => self.clients.foreign.get(self.rng.usize(0..self.clients.foreign.len().max(1))).copied(),
+            12..24 => self.rng.choice(&self.clients.stale_tokens).copied(),
             _ => self.rng.choice(&self.clients.tokens).copied(),
         };
-        self.send(worker, token, route, form);
+        // What such a stream is served in is known to its worker alone.
+        let is_foreign = token.and_then(|token| self.truth.token(token)).is_some_and(|token| token.foreign.is_some());
+        let has_session = is_foreign && route.demand() == Some(Demand::Session);
+        self.send(worker, token, route, if has_session { Form::Plain } else { form });
     }
 
     fn drawn_route(&mut self) -> Route {
@@ -116,6 +134,7 @@ impl World {
         match (self.rng.u8(0..10), mode) {
             (0, mode) => Route::Asking(Demand::Write, mode),
             (1, mode) => Route::Asking(Demand::NoSecondFactor, mode),
+            (2, mode) => Route::Asking(Demand::Session, mode),
             (_, Mode::Deny) => Route::Deny,
             (_, Mode::Allow) => Route::Allow,
             (_, Mode::LastKnown) => Route::LastKnown,
@@ -161,9 +180,10 @@ impl World {
             return;
         }
         let session = call.session.and_then(|session| self.truth.session(session));
-        let Some(token) = call.token.or_else(|| session.and_then(|session| session.tokens.last().copied())) else {
-            return;
-        };
+        let of_user = |number: &&TokenNumber| self.truth.token(**number).is_some_and(|token| token.user == call.user);
+        let foreign = self.clients.foreign.iter().find(of_user).filter(|_| call.kind == Kind::TerminateUser);
+        let of_session = || session.and_then(|session| session.tokens.last());
+        let Some(token) = call.token.or_else(|| of_session().or(foreign).copied()) else { return };
         let demand = call.kind.takes_from();
         let is_good = self.truth.refusals_on(token, demand).any(|known| known.acked == refusal.acked);
         if !is_good || (call.ambushes.is_none() && self.rng.bool()) {

@@ -21,9 +21,10 @@ impl World {
         let Some(place) = self.workers.get(worker) else { return };
         let concerns = |request: &Request| {
             let Some((news, token)) = news.zip(request.token) else { return false };
+            let is_users = self.truth.token(token).is_some_and(|token| news.users.contains(&token.user));
             let is_told =
                 |sessions: &[SessionNumber]| request.session.is_some_and(|session| sessions.contains(&session));
-            let is_meant = is_told(&news.sessions) || is_told(&news.scoped) || news.tokens.contains(&token);
+            let is_meant = is_told(&news.sessions) || is_told(&news.scoped) || is_users || news.tokens.contains(&token);
             is_meant && self.is_taken_back(worker, request)
         };
         let open = place.requests.iter().filter(|(_, request)| request.open_since.is_some());
@@ -80,15 +81,17 @@ impl World {
     /// Whether the time of a stream is over by its worker's clock, for so many seconds.
     fn has_outlived(&self, worker: usize, request: &Request, seconds: u64) -> bool {
         let Some(place) = self.workers.get(worker) else { return false };
-        let session = request.session.and_then(|session| self.truth.session(session)).map(|session| session.expires);
-        let token = || request.token.and_then(|token| self.truth.token(token)).map(|token| token.expires);
-        session.or_else(token).is_some_and(|expires| place.clock.now(self.now).wall.0 >= expires + seconds)
+        let Some(token) = request.token.and_then(|token| self.truth.token(token)) else { return false };
+        let session = self.truth.session_of(token).filter(|_| token.foreign.is_none());
+        let expires = session.map_or(token.expires, |session| session.expires);
+        Some(expires).is_some_and(|expires| place.clock.now(self.now).wall.0 >= expires + seconds)
     }
 
     /// Whether the worker knows that a stream is not served any more.
     fn is_taken_back(&self, worker: usize, request: &Request) -> bool {
         let Some((place, number)) = self.workers.get(worker).zip(request.token) else { return false };
-        place.mind.takes_back(number, request.session, request.version) || self.lacks(worker, request)
+        let takes_back = |token| place.mind.takes_back(number, token, request.version);
+        self.truth.token(number).is_some_and(takes_back) || self.lacks(worker, request)
     }
 
     /// Whether the worker knows that a stream lacks what its route asks for.

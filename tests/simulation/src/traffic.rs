@@ -8,6 +8,7 @@ use crate::{
     check::Case,
     clocks::Millis,
     events::Event,
+    foreign::{self, Sid},
     history::What,
     limits::settings::KeyName,
     mind::News,
@@ -15,7 +16,7 @@ use crate::{
     scopes::{self, May, may_write},
     second_factor,
     sidecar::Answer,
-    truth::{SessionNumber, TokenNumber, Truth},
+    truth::{SessionNumber, TokenNumber, Truth, UserNumber},
     worker_host::{Decision, Deed, Form, Purpose, RequestId, Route},
     world::{WorkerPlace, World},
 };
@@ -25,6 +26,8 @@ use crate::{
 pub(crate) struct Request {
     pub(crate) token: Option<TokenNumber>,
     pub(crate) session: Option<SessionNumber>,
+    /// Whose token it is, and what it says of its session, where another issuer has issued it.
+    account: Option<(UserNumber, Sid)>,
     /// What the limits of its route count it by.
     pub(crate) key: Option<(usize, KeyName)>,
     pub(crate) route: Route,
@@ -96,6 +99,9 @@ impl WorkerPlace {
                 self.mind.vouch(token);
                 if let Some((session, version, may)) = served.session {
                     self.mind.served(session, version);
+                    if let Some(account) = request.account {
+                        self.mind.tell_session(account, session);
+                    }
                     if may.is_some() {
                         self.mind.permits(session, version, may);
                     }
@@ -149,7 +155,9 @@ impl World {
         (route, form, written): (Route, Form, Option<Written>),
     ) {
         let now = self.now;
-        let session = token.and_then(|token| self.truth.token(token)).and_then(|token| token.session);
+        let found = token.and_then(|token| self.truth.token(token));
+        let session = found.and_then(|token| token.session);
+        let account = found.and_then(|token| Some((token.user, token.foreign?)));
         let cost = if key.is_some() && self.script.is_none() { self.rng.u64(0..8) } else { 1 };
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.is_up) else { return };
         let header = key.map(|(_, name)| name).filter(|_| text.is_none());
@@ -157,6 +165,7 @@ impl World {
         let request = Request {
             token,
             session,
+            account,
             key,
             route,
             form,
@@ -245,6 +254,10 @@ impl World {
             found.and_then(|token| second_factor::exercised(token, self.truth.session_of(token), decision, asked));
         if let Some(name) = shown {
             self.counts.one("second factors", name);
+        }
+        let foreign = found.filter(|token| token.foreign.is_some());
+        if let Some(name) = foreign.and_then(|_| foreign::exercised(decision, route.demand())) {
+            self.counts.one("foreign tokens", name);
         }
         let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
         if let Some(key) = key {

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 
-use session_gate_protocol::{CutOff, Fingerprint, SessionStatus};
+use session_gate_protocol::{CutOff, Fingerprint, SessionStatus, UserId};
 
 use crate::{
     clocks::Millis,
     demands::Demand,
+    foreign::Sid,
     scopes::{Grants, TokenScopes},
     store::Applied,
 };
@@ -60,6 +61,8 @@ pub struct Session {
     pub expires: u64,
     /// Its end.
     pub ended: Option<Refusal>,
+    /// That end, where it has not ended with all of its user's.
+    pub ended_alone: Option<Refusal>,
     /// Its suspension, while it lasts.
     pub suspended: Option<Refusal>,
     /// The version since which it is suspended without a break.
@@ -95,6 +98,8 @@ pub struct Token {
     pub expires: u64,
     /// Whether it was minted while its session waited for its second factor.
     pub is_pending: bool,
+    /// What it says of its session, where another issuer has issued it.
+    pub foreign: Option<Sid>,
     /// What it says that it permits.
     pub scopes: TokenScopes,
     /// Its revocation.
@@ -118,6 +123,8 @@ pub struct Truth {
     /// What can end, by what it is known by in the feed.
     ends: HashMap<Fingerprint, End>,
     by_user: HashMap<UserNumber, Vec<SessionNumber>>,
+    /// Of a user: up to which second other issuers' tokens are refused, as callers were told.
+    cut_offs: HashMap<UserNumber, Vec<(u64, Refusal)>>,
     /// How many calls are ending all sessions of a user, and when the last one ended.
     ending_users: HashMap<UserNumber, (u32, Millis)>,
 }
@@ -169,12 +176,12 @@ impl Truth {
 
     /// The sessions that a cut-off ends.
     pub fn cut_off_by(&self, cut_off: &CutOff) -> Vec<SessionNumber> {
-        let user = cut_off.user_id.as_str().strip_prefix("user-").and_then(|number| number.parse().ok());
         let is_before = |number: &SessionNumber| {
             let session = self.session(*number);
             let is_excepted = |id: &str| cut_off.except.as_ref().is_some_and(|except| except.as_str() == id);
             session.is_some_and(|session| session.cut_off < cut_off.before && !is_excepted(&session.id))
         };
+        let user = user_number(&cut_off.user_id);
         user.map(|user| self.sessions_of(user).iter().copied().filter(is_before).collect()).unwrap_or_default()
     }
 
@@ -197,6 +204,17 @@ impl Truth {
         }
         self.tokens.push(token);
         number
+    }
+
+    /// Other issuers' tokens for that user are refused that were issued up to that second.
+    pub fn cut_off(&mut self, user: UserNumber, until: u64, refusal: Refusal) {
+        self.cut_offs.entry(user).or_default().push((until, refusal));
+    }
+
+    /// Whether a token of another issuer may have been cut off with all of its user's sessions: walls differ.
+    pub fn may_be_cut_off(&self, token: &Token, seconds: impl Fn(Millis) -> u64, now: Millis) -> bool {
+        let ending = self.ending_users.get(&token.user).filter(|_| token.foreign.is_some());
+        ending.is_some_and(|(under_way, last)| token.issued <= seconds(if *under_way > 0 { now } else { *last }) + 3)
     }
 
     /// All sessions of a user are being ended.
@@ -245,6 +263,7 @@ impl Truth {
         self.generation += 1;
         self.lost_at = Some(now);
         // The blacklist is gone, and no session stands for these tokens: nobody promises anything.
+        self.cut_offs.clear();
         for token in self.tokens.iter_mut().filter(|token| token.session.is_none()) {
             token.revoked = None;
             token.revoking.in_doubt = true;
@@ -254,11 +273,19 @@ impl Truth {
     /// What refuses a token: its own revocation, its session's end or suspension.
     pub fn refusals(&self, token: TokenNumber) -> impl Iterator<Item = Refusal> {
         let token = self.token(token);
-        let session = token.and_then(|token| token.session).and_then(|session| self.session(session));
+        let session = token.and_then(|token| self.session_of(token));
+        let foreign = token.filter(|token| token.foreign.is_some());
         let revoked = token.and_then(|token| token.revoked);
-        let ended = session.and_then(|session| session.ended);
+        let ended = session.and_then(|session| if foreign.is_some() { session.ended_alone } else { session.ended });
         let suspended = session.and_then(|session| session.suspended);
-        [revoked, ended, suspended].into_iter().flatten()
+        let cut_off = foreign.and_then(|token| {
+            let cut_offs = self.cut_offs.get(&token.user)?.iter().filter(|(until, _)| token.issued <= *until);
+            cut_offs.fold(None, |all, (_, refusal)| Some(Refusal::merge(all, *refusal)))
+        });
+        // Of other issuers' tokens a store that has lost its data knows nothing any more.
+        let is_kept =
+            move |refusal: &Refusal| foreign.is_none() || self.lost_at.is_none_or(|lost| refusal.begun > lost);
+        [revoked, ended, suspended, cut_off].into_iter().flatten().filter(is_kept)
     }
 
     /// What refuses a token where that is asked for, too.
@@ -279,12 +306,25 @@ impl Truth {
     pub fn ever_meets(&self, token: &Token, demand: Demand) -> bool {
         match demand {
             Demand::NoSecondFactor => true,
+            Demand::Session => token.foreign.is_some() || token.session.is_some(),
             Demand::Write => match self.session_of(token) {
                 Some(session) => session.grants.ever_permits(token.scopes),
                 None => token.scopes.may_write(None),
             },
         }
     }
+}
+
+impl Session {
+    /// What refuses it.
+    pub fn refusals(&self) -> impl Iterator<Item = Refusal> {
+        [self.ended, self.suspended].into_iter().flatten()
+    }
+}
+
+/// Which user that is.
+pub fn user_number(user: &UserId) -> Option<UserNumber> {
+    user.as_str().strip_prefix("user-")?.parse().ok()
 }
 
 impl Refusal {

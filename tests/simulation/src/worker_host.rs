@@ -22,6 +22,7 @@ use session_gate_protocol::{AllowReason, DenyReason, PROTOCOL_HEADER};
 use crate::{
     clocks::{Millis, WorkerClock},
     demands::{self, Demand, Mode},
+    foreign,
     limits::settings::{AllLimits, COST_HEADER, KEY_HEADER, KeyName, path},
     sidecar::{Answer, ApiCall},
 };
@@ -161,7 +162,7 @@ impl Route {
 }
 
 impl WorkerSettings {
-    fn config(self) -> Value {
+    fn config(self) -> Result<Value> {
         let millis = |duration: Duration| format!("{}ms", duration.as_millis());
         let mut routes = vec![
             json!({"name": "allow", "match": {"path": {"exact": "/allow"}}, "failure_mode": "allow"}),
@@ -172,18 +173,22 @@ impl WorkerSettings {
         ];
         routes.extend(demands::routes(&millis(self.last_known)));
         routes.extend(self.limits.routes());
-        json!({
+        Ok(json!({
             "sidecar": {
                 "cluster": "sidecar", "timeout": millis(self.timeout),
                 "max_staleness": millis(self.max_staleness),
             },
-            "issuers": [{
-                "issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar", "leeway": "5s",
-            }],
+            "issuers": [
+                {"issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar", "leeway": "5s"},
+                {
+                    "issuer": foreign::ISSUER, "audiences": ["simulation"], "jwks": {"inline": foreign::jwks()?},
+                    "leeway": "5s",
+                },
+            ],
             "routes": routes,
             "rate_limits": self.limits.section(),
             "bounds": {"max_held_requests": self.max_held, "rate_limit_keys": self.limits.room},
-        })
+        }))
     }
 }
 
@@ -193,7 +198,7 @@ impl WorkerHost {
     /// # Errors
     /// Where the configuration is refused.
     pub fn new(settings: WorkerSettings, name: &str, clock: WorkerClock) -> Result<Self> {
-        let config = Config::from_value(settings.config()).map_err(|problems| anyhow!("{problems:?}"))?;
+        let config = Config::from_value(settings.config()?).map_err(|problems| anyhow!("{problems:?}"))?;
         let worker = Worker::new(config, name, &mut Vm::default());
         Ok(Self { worker, clock, calls: BTreeMap::new(), next_call: 0, next_request: 0 })
     }

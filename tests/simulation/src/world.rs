@@ -79,6 +79,8 @@ pub struct World {
     pub(crate) network: Network,
     pub(crate) store: Arc<SharedStore>,
     pub(crate) store_wall: Wall,
+    /// The clock of the other issuer.
+    pub(crate) issuer_wall: Wall,
     pub(crate) common: Common,
     pub(crate) keys: (u32, Option<u32>),
     pub(crate) keys_since: Millis,
@@ -188,6 +190,7 @@ impl World {
             network,
             store,
             store_wall,
+            issuer_wall: Wall::new(start, 0),
             common,
             keys: (0, None),
             keys_since: 0,
