@@ -46,7 +46,8 @@ type Until = Option<u64>;
 /// All rules that there have been.
 #[derive(Debug, Default)]
 pub struct Rules {
-    words: HashMap<Barred, Words<Until>>,
+    /// When each was appended, and until when it refuses.
+    words: HashMap<Barred, Words<(Millis, Until)>>,
     ids: HashMap<String, Barred>,
 }
 
@@ -98,7 +99,7 @@ impl Barred {
 
 impl Rules {
     /// The feed has that entry, relevant until a moment.
-    pub fn applied(&mut self, change: &FeedChange, until: UnixSeconds) {
+    pub fn applied(&mut self, change: &FeedChange, until: UnixSeconds, now: Millis) {
         let (barred, until) = match change {
             FeedChange::RuleAdded { rule_id, rule, .. } => {
                 let Some(barred) = Barred::of(rule) else { return };
@@ -111,7 +112,7 @@ impl Rules {
             },
             _ => return,
         };
-        self.words.entry(barred).or_insert_with(|| Words::new(None)).push(until);
+        self.words.entry(barred).or_insert_with(|| Words::new((0, None))).push((now, until));
     }
 
     fn by_id(&self, id: &str) -> Option<Barred> {
@@ -121,7 +122,14 @@ impl Rules {
     /// A caller was told that it is so.
     pub fn told(&mut self, barred: Barred, is_refused: bool, call: Refusal) {
         if let Some(words) = self.words.get_mut(&barred) {
-            words.told(|until| until.is_some() == is_refused, call);
+            // What it has appended itself, or what was there already. Others may have said otherwise since.
+            let is_meant = |until: &Until| until.is_some() == is_refused;
+            let is_own = |(at, until): &(Millis, Until)| *at >= call.begun && is_meant(until);
+            if words.any(is_own) {
+                words.told_first(is_own, call);
+            } else {
+                words.told(|(at, until)| *at < call.begun && is_meant(until), call);
+            }
         }
     }
 
@@ -132,12 +140,12 @@ impl Rules {
 
     /// What refuses it now, by a wall that shows so many seconds.
     pub fn refusal(&self, barred: Barred, wall: u64) -> Option<Refusal> {
-        self.words.get(&barred)?.refusal(|until| until.is_none_or(|until| wall + SLACK >= until))
+        self.words.get(&barred)?.refusal(|(_, until)| until.is_none_or(|until| wall + SLACK >= until))
     }
 
     /// Whether a worker may refuse it.
     pub fn may_refuse(&self, barred: Barred, wall: u64, is_heard: impl Fn(Millis) -> bool) -> bool {
-        let permits = |until: &Until| until.is_none_or(|until| wall >= until + SLACK);
+        let permits = |(_, until): &(Millis, Until)| until.is_none_or(|until| wall >= until + SLACK);
         self.words.get(&barred).is_some_and(|words| words.may_refuse(permits, is_heard))
     }
 }

@@ -83,7 +83,7 @@ impl Grants {
 
     /// Whether any version has ever permitted the token to write.
     pub fn ever_permits(&self, token: TokenScopes) -> bool {
-        self.0.ever(|(_, may)| token.may_write(*may))
+        self.0.any(|(_, may)| token.may_write(*may))
     }
 
     /// What has taken it back.

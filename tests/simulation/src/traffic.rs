@@ -95,10 +95,9 @@ impl WorkerPlace {
                 }
                 None => is_good,
             };
-            let Some((token, served)) = request.token.zip(served) else { continue };
-            if !served.is_live || call.epochs != self.mind.epochs() {
-                continue;
-            }
+            // Who knows of no epoch yet remembers nothing.
+            let is_noted = call.epochs > 0 && call.epochs == self.mind.epochs() && served.is_some_and(|it| it.is_live);
+            let Some((token, served)) = request.token.zip(served).filter(|_| is_noted) else { continue };
             if let Some(account) = request.account.filter(|_| served.names_session) {
                 self.mind.tell_session(account, served.session.map(|(session, ..)| session));
             }

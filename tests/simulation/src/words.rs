@@ -36,14 +36,21 @@ impl<S> Words<S> {
         }
     }
 
+    /// Whether any is meant.
+    pub fn any(&self, is_meant: impl Fn(&S) -> bool) -> bool {
+        self.0.iter().any(|word| is_meant(&word.says))
+    }
+
+    /// A caller was told of the first one that is meant.
+    pub fn told_first(&mut self, is_meant: impl Fn(&S) -> bool, call: Refusal) {
+        if let Some(word) = self.0.iter_mut().find(|word| is_meant(&word.says)) {
+            word.told = Some(Refusal::merge(word.told, call));
+        }
+    }
+
     /// What callers were told is not promised any more.
     pub fn forget_told(&mut self) {
         self.0.iter_mut().for_each(|word| word.told = None);
-    }
-
-    /// Whether any of them permits it.
-    pub fn ever(&self, permits: impl Fn(&S) -> bool) -> bool {
-        self.0.iter().any(|word| permits(&word.says))
     }
 
     /// What has taken it back: what was told after the last word that permits it.

@@ -278,7 +278,7 @@ impl World {
                 self.truth.applied(&applied);
             }
             for entry in self.store.take_appended() {
-                self.truth.rules.applied(&entry.change, entry.until);
+                self.truth.rules.applied(&entry.change, entry.until, now);
             }
             for step in self.store.take_lease_steps() {
                 self.note_lease_step(step);
