@@ -90,7 +90,7 @@ impl Parameters {
             ops,
             envoys,
             workers,
-            replicas: rng.usize(1..4),
+            replicas: rng.usize(1..6),
             has_own_sidecar: rng.bool(),
             settings,
             pages,
