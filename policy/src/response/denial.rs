@@ -10,6 +10,7 @@
 use serde_json::json;
 use session_gate_protocol::{DenyReason, Scopes};
 
+use super::grpc::GrpcStatus;
 use crate::http::{authority::without_port, cors::Cors, headers::Headers, scheme::is_https};
 
 const RETRY_AFTER: &str = "retry-after";
@@ -23,8 +24,8 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
-    /// For a gRPC client: the status code and message to answer instead.
-    pub grpc: Option<(u8, &'static str)>,
+    /// For a gRPC client: the status and message to answer instead.
+    pub grpc: Option<(GrpcStatus, &'static str)>,
 }
 
 /// What decides the form of a reply, beside the reason.
@@ -146,18 +147,6 @@ const fn shape(reason: DenyReason) -> Shape {
     }
 }
 
-/// gRPC's code for an HTTP status that we answer with.
-const fn grpc_code(status: u16) -> u8 {
-    match status {
-        400 => 3,  // INVALID_ARGUMENT
-        401 => 16, // UNAUTHENTICATED
-        403 => 7,  // PERMISSION_DENIED
-        404 => 12, // UNIMPLEMENTED
-        429 => 8,  // RESOURCE_EXHAUSTED
-        _ => 14,   // UNAVAILABLE
-    }
-}
-
 /// The reply to a request that was refused for `reason`. `scopes` are those that the route asks for.
 pub fn reply(
     reason: DenyReason,
@@ -192,7 +181,7 @@ pub fn reply(
         "status": shape.status,
         "code": reason.as_str(),
     });
-    let grpc = client.grpc.then_some((grpc_code(shape.status), shape.title));
+    let grpc = client.grpc.then_some((GrpcStatus::of_http(shape.status), shape.title));
     Reply { status: shape.status, headers, body: body.to_string(), grpc }
 }
 

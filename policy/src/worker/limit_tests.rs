@@ -8,6 +8,7 @@ use crate::{
     http::headers::{HeaderChange, Headers},
     knowledge::Changes,
     metric::LimitOutcome,
+    response::grpc::GrpcStatus,
     testing::{
         CLOCKS, NOW, Outcome, bearer, claims, config, feed_due, give, give_keys, jwk, new_worker, request, sign,
     },
@@ -164,7 +165,7 @@ fn who_is_denied_is_told_by_which_limit_and_for_how_long() {
     assert_eq!(set(&headers, "ratelimit"), Some("\"api\";r=0;t=6"));
     assert_eq!(set(&headers, "x-ratelimit-remaining"), Some("0"));
     let grpc = send(&mut worker, 3, &[("content-type", "application/grpc")]);
-    assert_eq!(grpc.reply.unwrap().grpc, Some((8, "Too many requests")));
+    assert_eq!(grpc.reply.unwrap().grpc, Some((GrpcStatus::ResourceExhausted, "Too many requests")));
 }
 
 #[test]

@@ -165,11 +165,14 @@ async fn https_is_what_envoy_says_it_is() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grpc_client_is_refused_in_its_own_language() -> Result<()> {
     let mut stack = Stack::builder().start().await?;
-    let call = Call::post("/orders/List").header("content-type", "application/grpc").header("te", "trailers");
-    let reply = call.send(stack.address(), Http::V2).await?;
-    ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
-    ensure!(reply.header("grpc-status") == Some("16"), "{:?}", reply.headers);
-    ensure!(reply.header("grpc-message").is_some(), "{:?}", reply.headers);
+    // UNAUTHENTICATED; UNIMPLEMENTED, where no rule is for it.
+    for (path, status) in [("/orders/List", "16"), ("/nowhere.Service/List", "12")] {
+        let call = Call::post(path).header("content-type", "application/grpc").header("te", "trailers");
+        let reply = call.send(stack.address(), Http::V2).await?;
+        ensure!(reply.status == 200, "{path}: {} {}", reply.status, reply.text());
+        ensure!(reply.header("grpc-status") == Some(status), "{path}: {:?}", reply.headers);
+        ensure!(reply.header("grpc-message").is_some(), "{path}: {:?}", reply.headers);
+    }
     stack.assert_still_serving().await
 }
 
