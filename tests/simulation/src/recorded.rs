@@ -75,7 +75,8 @@ pub fn an_answer_does_not_outweigh_a_suspension_that_its_worker_has_confirmed() 
         // The worker asks what is new, now. The answer will be 1,010 ms old when it comes: too old to be trusted.
         .at(12_000, Fault::Reset { worker: 0 })
         .at(12_025, Request::plain("on its way", 0, "alice"))
-        .at(12_030, Call::about("suspend", Kind::Suspend, "alice").waiting())
+        // Only now: the sidecar takes five milliseconds to read the feed once more before it answers.
+        .at(12_035, Call::about("suspend", Kind::Suspend, "alice").waiting())
         .answers("suspend", 200, Some(true))
         .refuses("on its way", DenyReason::SessionSuspended)
 }
