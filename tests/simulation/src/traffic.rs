@@ -11,6 +11,7 @@ use crate::{
     history::What,
     limits::settings::KeyName,
     mind::{InVersion, News},
+    parameters::Weather,
     scenario::script::Written,
     sidecar::Answer,
     truth::{SessionNumber, TokenNumber, Truth},
@@ -202,6 +203,7 @@ impl World {
             arrived: asked_at.unwrap_or(arrived).min(arrived),
             asked,
             is_healthy,
+            feeds_may_be_away: self.parameters.weather == Weather::Rough,
             keys_since: self.keys_since,
             store_wall,
         };
