@@ -25,6 +25,7 @@ pub fn all() -> Vec<Scenario> {
         a_stream_is_not_opened_against_a_suspension_that_is_known(),
         a_logout_ends_the_streams_of_a_session_that_the_store_has_lost(),
         a_worker_that_is_full_has_lost_nothing(),
+        who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before(),
     ]
 }
 
@@ -129,4 +130,18 @@ pub fn a_worker_that_is_full_has_lost_nothing() -> Scenario {
         .max_held(2)
         .limit(EXACT, LimitSettings { exact: true, ..LimitSettings::new(quota) })
         .probing()
+}
+
+/// A worker remembers that all of a user's sessions were ended. The store loses its data, and with the only sidecar
+/// everybody else forgets it: who logs in then must be of a later generation all the same.
+pub fn who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before() -> Scenario {
+    Scenario::new("who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before", 14_000)
+        .at(9_000, Call::login("before", 1))
+        .at(9_500, Call::about_user("end all", Kind::TerminateUser, 1))
+        .at(10_000, Fault::SidecarCrash { sidecar: 0, until: 10_500 })
+        .at(10_200, Fault::StoreLoss)
+        .at(12_000, Call::login("after", 1))
+        .at(13_000, Request::plain("request", 0, "after"))
+        .answers("end all", 200, None)
+        .admits("request", AllowReason::Token)
 }
