@@ -348,7 +348,7 @@ fn a_new_configuration_begins_with_the_keys_of_the_one_before() {
 #[test]
 fn tokens_of_unknown_keys_leave_room_for_good_ones() {
     let mut document = config();
-    document["bounds"] = json!({"max_held_requests": 4});
+    document["bounds"] = json!({"max_held_requests": 8});
     let mut worker = worker_with(document);
     let later = UnixSeconds(NOW.0 + 5);
     let unknown = sign(3, &json!({"alg": "ES256", "kid": "k9"}), &claims());
