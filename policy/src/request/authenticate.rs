@@ -46,7 +46,7 @@ pub(super) fn find_token(
     config: &Config,
 ) -> Result<Found, DenyReason> {
     let route = &held.route.policy;
-    if route.require_https && !held.style.https {
+    if route.require_https && !held.style.scheme.is_https() {
         return Err(DenyReason::HttpsRequired);
     }
     if route.authentication == Authentication::Public {
@@ -58,7 +58,7 @@ pub(super) fn find_token(
     };
     held.source = Some(offer.source);
     let token = offer.token()?;
-    if offer.source == Source::Cookie && !config.csrf.allows(request, readings, held.style.https) {
+    if offer.source == Source::Cookie && !config.csrf.allows(request, readings, held.style.scheme) {
         return Err(DenyReason::CsrfRefused);
     }
     if token.len() > config.max_token_bytes {

@@ -500,8 +500,14 @@ fn https_is_required_where_told() {
     assert_eq!(step(&mut worker, 1, Event::Request(by_http)).code().as_deref(), Some("https_required"));
     let by_https = request("GET", "/public", &[("x-forwarded-proto", "https")]);
     assert!(step(&mut worker, 2, Event::Request(by_https)).forwarded.is_some());
-    let by_two = request("GET", "/public", &[("x-forwarded-proto", "https,http")]);
-    assert!(step(&mut worker, 3, Event::Request(by_two)).forwarded.is_some());
+    for (id, list) in [(3, "https,http"), (4, "http,https")] {
+        let page = request("GET", "/public", &[("x-forwarded-proto", list), ("accept", "text/html")]);
+        let refused = step(&mut worker, id, Event::Request(page));
+        assert_eq!(refused.code().as_deref(), Some("https_required"), "a redirection would lead back here");
+        assert!(refused.reply.unwrap().body.contains("X-Forwarded-Proto has several values"));
+        let answer = Event::Answer(Headers::from_iter([(":status", "403")]));
+        assert_eq!(set(&step(&mut worker, id, answer).answer.unwrap(), "strict-transport-security"), None);
+    }
 }
 
 #[test]
