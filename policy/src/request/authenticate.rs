@@ -58,7 +58,9 @@ pub(super) fn find_token(
     };
     held.source = Some(offer.source);
     let token = offer.token()?;
-    if offer.source == Source::Cookie && !config.csrf.allows(request, readings, held.style.scheme) {
+    held.is_cross_site = offer.source == Source::Cookie && !config.csrf.allows(request, readings, held.style.scheme);
+    // Where a token is optional, a cookie that has come along may count as none: that is known once it was judged.
+    if held.is_cross_site && route.authentication == Authentication::Required {
         return Err(DenyReason::CsrfRefused);
     }
     if token.len() > config.max_token_bytes {
@@ -151,6 +153,7 @@ pub(super) fn judge_identity<H: Host>(
 ) -> Decision {
     match standing(&held.case(&identity, cx), evidence) {
         Standing::Refused(reason) => Err(reason),
+        Standing::Served(_) if held.is_cross_site => Err(DenyReason::CsrfRefused),
         Standing::Served(proof) => {
             let permit = Permit::of(identity, &proof);
             note_use(&permit, cx);
