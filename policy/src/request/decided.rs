@@ -80,7 +80,7 @@ impl Decided {
         let PendingRequest { route, style, source, .. } = held;
         Self {
             route,
-            https: style.https,
+            https: style.scheme.is_https(),
             source,
             admitted: None,
             is_stream: false,

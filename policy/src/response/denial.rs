@@ -4,16 +4,19 @@
 //! 2. A 401 or a 403 for want of scope says so by RFC 6750, section 3.
 //! 3. A gRPC client gets a grpc-status, a page of an allowed origin may read the reply (CORS), and a
 //!    page load that should have come by https is sent there.
-//! 4. The body is the same for every request that is refused for that reason, but that of an ambiguous one: it says
-//!    what is in the way.
+//! 4. The body is the same for every request that is refused for that reason, but that of an ambiguous one, and of one
+//!    that came by http and https: it says what is in the way.
 
 use serde_json::json;
 use session_gate_protocol::{DenyReason, Scopes};
 
 use super::grpc::GrpcStatus;
-use crate::http::{authority::without_port, cors::Cors, headers::Headers, scheme::is_https};
+use crate::http::{authority::without_port, cors::Cors, headers::Headers, scheme::ClientScheme};
 
 const RETRY_AFTER: &str = "retry-after";
+/// Why https is required of who has come by https, says one value, and by http, says another.
+const MIXED_SCHEMES: &str = "X-Forwarded-Proto has several values and not all are https: the outermost trusted proxy must set it, \
+                             and the others leave it";
 
 /// A reply of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +40,8 @@ pub struct ReplyStyle {
     pub https_location: Option<String>,
     /// The page that asks.
     pub origin: Option<Vec<u8>>,
-    /// It came by https.
-    pub https: bool,
+    /// By which scheme it came.
+    pub scheme: ClientScheme,
 }
 
 impl Reply {
@@ -68,8 +71,10 @@ impl ReplyStyle {
             // What Envoy takes for gRPC. Not grpc-web, which is HTTP to the browser.
             kind.strip_prefix("application/grpc").is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
         });
-        let https = is_https(request);
-        Self { grpc, https_location: https_location(request), origin: request.get("origin").map(<[u8]>::to_vec), https }
+        let scheme = ClientScheme::of(request);
+        // Who has come by https at least in part would come back the same way, again and again.
+        let https_location = if scheme.is_http() { https_location(request) } else { None };
+        Self { grpc, https_location, origin: request.get("origin").map(<[u8]>::to_vec), scheme }
     }
 }
 
@@ -182,7 +187,11 @@ pub fn reply(
         "code": reason.as_str(),
     });
     let grpc = client.grpc.then_some((GrpcStatus::of_http(shape.status), shape.title));
-    Reply { status: shape.status, headers, body: body.to_string(), grpc }
+    let reply = Reply { status: shape.status, headers, body: body.to_string(), grpc };
+    if reason == DenyReason::HttpsRequired && client.scheme == ClientScheme::Mixed {
+        return reply.with_detail(MIXED_SCHEMES);
+    }
+    reply
 }
 
 /// RFC 6750, section 3: no error code where there was no credential.

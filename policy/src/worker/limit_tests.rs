@@ -416,4 +416,51 @@ fn those_without_a_token_leave_room_for_those_with_one() {
     assert!(send(&mut worker, 3, &[("x-key", "c"), (name, &value)]).is_held());
 }
 
+/// Each cause for which requests of unknown senders wait: a flood of one keeps nobody from logging in.
+#[test]
+fn no_flood_takes_the_place_of_a_login() {
+    let made_up = |id: u32| {
+        let user = "alice".parse().unwrap();
+        bearer(session_gate_protocol::OpaqueToken::new(&user, &[u8::try_from(id).unwrap(); 32]).expose())
+    };
+    let unknown_key = |id: u32| bearer(&sign(3, &json!({"alg": "ES256", "kid": format!("u{id}")}), &claims()));
+    let of_known_key = |_: u32| bearer(&sign(2, &json!({"alg": "ES256", "kid": "k1"}), &claims()));
+    type Flood = fn(u32) -> (&'static str, String);
+    let floods: [(Flood, &str, &str); 3] = [
+        (made_up, "/", "overloaded"),
+        (unknown_key, "/", "overloaded"),
+        (of_known_key, "/metered", "limit_unavailable"),
+    ];
+    for (flood, path, code) in floods {
+        let mut document = config();
+        document["issuers"][0]["opaque_tokens"] = json!(true);
+        document["rate_limits"] = json!({
+            "login": {"requests": 20, "key": [{"header": "x-address"}], "exact": true},
+            "tries": {"requests": 160, "key": [{"header": "x-try"}]},
+        });
+        document["routes"] = json!([
+            {"name": "login", "match": {"path": {"exact": "/login"}}, "authentication": "public", "rate_limit": ["login"]},
+            {"name": "metered", "match": {"path": {"exact": "/metered"}}, "rate_limit_before_authentication": ["tries"]},
+        ]);
+        document["bounds"] = json!({"max_held_requests": 16});
+        let mut worker = new_worker(document);
+        give_keys(&mut worker, &json!({"keys": [jwk(1, "k1")]}), NOW);
+        tell(&mut worker, &[]);
+        let now = Now { wall: NOW.after(Duration::from_secs(10)), ..CLOCKS };
+        let mut send = |id: u32, path: &str, headers: &[(&str, &str)]| -> Outcome {
+            worker.on_request(id, Event::Request(request("GET", path, headers)), now, &NoHostCrypto).into()
+        };
+        let codes: Vec<_> = (1..=40)
+            .map(|id| {
+                let (name, value) = flood(id);
+                send(id, path, &[(name, &value), ("x-try", &id.to_string())]).code()
+            })
+            .collect();
+        assert!(codes.iter().take(4).all(Option::is_none), "{codes:?}");
+        assert!(codes.iter().skip(4).all(|refused| refused.as_deref() == Some(code)), "{codes:?}");
+        assert!(send(50, "/login", &[("x-address", "a")]).call.is_some(), "{code} at {path}");
+        assert!(send(51, "/login", &[("x-address", "b")]).call.is_some(), "{code} at {path}");
+    }
+}
+
 mod before_authentication;

@@ -22,7 +22,7 @@ use crate::{
     knowledge::Changes,
     limits::{LeaseCalls, Reachable, Waiter},
     metric::{CallOutcome, Counter},
-    request::{CheckOutcome, Effect, Event, MAX_USED, Phase, StepContext},
+    request::{CheckOutcome, Effect, Event, MAX_USED, Phase, Room, StepContext},
     sidecar::{
         checks::Checks,
         client::{Call, CallReply},
@@ -67,10 +67,8 @@ pub struct Worker {
     requests: HashMap<RequestId, Phase>,
     /// Requests that are held for keys, in the order in which they came.
     waiting: Vec<RequestId>,
-    /// How many requests are held at all.
-    held: usize,
-    /// How many of them have a token that nobody has vouched for.
-    unverified: usize,
+    /// How many requests are held, and may be.
+    room: Room,
     /// What is known from the sidecar, where there is one.
     source: Option<SharedSource>,
     /// Questions about credentials under way.
@@ -127,14 +125,14 @@ impl Worker {
             keys.body.clone_from(&source.borrow().keys);
             keys.fetched = FetchedKeys::read(&keys.body, config.issuers.iter(), None);
         }
+        let room = Room::new(config.max_held_requests);
         Self {
             config,
             cache,
             keys,
             requests: HashMap::new(),
             waiting: Vec::new(),
-            held: 0,
-            unverified: 0,
+            room,
             source,
             checks: Checks::default(),
             lease_calls: LeaseCalls::default(),
@@ -161,8 +159,7 @@ impl Worker {
     ) -> Vec<Effect> {
         let phase = self.requests.remove(&id).unwrap_or(Phase::Start);
         let was_waiting_for_keys = matches!(phase, Phase::AwaitKeys(_));
-        self.held -= usize::from(phase.is_held());
-        self.unverified -= usize::from(phase.is_unverified());
+        self.room.leave(&phase);
         if let Some(alarm) = alarm_of(&phase) {
             self.alarms.remove(&(alarm, id));
         }
@@ -187,12 +184,10 @@ impl Worker {
             used: &mut self.used,
             now,
             keys_may_come: self.keys.in_flight || now.wall >= self.keys.refetch_from,
-            full: self.held >= self.config.max_held_requests,
-            full_of_unverified: self.unverified >= self.config.max_held_requests.div_ceil(2),
+            room: &self.room,
         };
         let (phase, effects) = phase.step(event, &mut cx);
-        self.held += usize::from(phase.is_held());
-        self.unverified += usize::from(phase.is_unverified());
+        self.room.enter(&phase);
         self.alarms.extend(alarm_of(&phase).map(|alarm| (alarm, id)));
         if matches!(phase, Phase::AwaitKeys(_)) && !was_waiting_for_keys {
             self.waiting.push(id);
@@ -212,8 +207,7 @@ impl Worker {
     /// The request is over. The reply to a call that was made for it need not be brought any more.
     pub fn forget(&mut self, id: RequestId, now: Now) {
         let Some(phase) = self.requests.remove(&id) else { return };
-        self.held -= usize::from(phase.is_held());
-        self.unverified -= usize::from(phase.is_unverified());
+        self.room.leave(&phase);
         if let Some(alarm) = alarm_of(&phase) {
             self.alarms.remove(&(alarm, id));
         }
