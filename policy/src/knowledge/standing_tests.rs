@@ -48,6 +48,7 @@ fn routes() -> Value {
     let mut document = foreign_config();
     let routes = json!([
         {"name": "write", "match": {"path": {"exact": "/write"}}, "require_session": true, "scopes": {"all": ["write"]}},
+        {"name": "scoped", "match": {"path": {"exact": "/scoped"}}, "scopes": {"all": ["write"]}},
         {"name": "second", "match": {"path": {"exact": "/2fa"}}, "require_session": true, "accept_pending_2fa": true},
         {"name": "session", "match": {"path": {"exact": "/session"}}, "require_session": true},
         {"name": "open-session", "match": {"path": {"exact": "/open-session"}}, "require_session": true,
@@ -142,6 +143,16 @@ fn a_foreign_sessions_scopes_count_on_every_request_and_for_open_streams() {
     let change = json!({"kind": "session_scopes", "session_id": bobs(0), "version": 2, "scopes": ["read"]});
     let ended = answer(&mut worker, &reply("e1", &[entry(1, change)], 0, false), CLOCKS);
     assert!(matches!(ended.as_slice(), [(1, Outcome { stream_ended: true, .. })]));
+}
+
+#[test]
+fn what_a_named_session_permits_is_not_guessed_where_neither_the_feed_nor_the_sidecar_says() {
+    let mut worker = following_with(routes(), &[]);
+    assert!(send(&mut worker, "/scoped", &naming(0), CLOCKS).forwarded.is_some(), "the feed would have told");
+    let stale = later(2_000);
+    assert!(send(&mut worker, "/scoped", &naming(0), stale).is_held());
+    let told: Outcome = worker.on_request(1, check_reply(Some(live(None))), stale, &NoHostCrypto).into();
+    assert_eq!(code(&told).as_deref(), Some("store_unavailable"));
 }
 
 #[test]

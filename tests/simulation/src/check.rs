@@ -7,11 +7,16 @@ use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
     clocks::{Millis, WorkerClock},
+    demands::{Demand, Mode},
     limits::Key,
-    mind::Mind,
+    mind::{InVersion, Mind},
+    second_factor,
     truth::{Refusal, Session, SessionNumber, Token, TokenNumber, Truth},
     worker_host::{Route, WorkerSettings},
 };
+
+mod beyond;
+mod foreign;
 
 /// How far the workers' walls may be from the issuer's.
 const LEEWAY_SECONDS: u64 = 5;
@@ -34,6 +39,8 @@ pub struct Violation {
 /// The promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {
+    /// Routes get what they ask for.
+    Demands,
     /// A key that is used up costs no calls.
     DeniedKeys,
     /// Nothing passes but by its route's failure mode, and by that only as long as it may.
@@ -50,6 +57,8 @@ pub enum Promise {
     NothingLost,
     /// Nothing passes after a receipt.
     Receipt,
+    /// No second factor that is asked for is missing.
+    SecondFactor,
     /// Nothing passes for longer than `max_staleness` after it was taken back.
     Staleness,
     /// What the store knew before it lost its data is not trusted blindly.
@@ -81,6 +90,8 @@ pub struct Case<'a> {
     pub arrived: Millis,
     /// Whether the sidecar was asked, and if so whether it answered.
     pub asked: Option<bool>,
+    /// In which version the sidecar has said that its session is served.
+    pub version: Option<InVersion>,
     /// Whether nothing was ever wrong anywhere.
     pub is_healthy: bool,
     /// Whether a sidecar may be unable to read the feed.
@@ -94,6 +105,7 @@ pub struct Case<'a> {
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Demands => "routes get what they ask for",
             Self::DeniedKeys => "a key that is used up costs no calls",
             Self::FailureMode => "failure modes",
             Self::Forged => "forged and expired tokens",
@@ -102,6 +114,7 @@ impl fmt::Display for Promise {
             Self::Live => "live sessions are served",
             Self::NothingLost => "what is handed back is admitted again",
             Self::Receipt => "nothing passes after applied: true",
+            Self::SecondFactor => "no second factor is missing",
             Self::Staleness => "nothing passes after max_staleness",
             Self::StoreLoss => "a store that has lost its data",
             Self::Streams => "streams end with their session",
@@ -152,6 +165,10 @@ impl Case<'_> {
         self.violation(self.judge_denial(reason, number, token))
     }
 
+    fn is_foreign(&self) -> bool {
+        self.token.and_then(|token| self.truth.token(token)).is_some_and(|token| token.foreign.is_some())
+    }
+
     /// Whether the route takes no tokens.
     fn is_public(&self) -> bool {
         matches!(self.route, Route::Limited(route) if !self.settings.limits.takes_tokens(route))
@@ -169,9 +186,12 @@ impl Case<'_> {
         if self.is_expired(token) {
             return broken(Promise::Forged, "a token passed whose time is over");
         }
-        if self.mind.knows_end_of(number, token.session) {
+        if self.mind.knows_end_of(number, token) {
             return broken(Promise::Known, "the worker knew of its end");
         }
+        self.judge_demand(token)?;
+        self.judge_second_factor(token, reason)?;
+        self.judge_session(token, reason)?;
         match reason {
             AllowReason::Token if self.asked.is_some() => self.judge_asked(number),
             AllowReason::Token => self.judge_alone(number, token),
@@ -182,23 +202,29 @@ impl Case<'_> {
         }
     }
 
+    fn refusals(&self, token: TokenNumber) -> impl Iterator<Item = Refusal> {
+        self.truth.refusals_on(token, self.route.demand())
+    }
+
     /// The store was asked: whatever was acknowledged before must refuse it, and nobody may have been told
     /// that all workers know.
     fn judge_asked(&self, token: TokenNumber) -> Verdict {
-        if let Some(receipt) = self.truth.refusals(token).find_map(|refusal| refusal.receipt) {
+        if let Some(receipt) = self.refusals(token).find_map(|refusal| refusal.receipt) {
             return broken(Promise::Receipt, format!("asked about, and every worker was said to know at {receipt}"));
         }
-        match self.truth.refusals(token).find(|refusal| refusal.acked < self.arrived) {
+        // Of another issuer's token it is not asked what a session permits that the route does not ask for.
+        let mut said = self.truth.refusals_on(token, self.route.demand().filter(|_| !self.is_foreign()));
+        match said.find(|refusal| refusal.acked < self.arrived) {
             Some(refusal) => {
                 broken(Promise::Staleness, format!("asked about after it was taken back at {}", refusal.acked))
             }
             // What was answered may have waited for a limit.
-            None => self.truth.refusals(token).try_for_each(|refusal| self.judge_refusal(refusal)),
+            None => self.refusals(token).try_for_each(|refusal| self.judge_refusal(refusal)),
         }
     }
 
     fn judge_alone(&self, number: TokenNumber, token: &Token) -> Verdict {
-        for refusal in self.truth.refusals(number) {
+        for refusal in self.refusals(number) {
             self.judge_refusal(refusal)?;
         }
         match self.truth.lost_at {
@@ -232,16 +258,17 @@ impl Case<'_> {
     }
 
     fn judge_failure(&self, reason: AllowReason, token: &Token) -> Verdict {
-        if self.asked == Some(true) {
+        let is_unsaid = self.route.demand() == Some(Demand::Write) && token.foreign.is_some();
+        if self.asked == Some(true) && !is_unsaid {
             return broken(Promise::FailureMode, "the sidecar had answered");
         }
         if token.session.is_some_and(|session| self.mind.knows_suspended(session)) {
             return broken(Promise::Known, "the worker knew that its session is suspended");
         }
         let age = self.mind.age(self.now, self.clock);
-        let may = match (reason, self.route) {
-            (AllowReason::FailureMode, Route::Allow) => true,
-            (AllowReason::LastKnown, Route::LastKnown) => age.is_some_and(|age| age <= self.settings.last_known),
+        let may = match (reason, self.route.mode()) {
+            (AllowReason::FailureMode, Mode::Allow) => true,
+            (AllowReason::LastKnown, Mode::LastKnown) => age.is_some_and(|age| age <= self.settings.last_known),
             _ => false,
         };
         if may { Ok(()) } else { broken(Promise::FailureMode, format!("it passed as {} at {age:?}", reason.as_str())) }
@@ -267,9 +294,16 @@ impl Case<'_> {
             // The store has lost it.
             return Ok(());
         }
+        if self.may_lack_session(token, reason) {
+            return Ok(());
+        }
         let excused = match reason {
             DenyReason::TokenExpired => self.is_expired(token),
-            DenyReason::TokenRevoked => token.revoked.is_some() || !token.revoking.is_clear(),
+            DenyReason::TokenRevoked => {
+                let seconds = |at| self.clock.now(at).wall.0;
+                let is_cut_off = || self.truth.may_be_cut_off(token, seconds, self.now);
+                token.revoked.is_some() || !token.revoking.is_clear() || is_cut_off()
+            }
             DenyReason::SessionTerminated => session.is_some_and(|session| {
                 session.ended.is_some() || !session.ending.is_clear() || self.store_wall >= session.expires
             }),
@@ -285,11 +319,12 @@ impl Case<'_> {
                 // full to ask.
                 let unvouched = token.is_pending && self.asked != Some(true) && !self.is_healthy;
                 let is_awaited = |session: &Session| session.served_since.is_none_or(|since| self.arrived <= since);
-                unvouched || session.is_some_and(is_awaited)
+                second_factor::is_asked_for(self.route) && (unvouched || session.is_some_and(is_awaited))
             }
             DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
             DenyReason::LimitUnavailable => matches!(self.route, Route::Limited(_)) && !self.is_healthy,
             DenyReason::RateLimited => matches!(self.route, Route::Limited(_)),
+            DenyReason::ScopeInsufficient => self.may_lack_scope(number, token),
             DenyReason::Overloaded | DenyReason::StoreUnavailable => !self.is_healthy && !self.can_tell(number, token),
             _ => false,
         };
@@ -306,8 +341,9 @@ impl Case<'_> {
     fn may_seem_suspended(&self, session: &Session, number: TokenNumber, token: &Token) -> bool {
         let is_told = session.served_since.is_some_and(|since| match self.asked {
             // What the feed says holds against an answer that may be older, or tells of nothing newer: then the feed must
-            // say that it is over. A sidecar whose feed is away answers by what it knew before.
-            Some(true) if self.feeds_may_be_away || self.knows_suspended(session, token) => {
+            // say that it is over. A sidecar whose feed is away answers by what it knew before; and of another issuer's
+            // token an answer says only that it is good, not in which version its session is.
+            Some(true) if self.feeds_may_be_away || self.is_foreign() || self.knows_suspended(session, token) => {
                 self.arrived > since && self.is_current() && self.is_stale(since)
             }
             Some(true) => self.arrived > since && (!self.is_current() || self.is_stale(since)),
@@ -333,6 +369,7 @@ impl Case<'_> {
             && self.is_current()
             && self.mind.covers(number, token.issued)
             && !token.is_pending
+            && self.route.demand() != Some(Demand::Session)
             && self.asked.is_none()
     }
 }

@@ -10,6 +10,7 @@ use session_gate_protocol::Receipt;
 
 use crate::{
     clocks::Millis,
+    demands::Demand,
     events::{Event, From},
     history::{About, What},
     network::Passage,
@@ -24,6 +25,7 @@ pub(crate) enum Kind {
     Login,
     Logout,
     Mint,
+    Narrow,
     Resume,
     Revoke,
     Suspend,
@@ -31,7 +33,9 @@ pub(crate) enum Kind {
     Terminate,
     TerminateByPatch,
     TerminateUser,
+    Unscope,
     UserToken,
+    Widen,
 }
 
 /// A call of a client.
@@ -65,6 +69,8 @@ pub(crate) struct Delivery {
 pub(crate) struct Clients {
     pub(crate) tokens: Vec<TokenNumber>,
     pub(crate) stale_tokens: VecDeque<TokenNumber>,
+    /// Other issuers' tokens.
+    pub(crate) foreign: VecDeque<TokenNumber>,
     pub(crate) sessions: Vec<SessionNumber>,
     pub(crate) suspended: BTreeSet<SessionNumber>,
     calls: u32,
@@ -89,6 +95,7 @@ impl Kind {
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Mint => "mint",
+            Self::Narrow => "scopes narrowed",
             Self::Resume => "resume",
             Self::Revoke => "revoke",
             Self::Suspend => "suspend",
@@ -96,7 +103,17 @@ impl Kind {
             Self::Terminate => "terminate",
             Self::TerminateByPatch => "terminate by patch",
             Self::TerminateUser => "terminate user",
+            Self::Unscope => "scopes removed",
             Self::UserToken => "token of a user",
+            Self::Widen => "scopes widened",
+        }
+    }
+
+    /// What routes ask for that it may take from a session, which goes on.
+    pub(crate) const fn takes_from(self) -> Option<Demand> {
+        match self {
+            Self::Narrow | Self::Unscope | Self::Widen => Some(Demand::Write),
+            _ => None,
         }
     }
 
@@ -165,7 +182,14 @@ impl World {
                         change(&mut session.ending);
                     }
                     Kind::Logout | Kind::Terminate | Kind::TerminateUser => change(&mut session.ending),
-                    Kind::Login | Kind::Mint | Kind::Resume | Kind::Revoke | Kind::UserToken => {}
+                    Kind::Login
+                    | Kind::Mint
+                    | Kind::Narrow
+                    | Kind::Resume
+                    | Kind::Revoke
+                    | Kind::Unscope
+                    | Kind::UserToken
+                    | Kind::Widen => {}
                 }
             }
         }
@@ -237,6 +261,7 @@ impl World {
         match kind {
             Kind::Login => self.on_login(&call, answer, begun),
             Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
+            Kind::Narrow | Kind::Unscope | Kind::Widen => self.on_scoped(&call, refusal, answer),
             Kind::Resume => self.on_resumed(&call, begun),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
             Kind::SuspendRefused => self.on_taken_back(&call),
@@ -247,6 +272,8 @@ impl World {
             }
             Kind::Terminate | Kind::TerminateByPatch => self.on_ended(call.session.into_iter().collect(), refusal),
             Kind::TerminateUser => {
+                let until = self.store_wall.at(begun) / 1_000;
+                self.truth.cut_off(call.user, until, refusal);
                 let known = self.known(covers);
                 self.on_ended(known, refusal);
             }

@@ -2,6 +2,7 @@
 
 use crate::{
     clients::{ClientCall, Delivery},
+    demands::Demand,
     limits::settings::KeyName,
     scenario::script::Step,
     sidecar::{Answer, ApiCall},
@@ -23,7 +24,7 @@ pub(crate) enum Event {
     /// A client does something.
     NextOp,
     /// A request is aimed at a moment.
-    Aimed { worker: usize, token: TokenNumber },
+    Aimed { worker: usize, token: TokenNumber, demand: Option<Demand> },
     /// An upstream begins to answer.
     UpstreamAnswers { worker: usize, life: u32, request: RequestId },
     /// Another request of a flood.

@@ -10,7 +10,10 @@ use session_gate_protocol::{FeedChange, FeedReply};
 
 use crate::{
     clocks::{Millis, WorkerClock},
-    truth::{End, SessionNumber, TokenNumber, Truth},
+    demands::Demand,
+    foreign::Sid,
+    scopes::{May, may_write},
+    truth::{End, SessionNumber, Token, TokenNumber, Truth, UserNumber, user_number},
 };
 
 /// How soon after the beginning of the feed a token is only asked about.
@@ -26,8 +29,16 @@ pub struct Mind {
     /// The moment of the last proof and how old the sidecar's knowledge was then.
     proof: Option<Proof>,
     ended: HashSet<SessionNumber>,
+    /// Those of them that have not ended with all of their user's.
+    ended_alone: HashSet<SessionNumber>,
+    /// Up to which second other issuers' tokens are refused, by their user.
+    cut_offs: HashMap<UserNumber, u64>,
+    /// In which sessions they are served where a route asks for one, in this epoch.
+    told: HashMap<(UserNumber, Sid), SessionNumber>,
     revoked: HashSet<TokenNumber>,
     suspended: HashMap<SessionNumber, Said>,
+    /// What it was told last of what sessions permit, and of which version.
+    permits: HashMap<SessionNumber, (u64, May)>,
     /// Tokens that it was told are good, in this epoch.
     vouched: HashSet<TokenNumber>,
     /// When it was given keys last.
@@ -62,8 +73,12 @@ pub struct InVersion {
 pub struct News {
     /// Sessions that have ended or are suspended.
     pub sessions: Vec<SessionNumber>,
+    /// Users of whom other issuers' tokens are refused.
+    pub users: Vec<UserNumber>,
     /// Tokens that are revoked.
     pub tokens: Vec<TokenNumber>,
+    /// Sessions that permit something else.
+    pub scoped: Vec<SessionNumber>,
     /// How many entries there were.
     pub entries: usize,
     /// Whether there is more.
@@ -89,13 +104,16 @@ impl Mind {
             self.proof = None;
             self.epochs += 1;
             self.vouched.clear();
+            self.told.clear();
             // Versions begin anew.
             self.suspended.values_mut().for_each(|said| said.version = 0);
+            self.permits.values_mut().for_each(|(version, _)| *version = 0);
         }
         for end in reply.ended.0.iter().filter_map(|(ended, _)| truth.end_of(*ended)) {
             match end {
                 End::Session(session) => {
                     self.ended.insert(session);
+                    self.ended_alone.insert(session);
                     self.suspended.remove(&session);
                     news.sessions.push(session);
                 }
@@ -136,14 +154,24 @@ impl Mind {
                     news.sessions.push(session);
                 }
             }
-            // What ends comes packed; nobody makes rules or changes scopes here.
+            FeedChange::SessionScopes { session_id, version, scopes } => {
+                if let Some(session) = truth.session_by_id(session_id.as_str()) {
+                    self.permits(session, *version, may_write(scopes.as_ref()));
+                    news.scoped.push(session);
+                }
+            }
+            // What ends comes packed; nobody makes rules here.
             FeedChange::RuleAdded { .. }
             | FeedChange::RuleRemoved { .. }
             | FeedChange::SessionEnded { .. }
-            | FeedChange::SessionScopes { .. }
             | FeedChange::TokenRevoked { .. }
             | FeedChange::Unknown(_) => {}
             FeedChange::UserSessionsEnded(cut_off) => {
+                if let Some(user) = user_number(&cut_off.user_id) {
+                    let until = self.cut_offs.entry(user).or_default();
+                    *until = cut_off.issued_until.0.max(*until);
+                    news.users.push(user);
+                }
                 for session in truth.cut_off_by(cut_off) {
                     self.ended.insert(session);
                     news.sessions.push(session);
@@ -162,6 +190,23 @@ impl Mind {
         counts
     }
 
+    /// It was told what a session permits. A later version that it knows counts.
+    pub fn permits(&mut self, session: SessionNumber, version: u64, may: May) {
+        let known = self.permits.entry(session).or_insert((version, may));
+        if version >= known.0 {
+            *known = (version, may);
+        }
+    }
+
+    /// Whether it knows that the token does not permit what is asked for, whose session it was told is served in that
+    /// version, by an answer that says what that permits.
+    pub fn lacks(&self, token: &Token, demand: Option<Demand>, served: Option<InVersion>) -> bool {
+        let served = self.said_in_this_epoch(served);
+        let known = token.session.and_then(|session| self.permits.get(&session));
+        let known = known.filter(|(version, _)| served.is_none_or(|served| served <= *version));
+        demand == Some(Demand::Write) && known.is_some_and(|(_, may)| !token.scopes.may_write(*may))
+    }
+
     /// It was answered, to a question of this epoch, that the session is served in that version: an older suspension that
     /// it knows is over. One that it hears of later still ends streams that were admitted before.
     pub fn served(&mut self, session: SessionNumber, version: u64) {
@@ -176,18 +221,41 @@ impl Mind {
     }
 
     /// Whether it was told that the token, or its session, is no good any more.
-    pub fn knows_end_of(&self, token: TokenNumber, session: Option<SessionNumber>) -> bool {
-        self.revoked.contains(&token) || session.is_some_and(|session| self.ended.contains(&session))
+    pub fn knows_end_of(&self, number: TokenNumber, token: &Token) -> bool {
+        let ended = if token.foreign.is_some() { &self.ended_alone } else { &self.ended };
+        self.revoked.contains(&number)
+            || token.session.is_some_and(|session| ended.contains(&session))
+            || token.foreign.is_some() && self.cut_offs.get(&token.user).is_some_and(|until| token.issued <= *until)
+    }
+
+    /// Whether it was told that the session has ended.
+    pub fn knows_session_ended(&self, session: SessionNumber) -> bool {
+        self.ended.contains(&session)
+    }
+
+    /// It was answered, to a question of this epoch, that tokens of another issuer are served in that session.
+    pub fn tell_session(&mut self, account: (UserNumber, Sid), session: SessionNumber) {
+        self.told.insert(account, session);
+    }
+
+    /// In which session it was told that they are served.
+    pub fn session_told(&self, account: (UserNumber, Sid)) -> Option<SessionNumber> {
+        self.told.get(&account).copied()
+    }
+
+    /// The version that an answer has spoken of, if it was of the epoch that is known now.
+    fn said_in_this_epoch(&self, served: Option<InVersion>) -> Option<u64> {
+        served.filter(|served| served.epochs == self.epochs).map(|served| served.version)
     }
 
     /// Whether it knows that a stream by that token is not served any more, whose session it was told is served in that
     /// version. What was said in an earlier epoch outweighs nothing.
-    pub fn takes_back(&self, token: TokenNumber, session: Option<SessionNumber>, served: Option<InVersion>) -> bool {
-        let is_suspended = |session| match served.filter(|served| served.epochs == self.epochs) {
-            Some(InVersion { version, .. }) => self.knows_suspended_since(session, version),
+    pub fn takes_back(&self, number: TokenNumber, token: &Token, served: Option<InVersion>) -> bool {
+        let is_suspended = |session| match self.said_in_this_epoch(served) {
+            Some(version) => self.knows_suspended_since(session, version),
             None => self.knows_suspended(session),
         };
-        self.knows_end_of(token, session) || session.is_some_and(is_suspended)
+        self.knows_end_of(number, token) || token.session.is_some_and(is_suspended)
     }
 
     /// Whether the last that it was told of the session is that it is suspended.

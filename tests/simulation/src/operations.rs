@@ -5,9 +5,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use crate::{
     clients::{ClientCall, Kind},
     clocks::Millis,
+    demands::{Demand, Mode},
     events::Event,
     faults::Fault,
-    truth::{Refusal, SessionNumber, TokenNumber},
+    foreign::Sid,
+    truth::{Refusal, SessionNumber, TokenNumber, UserNumber},
     worker_host::{Form, Route},
     world::World,
 };
@@ -40,6 +42,11 @@ impl World {
         let user = self.truth.session(session).map_or(0, |session| session.user);
         let token = self.rng.choice(&self.clients.tokens).copied();
         let is_full = self.clients.sessions.len() >= self.parameters.sessions;
+        match self.rng.u8(0..16) {
+            0 | 1 => return self.change_scopes(user, session),
+            2..5 => return self.issue_drawn(user),
+            _ => {}
+        }
         match self.rng.u8(0..100) {
             0..25 if is_full => self.client_calls(Kind::Terminate, user, Some(session), None, None),
             0..25 => {
@@ -67,6 +74,30 @@ impl World {
         }
     }
 
+    /// A token of the other issuer, which names a session of its user's, one that there is not, or none.
+    fn issue_drawn(&mut self, user: UserNumber) {
+        let named = self.rng.choice(self.truth.sessions_of(user)).copied();
+        let sid = match (self.rng.u8(0..10), named) {
+            (0, _) => Sid::Unknown,
+            (1..7, Some(session)) => Sid::Named(session),
+            _ => Sid::Absent,
+        };
+        self.issue_foreign(user, sid);
+    }
+
+    /// Some are narrowed and widened at once.
+    fn change_scopes(&mut self, user: UserNumber, session: SessionNumber) {
+        let kinds = match self.rng.u8(0..10) {
+            0..4 => [Some(Kind::Narrow), None],
+            4..7 => [Some(Kind::Widen), None],
+            7..9 => [Some(Kind::Unscope), None],
+            _ => [Some(Kind::Narrow), Some(Kind::Widen)],
+        };
+        for kind in kinds.into_iter().flatten() {
+            self.client_calls(kind, user, Some(session), None, None);
+        }
+    }
+
     fn log_out(&mut self, token: Option<TokenNumber>) {
         let found = token.and_then(|token| self.truth.token(token));
         let (session, user) = found.map_or((None, 0), |token| (token.session, token.user));
@@ -76,11 +107,7 @@ impl World {
     /// A request to some worker.
     fn ask(&mut self) {
         let worker = self.rng.usize(0..self.workers.len());
-        let route = match self.rng.u8(0..10) {
-            0..6 => Route::Deny,
-            6 | 7 => Route::Allow,
-            _ => Route::LastKnown,
-        };
+        let route = self.drawn_route();
         let form = match self.rng.u8(0..100) {
             0..3 => Form::Stream,
             3..5 => Form::Upgrade,
@@ -88,10 +115,30 @@ impl World {
         };
         let token = match self.rng.u8(0..100) {
             0..2 => None,
-            2..20 => self.rng.choice(&self.clients.stale_tokens).copied(),
+            2..12 => self.clients.foreign.get(self.rng.usize(0..self.clients.foreign.len().max(1))).copied(),
+            12..24 => self.rng.choice(&self.clients.stale_tokens).copied(),
             _ => self.rng.choice(&self.clients.tokens).copied(),
         };
-        self.send(worker, token, route, form);
+        // What such a stream is served in is known to its worker alone.
+        let is_foreign = token.and_then(|token| self.truth.token(token)).is_some_and(|token| token.foreign.is_some());
+        let has_session = is_foreign && route.demand() == Some(Demand::Session);
+        self.send(worker, token, route, if has_session { Form::Plain } else { form });
+    }
+
+    fn drawn_route(&mut self) -> Route {
+        let mode = match self.rng.u8(0..10) {
+            0..6 => Mode::Deny,
+            6 | 7 => Mode::Allow,
+            _ => Mode::LastKnown,
+        };
+        match (self.rng.u8(0..10), mode) {
+            (0, mode) => Route::Asking(Demand::Write, mode),
+            (1, mode) => Route::Asking(Demand::NoSecondFactor, mode),
+            (2, mode) => Route::Asking(Demand::Session, mode),
+            (_, Mode::Deny) => Route::Deny,
+            (_, Mode::Allow) => Route::Allow,
+            (_, Mode::LastKnown) => Route::LastKnown,
+        }
     }
 
     /// A token that nobody has signed.
@@ -133,10 +180,12 @@ impl World {
             return;
         }
         let session = call.session.and_then(|session| self.truth.session(session));
-        let Some(token) = call.token.or_else(|| session.and_then(|session| session.tokens.last().copied())) else {
-            return;
-        };
-        let is_good = self.truth.refusals(token).any(|known| known.acked == refusal.acked);
+        let of_user = |number: &&TokenNumber| self.truth.token(**number).is_some_and(|token| token.user == call.user);
+        let foreign = self.clients.foreign.iter().find(of_user).filter(|_| call.kind == Kind::TerminateUser);
+        let of_session = || session.and_then(|session| session.tokens.last());
+        let Some(token) = call.token.or_else(|| of_session().or(foreign).copied()) else { return };
+        let demand = call.kind.takes_from();
+        let is_good = self.truth.refusals_on(token, demand).any(|known| known.acked == refusal.acked);
         if !is_good || (call.ambushes.is_none() && self.rng.bool()) {
             return;
         }
@@ -145,22 +194,22 @@ impl World {
             let Some(place) = self.workers.get(worker) else { continue };
             let last = place.clock.after(refusal.acked, self.parameters.settings.max_staleness);
             if refusal.receipt.is_some() {
-                self.aim_at(worker, token, self.now);
+                self.aim_at(worker, token, demand, self.now);
             }
-            self.aim_at(worker, token, self.now + 1);
-            self.aim_at(worker, token, last);
-            self.aim_at(worker, token, last + 1);
+            self.aim_at(worker, token, demand, self.now + 1);
+            self.aim_at(worker, token, demand, last);
+            self.aim_at(worker, token, demand, last + 1);
         }
         if refusal.receipt.is_some() {
             // Whoever is cut off is the likeliest to be forgotten.
             let now = self.now;
             let cut: Vec<usize> = (0..self.workers.len()).filter(|worker| self.network.is_deaf(*worker, now)).collect();
-            cut.into_iter().for_each(|worker| self.aim_at(worker, token, now));
+            cut.into_iter().for_each(|worker| self.aim_at(worker, token, demand, now));
         }
     }
 
-    fn aim_at(&mut self, worker: usize, token: TokenNumber, at: Millis) {
-        self.push(at, Event::Aimed { worker, token });
+    fn aim_at(&mut self, worker: usize, token: TokenNumber, demand: Option<Demand>, at: Millis) {
+        self.push(at, Event::Aimed { worker, token, demand });
     }
 
     /// A worker has just been told all there is, at this very moment. Now it is cut off, and something is
@@ -172,7 +221,7 @@ impl World {
         let user = self.truth.session(session).map_or(0, |session| session.user);
         self.counts.one("feed", "ambushes");
         self.strike(Fault::Deaf { worker, until });
-        let kind = if self.rng.bool() { Kind::Terminate } else { Kind::Suspend };
+        let kind = self.rng.choice([Kind::Narrow, Kind::Suspend, Kind::Terminate]).unwrap_or(Kind::Terminate);
         self.client_calls(kind, user, Some(session), None, Some(worker));
     }
 

@@ -1,13 +1,15 @@
 //! What follows from a client's call that went well: what is true from then on, and what clients hold.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use session_gate_protocol::{Claims, LoginReply, SessionData, SessionStatus, TokenData};
+use session_gate_protocol::{Claims, LoginReply, SessionData, SessionId, SessionStatus, TokenData, UnixSeconds};
 
 use crate::{
     clients::ClientCall,
     clocks::Millis,
+    foreign::{self, Draft, Sid},
+    scopes::{Grants, TokenScopes, may_write},
     sidecar::Answer,
-    truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber},
+    truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber, UserNumber},
     world::World,
 };
 
@@ -32,12 +34,15 @@ impl World {
             version: session.version,
             expires: session.expires_at.0,
             ended: None,
+            ended_alone: None,
             suspended: None,
             suspended_from: None,
             ending: Pending { in_doubt: self.truth.may_be_caught(call.user, begun), ..Pending::default() },
             suspending: Pending::default(),
+            has_second_factor: session.status == SessionStatus::Active,
             served_since: (session.status == SessionStatus::Active).then_some(self.now),
             tokens: Vec::new(),
+            grants: Grants::new(session.version, may_write(session.scopes.as_ref())),
         });
         self.clients.sessions.push(number);
         if session.status == SessionStatus::Pending2fa {
@@ -46,13 +51,53 @@ impl World {
         self.add_token(token, Some(number), call);
     }
 
+    /// Another issuer issues a token for that user, which may name a session.
+    pub(crate) fn issue_foreign(&mut self, user: UserNumber, sid: Sid) {
+        let name = format!("user-{user}");
+        let random: [u8; 32] = std::array::from_fn(|_| self.rng.u8(..));
+        let unknown = || name.parse().ok().map(|user| SessionId::new(&user, &random));
+        let session = match sid {
+            Sid::Absent => None,
+            Sid::Named(number) => self.truth.session(number).and_then(|session| session.id.parse().ok()),
+            Sid::Unknown => unknown(),
+        };
+        let issued = UnixSeconds(self.issuer_wall.at(self.now) / 1_000);
+        let scope = if self.rng.bool() { "read" } else { "read write" };
+        let random = std::array::from_fn(|_| self.rng.u8(..));
+        let draft = Draft { user: name, session, scope, issued, random };
+        let (text, expires) = match foreign::token(draft) {
+            Ok(token) => token,
+            Err(problem) => return self.give_up(problem),
+        };
+        let claims = claims(&text);
+        let id = claims.as_ref().map(|claims| claims.jti.to_string()).unwrap_or_default();
+        let token = Token {
+            text,
+            session: if let Sid::Named(number) = sid { Some(number) } else { None },
+            user,
+            generation: self.truth.generation,
+            issued: issued.0,
+            expires: expires.0,
+            is_pending: false,
+            foreign: Some(sid),
+            scopes: TokenScopes::of(claims.as_ref()),
+            revoked: None,
+            revoking: Pending::default(),
+        };
+        let number = self.truth.add_token(id, token);
+        if self.clients.foreign.len() >= TRIED_AGAIN {
+            self.clients.foreign.pop_front();
+        }
+        self.clients.foreign.push_back(number);
+    }
+
     pub(crate) fn on_minted(&mut self, call: &ClientCall, answer: &Answer) {
         let Ok(token) = serde_json::from_slice::<TokenData>(&answer.body) else { return };
         self.add_token(token, call.session, call);
     }
 
     fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, call: &ClientCall) {
-        let is_pending = claims(&data.token).is_some_and(|claims| claims.pending_2fa);
+        let claims = claims(&data.token);
         let token = Token {
             text: data.token,
             session,
@@ -60,7 +105,9 @@ impl World {
             generation: self.truth.generation,
             issued: data.issued_at.0,
             expires: data.expires_at.0,
-            is_pending,
+            is_pending: claims.as_ref().is_some_and(|claims| claims.pending_2fa),
+            foreign: None,
+            scopes: TokenScopes::of(claims.as_ref()),
             revoked: None,
             revoking: Pending::default(),
         };
@@ -104,6 +151,14 @@ impl World {
         }
     }
 
+    /// What the session permits has been changed.
+    pub(crate) fn on_scoped(&mut self, call: &ClientCall, refusal: Refusal, answer: &Answer) {
+        let Ok(data) = serde_json::from_slice::<SessionData>(&answer.body) else { return };
+        if let Some(session) = call.session.and_then(|session| self.truth.session_mut(session)) {
+            session.grants.told(data.version, refusal);
+        }
+    }
+
     pub(crate) fn on_revoked(&mut self, call: &ClientCall, refusal: Refusal) {
         let lost_at = self.truth.lost_at;
         let Some(number) = call.token else { return };
@@ -119,8 +174,13 @@ impl World {
 
     pub(crate) fn on_ended(&mut self, sessions: Vec<SessionNumber>, refusal: Refusal) {
         for number in sessions {
+            let Some(user) = self.truth.session(number).map(|session| session.user) else { continue };
+            let is_alone = !self.truth.may_be_caught(user, 0);
             let Some(session) = self.truth.session_mut(number) else { continue };
             session.ended = Some(Refusal::merge(session.ended, refusal));
+            if is_alone {
+                session.ended_alone = Some(Refusal::merge(session.ended_alone, refusal));
+            }
             let tokens = std::mem::take(&mut session.tokens);
             for token in &tokens {
                 self.retire(*token);

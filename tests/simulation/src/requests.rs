@@ -16,17 +16,17 @@ impl World {
         let token = || call.token.and_then(|token| self.truth.token(token)).map(|token| &token.text);
         let wait = if call.wait { "?wait=applied" } else { "" };
         let user = format!("user-{}", call.user);
-        let patch = |status: &str| {
-            Some(with_json("PATCH", format!("/v1/sessions/{}{wait}", session()?), &json!({ "status": status })))
-        };
+        let change = |change: Value| Some(with_json("PATCH", format!("/v1/sessions/{}{wait}", session()?), &change));
+        let patch = |status: &str| change(json!({ "status": status }));
         Some(match call.kind {
             Kind::Login => with_json("POST", "/v1/login".to_owned(), &login(&user, variety)),
             Kind::Logout => with_json("POST", format!("/v1/logout{wait}"), &json!({"token": token()?})),
             Kind::Mint => {
                 let duration = (variety < 50).then_some(2 + variety % 6);
-                let body = json!({"session_id": session()?, "scopes": ["read"], "duration": duration});
+                let body = json!({"session_id": session()?, "scopes": scopes(variety), "duration": duration});
                 with_json("POST", "/v1/tokens".to_owned(), &body)
             }
+            Kind::Narrow => change(json!({"scopes": ["read"]}))?,
             Kind::Resume => patch("active")?,
             Kind::Revoke => ApiCall {
                 method: "POST",
@@ -39,23 +39,33 @@ impl World {
             Kind::SuspendRefused => {
                 // More than the store takes.
                 let note = "x".repeat(MAX_METADATA_BYTES);
-                let body = json!({"status": "suspended", "metadata": {"note": note}});
-                with_json("PATCH", format!("/v1/sessions/{}{wait}", session()?), &body)
+                change(json!({"status": "suspended", "metadata": {"note": note}}))?
             }
             Kind::Terminate => without_body(format!("/v1/sessions/{}{wait}", session()?)),
             Kind::TerminateByPatch => patch("terminated")?,
             Kind::TerminateUser => without_body(format!("/v1/users/{user}/sessions{wait}")),
+            Kind::Unscope => change(json!({"scopes": null}))?,
             Kind::UserToken => {
-                with_json("POST", "/v1/tokens".to_owned(), &json!({"user_id": user, "scopes": ["read"]}))
+                with_json("POST", "/v1/tokens".to_owned(), &json!({"user_id": user, "scopes": scopes(variety)}))
             }
+            Kind::Widen => change(json!({"scopes": ["read", "write"]}))?,
         })
     }
 }
 
 /// Some sessions wait for their second factor, and some are short.
 fn login(user: &str, variety: u32) -> Value {
-    let duration = (40..90).contains(&variety).then_some(3 + variety % 10);
-    json!({"user_id": user, "scopes": ["read"], "pending_2fa": variety < 40, "duration": duration})
+    let duration = (80..130).contains(&variety).then_some(3 + variety % 10);
+    json!({"user_id": user, "scopes": scopes(variety), "pending_2fa": variety < 80, "duration": duration})
+}
+
+/// What a token is asked for with: to read, to write as well, or whatever its session permits.
+fn scopes(variety: u32) -> &'static [&'static str] {
+    match variety % 5 {
+        0 => &["read"],
+        1 => &[],
+        _ => &["read", "write"],
+    }
 }
 
 fn with_json(method: &'static str, path: String, body: &Value) -> ApiCall {

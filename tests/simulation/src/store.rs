@@ -12,13 +12,15 @@ use std::{
     time::Duration,
 };
 
-use session_gate_protocol::{CounterId, SessionId, SessionStatus};
+use session_gate_protocol::{CounterId, SessionData, SessionId, SessionStatus};
 use store_sidecar::{
     clock::Clock,
     rng::Random,
     store::{StoreError, StoreErrorKind, StoreSettings, memory::MemoryStore},
 };
 use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::scopes::{May, may_write};
 
 mod asked;
 
@@ -37,6 +39,8 @@ pub struct Applied {
     pub version: u64,
     /// Its status since.
     pub status: SessionStatus,
+    /// What it permits since, if it has not ended.
+    pub may: May,
 }
 
 /// A step of a limit's counter that the store has done.
@@ -201,8 +205,16 @@ impl SharedStore {
         locked(&self.lease_steps).push(step);
     }
 
-    fn note(&self, session: &SessionId, version: u64, status: SessionStatus) {
-        locked(&self.applied).push(Applied { session: session.clone(), version, status });
+    fn note(&self, session: &SessionData) {
+        let SessionData { session_id, version, status, scopes, .. } = session;
+        let may = may_write(scopes.as_ref());
+        let applied = Applied { session: session_id.clone(), version: *version, status: *status, may };
+        locked(&self.applied).push(applied);
+    }
+
+    fn note_end(&self, session: &SessionId) {
+        let (version, status) = (u64::MAX, SessionStatus::Terminated);
+        locked(&self.applied).push(Applied { session: session.clone(), version, status, may: None });
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     history::What,
     mind::News,
     traffic::Request,
+    truth::SessionNumber,
     worker_host::{Deed, RequestId},
     world::World,
 };
@@ -18,12 +19,13 @@ impl World {
     /// These streams were ended: exactly those that the news are about should be.
     pub(crate) fn end_streams(&mut self, worker: usize, ended: &[RequestId], news: Option<&News>) {
         let Some(place) = self.workers.get(worker) else { return };
-        let mind = &place.mind;
         let concerns = |request: &Request| {
             let Some((news, token)) = news.zip(request.token) else { return false };
-            let is_meant =
-                request.session.is_some_and(|session| news.sessions.contains(&session)) || news.tokens.contains(&token);
-            is_meant && mind.takes_back(token, request.session, request.version)
+            let is_users = self.truth.token(token).is_some_and(|token| news.users.contains(&token.user));
+            let is_told =
+                |sessions: &[SessionNumber]| request.session.is_some_and(|session| sessions.contains(&session));
+            let is_meant = is_told(&news.sessions) || is_told(&news.scoped) || is_users || news.tokens.contains(&token);
+            is_meant && self.is_taken_back(worker, request)
         };
         let open = place.requests.iter().filter(|(_, request)| request.open_since.is_some());
         let expected: Vec<RequestId> = open.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();
@@ -41,12 +43,15 @@ impl World {
             key: None,
             worker,
         });
+        let is_scoped = |id: &&RequestId| place.requests.get(id).is_some_and(|request| self.lacks(worker, request));
+        let scoped = ended.iter().filter(is_scoped).count() as u64;
         let unanswered = place.requests.iter().filter(|(_, request)| request.open_since.is_none());
         let late: Vec<RequestId> = unanswered.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();
         if let Some(place) = self.workers.get_mut(worker) {
             let mut mark = |id| place.requests.get_mut(id).into_iter().for_each(|request| request.is_late = true);
             late.iter().for_each(&mut mark);
         }
+        self.counts.add("scopes", "streams ended", scoped);
         self.end_requests(worker, ended);
         self.judge(violation.map_or(Ok(()), Err));
         if news.is_some_and(|news| !news.more) {
@@ -76,15 +81,24 @@ impl World {
     /// Whether the time of a stream is over by its worker's clock, for so many seconds.
     fn has_outlived(&self, worker: usize, request: &Request, seconds: u64) -> bool {
         let Some(place) = self.workers.get(worker) else { return false };
-        let session = request.session.and_then(|session| self.truth.session(session)).map(|session| session.expires);
-        let token = || request.token.and_then(|token| self.truth.token(token)).map(|token| token.expires);
-        session.or_else(token).is_some_and(|expires| place.clock.now(self.now).wall.0 >= expires + seconds)
+        let Some(token) = request.token.and_then(|token| self.truth.token(token)) else { return false };
+        let session = self.truth.session_of(token).filter(|_| token.foreign.is_none());
+        let expires = session.map_or(token.expires, |session| session.expires);
+        Some(expires).is_some_and(|expires| place.clock.now(self.now).wall.0 >= expires + seconds)
     }
 
     /// Whether the worker knows that a stream is not served any more.
     fn is_taken_back(&self, worker: usize, request: &Request) -> bool {
-        let Some((place, token)) = self.workers.get(worker).zip(request.token) else { return false };
-        place.mind.takes_back(token, request.session, request.version)
+        let Some((place, number)) = self.workers.get(worker).zip(request.token) else { return false };
+        let takes_back = |token| place.mind.takes_back(number, token, request.version);
+        self.truth.token(number).is_some_and(takes_back) || self.lacks(worker, request)
+    }
+
+    /// Whether the worker knows that a stream lacks what its route asks for.
+    fn lacks(&self, worker: usize, request: &Request) -> bool {
+        let token = request.token.and_then(|token| self.truth.token(token));
+        let mind = self.workers.get(worker).map(|place| &place.mind);
+        mind.zip(token).is_some_and(|(mind, token)| mind.lacks(token, request.route.demand(), request.version))
     }
 
     fn leak_or_loss(&mut self, worker: usize, wrong: Option<Request>, what: &str) {
@@ -142,7 +156,7 @@ impl World {
         let lost_at = self.truth.lost_at.unwrap_or_default();
         let leak = place.requests.values().filter(|request| !request.is_late).find(|request| {
             let Some((since, token)) = request.open_since.zip(request.token) else { return false };
-            self.truth.refusals(token).any(|refusal| {
+            self.truth.refusals_on(token, request.route.demand()).any(|refusal| {
                 refusal.begun > lost_at
                     && since <= refusal.acked
                     && place.clock.between(refusal.acked, self.now) > bound

@@ -1,6 +1,6 @@
 //! Requests at workers, from the moment they come until they are over.
 
-use session_gate_protocol::{AllowReason, CheckReply, DenyReason, FeedReply};
+use session_gate_protocol::{AllowReason, CheckReply, CheckVerdict, DenyReason, FeedReply};
 
 use std::time::Duration;
 
@@ -8,13 +8,16 @@ use crate::{
     check::Case,
     clocks::Millis,
     events::Event,
+    foreign::{self, Sid},
     history::What,
     limits::settings::KeyName,
     mind::{InVersion, News},
     parameters::Weather,
     scenario::script::Written,
+    scopes::{self, May, may_write},
+    second_factor,
     sidecar::Answer,
-    truth::{SessionNumber, TokenNumber, Truth},
+    truth::{SessionNumber, TokenNumber, Truth, UserNumber},
     worker_host::{Decision, Deed, Form, Purpose, RequestId, Route},
     world::{WorkerPlace, World},
 };
@@ -24,9 +27,11 @@ use crate::{
 pub(crate) struct Request {
     pub(crate) token: Option<TokenNumber>,
     pub(crate) session: Option<SessionNumber>,
+    /// Whose token it is, and what it says of its session, where another issuer has issued it.
+    account: Option<(UserNumber, Sid)>,
     /// What the limits of its route count it by.
     pub(crate) key: Option<(usize, KeyName)>,
-    route: Route,
+    pub(crate) route: Route,
     pub(crate) form: Form,
     /// What a scenario has written down of it.
     pub(crate) written: Option<Written>,
@@ -75,8 +80,8 @@ impl WorkerPlace {
             let Some(request) = self.requests.get_mut(id) else { continue };
             request.asked = Some(is_good);
             request.asked_at = Some(call.sent);
-            let said = served.and_then(|Served(session)| session);
-            request.version = said.map(|(_, version)| InVersion { epochs: call.epochs, version });
+            let said = served.and_then(|served| served.session);
+            request.version = said.map(|(_, version, _)| InVersion { epochs: call.epochs, version });
             // One that is not decided waits for its limits: the token is good.
             let decided = deeds.iter().find_map(|deed| match deed {
                 Deed::Decide(of, decision) if of == id => Some(*decision),
@@ -85,30 +90,48 @@ impl WorkerPlace {
             let is_vouched = match decided {
                 Some(Decision::Allow(reason)) => reason == AllowReason::Token,
                 Some(Decision::Deny(reason)) => {
-                    matches!(reason, DenyReason::LimitUnavailable | DenyReason::RateLimited)
+                    let limits = [DenyReason::LimitUnavailable, DenyReason::RateLimited];
+                    limits.contains(&reason) || reason == DenyReason::ScopeInsufficient
                 }
                 None => is_good,
             };
-            if let Some(token) = request.token.filter(|_| is_vouched && is_good)
+            if let Some((token, served)) = request.token.zip(served).filter(|(_, served)| is_vouched && served.is_live)
                 && call.epochs == self.mind.epochs()
             {
                 self.mind.vouch(token);
-                if let Some(Served(Some((session, version)))) = served {
+                if let Some((session, version, may)) = served.session {
                     self.mind.served(session, version);
+                    if let Some(account) = request.account {
+                        self.mind.tell_session(account, session);
+                    }
+                    if may.is_some() {
+                        self.mind.permits(session, version, may);
+                    }
                 }
             }
         }
     }
 }
 
-/// An answer about a token: of which session, in which version, it says that it is served.
+/// A good answer about a token.
 #[derive(Clone, Copy, Debug)]
-struct Served(Option<(SessionNumber, u64)>);
+struct Served {
+    /// Whether it may be used anywhere.
+    is_live: bool,
+    /// In which session it is served, in which version, and what that permits.
+    session: Option<(SessionNumber, u64, May)>,
+}
 
 impl Served {
     fn read(answer: &Answer, truth: &Truth) -> Self {
-        let session = serde_json::from_slice::<CheckReply>(&answer.body).ok().and_then(|reply| reply.session);
-        Self(session.and_then(|session| Some((truth.session_by_id(session.session_id.as_str())?, session.version))))
+        let Ok(reply) = serde_json::from_slice::<CheckReply>(&answer.body) else {
+            return Self { is_live: false, session: None };
+        };
+        let session = reply.session.and_then(|session| {
+            let number = truth.session_by_id(session.session_id.as_str())?;
+            Some((number, session.version, may_write(session.scopes.as_ref())))
+        });
+        Self { is_live: reply.verdict == CheckVerdict::Live, session }
     }
 }
 
@@ -134,7 +157,9 @@ impl World {
         (route, form, written): (Route, Form, Option<Written>),
     ) {
         let now = self.now;
-        let session = token.and_then(|token| self.truth.token(token)).and_then(|token| token.session);
+        let found = token.and_then(|token| self.truth.token(token));
+        let session = found.and_then(|token| token.session);
+        let account = found.and_then(|token| Some((token.user, token.foreign?)));
         let cost = if key.is_some() && self.script.is_none() { self.rng.u64(0..8) } else { 1 };
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.is_up) else { return };
         let header = key.map(|(_, name)| name).filter(|_| text.is_none());
@@ -142,6 +167,7 @@ impl World {
         let request = Request {
             token,
             session,
+            account,
             key,
             route,
             form,
@@ -190,7 +216,7 @@ impl World {
         let (now, is_healthy, store_wall) = (self.now, self.is_healthy(), self.store_wall.at(self.now) / 1_000);
         let Some(place) = self.workers.get(worker) else { return };
         let Some(request) = place.requests.get(&id).copied() else { return };
-        let Request { token, session, key, route, form, arrived, asked, asked_at, .. } = request;
+        let Request { token, session, key, route, form, arrived, asked, asked_at, version, .. } = request;
         let case = Case {
             truth: &self.truth,
             now,
@@ -202,6 +228,7 @@ impl World {
             route,
             arrived: asked_at.unwrap_or(arrived).min(arrived),
             asked,
+            version,
             is_healthy,
             feeds_may_be_away: self.parameters.weather == Weather::Rough,
             keys_since: self.keys_since,
@@ -221,6 +248,19 @@ impl World {
         match decision {
             Decision::Allow(reason) => self.counts.one("admitted", reason.as_str()),
             Decision::Deny(reason) => self.counts.one("refused", reason.as_str()),
+        }
+        let found = token.and_then(|token| self.truth.token(token));
+        if let Some(name) = found.and_then(|token| scopes::exercised(token.scopes, decision, route.demand())) {
+            self.counts.one("scopes", name);
+        }
+        let shown =
+            found.and_then(|token| second_factor::exercised(token, self.truth.session_of(token), decision, asked));
+        if let Some(name) = shown {
+            self.counts.one("second factors", name);
+        }
+        let foreign = found.filter(|token| token.foreign.is_some());
+        if let Some(name) = foreign.and_then(|_| foreign::exercised(decision, route.demand())) {
+            self.counts.one("foreign tokens", name);
         }
         let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
         if let Some(key) = key {

@@ -3,9 +3,15 @@
 
 use std::collections::HashMap;
 
-use session_gate_protocol::{CutOff, Fingerprint, SessionStatus};
+use session_gate_protocol::{CutOff, Fingerprint, SessionStatus, UserId};
 
-use crate::{clocks::Millis, store::Applied};
+use crate::{
+    clocks::Millis,
+    demands::Demand,
+    foreign::Sid,
+    scopes::{Grants, TokenScopes},
+    store::Applied,
+};
 
 /// A session, by its number in a run.
 pub type SessionNumber = u32;
@@ -55,6 +61,8 @@ pub struct Session {
     pub expires: u64,
     /// Its end.
     pub ended: Option<Refusal>,
+    /// That end, where it has not ended with all of its user's.
+    pub ended_alone: Option<Refusal>,
     /// Its suspension, while it lasts.
     pub suspended: Option<Refusal>,
     /// The version since which it is suspended without a break.
@@ -63,10 +71,14 @@ pub struct Session {
     pub ending: Pending,
     /// Calls that suspend it.
     pub suspending: Pending,
+    /// Whether it has its second factor, or needs none.
+    pub has_second_factor: bool,
     /// Since when somebody knows that it is served; none: it is not, or nobody knows yet.
     pub served_since: Option<Millis>,
     /// Its tokens.
     pub tokens: Vec<TokenNumber>,
+    /// What it permits, and has permitted.
+    pub grants: Grants,
 }
 
 /// A token.
@@ -86,6 +98,10 @@ pub struct Token {
     pub expires: u64,
     /// Whether it was minted while its session waited for its second factor.
     pub is_pending: bool,
+    /// What it says of its session, where another issuer has issued it.
+    pub foreign: Option<Sid>,
+    /// What it says that it permits.
+    pub scopes: TokenScopes,
     /// Its revocation.
     pub revoked: Option<Refusal>,
     /// Calls that revoke it.
@@ -107,6 +123,8 @@ pub struct Truth {
     /// What can end, by what it is known by in the feed.
     ends: HashMap<Fingerprint, End>,
     by_user: HashMap<UserNumber, Vec<SessionNumber>>,
+    /// Of a user: up to which second other issuers' tokens are refused, as callers were told.
+    cut_offs: HashMap<UserNumber, Vec<(u64, Refusal)>>,
     /// How many calls are ending all sessions of a user, and when the last one ended.
     ending_users: HashMap<UserNumber, (u32, Millis)>,
 }
@@ -158,12 +176,12 @@ impl Truth {
 
     /// The sessions that a cut-off ends.
     pub fn cut_off_by(&self, cut_off: &CutOff) -> Vec<SessionNumber> {
-        let user = cut_off.user_id.as_str().strip_prefix("user-").and_then(|number| number.parse().ok());
         let is_before = |number: &SessionNumber| {
             let session = self.session(*number);
             let is_excepted = |id: &str| cut_off.except.as_ref().is_some_and(|except| except.as_str() == id);
             session.is_some_and(|session| session.cut_off < cut_off.before && !is_excepted(&session.id))
         };
+        let user = user_number(&cut_off.user_id);
         user.map(|user| self.sessions_of(user).iter().copied().filter(is_before).collect()).unwrap_or_default()
     }
 
@@ -188,6 +206,17 @@ impl Truth {
         number
     }
 
+    /// Other issuers' tokens for that user are refused that were issued up to that second.
+    pub fn cut_off(&mut self, user: UserNumber, until: u64, refusal: Refusal) {
+        self.cut_offs.entry(user).or_default().push((until, refusal));
+    }
+
+    /// Whether a token of another issuer may have been cut off with all of its user's sessions: walls differ.
+    pub fn may_be_cut_off(&self, token: &Token, seconds: impl Fn(Millis) -> u64, now: Millis) -> bool {
+        let ending = self.ending_users.get(&token.user).filter(|_| token.foreign.is_some());
+        ending.is_some_and(|(under_way, last)| token.issued <= seconds(if *under_way > 0 { now } else { *last }) + 3)
+    }
+
     /// All sessions of a user are being ended.
     pub fn begin_user_end(&mut self, user: UserNumber) {
         self.ending_users.entry(user).or_default().0 += 1;
@@ -210,10 +239,16 @@ impl Truth {
         let number = self.session_by_id(applied.session.as_str());
         let Some(session) = number.and_then(|number| self.session_mut(number)) else { return };
         if applied.version > session.version {
+            if !applied.status.is_final() {
+                session.grants.applied(applied.version, applied.may);
+            }
             session.status = applied.status;
             session.version = applied.version;
             match applied.status {
-                SessionStatus::Active => (session.suspended, session.suspended_from) = (None, None),
+                SessionStatus::Active => {
+                    session.has_second_factor = true;
+                    (session.suspended, session.suspended_from) = (None, None);
+                }
                 SessionStatus::Suspended => _ = session.suspended_from.get_or_insert(applied.version),
                 _ => {}
             }
@@ -228,6 +263,7 @@ impl Truth {
         self.generation += 1;
         self.lost_at = Some(now);
         // The blacklist is gone, and no session stands for these tokens: nobody promises anything.
+        self.cut_offs.clear();
         for token in self.tokens.iter_mut().filter(|token| token.session.is_none()) {
             token.revoked = None;
             token.revoking.in_doubt = true;
@@ -237,12 +273,58 @@ impl Truth {
     /// What refuses a token: its own revocation, its session's end or suspension.
     pub fn refusals(&self, token: TokenNumber) -> impl Iterator<Item = Refusal> {
         let token = self.token(token);
-        let session = token.and_then(|token| token.session).and_then(|session| self.session(session));
+        let session = token.and_then(|token| self.session_of(token));
+        let foreign = token.filter(|token| token.foreign.is_some());
         let revoked = token.and_then(|token| token.revoked);
-        let ended = session.and_then(|session| session.ended);
+        let ended = session.and_then(|session| if foreign.is_some() { session.ended_alone } else { session.ended });
         let suspended = session.and_then(|session| session.suspended);
-        [revoked, ended, suspended].into_iter().flatten()
+        let cut_off = foreign.and_then(|token| {
+            let cut_offs = self.cut_offs.get(&token.user)?.iter().filter(|(until, _)| token.issued <= *until);
+            cut_offs.fold(None, |all, (_, refusal)| Some(Refusal::merge(all, *refusal)))
+        });
+        // Of other issuers' tokens a store that has lost its data knows nothing any more.
+        let is_kept =
+            move |refusal: &Refusal| foreign.is_none() || self.lost_at.is_none_or(|lost| refusal.begun > lost);
+        [revoked, ended, suspended, cut_off].into_iter().flatten().filter(is_kept)
     }
+
+    /// What refuses a token where that is asked for, too.
+    pub fn refusals_on(&self, token: TokenNumber, demand: Option<Demand>) -> impl Iterator<Item = Refusal> {
+        let scope = demand.filter(|demand| *demand == Demand::Write).and_then(|_| {
+            let token = self.token(token)?;
+            self.session_of(token)?.grants.refusal(token.scopes)
+        });
+        self.refusals(token).chain(scope)
+    }
+
+    /// The session of a token.
+    pub fn session_of(&self, token: &Token) -> Option<&Session> {
+        token.session.and_then(|session| self.session(session))
+    }
+
+    /// Whether that token may ever have been let in where that is asked for.
+    pub fn ever_meets(&self, token: &Token, demand: Demand) -> bool {
+        match demand {
+            Demand::NoSecondFactor => true,
+            Demand::Session => token.foreign.is_some() || token.session.is_some(),
+            Demand::Write => match self.session_of(token) {
+                Some(session) => session.grants.ever_permits(token.scopes),
+                None => token.scopes.may_write(None),
+            },
+        }
+    }
+}
+
+impl Session {
+    /// What refuses it.
+    pub fn refusals(&self) -> impl Iterator<Item = Refusal> {
+        [self.ended, self.suspended].into_iter().flatten()
+    }
+}
+
+/// Which user that is.
+pub fn user_number(user: &UserId) -> Option<UserNumber> {
+    user.as_str().strip_prefix("user-")?.parse().ok()
 }
 
 impl Refusal {

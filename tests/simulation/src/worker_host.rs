@@ -21,6 +21,8 @@ use session_gate_protocol::{AllowReason, DenyReason, PROTOCOL_HEADER};
 
 use crate::{
     clocks::{Millis, WorkerClock},
+    demands::{self, Demand, Mode},
+    foreign,
     limits::settings::{AllLimits, COST_HEADER, KEY_HEADER, KeyName, path},
     sidecar::{Answer, ApiCall},
 };
@@ -54,6 +56,8 @@ pub enum Route {
     LastKnown,
     /// It refuses, and has the limits of that number.
     Limited(usize),
+    /// It asks for more than a good token.
+    Asking(Demand, Mode),
 }
 
 /// How a request goes on after it was admitted.
@@ -134,12 +138,31 @@ impl Route {
             Self::Allow => "/allow".to_owned(),
             Self::LastKnown => "/last-known".to_owned(),
             Self::Limited(number) => path(number),
+            Self::Asking(demand, mode) => demands::path(demand, mode),
+        }
+    }
+
+    /// What it asks for, beside a good token.
+    pub const fn demand(self) -> Option<Demand> {
+        match self {
+            Self::Asking(demand, _) => Some(demand),
+            Self::Deny | Self::Allow | Self::LastKnown | Self::Limited(_) => None,
+        }
+    }
+
+    /// How it serves when nobody can be asked.
+    pub const fn mode(self) -> Mode {
+        match self {
+            Self::Deny | Self::Limited(_) => Mode::Deny,
+            Self::Allow => Mode::Allow,
+            Self::LastKnown => Mode::LastKnown,
+            Self::Asking(_, mode) => mode,
         }
     }
 }
 
 impl WorkerSettings {
-    fn config(self) -> Value {
+    fn config(self) -> Result<Value> {
         let millis = |duration: Duration| format!("{}ms", duration.as_millis());
         let mut routes = vec![
             json!({"name": "allow", "match": {"path": {"exact": "/allow"}}, "failure_mode": "allow"}),
@@ -148,19 +171,24 @@ impl WorkerSettings {
                 "failure_mode": {"last_known": millis(self.last_known)},
             }),
         ];
+        routes.extend(demands::routes(&millis(self.last_known)));
         routes.extend(self.limits.routes());
-        json!({
+        Ok(json!({
             "sidecar": {
                 "cluster": "sidecar", "timeout": millis(self.timeout),
                 "max_staleness": millis(self.max_staleness),
             },
-            "issuers": [{
-                "issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar", "leeway": "5s",
-            }],
+            "issuers": [
+                {"issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar", "leeway": "5s"},
+                {
+                    "issuer": foreign::ISSUER, "audiences": ["simulation"], "jwks": {"inline": foreign::jwks()?},
+                    "leeway": "5s",
+                },
+            ],
             "routes": routes,
             "rate_limits": self.limits.section(),
             "bounds": {"max_held_requests": self.max_held, "rate_limit_keys": self.limits.room},
-        })
+        }))
     }
 }
 
@@ -170,7 +198,7 @@ impl WorkerHost {
     /// # Errors
     /// Where the configuration is refused.
     pub fn new(settings: WorkerSettings, name: &str, clock: WorkerClock) -> Result<Self> {
-        let config = Config::from_value(settings.config()).map_err(|problems| anyhow!("{problems:?}"))?;
+        let config = Config::from_value(settings.config()?).map_err(|problems| anyhow!("{problems:?}"))?;
         let worker = Worker::new(config, name, &mut Vm::default());
         Ok(Self { worker, clock, calls: BTreeMap::new(), next_call: 0, next_request: 0 })
     }

@@ -12,6 +12,7 @@ use crate::{
     clients::Clients,
     clocks::{Millis, Wall, WorkerClock},
     counts::Counts,
+    demands::Mode,
     events::{Event, Job},
     history::History,
     limited::Probe,
@@ -78,6 +79,8 @@ pub struct World {
     pub(crate) network: Network,
     pub(crate) store: Arc<SharedStore>,
     pub(crate) store_wall: Wall,
+    /// The clock of the other issuer.
+    pub(crate) issuer_wall: Wall,
     pub(crate) common: Common,
     pub(crate) keys: (u32, Option<u32>),
     pub(crate) keys_since: Millis,
@@ -187,6 +190,7 @@ impl World {
             network,
             store,
             store_wall,
+            issuer_wall: Wall::new(start, 0),
             common,
             keys: (0, None),
             keys_since: 0,
@@ -316,9 +320,14 @@ impl World {
             Event::Arrive { sidecar, call, from } => self.on_arrival(sidecar, &call, from),
             Event::Reply { worker, life, number, answer } => self.on_reply(worker, life, number, answer.as_ref()),
             Event::NextOp => self.next_op(),
-            Event::Aimed { worker, token } => {
+            Event::Aimed { worker, token, demand } => {
                 self.counts.one("requests", "at a boundary");
-                let route = if self.rng.u8(0..4) == 0 { Route::LastKnown } else { Route::Deny };
+                let is_lenient = self.rng.u8(0..4) == 0;
+                let route = match demand {
+                    Some(demand) => Route::Asking(demand, if is_lenient { Mode::LastKnown } else { Mode::Deny }),
+                    None if is_lenient => Route::LastKnown,
+                    None => Route::Deny,
+                };
                 self.send(worker, Some(token), route, Form::Plain);
             }
             Event::UpstreamAnswers { worker, life, request } => self.on_upstream(worker, life, request),

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag,
-    TokenId, UnixSeconds, UserId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds,
+    UserId,
 };
 use store_sidecar::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
@@ -46,7 +46,7 @@ impl Store for ReplicaStore {
             let admitted = shared.current().admit_session(new, &admission, op).await?;
             if let Admitted::Created(session) = &admitted {
                 shared.note_birth(&session.session_id);
-                admission.evict.iter().for_each(|id| shared.note(id, u64::MAX, SessionStatus::Terminated));
+                admission.evict.iter().for_each(|id| shared.note_end(id));
             }
             Ok(admitted)
         };
@@ -69,7 +69,7 @@ impl Store for ReplicaStore {
         let update = move |shared: Arc<SharedStore>| async move {
             let update = shared.current().update_session(&id, &patch, expected, op).await?;
             if let Update::Applied(session) = &update {
-                shared.note(&id, session.version, session.status);
+                shared.note(session);
             }
             Ok(update)
         };
@@ -81,7 +81,7 @@ impl Store for ReplicaStore {
         let terminate = move |shared: Arc<SharedStore>| async move {
             let termination = shared.current().terminate_session(&id, op).await?;
             if termination == Termination::Ended {
-                shared.note(&id, u64::MAX, SessionStatus::Terminated);
+                shared.note_end(&id);
             }
             Ok(termination)
         };
@@ -125,7 +125,7 @@ impl Store for ReplicaStore {
             store.finish_cut_off(&user, before, except.as_ref()).await?;
             let ended = listed.iter().filter(|session| session.generation < before);
             let ended = ended.map(|session| &session.session_id).filter(|id| except.as_ref() != Some(*id));
-            ended.for_each(|id| shared.note(id, u64::MAX, SessionStatus::Terminated));
+            ended.for_each(|id| shared.note_end(id));
             Ok(())
         };
         self.ask(Op::Other, Box::new(|shared| Box::pin(finish(shared)))).await

@@ -1,0 +1,94 @@
+//! The session that a route asks for, and tokens of other issuers.
+
+use session_gate_protocol::{AllowReason, DenyReason};
+
+use super::{Case, Promise, Verdict, broken};
+use crate::{
+    demands::Demand,
+    foreign::Sid,
+    truth::{Session, SessionNumber, Token},
+};
+
+impl Case<'_> {
+    fn needs_session(&self) -> bool {
+        self.route.demand() == Some(Demand::Session)
+    }
+
+    /// Another issuer's token is served in the session that it names, or in any of its user's; where nobody can be
+    /// asked, only in one that somebody has vouched for.
+    pub(super) fn judge_session(&self, token: &Token, reason: AllowReason) -> Verdict {
+        let Some(sid) = token.foreign.filter(|_| self.needs_session()) else { return Ok(()) };
+        let told = self.mind.session_told((token.user, sid));
+        if reason != AllowReason::Token && told.is_none_or(|session| self.mind.knows_session_ended(session)) {
+            return broken(Promise::Demands, format!("nobody has vouched for a session of {}", token.user));
+        }
+        let could_be = self.sessions_of(token, sid).iter().any(|session| self.may_be_served(*session, reason));
+        if could_be {
+            Ok(())
+        } else {
+            broken(Promise::Demands, format!("it has no session: {sid:?} of {}", token.user))
+        }
+    }
+
+    fn sessions_of(&self, token: &Token, sid: Sid) -> &[SessionNumber] {
+        let all = self.truth.sessions_of(token.user);
+        match sid {
+            Sid::Absent => all,
+            Sid::Named(number) => {
+                let place = all.iter().position(|other| *other == number);
+                place.and_then(|place| all.get(place..=place)).unwrap_or_default()
+            }
+            Sid::Unknown => &[],
+        }
+    }
+
+    fn may_be_served(&self, number: SessionNumber, reason: AllowReason) -> bool {
+        let Some(session) = self.truth.session(number) else { return false };
+        let is_over = self.clock.now(self.now).wall.0 >= session.expires;
+        let is_lost = session.generation < self.truth.generation
+            && self
+                .truth
+                .lost_at
+                .is_some_and(|lost| self.is_stale(lost) || (self.asked.is_some() && lost < self.arrived));
+        let is_refused = session.refusals().any(|refusal| {
+            self.judge_refusal(refusal).is_err() || (self.asked.is_some() && refusal.acked < self.arrived)
+        });
+        session.has_second_factor && !is_over && (reason != AllowReason::Token || !(is_lost || is_refused))
+    }
+
+    /// Whether it is right to refuse the token for want of a session that the route asks for.
+    pub(super) fn may_lack_session(&self, token: &Token, reason: DenyReason) -> bool {
+        let is_about_session = matches!(
+            reason,
+            DenyReason::SessionExpired
+                | DenyReason::SessionMissing
+                | DenyReason::SessionPending2fa
+                | DenyReason::SessionSuspended
+                | DenyReason::SessionTerminated
+                | DenyReason::SessionUnknown
+        );
+        self.needs_session()
+            && is_about_session
+            && match token.foreign {
+                None => token.session.is_none(),
+                Some(Sid::Absent) => !self.has_plain_session(token),
+                Some(Sid::Named(_)) => false,
+                Some(Sid::Unknown) => true,
+            }
+    }
+
+    /// Whether the user has a session, and of none that has not ended there is any doubt.
+    fn has_plain_session(&self, token: &Token) -> bool {
+        let is_plain = |session: &&Session| {
+            let is_served = session.served_since.is_some_and(|since| self.arrived > since && self.is_stale(since));
+            let is_clear = session.ending.is_clear() && session.suspending.is_clear();
+            is_served && is_clear && self.store_wall + 2 < session.expires
+        };
+        let numbers = self.truth.sessions_of(token.user).iter();
+        let mut sessions = numbers
+            .filter_map(|number| self.truth.session(*number))
+            .filter(|session| session.ended.is_none() && session.generation == self.truth.generation)
+            .peekable();
+        sessions.peek().is_some() && sessions.all(|session| is_plain(&session))
+    }
+}
