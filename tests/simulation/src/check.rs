@@ -341,9 +341,10 @@ impl Case<'_> {
     fn may_seem_suspended(&self, session: &Session, number: TokenNumber, token: &Token) -> bool {
         let is_told = session.served_since.is_some_and(|since| match self.asked {
             // What the feed says holds against an answer that may be older, or tells of nothing newer: then the feed must
-            // say that it is over. A sidecar whose feed is away answers by what it knew before; and of another issuer's
-            // token an answer says only that it is good, not in which version its session is.
-            Some(true) if self.feeds_may_be_away || self.is_foreign() || self.knows_suspended(session, token) => {
+            // say that it is over. A sidecar whose feed is away answers by what it knew before.
+            Some(true)
+                if self.feeds_may_be_away || self.outweighs_nothing() || self.knows_suspended(session, token) =>
+            {
                 self.arrived > since && self.is_current() && self.is_stale(since)
             }
             Some(true) => self.arrived > since && (!self.is_current() || self.is_stale(since)),
@@ -351,6 +352,12 @@ impl Case<'_> {
             None => self.is_current() && self.mind.covers(number, token.issued) && self.is_stale(since),
         });
         !session.suspending.is_clear() || !is_told
+    }
+
+    /// Whether the answer says nothing of the session's version: it is about another issuer's token, or of another epoch
+    /// than the worker knows by now.
+    fn outweighs_nothing(&self) -> bool {
+        self.is_foreign() || (self.version.is_some() && self.mind.said_in_this_epoch(self.version).is_none())
     }
 
     /// Whether the worker was told that the session is suspended in the version that it has.

@@ -244,7 +244,7 @@ impl Mind {
     }
 
     /// The version that an answer has spoken of, if it was of the epoch that is known now.
-    fn said_in_this_epoch(&self, served: Option<InVersion>) -> Option<u64> {
+    pub fn said_in_this_epoch(&self, served: Option<InVersion>) -> Option<u64> {
         served.filter(|served| served.epochs == self.epochs).map(|served| served.version)
     }
 
