@@ -26,6 +26,7 @@ pub fn all() -> Vec<Scenario> {
         a_logout_ends_the_streams_of_a_session_that_the_store_has_lost(),
         a_worker_that_is_full_has_lost_nothing(),
         who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before(),
+        an_answer_that_begins_after_the_end_of_its_session_ends_soon(),
     ]
 }
 
@@ -144,4 +145,16 @@ pub fn who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before() ->
         .at(13_000, Request::plain("request", 0, "after"))
         .answers("end all", 200, None)
         .admits("request", AllowReason::Token)
+}
+
+/// The session ends by time while the upstream works at an answer: that one has as long as the worker believes what it
+/// knows. The checker took it for a stream that goes on after its time.
+pub fn an_answer_that_begins_after_the_end_of_its_session_ends_soon() -> Scenario {
+    Scenario::new("an_answer_that_begins_after_the_end_of_its_session_ends_soon", 16_000)
+        .max_staleness(1_000)
+        .at(9_000, Call::login("alice", 1).short())
+        // The session ends at 12,000.
+        .at(11_900, Request::stream("stream", 0, "alice", 2_500))
+        .admits("stream", AllowReason::Token)
+        .ends("stream")
 }

@@ -33,3 +33,8 @@ fn who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before() {
     let scenario = recorded::who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before();
     assert_eq!(scenario.play().unwrap(), None);
 }
+
+#[test]
+fn an_answer_that_begins_after_the_end_of_its_session_ends_soon() {
+    assert_eq!(recorded::an_answer_that_begins_after_the_end_of_its_session_ends_soon().play().unwrap(), None);
+}
