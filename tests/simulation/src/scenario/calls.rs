@@ -12,7 +12,7 @@ const STAYS: Millis = 60_000;
 
 /// Of the varieties of a call, the one with nothing special in it, and that of a login whose session is short.
 const PLAINEST: u32 = u32::MAX;
-const SHORT: u32 = 40;
+const SHORT: u32 = 90;
 
 /// A call of the API.
 #[derive(Clone, Copy, Debug)]
