@@ -9,7 +9,7 @@ use super::{
     tests::{answer, entry, following_with, later, reply, send},
 };
 use crate::{
-    http::headers::Headers,
+    http::headers::{HeaderChange, Headers},
     request::Event,
     testing::{CLOCKS, NOW, Outcome, SESSION, bearer, check_reply, config, request, token, token_with, verdict},
     time::Now,
@@ -142,6 +142,61 @@ fn a_foreign_sessions_scopes_count_on_every_request_and_for_open_streams() {
     let change = json!({"kind": "session_scopes", "session_id": bobs(0), "version": 2, "scopes": ["read"]});
     let ended = answer(&mut worker, &reply("e1", &[entry(1, change)], 0, false), CLOCKS);
     assert!(matches!(ended.as_slice(), [(1, Outcome { stream_ended: true, .. })]));
+}
+
+/// On every route: none of these asks for a session.
+#[test]
+fn a_foreign_token_that_names_a_session_is_served_in_that_one_wherever_it_goes() {
+    let mut document = routes();
+    document["routes"].as_array_mut().unwrap().extend([
+        json!({"name": "scoped", "match": {"path": {"exact": "/scoped"}}, "scopes": {"all": ["write"]}}),
+        json!({"name": "factor", "match": {"path": {"exact": "/factor"}}, "accept_pending_2fa": true}),
+    ]);
+    let narrowed = live(Some(of_bob(0, |session| session.scopes = Some(Scopes::parse_list("read").unwrap()))));
+    let mut worker = following_with(document.clone(), &[]);
+    let first = send(&mut worker, "/scoped", &naming(0), CLOCKS);
+    let question: Value = serde_json::from_slice(first.call.as_ref().unwrap().body.as_ref().unwrap()).unwrap();
+    assert_eq!(question["credential"]["require_session"], json!(true), "{question}");
+    let refused = answer_check(&mut worker, first, &narrowed).remove(0).1;
+    assert_eq!(code(&refused).as_deref(), Some("scope_insufficient"), "its session permits less than it says");
+    let warm = send(&mut worker, "/", &naming(0), CLOCKS);
+    let session = |outcome: &Outcome| {
+        let forwarded = outcome.forwarded.as_ref()?.iter();
+        forwarded
+            .filter_map(|change| match change {
+                HeaderChange::Set(name, value) if name == "x-session-id" => String::from_utf8(value.clone()).ok(),
+                HeaderChange::Set(..) | HeaderChange::Remove(_) => None,
+            })
+            .next()
+    };
+    assert_eq!(session(&warm), Some(bobs(0)), "asked once, and known from then on");
+
+    for (verdict, path, refusal) in [
+        (CheckVerdict::SessionPending2fa, "/", Some("session_pending_2fa")),
+        (CheckVerdict::SessionPending2fa, "/factor", None),
+        (CheckVerdict::SessionUnknown, "/", Some("session_unknown")),
+        (CheckVerdict::SessionExpired, "/", Some("session_expired")),
+    ] {
+        let mut worker = following_with(document.clone(), &[]);
+        let named = (verdict == CheckVerdict::SessionPending2fa).then(|| of_bob(0, |_| {}));
+        let reply = CheckReply { session: named, ..CheckReply::from(verdict) };
+        for _ in 0..2 {
+            let outcome = establish(&mut worker, &naming(0), path, &reply);
+            assert_eq!(code(&outcome).as_deref(), refusal, "{path}");
+        }
+    }
+    // Nobody can vouch for it: no failure mode does.
+    let mut worker = following_with(document.clone(), &[]);
+    assert!(send(&mut worker, "/open", &naming(0), CLOCKS).is_held());
+    let failed: Outcome = worker.on_request(1, check_reply(None), CLOCKS, &NoHostCrypto).into();
+    assert_eq!(code(&failed).as_deref(), Some("store_unavailable"));
+    // An id of the issuer's own, or of another user's, says nothing here.
+    let others = format!("{}.{}", SlotTag::of_user(&"eve".parse().unwrap()), "A".repeat(43));
+    let mut worker = following_with(document, &[]);
+    for sid in ["theirs", &others] {
+        let token = foreign(|claims| claims["sid"] = json!(sid));
+        assert!(send(&mut worker, "/", &token, CLOCKS).forwarded.is_some(), "{sid}");
+    }
 }
 
 #[test]

@@ -115,6 +115,12 @@ impl VerifiedClaims {
         }
     }
 
+    /// Whether it is served in a session only: the route asks for one, or the token names one of ours, by which it is then
+    /// judged. Of an id of another form, its issuer's own, nobody here knows anything.
+    pub fn need_session(&self, does_route: bool) -> bool {
+        does_route || self.named_session().is_some()
+    }
+
     /// All of its claims, read anew from its text.
     pub fn all(&self, token: TokenText<'_>) -> Option<Map<String, Value>> {
         self.0.all.clone().or_else(|| jose::parse(token.0).ok()?.payload().ok())
