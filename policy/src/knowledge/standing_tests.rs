@@ -1,5 +1,7 @@
 //! Whom the predicate serves: second factors, sessions of other issuers' tokens, streams, failure modes.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 use session_gate_jose::NoHostCrypto;
 use session_gate_protocol::{CheckReply, CheckVerdict, CheckedSession, Scopes, SlotTag, UnixSeconds};
@@ -10,7 +12,8 @@ use super::{
 };
 use crate::{
     http::headers::{HeaderChange, Headers},
-    request::Event,
+    request::{CheckOutcome, Event},
+    sidecar::in_flight::Asked,
     testing::{CLOCKS, NOW, Outcome, SESSION, bearer, check_reply, config, request, token, token_with, verdict},
     time::Now,
     worker::Worker,
@@ -300,6 +303,30 @@ fn a_stream_of_a_session_with_an_idle_timeout_is_asked_about_and_outlives_an_out
     worker.on_alarms(later(399_000), &NoHostCrypto);
     let outage: Outcome = worker.on_request(1, check_reply(None), later(400_000), &NoHostCrypto).into();
     assert!(outage.stream_ended, "by then its session may be over, and nobody can be asked");
+}
+
+#[test]
+fn a_stream_that_waits_for_its_second_factor_is_asked_about_as_rarely_as_any() {
+    let pending = token_with(|claims| {
+        claims["idle"] = json!(400);
+        claims["pending_2fa"] = json!(true);
+        claims["session_exp"] = json!(NOW.0 + 4_000);
+    });
+    let mut worker = following_with(routes(), &[]);
+    let asked = send(&mut worker, "/2fa", &pending, CLOCKS);
+    let waits = CheckReply::from(CheckVerdict::SessionPending2fa);
+    assert!(answer_check(&mut worker, asked, &waits).remove(0).1.forwarded.is_some());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    let (_, effects) = worker.on_alarms(later(100_000), &NoHostCrypto).remove(0);
+    let asked = Outcome::from(effects);
+    assert!(asked.call.is_some());
+    let asked_at = Asked { at: later(100_000).monotonic, epoch: Some("e1".to_owned()) };
+    let reply = Event::Check(Rc::new(CheckOutcome { reply: Some(waits), asked: asked_at }));
+    let answered: Outcome = worker.on_request(1, reply, later(100_010), &NoHostCrypto).into();
+    assert!(!answered.stream_ended);
+    assert!(worker.on_alarms(later(199_999), &NoHostCrypto).is_empty(), "not every second");
+    let (_, effects) = worker.on_alarms(later(200_000), &NoHostCrypto).remove(0);
+    assert!(Outcome::from(effects).call.is_some());
 }
 
 #[test]
