@@ -629,15 +629,3 @@ fn a_limit_that_is_configured_makes_no_other_appear() {
     let outcome = step(&mut worker, 1, Event::Request(request("GET", "/", &[])));
     assert!(outcome.forwarded.is_some() && outcome.call.is_none());
 }
-
-#[test]
-fn a_user_agent_that_is_not_utf_8_is_read_all_the_same() {
-    let mut worker = worker_with(config());
-    let mut headers: Vec<(String, Vec<u8>)> = Vec::new();
-    for (name, value) in [(":method", "GET"), (":path", "/public"), (":authority", "app.example"), (":scheme", "https")]
-    {
-        headers.push((name.to_owned(), value.into()));
-    }
-    headers.push(("user-agent".to_owned(), b"curl/\xff".to_vec()));
-    assert!(step(&mut worker, 1, Event::Request(headers.into_iter().collect())).forwarded.is_some());
-}
