@@ -202,13 +202,8 @@ impl Case<'_> {
     }
 
     fn check_suspension(&self, counts: bool) -> Result<(), DenyReason> {
-        let session = self.identity.session.as_ref().map(|session| session.names.session);
-        let session = session.or_else(|| self.identity.claims.named_session().map(|(_, name)| name));
-        let known = self.feed.zip(session).and_then(|(feed, session)| feed.revocations().suspension(session));
-        let said = self.identity.session.as_ref().and_then(|session| session.scopes.as_ref()).map(|said| said.version);
-        let is_suspended =
-            known.is_some_and(|(version, is_suspended)| is_suspended && said.is_none_or(|said| said <= version));
-        if counts && is_suspended { Err(DenyReason::SessionSuspended) } else { Ok(()) }
+        let is_suspended = || self.feed.is_some_and(|feed| feed.is_suspended(self.identity));
+        if counts && is_suspended() { Err(DenyReason::SessionSuspended) } else { Ok(()) }
     }
 
     fn check_second_factor(&self) -> Result<(), DenyReason> {
@@ -217,8 +212,8 @@ impl Case<'_> {
     }
 
     fn check_scopes(&self) -> Result<(), DenyReason> {
-        let known = self.feed.and_then(|feed| feed.scopes_of(self.identity));
-        let is_met = |rule: &ScopeRule| rule.is_met_by(&self.identity.scopes(known));
+        let latest = self.feed.and_then(|feed| feed.scopes_of(self.identity));
+        let is_met = |rule: &ScopeRule| rule.is_met_by(&self.identity.scopes(latest));
         if self.route.scopes.as_ref().is_none_or(is_met) { Ok(()) } else { Err(DenyReason::ScopeInsufficient) }
     }
 

@@ -320,7 +320,7 @@ fn a_stream_that_waits_for_its_second_factor_is_asked_about_as_rarely_as_any() {
     let (_, effects) = worker.on_alarms(later(100_000), &NoHostCrypto).remove(0);
     let asked = Outcome::from(effects);
     assert!(asked.call.is_some());
-    let asked_at = Asked { at: later(100_000).monotonic, epoch: Some("e1".to_owned()) };
+    let asked_at = Asked { at: later(100_000).monotonic, epoch: Some("e1".into()) };
     let reply = Event::Check(Rc::new(CheckOutcome { reply: Some(waits), asked: asked_at }));
     let answered: Outcome = worker.on_request(1, reply, later(100_010), &NoHostCrypto).into();
     assert!(!answered.stream_ended);
@@ -341,6 +341,28 @@ fn a_stream_whose_answer_begins_after_its_session_has_ended_is_ended_a_moment_la
     let (_, effects) = worker.on_alarms(later(1_020), &NoHostCrypto).remove(0);
     assert!(Outcome::from(effects).stream_ended);
     assert!(worker.on_alarms(later(9_000), &NoHostCrypto).is_empty(), "once is enough");
+}
+
+/// A store that was set back to an earlier state counts versions anew.
+#[test]
+fn what_the_sidecar_has_said_in_an_earlier_epoch_does_not_outweigh_what_the_feed_says_in_this_one() {
+    let suspended = |version: u64| json!({"kind": "session_suspended", "session_id": bobs(0), "version": version});
+    let scopes =
+        |version: u64| json!({"kind": "session_scopes", "session_id": bobs(0), "version": version, "scopes": ["read"]});
+    for change in [suspended(3), scopes(3), suspended(5), scopes(5)] {
+        for (epoch, ends) in [("e2", true), ("e1", change["version"] == 5)] {
+            let mut worker = following_with(routes(), &[]);
+            let said = |session: &mut CheckedSession| {
+                session.version = 4;
+                session.scopes = Some(Scopes::parse_list("write").unwrap());
+            };
+            let served = establish(&mut worker, &naming(0), "/write", &live(Some(of_bob(0, said))));
+            assert!(served.forwarded.is_some());
+            worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+            let ended = answer(&mut worker, &reply(epoch, &[entry(1, change.clone())], 0, false), later(10));
+            assert_eq!(!ended.is_empty(), ends, "{change} in {epoch}");
+        }
+    }
 }
 
 /// Its client sends on and on, and is not answered before it has done.

@@ -1,5 +1,7 @@
 //! Questions to the sidecar about credentials.
 
+use std::rc::Rc;
+
 use session_gate_protocol::{CheckedCredential, OwnToken};
 
 use super::{context::StepContext, effect::Effect};
@@ -33,7 +35,7 @@ pub(super) fn credential_of(
 
 /// Asks the sidecar about a credential, unless another request has asked the same already.
 pub(super) fn ask<H: Host>(question: &[u8], cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> CallId {
-    let epoch = cx.feed.as_deref().and_then(|feed| feed.epoch().map(str::to_owned));
+    let epoch = cx.feed.as_deref().and_then(|feed| feed.epoch().map(Rc::from));
     let asked = Asked { at: cx.now.monotonic, epoch };
     let timeout = cx.config.sidecar.as_ref().map(|sidecar| sidecar.timeout).unwrap_or_default();
     match cx.checks.join_or_start(cx.id, cx.sender, question, asked, timeout) {

@@ -226,7 +226,7 @@ impl Worker {
         let mut calls = Vec::new();
         let feed = self.source.as_ref().and_then(|source| source.borrow_mut().feed.next_call(sidecar, now.monotonic));
         calls.extend(feed.map(|(question, call)| (Callout::Feed(question), call)));
-        let epoch = self.source.as_ref().and_then(|source| source.borrow().feed.epoch().map(str::to_owned));
+        let epoch = self.source.as_ref().and_then(|source| source.borrow().feed.epoch().map(Rc::from));
         let lost = self.checks.restart_lost(&Asked { at: now.monotonic, epoch });
         calls.extend(lost.into_iter().map(|(call, question)| (Callout::Check(call), sidecar.check(question))));
         if self.config.issuers.need_sidecar_keys() && !self.keys.in_flight && now.wall >= self.keys.due {

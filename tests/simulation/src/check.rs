@@ -83,6 +83,8 @@ pub struct Case<'a> {
     pub asked: Option<bool>,
     /// Whether nothing was ever wrong anywhere.
     pub is_healthy: bool,
+    /// Whether a sidecar may be unable to read the feed.
+    pub feeds_may_be_away: bool,
     /// When the keys were exchanged last.
     pub keys_since: Millis,
     /// What the store's wall shows, in seconds.
@@ -305,11 +307,19 @@ impl Case<'_> {
         let is_told = session.served_since.is_some_and(|since| match self.asked {
             // What the feed says holds against an answer that may be older, or tells of nothing newer: then the feed must
             // say that it is over. A sidecar whose feed is away answers by what it knew before.
-            Some(true) => self.arrived > since && self.is_current() && self.is_stale(since),
+            Some(true) if self.feeds_may_be_away || self.knows_suspended(session, token) => {
+                self.arrived > since && self.is_current() && self.is_stale(since)
+            }
+            Some(true) => self.arrived > since && (!self.is_current() || self.is_stale(since)),
             Some(false) => false,
             None => self.is_current() && self.mind.covers(number, token.issued) && self.is_stale(since),
         });
         !session.suspending.is_clear() || !is_told
+    }
+
+    /// Whether the worker was told that the session is suspended in the version that it has.
+    fn knows_suspended(&self, session: &Session, token: &Token) -> bool {
+        token.session.is_some_and(|number| self.mind.knows_suspended_since(number, session.version))
     }
 
     fn is_current(&self) -> bool {

@@ -48,6 +48,15 @@ struct Said {
     suspended: bool,
 }
 
+/// In which version an answer has said that a session is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InVersion {
+    /// How many epochs the worker had known when it asked.
+    pub epochs: u32,
+    /// The version.
+    pub version: u64,
+}
+
 /// What a reply has told.
 #[derive(Debug, Default)]
 pub struct News {
@@ -172,10 +181,10 @@ impl Mind {
     }
 
     /// Whether it knows that a stream by that token is not served any more, whose session it was told is served in that
-    /// version.
-    pub fn takes_back(&self, token: TokenNumber, session: Option<SessionNumber>, served: Option<u64>) -> bool {
-        let is_suspended = |session| match served {
-            Some(version) => self.knows_suspended_since(session, version),
+    /// version. What was said in an earlier epoch outweighs nothing.
+    pub fn takes_back(&self, token: TokenNumber, session: Option<SessionNumber>, served: Option<InVersion>) -> bool {
+        let is_suspended = |session| match served.filter(|served| served.epochs == self.epochs) {
+            Some(InVersion { version, .. }) => self.knows_suspended_since(session, version),
             None => self.knows_suspended(session),
         };
         self.knows_end_of(token, session) || session.is_some_and(is_suspended)
