@@ -26,14 +26,25 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Judges each key of `set`; all that are for signatures must be good, or of a kind that is not supported. For keys
-    /// that an operator wrote down, often the whole set that an issuer publishes. With the keys come those that were
-    /// passed over (RFC 7517, section 5): place and problem of each.
+    /// Judges each key of `set`; all that are for signatures must be good.
     ///
     /// # Errors
     /// Each wrong key's place and problem; at place 0 with member `keys` where the set has no key for signatures, or
     /// more than 64.
-    pub fn strict(set: &JwkSet, algorithms: &[Algorithm]) -> Result<(Self, KeyProblems), KeyProblems> {
+    pub fn strict(set: &JwkSet, algorithms: &[Algorithm]) -> Result<Self, KeyProblems> {
+        match Self::supported(set, algorithms)? {
+            (keys, passed_over) if passed_over.is_empty() => Ok(keys),
+            (_, passed_over) => Err(passed_over),
+        }
+    }
+
+    /// Judges each key of `set`; those that are of a kind that is not supported are passed over (RFC 7517, section 5), and
+    /// all others for signatures must be good. For keys that an operator wrote down, often the whole set that an issuer
+    /// publishes. With the keys come those that were passed over.
+    ///
+    /// # Errors
+    /// As for [`Self::strict`], and all that were passed over where no key is left.
+    pub fn supported(set: &JwkSet, algorithms: &[Algorithm]) -> Result<(Self, KeyProblems), KeyProblems> {
         let (keys, problems) = judge(set, algorithms);
         match Self::of(keys) {
             Some(keys) if problems.iter().all(|(_, problem)| problem.is_unsupported) => Ok((keys, problems)),

@@ -24,7 +24,7 @@ const RFC7515_TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOj
 const RFC7515_KEY: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
 
 fn rfc7515_verdict(token: &str) -> bool {
-    let (keys, _) = session_gate_jose::KeySet::strict(&serde_json::from_str(RFC7515_KEY).unwrap(), &[]).unwrap();
+    let keys = session_gate_jose::KeySet::strict(&serde_json::from_str(RFC7515_KEY).unwrap(), &[]).unwrap();
     session_gate_jose::parse(token)
         .is_ok_and(|token| token.payload().is_ok() && keys.verify(&token, &NoHostCrypto).is_ok())
 }

@@ -117,7 +117,7 @@ fn inline(set: &JwkSet, algorithms: &[Algorithm], path: &str, problems: &mut Pro
         "keys" => format!("{path}.inline.keys"),
         member => format!("{path}.inline.keys[{place}].{member}"),
     };
-    match KeySet::strict(set, algorithms) {
+    match KeySet::supported(set, algorithms) {
         Ok((keys, passed_over)) => {
             for (place, problem) in passed_over {
                 problems.warn(field(place, problem.member), format!("{}: this key is passed over", problem.allowed));
