@@ -125,6 +125,21 @@ fn a_rule_reaches_tokens_that_were_seen_before_it_and_goes_when_it_is_removed() 
     assert!(send(&mut worker, "/", &foreign(|_| {}), later(2)).forwarded.is_some());
 }
 
+/// What the sidecar says in its own tokens means nothing in others'.
+#[test]
+fn a_foreign_token_costs_no_call_for_claims_that_only_ours_have() {
+    let mut worker = following_with(foreign_config(), &[]);
+    let token = foreign(|claims| {
+        claims["pending_2fa"] = json!(true);
+        claims["idle"] = json!(1);
+        claims["session_exp"] = json!(NOW.0 - 1);
+    });
+    for monotonic in [0, 900] {
+        let outcome = send(&mut worker, "/", &token, later(monotonic));
+        assert!(outcome.call.is_none() && outcome.forwarded.is_some(), "{:?}", outcome.described);
+    }
+}
+
 #[test]
 fn users_on_the_block_list_are_refused_whoever_issued_the_token() {
     let block = |user: &str| entry(1, added(json!({"kind": "user", "user_id": user})));
@@ -166,6 +181,12 @@ fn user_agents_on_the_block_list_are_refused_on_public_routes_too() {
     assert_eq!(refused.code().as_deref(), Some("blocked"), "what is known holds");
     let passed: Outcome = worker.on_request(8, by("curl"), CLOCKS, &NoHostCrypto).into();
     assert!(passed.forwarded.is_some());
+    // One byte that is no text hides nothing.
+    let headers = request("GET", "/public", &[]);
+    let headers = headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec()));
+    let not_utf_8 = headers.chain([("user-agent".to_owned(), b"\xffsqlmap/2".to_vec())]).collect();
+    let refused: Outcome = worker.on_request(9, Event::Request(not_utf_8), CLOCKS, &NoHostCrypto).into();
+    assert_eq!(refused.code().as_deref(), Some("blocked"));
 }
 
 #[test]

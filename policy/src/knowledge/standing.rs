@@ -7,8 +7,9 @@
 //! 2. What is known against it for good: it, its session or all of its user's have ended, its user is on the
 //!    denylist, a rule revokes it.
 //! 3. Whether it can have a session where the route asks for one.
-//! 4. What the evidence says of its session: suspended, waiting for its second factor, missing. What the feed cannot
-//!    tell is unknown: the sidecar is to be asked.
+//! 4. What the evidence says of its session: suspended, waiting for its second factor, missing. A token that names one is
+//!    judged by it on every route, whoever has issued it. What the feed cannot tell is unknown: the sidecar is to be
+//!    asked.
 //! 5. Its scopes: its session's where these have been set, else its own.
 //!
 //! Where the sidecar could not be asked, the route's failure mode decides; it never makes up for what else refuses,
@@ -195,11 +196,11 @@ impl Case<'_> {
         self.feed.is_some_and(|feed| feed.is_current(self.now))
     }
 
-    const fn lacks_session(&self) -> bool {
-        self.route.require_session && self.identity.session.is_none()
+    fn lacks_session(&self) -> bool {
+        self.identity.session.is_none() && self.identity.claims.need_session(self.route.require_session)
     }
 
-    const fn check_session(&self, otherwise: DenyReason) -> Result<(), DenyReason> {
+    fn check_session(&self, otherwise: DenyReason) -> Result<(), DenyReason> {
         if self.lacks_session() { Err(otherwise) } else { Ok(()) }
     }
 

@@ -1,5 +1,7 @@
 //! Whom the predicate serves: second factors, sessions of other issuers' tokens, streams, failure modes.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 use session_gate_jose::NoHostCrypto;
 use session_gate_protocol::{CheckReply, CheckVerdict, CheckedSession, Scopes, SlotTag, UnixSeconds};
@@ -9,8 +11,9 @@ use super::{
     tests::{answer, entry, following_with, later, reply, send},
 };
 use crate::{
-    http::headers::Headers,
-    request::Event,
+    http::headers::{HeaderChange, Headers},
+    request::{CheckOutcome, Event},
+    sidecar::in_flight::Asked,
     testing::{CLOCKS, NOW, Outcome, SESSION, bearer, check_reply, config, request, token, token_with, verdict},
     time::Now,
     worker::Worker,
@@ -145,6 +148,61 @@ fn a_foreign_sessions_scopes_count_on_every_request_and_for_open_streams() {
     assert!(matches!(ended.as_slice(), [(1, Outcome { stream_ended: true, .. })]));
 }
 
+/// On every route: none of these asks for a session.
+#[test]
+fn a_foreign_token_that_names_a_session_is_served_in_that_one_wherever_it_goes() {
+    let mut document = routes();
+    document["routes"].as_array_mut().unwrap().extend([
+        json!({"name": "scoped", "match": {"path": {"exact": "/scoped"}}, "scopes": {"all": ["write"]}}),
+        json!({"name": "factor", "match": {"path": {"exact": "/factor"}}, "accept_pending_2fa": true}),
+    ]);
+    let narrowed = live(Some(of_bob(0, |session| session.scopes = Some(Scopes::parse_list("read").unwrap()))));
+    let mut worker = following_with(document.clone(), &[]);
+    let first = send(&mut worker, "/scoped", &naming(0), CLOCKS);
+    let question: Value = serde_json::from_slice(first.call.as_ref().unwrap().body.as_ref().unwrap()).unwrap();
+    assert_eq!(question["credential"]["require_session"], json!(true), "{question}");
+    let refused = answer_check(&mut worker, first, &narrowed).remove(0).1;
+    assert_eq!(code(&refused).as_deref(), Some("scope_insufficient"), "its session permits less than it says");
+    let warm = send(&mut worker, "/", &naming(0), CLOCKS);
+    let session = |outcome: &Outcome| {
+        let forwarded = outcome.forwarded.as_ref()?.iter();
+        forwarded
+            .filter_map(|change| match change {
+                HeaderChange::Set(name, value) if name == "x-session-id" => String::from_utf8(value.clone()).ok(),
+                HeaderChange::Set(..) | HeaderChange::Remove(_) => None,
+            })
+            .next()
+    };
+    assert_eq!(session(&warm), Some(bobs(0)), "asked once, and known from then on");
+
+    for (verdict, path, refusal) in [
+        (CheckVerdict::SessionPending2fa, "/", Some("session_pending_2fa")),
+        (CheckVerdict::SessionPending2fa, "/factor", None),
+        (CheckVerdict::SessionUnknown, "/", Some("session_unknown")),
+        (CheckVerdict::SessionExpired, "/", Some("session_expired")),
+    ] {
+        let mut worker = following_with(document.clone(), &[]);
+        let named = (verdict == CheckVerdict::SessionPending2fa).then(|| of_bob(0, |_| {}));
+        let reply = CheckReply { session: named, ..CheckReply::from(verdict) };
+        for _ in 0..2 {
+            let outcome = establish(&mut worker, &naming(0), path, &reply);
+            assert_eq!(code(&outcome).as_deref(), refusal, "{path}");
+        }
+    }
+    // Nobody can vouch for it: no failure mode does.
+    let mut worker = following_with(document.clone(), &[]);
+    assert!(send(&mut worker, "/open", &naming(0), CLOCKS).is_held());
+    let failed: Outcome = worker.on_request(1, check_reply(None), CLOCKS, &NoHostCrypto).into();
+    assert_eq!(code(&failed).as_deref(), Some("store_unavailable"));
+    // An id of the issuer's own, or of another user's, says nothing here.
+    let others = format!("{}.{}", SlotTag::of_user(&"eve".parse().unwrap()), "A".repeat(43));
+    let mut worker = following_with(document, &[]);
+    for sid in ["theirs", &others] {
+        let token = foreign(|claims| claims["sid"] = json!(sid));
+        assert!(send(&mut worker, "/", &token, CLOCKS).forwarded.is_some(), "{sid}");
+    }
+}
+
 #[test]
 fn what_a_named_session_permits_is_not_guessed_where_neither_the_feed_nor_the_sidecar_says() {
     let mut worker = following_with(routes(), &[]);
@@ -256,6 +314,30 @@ fn a_stream_of_a_session_with_an_idle_timeout_is_asked_about_and_outlives_an_out
     worker.on_alarms(later(399_000), &NoHostCrypto);
     let outage: Outcome = worker.on_request(1, check_reply(None), later(400_000), &NoHostCrypto).into();
     assert!(outage.stream_ended, "by then its session may be over, and nobody can be asked");
+}
+
+#[test]
+fn a_stream_that_waits_for_its_second_factor_is_asked_about_as_rarely_as_any() {
+    let pending = token_with(|claims| {
+        claims["idle"] = json!(400);
+        claims["pending_2fa"] = json!(true);
+        claims["session_exp"] = json!(NOW.0 + 4_000);
+    });
+    let mut worker = following_with(routes(), &[]);
+    let asked = send(&mut worker, "/2fa", &pending, CLOCKS);
+    let waits = CheckReply::from(CheckVerdict::SessionPending2fa);
+    assert!(answer_check(&mut worker, asked, &waits).remove(0).1.forwarded.is_some());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    let (_, effects) = worker.on_alarms(later(100_000), &NoHostCrypto).remove(0);
+    let asked = Outcome::from(effects);
+    assert!(asked.call.is_some());
+    let asked_at = Asked { at: later(100_000).monotonic, epoch: Some("e1".into()) };
+    let reply = Event::Check(Rc::new(CheckOutcome { reply: Some(waits), asked: asked_at }));
+    let answered: Outcome = worker.on_request(1, reply, later(100_010), &NoHostCrypto).into();
+    assert!(!answered.stream_ended);
+    assert!(worker.on_alarms(later(199_999), &NoHostCrypto).is_empty(), "not every second");
+    let (_, effects) = worker.on_alarms(later(200_000), &NoHostCrypto).remove(0);
+    assert!(Outcome::from(effects).call.is_some());
 }
 
 #[test]

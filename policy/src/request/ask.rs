@@ -22,8 +22,11 @@ pub(super) fn credential_of(
     route: &RoutePolicy,
 ) -> Option<CheckedCredential> {
     if claims.revocation() == Revocation::Feed {
-        let claims = claims.all(token)?;
-        return Some(CheckedCredential::Foreign { claims, require_session: route.require_session });
+        let all = claims.all(token)?;
+        return Some(CheckedCredential::Foreign {
+            claims: all,
+            require_session: claims.need_session(route.require_session),
+        });
     }
     let token_id = claims.token_id()?.parse().ok()?;
     let session_id = claims.own_session().map(|(id, _)| id.clone());

@@ -139,7 +139,8 @@ fn judge_opaque<H: Host>(held: &PendingRequest, cx: &StepContext<'_, H>) -> Deci
 /// A token that was verified, now or before.
 fn judge_claims<H: Host>(held: &PendingRequest, claims: VerifiedClaims, cx: &mut StepContext<'_, H>) -> Decision {
     let session = cx.feed.as_deref().and_then(|feed| feed.session_of(&claims, cx.now));
-    let session: Option<&ServedSession> = session.filter(|_| held.route.policy.require_session).map(|known| &**known);
+    let needs_one = claims.need_session(held.route.policy.require_session);
+    let session: Option<&ServedSession> = session.filter(|_| needs_one).map(|known| &**known);
     let identity = Identity::of(claims, session);
     judge_identity(held, identity, Evidence::Feed, cx)
 }

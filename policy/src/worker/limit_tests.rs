@@ -10,7 +10,7 @@ use crate::{
     metric::LimitOutcome,
     response::grpc::GrpcStatus,
     testing::{
-        CLOCKS, NOW, Outcome, bearer, claims, config, feed_due, give, give_keys, jwk, new_worker, request, sign,
+        CLOCKS, NOW, Outcome, bearer, claims, config, due, feed_due, give, give_keys, jwk, new_worker, request, sign,
     },
 };
 use session_gate_jose::NoHostCrypto;
@@ -414,6 +414,56 @@ fn those_without_a_token_leave_room_for_those_with_one() {
     assert_eq!(send(&mut worker, 2, &[("x-key", "b")]).code().as_deref(), Some("limit_unavailable"));
     let (name, value) = bearer(&sign(1, &json!({"alg": "ES256", "kid": "k1", "typ": "at+jwt"}), &claims()));
     assert!(send(&mut worker, 3, &[("x-key", "c"), (name, &value)]).is_held());
+}
+
+/// A page of another origin sees of an answer only what is exposed.
+#[test]
+fn a_page_may_read_every_header_of_a_denial_that_says_why_or_until_when() {
+    let limits = json!({"api": {"requests": 1, "key": []}});
+    let routes = json!([{"name": "all", "authentication": "public", "rate_limit": ["api"],
+        "cors": {"allow_origins": ["https://spa.example"]}}]);
+    let mut worker = worker(limits, routes, &[]);
+    let page = [("origin", "https://spa.example")];
+    let first = send(&mut worker, 1, &page);
+    let denied = give(&mut worker, first.callout.unwrap(), &grants(&[0]), later(1)).remove(0).1.reply.unwrap();
+    assert_eq!(denied.status, 429);
+    let header = |name: &str| denied.headers.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_str());
+    let exposed: Vec<&str> = header("access-control-expose-headers").unwrap().split(", ").collect();
+    assert!(header("retry-after").is_some() && exposed.contains(&"retry-after"));
+    let added = answered(&mut worker, 1, &[(":status", "429")]);
+    let limit_headers =
+        ["ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    for name in limit_headers {
+        assert!(set(&added, name).is_some() && exposed.contains(&name), "{name}: {exposed:?}");
+    }
+    for name in ["www-authenticate", "x-request-id"] {
+        assert!(exposed.contains(&name), "{name}: {exposed:?}");
+    }
+}
+
+/// Its limits have been asked about, and meanwhile the key of its token has gone.
+#[test]
+fn a_request_that_waits_for_keys_after_its_limits_is_woken_by_them() {
+    let mut document = config();
+    document["rate_limits"] = json!({"api": {"requests": 160, "key": []}});
+    document["routes"] = json!([{"name": "all", "rate_limit": ["api"]}]);
+    let mut worker = new_worker(document);
+    let keys = |kid: &str| json!({"keys": [jwk(1, kid)]});
+    give_keys(&mut worker, &keys("k1"), NOW);
+    tell(&mut worker, &[]);
+    let (name, value) = bearer(&sign(1, &json!({"alg": "ES256", "kid": "k1", "typ": "at+jwt"}), &claims()));
+    let first = send(&mut worker, 1, &[(name, &value)]);
+    let lease = first.callout.unwrap();
+    give_keys(&mut worker, &keys("k2"), NOW.after(Duration::from_secs(60)));
+    // By now what is known of the feed is too old: its token is judged anew.
+    let now = Now { wall: NOW.after(Duration::from_secs(120)), ..later(2_000) };
+    let woken = give(&mut worker, lease, &grants(&[1]), now);
+    assert!(matches!(woken.as_slice(), [(1, outcome)] if outcome.is_held()), "it waits for its key");
+    let fetched = due(&mut worker, Callout::Keys, now);
+    assert!(fetched.is_some(), "they are fetched for it");
+    let body = keys("k2").to_string().into_bytes();
+    let woken = give(&mut worker, Callout::Keys, &CallReply { status: Some(200), body }, now);
+    assert!(matches!(woken.as_slice(), [(1, outcome)] if outcome.code().as_deref() == Some("token_key_unknown")));
 }
 
 /// Each cause for which requests of unknown senders wait: a flood of one keeps nobody from logging in.

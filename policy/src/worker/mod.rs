@@ -123,7 +123,7 @@ impl Worker {
         // the same.
         if let Some(source) = &source {
             keys.body.clone_from(&source.borrow().keys);
-            keys.fetched = FetchedKeys::read(&keys.body, config.issuers.iter(), None);
+            keys.fetched = FetchedKeys::read(&keys.body, config.issuers.iter());
         }
         let room = Room::new(config.max_held_requests);
         Self {
@@ -317,7 +317,7 @@ impl Worker {
     }
 
     fn read_keys(&self, body: &[u8]) -> Option<FetchedKeys> {
-        FetchedKeys::read(body, self.config.issuers.iter(), self.keys.fetched.as_ref())
+        FetchedKeys::read(body, self.config.issuers.iter())
     }
 
     /// What has to go from a request's trailers: an upstream may take them for headers.
