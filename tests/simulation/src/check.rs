@@ -17,6 +17,7 @@ use crate::{
 
 mod beyond;
 mod foreign;
+mod rules;
 
 /// How far the workers' walls may be from the issuer's.
 const LEEWAY_SECONDS: u64 = 5;
@@ -84,6 +85,8 @@ pub struct Case<'a> {
     pub settings: &'a WorkerSettings,
     /// The token; none: a forged one.
     pub token: Option<TokenNumber>,
+    /// The client's address, by its number.
+    pub address: u8,
     /// The route.
     pub route: Route,
     /// When the request came, or the question was sent that it shares with another.
@@ -178,7 +181,7 @@ impl Case<'_> {
 
     fn judge_admission(&self, reason: AllowReason) -> Verdict {
         if self.is_public() && reason == AllowReason::Public {
-            return Ok(());
+            return self.judge_known_rules(None);
         }
         let Some((number, token)) = self.token.and_then(|number| Some((number, self.truth.token(number)?))) else {
             return broken(Promise::Forged, "a token passed that nobody has signed");
@@ -189,6 +192,7 @@ impl Case<'_> {
         if self.mind.knows_end_of(number, token) {
             return broken(Promise::Known, "the worker knew of its end");
         }
+        self.judge_known_rules(Some(token))?;
         self.judge_demand(token)?;
         self.judge_second_factor(token, reason)?;
         self.judge_session(token, reason)?;
@@ -203,7 +207,8 @@ impl Case<'_> {
     }
 
     fn refusals(&self, token: TokenNumber) -> impl Iterator<Item = Refusal> {
-        self.truth.refusals_on(token, self.route.demand())
+        let rules = self.rule_refusals(self.truth.token(token));
+        self.truth.refusals_on(token, self.route.demand()).chain(rules)
     }
 
     /// The store was asked: whatever was acknowledged before must refuse it, and nobody may have been told
@@ -283,6 +288,7 @@ impl Case<'_> {
     fn judge_public_denial(&self, reason: DenyReason) -> Verdict {
         match reason {
             DenyReason::RateLimited => Ok(()),
+            DenyReason::Blocked if self.may_be_barred(None, reason) => Ok(()),
             DenyReason::LimitUnavailable if !self.is_healthy => Ok(()),
             _ => broken(Promise::Live, format!("a public request was refused with {}", reason.as_str())),
         }
@@ -294,7 +300,7 @@ impl Case<'_> {
             // The store has lost it.
             return Ok(());
         }
-        if self.may_lack_session(token, reason) {
+        if self.may_lack_session(token, reason) || self.may_be_barred(Some(token), reason) {
             return Ok(());
         }
         let excused = match reason {

@@ -14,6 +14,7 @@ use crate::{
     events::{Event, From},
     history::{About, What},
     network::Passage,
+    rules::Barred,
     sidecar::Answer,
     truth::{Pending, Refusal, SessionNumber, TokenNumber, UserNumber},
     world::World,
@@ -22,17 +23,24 @@ use crate::{
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Kind {
+    /// An address, by its number in the user's place.
+    BlockAddress,
+    BlockUser,
     Login,
     Logout,
     Mint,
     Narrow,
     Resume,
     Revoke,
+    RevokeForeign,
     Suspend,
     SuspendRefused,
     Terminate,
     TerminateByPatch,
     TerminateUser,
+    UnblockAddress,
+    UnblockUser,
+    UnrevokeForeign,
     Unscope,
     UserToken,
     Widen,
@@ -92,17 +100,23 @@ impl fmt::Display for Kind {
 impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::BlockAddress => "address blocked",
+            Self::BlockUser => "user blocked",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Mint => "mint",
             Self::Narrow => "scopes narrowed",
             Self::Resume => "resume",
             Self::Revoke => "revoke",
+            Self::RevokeForeign => "foreign tokens revoked",
             Self::Suspend => "suspend",
             Self::SuspendRefused => "suspend, refused",
             Self::Terminate => "terminate",
             Self::TerminateByPatch => "terminate by patch",
             Self::TerminateUser => "terminate user",
+            Self::UnblockAddress => "address unblocked",
+            Self::UnblockUser => "user unblocked",
+            Self::UnrevokeForeign => "foreign tokens not revoked",
             Self::Unscope => "scopes removed",
             Self::UserToken => "token of a user",
             Self::Widen => "scopes widened",
@@ -113,6 +127,19 @@ impl Kind {
     pub(crate) const fn takes_from(self) -> Option<Demand> {
         match self {
             Self::Narrow | Self::Unscope | Self::Widen => Some(Demand::Write),
+            _ => None,
+        }
+    }
+
+    /// Whom a rule refuses by it, or no more.
+    pub(crate) const fn rule(self, number: UserNumber) -> Option<(Barred, bool)> {
+        match self {
+            Self::BlockAddress => Some((Barred::Address(number as u8), true)),
+            Self::BlockUser => Some((Barred::User(number), true)),
+            Self::RevokeForeign => Some((Barred::Tokens(number), true)),
+            Self::UnblockAddress => Some((Barred::Address(number as u8), false)),
+            Self::UnblockUser => Some((Barred::User(number), false)),
+            Self::UnrevokeForeign => Some((Barred::Tokens(number), false)),
             _ => None,
         }
     }
@@ -182,14 +209,7 @@ impl World {
                         change(&mut session.ending);
                     }
                     Kind::Logout | Kind::Terminate | Kind::TerminateUser => change(&mut session.ending),
-                    Kind::Login
-                    | Kind::Mint
-                    | Kind::Narrow
-                    | Kind::Resume
-                    | Kind::Revoke
-                    | Kind::Unscope
-                    | Kind::UserToken
-                    | Kind::Widen => {}
+                    _ => {}
                 }
             }
         }
@@ -262,6 +282,16 @@ impl World {
             Kind::Login => self.on_login(&call, answer, begun),
             Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
             Kind::Narrow | Kind::Unscope | Kind::Widen => self.on_scoped(&call, refusal, answer),
+            Kind::BlockAddress
+            | Kind::BlockUser
+            | Kind::RevokeForeign
+            | Kind::UnblockAddress
+            | Kind::UnblockUser
+            | Kind::UnrevokeForeign => {
+                if let Some((barred, is_refused)) = kind.rule(call.user) {
+                    self.truth.rules.told(barred, is_refused, refusal);
+                }
+            }
             Kind::Resume => self.on_resumed(&call, begun),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
             Kind::SuspendRefused => self.on_taken_back(&call),

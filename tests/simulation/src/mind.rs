@@ -12,6 +12,7 @@ use crate::{
     clocks::{Millis, WorkerClock},
     demands::Demand,
     foreign::Sid,
+    rules::KnownRules,
     scopes::{May, may_write},
     truth::{End, SessionNumber, Token, TokenNumber, Truth, UserNumber, user_number},
 };
@@ -34,13 +35,15 @@ pub struct Mind {
     /// Up to which second other issuers' tokens are refused, by their user.
     cut_offs: HashMap<UserNumber, u64>,
     /// In which sessions they are served where a route asks for one, in this epoch.
-    told: HashMap<(UserNumber, Sid), SessionNumber>,
+    told: HashMap<(UserNumber, Sid), Told>,
     revoked: HashSet<TokenNumber>,
     suspended: HashMap<SessionNumber, Said>,
     /// What it was told last of what sessions permit, and of which version.
     permits: HashMap<SessionNumber, (u64, May)>,
     /// Tokens that it was told are good, in this epoch.
     vouched: HashSet<TokenNumber>,
+    /// What it was told of rules.
+    pub rules: KnownRules,
     /// When it was given keys last.
     pub keys: Option<Millis>,
 }
@@ -50,6 +53,13 @@ pub struct Mind {
 struct Proof {
     sent: Millis,
     age: Duration,
+}
+
+/// A session that another issuer's tokens are served in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which; none: one of a login whose answer was lost, or is yet to come.
+    pub session: Option<SessionNumber>,
 }
 
 /// What was said last of whether a session is suspended.
@@ -79,6 +89,8 @@ pub struct News {
     pub tokens: Vec<TokenNumber>,
     /// Sessions that permit something else.
     pub scoped: Vec<SessionNumber>,
+    /// Whether more is refused by rules.
+    pub rules: bool,
     /// How many entries there were.
     pub entries: usize,
     /// Whether there is more.
@@ -124,6 +136,7 @@ impl Mind {
             }
         }
         for entry in &reply.entries {
+            news.rules |= self.rules.learn(&entry.change, entry.until, &truth.rules);
             self.learn(&entry.change, truth, &mut news);
         }
         // A later word of the same reply may say otherwise.
@@ -155,12 +168,13 @@ impl Mind {
                 }
             }
             FeedChange::SessionScopes { session_id, version, scopes } => {
-                if let Some(session) = truth.session_by_id(session_id.as_str()) {
-                    self.permits(session, *version, may_write(scopes.as_ref()));
+                if let Some(session) = truth.session_by_id(session_id.as_str())
+                    && self.permits(session, *version, may_write(scopes.as_ref()))
+                {
                     news.scoped.push(session);
                 }
             }
-            // What ends comes packed; nobody makes rules here.
+            // What ends comes packed; rules are learnt elsewhere.
             FeedChange::RuleAdded { .. }
             | FeedChange::RuleRemoved { .. }
             | FeedChange::SessionEnded { .. }
@@ -190,12 +204,14 @@ impl Mind {
         counts
     }
 
-    /// It was told what a session permits. A later version that it knows counts.
-    pub fn permits(&mut self, session: SessionNumber, version: u64, may: May) {
+    /// Notes what a session permits, unless a later version is known. Answers whether it was noted.
+    pub fn permits(&mut self, session: SessionNumber, version: u64, may: May) -> bool {
         let known = self.permits.entry(session).or_insert((version, may));
-        if version >= known.0 {
+        let counts = version >= known.0;
+        if counts {
             *known = (version, may);
         }
+        counts
     }
 
     /// Whether it knows that the token does not permit what is asked for, whose session it was told is served in that
@@ -234,12 +250,12 @@ impl Mind {
     }
 
     /// It was answered, to a question of this epoch, that tokens of another issuer are served in that session.
-    pub fn tell_session(&mut self, account: (UserNumber, Sid), session: SessionNumber) {
-        self.told.insert(account, session);
+    pub fn tell_session(&mut self, account: (UserNumber, Sid), session: Option<SessionNumber>) {
+        self.told.insert(account, Told { session });
     }
 
     /// In which session it was told that they are served.
-    pub fn session_told(&self, account: (UserNumber, Sid)) -> Option<SessionNumber> {
+    pub fn session_told(&self, account: (UserNumber, Sid)) -> Option<Told> {
         self.told.get(&account).copied()
     }
 

@@ -9,6 +9,7 @@ use crate::{
     events::Event,
     faults::Fault,
     foreign::Sid,
+    rules::ADDRESSES,
     truth::{Refusal, SessionNumber, TokenNumber, UserNumber},
     worker_host::{Form, Route},
     world::World,
@@ -45,6 +46,7 @@ impl World {
         match self.rng.u8(0..16) {
             0 | 1 => return self.change_scopes(user, session),
             2..5 => return self.issue_drawn(user),
+            5 => return self.change_rules(user),
             _ => {}
         }
         match self.rng.u8(0..100) {
@@ -83,6 +85,20 @@ impl World {
             _ => Sid::Absent,
         };
         self.issue_foreign(user, sid);
+    }
+
+    /// Somebody is blocked, or no more.
+    fn change_rules(&mut self, user: UserNumber) {
+        let address = u32::from(self.rng.u8(1..ADDRESSES));
+        let (kind, number) = match self.rng.u8(0..6) {
+            0 => (Kind::BlockAddress, address),
+            1 => (Kind::BlockUser, user),
+            2 => (Kind::RevokeForeign, user),
+            3 => (Kind::UnblockAddress, address),
+            4 => (Kind::UnblockUser, user),
+            _ => (Kind::UnrevokeForeign, user),
+        };
+        self.client_calls(kind, number, None, None, None);
     }
 
     /// Some are narrowed and widened at once.
@@ -181,11 +197,17 @@ impl World {
         }
         let session = call.session.and_then(|session| self.truth.session(session));
         let of_user = |number: &&TokenNumber| self.truth.token(**number).is_some_and(|token| token.user == call.user);
-        let foreign = self.clients.foreign.iter().find(of_user).filter(|_| call.kind == Kind::TerminateUser);
+        let foreign = self
+            .clients
+            .foreign
+            .iter()
+            .find(of_user)
+            .filter(|_| matches!(call.kind, Kind::BlockUser | Kind::RevokeForeign | Kind::TerminateUser));
         let of_session = || session.and_then(|session| session.tokens.last());
         let Some(token) = call.token.or_else(|| of_session().or(foreign).copied()) else { return };
         let demand = call.kind.takes_from();
-        let is_good = self.truth.refusals_on(token, demand).any(|known| known.acked == refusal.acked);
+        let is_good = call.kind.rule(call.user).is_some()
+            || self.truth.refusals_on(token, demand).any(|known| known.acked == refusal.acked);
         if !is_good || (call.ambushes.is_none() && self.rng.bool()) {
             return;
         }

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{
     clients::{ClientCall, Kind},
+    foreign::ISSUER,
+    rules::{self, Barred},
     sidecar::ApiCall,
     store::MAX_METADATA_BYTES,
     world::World,
@@ -19,6 +21,22 @@ impl World {
         let change = |change: Value| Some(with_json("PATCH", format!("/v1/sessions/{}{wait}", session()?), &change));
         let patch = |status: &str| change(json!({ "status": status }));
         Some(match call.kind {
+            Kind::BlockAddress | Kind::BlockUser | Kind::RevokeForeign => {
+                let lasting = 1 + variety % 6;
+                let (path, body) = match call.kind.rule(call.user)?.0 {
+                    Barred::Address(number) => {
+                        ("blocks", json!({"address": rules::address(number), "duration": lasting}))
+                    }
+                    Barred::Tokens(_) => ("revocations", json!({"iss": ISSUER, "sub": user, "duration": lasting})),
+                    Barred::User(_) => ("blocks", json!({"user_id": user, "duration": lasting})),
+                };
+                with_json("POST", format!("/v1/{path}{wait}"), &body)
+            }
+            Kind::UnblockAddress | Kind::UnblockUser | Kind::UnrevokeForeign => {
+                let barred = call.kind.rule(call.user)?.0;
+                let path = if matches!(barred, Barred::Tokens(_)) { "revocations" } else { "blocks" };
+                without_body(format!("/v1/{path}/{}{wait}", barred.rule_id()?))
+            }
             Kind::Login => with_json("POST", "/v1/login".to_owned(), &login(&user, variety)),
             Kind::Logout => with_json("POST", format!("/v1/logout{wait}"), &json!({"token": token()?})),
             Kind::Mint => {

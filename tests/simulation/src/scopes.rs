@@ -3,7 +3,7 @@
 
 use session_gate_protocol::{Claims, DenyReason, Scopes};
 
-use crate::{clocks::Millis, demands::Demand, truth::Refusal, worker_host::Decision};
+use crate::{clocks::Millis, demands::Demand, truth::Refusal, words::Words, worker_host::Decision};
 
 /// What must have happened in a large run.
 pub const NEEDED: [(&str, &str); 7] = [
@@ -28,18 +28,9 @@ pub struct TokenScopes {
     pub is_narrowed: bool,
 }
 
-/// A version of a session that permits something else than the one before.
-#[derive(Clone, Copy, Debug)]
-struct Grant {
-    version: u64,
-    may: May,
-    /// That a caller was told of it.
-    told: Option<Refusal>,
-}
-
-/// All that a session has permitted, the latest last.
+/// All that a session has permitted, by its versions.
 #[derive(Debug)]
-pub struct Grants(Vec<Grant>);
+pub struct Grants(Words<(u64, May)>);
 
 /// What these scopes permit.
 pub fn may_write(scopes: Option<&Scopes>) -> May {
@@ -75,38 +66,33 @@ impl TokenScopes {
 impl Grants {
     /// Those of a new session.
     pub fn new(version: u64, may: May) -> Self {
-        Self(vec![Grant { version, may, told: None }])
+        Self(Words::new((version, may)))
     }
 
     /// The store has a later version.
     pub fn applied(&mut self, version: u64, may: May) {
-        if self.0.last().is_none_or(|last| last.version < version && last.may != may) {
-            self.0.push(Grant { version, may, told: None });
+        if self.0.last().is_none_or(|(last, before)| *last < version && *before != may) {
+            self.0.push((version, may));
         }
     }
 
     /// A caller was told what that version permits.
     pub fn told(&mut self, version: u64, call: Refusal) {
-        if let Some(grant) = self.0.iter_mut().rev().find(|grant| grant.version <= version) {
-            grant.told = Some(Refusal::merge(grant.told, call));
-        }
+        self.0.told(|(since, _)| *since <= version, call);
     }
 
     /// Whether any version has ever permitted the token to write.
     pub fn ever_permits(&self, token: TokenScopes) -> bool {
-        self.0.iter().any(|grant| token.may_write(grant.may))
+        self.0.ever(|(_, may)| token.may_write(*may))
     }
 
-    /// What has taken it back: what was told of versions after the last one that permits it.
+    /// What has taken it back.
     pub fn refusal(&self, token: TokenScopes) -> Option<Refusal> {
-        let since = self.0.iter().rev().take_while(|grant| !token.may_write(grant.may));
-        since.filter_map(|grant| grant.told).fold(None, |all, told| Some(Refusal::merge(all, told)))
+        self.0.refusal(|(_, may)| token.may_write(*may))
     }
 
-    /// Whether a worker may think that the token must not write: some version says so, and it need not have heard yet
-    /// of a later one. `is_heard`: whether it must have heard of what was told at that moment.
+    /// Whether a worker may think that the token must not write.
     pub fn may_be_refused(&self, token: TokenScopes, is_heard: impl Fn(Millis) -> bool) -> bool {
-        let certain = self.0.iter().rposition(|grant| grant.told.is_some_and(|told| is_heard(told.acked)));
-        self.0.iter().skip(certain.unwrap_or_default()).any(|grant| !token.may_write(grant.may))
+        self.0.may_refuse(|(_, may)| token.may_write(*may), is_heard)
     }
 }

@@ -16,7 +16,7 @@ use session_gate_protocol::{CounterId, SessionData, SessionId, SessionStatus};
 use store_sidecar::{
     clock::Clock,
     rng::Random,
-    store::{StoreError, StoreErrorKind, StoreSettings, memory::MemoryStore},
+    store::{NewFeedEntry, StoreError, StoreErrorKind, StoreSettings, memory::MemoryStore},
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -77,6 +77,8 @@ pub struct SharedStore {
     born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
     lease_steps: Mutex<Vec<LeaseStep>>,
+    /// What was appended to the feed, and until when it is relevant.
+    appended: Mutex<Vec<NewFeedEntry>>,
 }
 
 /// One replica's way to the store.
@@ -164,6 +166,7 @@ impl SharedStore {
             born: Mutex::default(),
             applied: Mutex::default(),
             lease_steps: Mutex::default(),
+            appended: Mutex::default(),
         }
     }
 
@@ -185,6 +188,15 @@ impl SharedStore {
     /// What was done about limits since somebody asked.
     pub fn take_lease_steps(&self) -> Vec<LeaseStep> {
         std::mem::take(&mut *locked(&self.lease_steps))
+    }
+
+    /// What was appended to the feed since somebody asked.
+    pub fn take_appended(&self) -> Vec<NewFeedEntry> {
+        std::mem::take(&mut *locked(&self.appended))
+    }
+
+    fn note_appended(&self, entries: Vec<NewFeedEntry>) {
+        locked(&self.appended).extend(entries);
     }
 
     /// What there is now.

@@ -6,6 +6,7 @@ use crate::{
     check::{Promise, Violation},
     history::What,
     mind::News,
+    rules::Barred,
     traffic::Request,
     truth::SessionNumber,
     worker_host::{Deed, RequestId},
@@ -24,27 +25,34 @@ impl World {
             let is_users = self.truth.token(token).is_some_and(|token| news.users.contains(&token.user));
             let is_told =
                 |sessions: &[SessionNumber]| request.session.is_some_and(|session| sessions.contains(&session));
-            let is_meant = is_told(&news.sessions) || is_told(&news.scoped) || is_users || news.tokens.contains(&token);
+            let is_meant = is_told(&news.sessions)
+                || is_told(&news.scoped)
+                || is_users
+                || news.rules
+                || news.tokens.contains(&token);
             is_meant && self.is_taken_back(worker, request)
         };
         let open = place.requests.iter().filter(|(_, request)| request.open_since.is_some());
         let expected: Vec<RequestId> = open.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();
-        let wrong = expected.iter().find(|id| !ended.contains(id)).map(|id| (*id, "was not ended"));
         // One whose end was heard of before its answer began may be ended later: whenever there is news of its session.
         let is_late = |id: &RequestId| place.requests.get(id).is_some_and(|request| request.is_late);
+        let missed = expected.iter().find(|id| !ended.contains(id) && !is_late(id));
+        let wrong = missed.map(|id| (*id, "was not ended"));
         let is_over =
             |id: &RequestId| place.requests.get(id).is_some_and(|request| self.has_outlived(worker, request, 0));
         let unexpected = ended.iter().find(|id| !expected.contains(id) && !is_late(id) && !is_over(id));
         let wrong = wrong.or_else(|| unexpected.map(|id| (*id, "was ended")));
         let violation = wrong.map(|(id, text)| Violation {
             promise: Promise::Streams,
-            text: format!("a stream {text}"),
+            text: format!("a stream {text}: {:?}", place.requests.get(&id)),
             session: place.requests.get(&id).and_then(|request| request.session),
             key: None,
             worker,
         });
         let is_scoped = |id: &&RequestId| place.requests.get(id).is_some_and(|request| self.lacks(worker, request));
         let scoped = ended.iter().filter(is_scoped).count() as u64;
+        let is_barred = |id: &&RequestId| place.requests.get(id).is_some_and(|request| self.is_barred(worker, request));
+        let barred = ended.iter().filter(is_barred).count() as u64;
         let unanswered = place.requests.iter().filter(|(_, request)| request.open_since.is_none());
         let late: Vec<RequestId> = unanswered.filter(|(_, request)| concerns(request)).map(|(id, _)| *id).collect();
         if let Some(place) = self.workers.get_mut(worker) {
@@ -52,6 +60,7 @@ impl World {
             late.iter().for_each(&mut mark);
         }
         self.counts.add("scopes", "streams ended", scoped);
+        self.counts.add("rules", "streams ended", barred);
         self.end_requests(worker, ended);
         self.judge(violation.map_or(Ok(()), Err));
         if news.is_some_and(|news| !news.more) {
@@ -91,7 +100,18 @@ impl World {
     fn is_taken_back(&self, worker: usize, request: &Request) -> bool {
         let Some((place, number)) = self.workers.get(worker).zip(request.token) else { return false };
         let takes_back = |token| place.mind.takes_back(number, token, request.version);
-        self.truth.token(number).is_some_and(takes_back) || self.lacks(worker, request)
+        self.truth.token(number).is_some_and(takes_back)
+            || self.lacks(worker, request)
+            || self.is_barred(worker, request)
+    }
+
+    /// Whether the worker knows of a rule against a stream.
+    fn is_barred(&self, worker: usize, request: &Request) -> bool {
+        let token = request.token.and_then(|token| self.truth.token(token));
+        self.workers.get(worker).is_some_and(|place| {
+            let wall = place.clock.now(self.now).wall.0;
+            Barred::all(token, request.address).any(|barred| place.mind.rules.refuse(barred, wall))
+        })
     }
 
     /// Whether the worker knows that a stream lacks what its route asks for.

@@ -8,14 +8,14 @@ use crate::{
     check::Case,
     clocks::Millis,
     events::Event,
-    foreign::{self, Sid},
+    foreign::Sid,
     history::What,
     limits::settings::KeyName,
     mind::{InVersion, News},
     parameters::Weather,
+    rules::ADDRESSES,
     scenario::script::Written,
-    scopes::{self, May, may_write},
-    second_factor,
+    scopes::{May, may_write},
     sidecar::Answer,
     truth::{SessionNumber, TokenNumber, Truth, UserNumber},
     worker_host::{Decision, Deed, Form, Purpose, RequestId, Route},
@@ -29,6 +29,8 @@ pub(crate) struct Request {
     pub(crate) session: Option<SessionNumber>,
     /// Whose token it is, and what it says of its session, where another issuer has issued it.
     account: Option<(UserNumber, Sid)>,
+    /// Where it comes from.
+    pub(crate) address: u8,
     /// What the limits of its route count it by.
     pub(crate) key: Option<(usize, KeyName)>,
     pub(crate) route: Route,
@@ -95,19 +97,19 @@ impl WorkerPlace {
                 }
                 None => is_good,
             };
-            if let Some((token, served)) = request.token.zip(served).filter(|(_, served)| is_vouched && served.is_live)
-                && call.epochs == self.mind.epochs()
-            {
+            let Some((token, served)) = request.token.zip(served) else { continue };
+            if !served.is_live || call.epochs != self.mind.epochs() {
+                continue;
+            }
+            if let Some(account) = request.account.filter(|_| served.names_session) {
+                self.mind.tell_session(account, served.session.map(|(session, ..)| session));
+            }
+            if let Some((session, version, may)) = served.session {
+                may.into_iter().for_each(|may| _ = self.mind.permits(session, version, Some(may)));
+            }
+            if is_vouched {
                 self.mind.vouch(token);
-                if let Some((session, version, may)) = served.session {
-                    self.mind.served(session, version);
-                    if let Some(account) = request.account {
-                        self.mind.tell_session(account, session);
-                    }
-                    if may.is_some() {
-                        self.mind.permits(session, version, may);
-                    }
-                }
+                served.session.into_iter().for_each(|(session, version, _)| self.mind.served(session, version));
             }
         }
     }
@@ -118,20 +120,23 @@ impl WorkerPlace {
 struct Served {
     /// Whether it may be used anywhere.
     is_live: bool,
-    /// In which session it is served, in which version, and what that permits.
+    /// Whether it says in which session it is served.
+    names_session: bool,
+    /// Which, if it is known here, in which version, and what that permits.
     session: Option<(SessionNumber, u64, May)>,
 }
 
 impl Served {
     fn read(answer: &Answer, truth: &Truth) -> Self {
         let Ok(reply) = serde_json::from_slice::<CheckReply>(&answer.body) else {
-            return Self { is_live: false, session: None };
+            return Self { is_live: false, names_session: false, session: None };
         };
+        let names_session = reply.session.is_some();
         let session = reply.session.and_then(|session| {
             let number = truth.session_by_id(session.session_id.as_str())?;
             Some((number, session.version, may_write(session.scopes.as_ref())))
         });
-        Self { is_live: reply.verdict == CheckVerdict::Live, session }
+        Self { is_live: reply.verdict == CheckVerdict::Live, names_session, session }
     }
 }
 
@@ -160,14 +165,18 @@ impl World {
         let found = token.and_then(|token| self.truth.token(token));
         let session = found.and_then(|token| token.session);
         let account = found.and_then(|token| Some((token.user, token.foreign?)));
+        // Limits are tried by those whom nobody blocks.
+        let is_steady = key.is_some() || self.script.is_some();
+        let address = if is_steady { 0 } else { self.rng.u8(0..ADDRESSES) };
         let cost = if key.is_some() && self.script.is_none() { self.rng.u64(0..8) } else { 1 };
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.is_up) else { return };
         let header = key.map(|(_, name)| name).filter(|_| text.is_none());
-        let (id, deeds) = place.host.request(now, text, header, route, form);
+        let (id, deeds) = place.host.request(now, (text, address), header, route, form);
         let request = Request {
             token,
             session,
             account,
+            address,
             key,
             route,
             form,
@@ -216,7 +225,7 @@ impl World {
         let (now, is_healthy, store_wall) = (self.now, self.is_healthy(), self.store_wall.at(self.now) / 1_000);
         let Some(place) = self.workers.get(worker) else { return };
         let Some(request) = place.requests.get(&id).copied() else { return };
-        let Request { token, session, key, route, form, arrived, asked, asked_at, version, .. } = request;
+        let Request { token, session, address, key, route, form, arrived, asked, asked_at, version, .. } = request;
         let case = Case {
             truth: &self.truth,
             now,
@@ -225,6 +234,7 @@ impl World {
             mind: &place.mind,
             settings: &self.parameters.settings,
             token,
+            address,
             route,
             arrived: asked_at.unwrap_or(arrived).min(arrived),
             asked,
@@ -249,19 +259,7 @@ impl World {
             Decision::Allow(reason) => self.counts.one("admitted", reason.as_str()),
             Decision::Deny(reason) => self.counts.one("refused", reason.as_str()),
         }
-        let found = token.and_then(|token| self.truth.token(token));
-        if let Some(name) = found.and_then(|token| scopes::exercised(token.scopes, decision, route.demand())) {
-            self.counts.one("scopes", name);
-        }
-        let shown =
-            found.and_then(|token| second_factor::exercised(token, self.truth.session_of(token), decision, asked));
-        if let Some(name) = shown {
-            self.counts.one("second factors", name);
-        }
-        let foreign = found.filter(|token| token.foreign.is_some());
-        if let Some(name) = foreign.and_then(|_| foreign::exercised(decision, route.demand())) {
-            self.counts.one("foreign tokens", name);
-        }
+        self.note_exercised(token, decision, route, asked);
         let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
         if let Some(key) = key {
             self.note_limited((worker, id), key, decision, (request.cost, goes_on));
@@ -389,6 +387,9 @@ impl World {
         }
         if news.is_first {
             self.counts.one("feed", "first replies");
+        }
+        if news.rules {
+            self.counts.one("rules", "heard of");
         }
         if news.new_epoch {
             self.counts.one("feed", "new epochs");

@@ -9,6 +9,7 @@ use crate::{
     clocks::Millis,
     demands::Demand,
     foreign::Sid,
+    rules::Rules,
     scopes::{Grants, TokenScopes},
     store::Applied,
 };
@@ -119,6 +120,8 @@ pub struct Truth {
     pub generation: u32,
     /// When that began.
     pub lost_at: Option<Millis>,
+    /// The rules.
+    pub rules: Rules,
     session_numbers: HashMap<String, SessionNumber>,
     /// What can end, by what it is known by in the feed.
     ends: HashMap<Fingerprint, End>,
@@ -264,6 +267,7 @@ impl Truth {
         self.lost_at = Some(now);
         // The blacklist is gone, and no session stands for these tokens: nobody promises anything.
         self.cut_offs.clear();
+        self.rules.lost();
         for token in self.tokens.iter_mut().filter(|token| token.session.is_none()) {
             token.revoked = None;
             token.revoking.in_doubt = true;

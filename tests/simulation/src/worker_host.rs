@@ -1,14 +1,15 @@
 //! What Envoy and the filter do for a worker: its clock's ticks, its calls and their replies, its
 //! requests. The only file here that knows the surface of the policy's `Worker`.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
-use session_gate_jose::NoHostCrypto;
+use session_gate_jose::{HostCrypto, HostSignature};
 pub use session_gate_policy::ids::RequestId;
 use session_gate_policy::{
     config::Config,
+    host::PeerAddress,
     http::headers::Headers,
     ids::Callout,
     metric::Counter,
@@ -24,6 +25,7 @@ use crate::{
     demands::{self, Demand, Mode},
     foreign,
     limits::settings::{AllLimits, COST_HEADER, KEY_HEADER, KeyName, path},
+    rules,
     sidecar::{Answer, ApiCall},
 };
 
@@ -123,6 +125,23 @@ pub struct WorkerHost {
     calls: BTreeMap<u32, (Callout, Option<RequestId>)>,
     next_call: u32,
     next_request: RequestId,
+    peers: Peers,
+}
+
+/// Where requests come from.
+#[derive(Debug, Default)]
+struct Peers(BTreeMap<RequestId, u8>);
+
+impl PeerAddress for Peers {
+    fn address(&self, request: RequestId) -> Option<IpAddr> {
+        self.0.get(&request).map(|number| rules::address(*number))
+    }
+}
+
+impl HostCrypto for Peers {
+    fn verify(&self, _job: &HostSignature<'_>) -> Option<bool> {
+        None
+    }
 }
 
 impl fmt::Debug for WorkerHost {
@@ -200,7 +219,7 @@ impl WorkerHost {
     pub fn new(settings: WorkerSettings, name: &str, clock: WorkerClock) -> Result<Self> {
         let config = Config::from_value(settings.config()?).map_err(|problems| anyhow!("{problems:?}"))?;
         let worker = Worker::new(config, name, &mut Vm::default());
-        Ok(Self { worker, clock, calls: BTreeMap::new(), next_call: 0, next_request: 0 })
+        Ok(Self { worker, clock, calls: BTreeMap::new(), next_call: 0, next_request: 0, peers: Peers::default() })
     }
 
     /// When the next tick is.
@@ -216,7 +235,7 @@ impl WorkerHost {
 
     /// The worker looks at the open streams of which that is due.
     pub fn look_at_streams(&mut self, now: Millis) -> Vec<Deed> {
-        let due = self.worker.on_alarms(self.clock.now(now), &NoHostCrypto);
+        let due = self.worker.on_alarms(self.clock.now(now), &self.peers);
         due.into_iter().flat_map(|(id, effects)| self.carry_out(id, effects, None)).collect()
     }
 
@@ -230,13 +249,14 @@ impl WorkerHost {
     pub fn request(
         &mut self,
         now: Millis,
-        token: Option<&str>,
+        (token, address): (Option<&str>, u8),
         key: Option<KeyName>,
         route: Route,
         form: Form,
     ) -> (RequestId, Vec<Deed>) {
         self.next_request += 1;
         let id = self.next_request;
+        self.peers.0.insert(id, address);
         let path = route.path();
         let authorization = token.map(|token| format!("Bearer {token}"));
         let key = key.map(|key| key.to_string());
@@ -260,6 +280,7 @@ impl WorkerHost {
     pub fn forget(&mut self, now: Millis, id: RequestId) {
         self.calls.retain(|_, (_, made_by)| *made_by != Some(id));
         self.worker.forget(id, self.clock.now(now));
+        self.peers.0.remove(&id);
     }
 
     /// A call has brought its reply, or has failed. `None` where it was over already.
@@ -270,7 +291,7 @@ impl WorkerHost {
             body: answer.body.to_vec(),
         });
         let is_check = matches!(callout, Callout::Check(_));
-        let outcome = self.worker.on_reply_to(callout, &reply, self.clock.now(now), &NoHostCrypto);
+        let outcome = self.worker.on_reply_to(callout, &reply, self.clock.now(now), &self.peers);
         let mut requests = outcome.requests;
         // Which stream of several is ended first is of no concern.
         requests.sort_by_key(|(id, _)| *id);
@@ -287,7 +308,7 @@ impl WorkerHost {
     }
 
     fn step(&mut self, now: Millis, id: RequestId, event: Event) -> Vec<Deed> {
-        let effects = self.worker.on_request(id, event, self.clock.now(now), &NoHostCrypto);
+        let effects = self.worker.on_request(id, event, self.clock.now(now), &self.peers);
         self.carry_out(id, effects, Some(id))
     }
 

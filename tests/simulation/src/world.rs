@@ -277,6 +277,9 @@ impl World {
             for applied in self.store.take_applied() {
                 self.truth.applied(&applied);
             }
+            for entry in self.store.take_appended() {
+                self.truth.rules.applied(&entry.change, entry.until);
+            }
             for step in self.store.take_lease_steps() {
                 self.note_lease_step(step);
             }

@@ -14,32 +14,24 @@ impl Case<'_> {
         self.route.demand() == Some(Demand::Session)
     }
 
-    /// Another issuer's token is served in the session that it names, or in any of its user's; where nobody can be
-    /// asked, only in one that somebody has vouched for.
+    /// Another issuer's token is served in the session that it names, or in one of its user's that a sidecar has named;
+    /// where nobody can be asked, only in one that a sidecar has vouched for.
     pub(super) fn judge_session(&self, token: &Token, reason: AllowReason) -> Verdict {
         let Some(sid) = token.foreign.filter(|_| self.needs_session()) else { return Ok(()) };
         let told = self.mind.session_told((token.user, sid));
-        if reason != AllowReason::Token && told.is_none_or(|session| self.mind.knows_session_ended(session)) {
-            return broken(Promise::Demands, format!("nobody has vouched for a session of {}", token.user));
+        let session = match sid {
+            Sid::Absent => told.and_then(|told| told.session),
+            Sid::Named(number) => Some(number),
+            Sid::Unknown => return broken(Promise::Demands, "there has never been the session that it names"),
+        };
+        let is_ended = session.is_some_and(|session| self.mind.knows_session_ended(session));
+        if reason != AllowReason::Token && (told.is_none() || is_ended) {
+            return broken(Promise::Demands, format!("nobody has vouched for a session of user {}", token.user));
         }
-        let could_be = self.sessions_of(token, sid).iter().any(|session| self.may_be_served(*session, reason));
-        if could_be {
-            Ok(())
-        } else {
-            broken(Promise::Demands, format!("it has no session: {sid:?} of {}", token.user))
+        if session.is_none_or(|session| self.may_be_served(session, reason)) {
+            return Ok(());
         }
-    }
-
-    fn sessions_of(&self, token: &Token, sid: Sid) -> &[SessionNumber] {
-        let all = self.truth.sessions_of(token.user);
-        match sid {
-            Sid::Absent => all,
-            Sid::Named(number) => {
-                let place = all.iter().position(|other| *other == number);
-                place.and_then(|place| all.get(place..=place)).unwrap_or_default()
-            }
-            Sid::Unknown => &[],
-        }
+        broken(Promise::Demands, format!("its session is not served: {session:?}, {sid:?} of user {}", token.user))
     }
 
     fn may_be_served(&self, number: SessionNumber, reason: AllowReason) -> bool {

@@ -177,7 +177,11 @@ impl Store for ReplicaStore {
 
     async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
         let entries = entries.to_vec();
-        let append = move |shared: Arc<SharedStore>| async move { shared.current().append_feed(&entries).await };
+        let append = move |shared: Arc<SharedStore>| async move {
+            let cursor = shared.current().append_feed(&entries).await?;
+            shared.note_appended(entries);
+            Ok(cursor)
+        };
         self.ask(Op::Append, Box::new(|shared| Box::pin(append(shared)))).await
     }
 

@@ -1,0 +1,31 @@
+//! What decisions have shown, for the summary.
+
+use crate::{
+    foreign, scopes, second_factor,
+    truth::TokenNumber,
+    worker_host::{Decision, Route},
+    world::World,
+};
+
+impl World {
+    /// Counts what a decision has shown.
+    pub(crate) fn note_exercised(
+        &mut self,
+        token: Option<TokenNumber>,
+        decision: Decision,
+        route: Route,
+        asked: Option<bool>,
+    ) {
+        let Some(token) = token.and_then(|token| self.truth.token(token)) else { return };
+        let session = self.truth.session_of(token);
+        let foreign = token.foreign.and_then(|_| foreign::exercised(decision, route.demand()));
+        let shown = [
+            ("foreign tokens", foreign),
+            ("scopes", scopes::exercised(token.scopes, decision, route.demand())),
+            ("second factors", second_factor::exercised(token, session, decision, asked)),
+        ];
+        for (group, name) in shown {
+            name.into_iter().for_each(|name| self.counts.one(group, name));
+        }
+    }
+}
