@@ -158,9 +158,6 @@ impl Case<'_> {
         self.check_suspension(true)?;
         self.check_second_factor()?;
         self.check_session(DenyReason::SessionMissing)?;
-        if self.lacks_scopes() {
-            return self.after_failure(DenyReason::StoreUnavailable);
-        }
         self.check_scopes()?;
         Ok(AllowReason::Token)
     }
@@ -218,13 +215,6 @@ impl Case<'_> {
         let latest = self.feed.and_then(|feed| feed.scopes_of(self.identity));
         let is_met = |rule: &ScopeRule| rule.is_met_by(&self.identity.scopes(latest));
         if self.route.scopes.as_ref().is_none_or(is_met) { Ok(()) } else { Err(DenyReason::ScopeInsufficient) }
-    }
-
-    /// Whether nobody can say what the session permits that another issuer's token names: the sidecar speaks only of one
-    /// that the route asks for, and the feed may have told more.
-    fn lacks_scopes(&self) -> bool {
-        let names_session = || self.identity.claims.named_session().is_some();
-        self.route.scopes.is_some() && self.identity.session.is_none() && names_session() && !self.is_current()
     }
 
     fn failure_mode(&self, failed_with: DenyReason) -> Result<AllowReason, DenyReason> {

@@ -51,7 +51,6 @@ fn routes() -> Value {
     let mut document = foreign_config();
     let routes = json!([
         {"name": "write", "match": {"path": {"exact": "/write"}}, "require_session": true, "scopes": {"all": ["write"]}},
-        {"name": "scoped", "match": {"path": {"exact": "/scoped"}}, "scopes": {"all": ["write"]}},
         {"name": "second", "match": {"path": {"exact": "/2fa"}}, "require_session": true, "accept_pending_2fa": true},
         {"name": "session", "match": {"path": {"exact": "/session"}}, "require_session": true},
         {"name": "open-session", "match": {"path": {"exact": "/open-session"}}, "require_session": true,
@@ -201,16 +200,6 @@ fn a_foreign_token_that_names_a_session_is_served_in_that_one_wherever_it_goes()
         let token = foreign(|claims| claims["sid"] = json!(sid));
         assert!(send(&mut worker, "/", &token, CLOCKS).forwarded.is_some(), "{sid}");
     }
-}
-
-#[test]
-fn what_a_named_session_permits_is_not_guessed_where_neither_the_feed_nor_the_sidecar_says() {
-    let mut worker = following_with(routes(), &[]);
-    assert!(send(&mut worker, "/scoped", &naming(0), CLOCKS).forwarded.is_some(), "the feed would have told");
-    let stale = later(2_000);
-    assert!(send(&mut worker, "/scoped", &naming(0), stale).is_held());
-    let told: Outcome = worker.on_request(1, check_reply(Some(live(None))), stale, &NoHostCrypto).into();
-    assert_eq!(code(&told).as_deref(), Some("store_unavailable"));
 }
 
 #[test]

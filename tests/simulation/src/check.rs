@@ -7,7 +7,7 @@ use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
     clocks::{Millis, WorkerClock},
-    demands::{Demand, Mode},
+    demands::Mode,
     limits::Key,
     mind::{InVersion, Mind},
     second_factor,
@@ -217,8 +217,7 @@ impl Case<'_> {
         if let Some(receipt) = self.refusals(token).find_map(|refusal| refusal.receipt) {
             return broken(Promise::Receipt, format!("asked about, and every worker was said to know at {receipt}"));
         }
-        // Of another issuer's token it is not asked what a session permits that the route does not ask for.
-        let mut said = self.truth.refusals_on(token, self.route.demand().filter(|_| !self.is_foreign()));
+        let mut said = self.truth.refusals_on(token, self.route.demand());
         match said.find(|refusal| refusal.acked < self.arrived) {
             Some(refusal) => {
                 broken(Promise::Staleness, format!("asked about after it was taken back at {}", refusal.acked))
@@ -263,8 +262,7 @@ impl Case<'_> {
     }
 
     fn judge_failure(&self, reason: AllowReason, token: &Token) -> Verdict {
-        let is_unsaid = self.route.demand() == Some(Demand::Write) && token.foreign.is_some();
-        if self.asked == Some(true) && !is_unsaid {
+        if self.asked == Some(true) {
             return broken(Promise::FailureMode, "the sidecar had answered");
         }
         if token.session.is_some_and(|session| self.mind.knows_suspended(session)) {
@@ -382,7 +380,7 @@ impl Case<'_> {
             && self.is_current()
             && self.mind.covers(number, token.issued)
             && !token.is_pending
-            && self.route.demand() != Some(Demand::Session)
+            && !self.needs_session(token)
             && self.asked.is_none()
     }
 }
