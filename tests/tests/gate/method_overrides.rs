@@ -10,12 +10,12 @@ use crate::login_story::expect;
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_of_an_override_steps_around_the_rule_for_its_method() -> Result<()> {
     let stack = Stack::builder().routes(json!([
-        {"name": "remove", "match": {"methods": ["DELETE"], "path": {"prefix": "/orders"}}},
-        {"name": "rest", "match": {"path": {"prefix": "/orders"}}, "authentication": "public"},
+        {"name": "remove", "match": {"methods": ["DELETE"], "path": {"prefix": "/baskets"}}},
+        {"name": "rest", "match": {"path": {"prefix": "/baskets"}}, "authentication": "public"},
     ]));
     let mut stack = stack.start().await?;
     for http in Http::ALL {
-        let post = |query: &str| Call::post(&format!("/orders/7{query}"));
+        let post = |query: &str| Call::post(&format!("/baskets/7{query}"));
         expect(&post("?a=1").send(stack.address(), http).await?, 200, None)?;
         for header in ["x-http-method-override", "x-http-method", "x-method-override", "X-HTTP-Method-Override"] {
             for value in ["DELETE", "DELETE, POST", "DELETE,", "POST, delete", "delete ;q=1", " ,\tDelete"] {
