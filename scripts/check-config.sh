@@ -6,9 +6,13 @@ set -euo pipefail
 cd "$ROOT"
 
 sidecar="$ROOT/target/debug/store-sidecar"
+# An example's credential is a placeholder, which the check refuses.
+filled_in="$(mktemp)"
+trap 'rm -f "$filled_in"' EXIT
 for file in envoy/*.yaml envoy/istio/*.yaml; do
   say "checking the filter's part of $file"
-  "$sidecar" filter check "$file" >&2
+  sed 's/REPLACE-BY-ONE-OF-THE-SIDECARS-FILTER-CREDENTIALS/a-credential-of-32-characters-at-least/' "$file" >"$filled_in"
+  "$sidecar" filter check "$filled_in" >&2
 done
 for file in envoy/*.yaml; do
   say "checking $file with Envoy"

@@ -50,11 +50,17 @@ plant() {
   build "$copy" "$copy/target" "$copy/flawed"
 }
 
+# by_crate FLAW…: in such an order that a crate that is flawed is built sound again only when all of its flaws are through.
+by_crate() {
+  local flaw
+  for flaw in "$@"; do printf '%s\t%s\n' "$(sed -n 's/^+++ b\///p' "$flaw" | head -n 1)" "$flaw"; done | sort | cut -f 2
+}
+
 missed=0
 most=0
 shopt -s nullglob
-flaws=("$ROOT"/tests/simulation/flaws/*.patch)
-recorded=("$ROOT"/tests/simulation/flaws/recorded/*.patch)
+mapfile -t flaws < <(by_crate "$ROOT"/tests/simulation/flaws/*.patch)
+mapfile -t recorded < <(by_crate "$ROOT"/tests/simulation/flaws/recorded/*.patch)
 ((${#flaws[@]} >= 3 && ${#recorded[@]} >= 3)) || die "there are no flaws to plant"
 for flaw in "${recorded[@]}"; do
   plant "$flaw"

@@ -21,7 +21,7 @@ use session_gate_policy::{
     http::headers::{HeaderChange, Headers},
     limits::Reachable,
     metric::{Counter, VM_MEMORY},
-    response::denial::Reply,
+    response::{denial::Reply, grpc::GrpcStatus},
     sidecar::client::{Call, CallReply},
     time::Now,
 };
@@ -127,28 +127,28 @@ pub(crate) fn end_stream() {
 }
 
 pub(crate) fn reply(reply: &Reply) {
-    if let Some((code, message)) = reply.grpc {
+    if let Some((status, message)) = reply.grpc {
         let metadata = reply
             .headers
             .iter()
             .filter(|(name, _)| name != "content-type")
             .map(|(n, v)| (n.as_str(), v.as_bytes()))
             .collect();
-        note("reply", hostcalls::send_grpc_response(grpc_status(code), Some(message), metadata));
+        note("reply", hostcalls::send_grpc_response(grpc_status(status), Some(message), metadata));
     } else {
         let headers = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         note("reply", hostcalls::send_http_response(reply.status.into(), headers, Some(reply.body.as_bytes())));
     }
 }
 
-const fn grpc_status(code: u8) -> GrpcStatusCode {
-    match code {
-        3 => GrpcStatusCode::InvalidArgument,
-        7 => GrpcStatusCode::PermissionDenied,
-        8 => GrpcStatusCode::ResourceExhausted,
-        14 => GrpcStatusCode::Unavailable,
-        16 => GrpcStatusCode::Unauthenticated,
-        _ => GrpcStatusCode::Unknown,
+const fn grpc_status(status: GrpcStatus) -> GrpcStatusCode {
+    match status {
+        GrpcStatus::InvalidArgument => GrpcStatusCode::InvalidArgument,
+        GrpcStatus::PermissionDenied => GrpcStatusCode::PermissionDenied,
+        GrpcStatus::ResourceExhausted => GrpcStatusCode::ResourceExhausted,
+        GrpcStatus::Unimplemented => GrpcStatusCode::Unimplemented,
+        GrpcStatus::Unavailable => GrpcStatusCode::Unavailable,
+        GrpcStatus::Unauthenticated => GrpcStatusCode::Unauthenticated,
     }
 }
 

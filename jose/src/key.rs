@@ -42,10 +42,17 @@ pub struct KeyProblem {
     pub member: &'static str,
     /// What it must be.
     pub allowed: String,
+    /// Whether the key may well be good for somebody else: of a type, a curve or an algorithm that is not supported here,
+    /// or not wanted.
+    pub is_unsupported: bool,
 }
 
 fn problem(member: &'static str, allowed: impl Into<String>) -> KeyProblem {
-    KeyProblem { member, allowed: allowed.into() }
+    KeyProblem { member, allowed: allowed.into(), is_unsupported: false }
+}
+
+fn unsupported(member: &'static str, allowed: impl Into<String>) -> KeyProblem {
+    KeyProblem { is_unsupported: true, ..problem(member, allowed) }
 }
 
 impl VerifyingKey {
@@ -109,7 +116,7 @@ impl Material {
             "EC" => ec_key(jwk),
             "OKP" => okp_key(jwk),
             "oct" => Ok(Self::Secret(bytes("k", jwk.k.as_deref())?)),
-            _ => Err(problem("kty", "must be \"RSA\", \"EC\", \"OKP\" or \"oct\"")),
+            _ => Err(unsupported("kty", "must be \"RSA\", \"EC\", \"OKP\" or \"oct\"")),
         }
     }
 
@@ -157,9 +164,13 @@ fn bind(jwk: &Jwk, material: &Material, preferred: &[Algorithm]) -> Result<Algor
             .map(|algorithm| algorithm.as_str())
             .collect();
         if names.is_empty() {
-            problem("kty", "must be of a type that one of the issuer's `algorithms` can use")
+            unsupported("kty", "must be of a type that one of the issuer's `algorithms` can use")
         } else {
-            problem("alg", format!("must be one of {} for this key", names.join(", ")))
+            // One that is known and goes with another type is a mistake.
+            let fits = |name| Algorithm::from_name(name).is_none_or(|named| possible.contains(&named));
+            let is_unsupported = jwk.alg.as_deref().is_some_and(fits);
+            let allowed = format!("must be one of {} for this key", names.join(", "));
+            KeyProblem { is_unsupported, ..problem("alg", allowed) }
         }
     })
 }
@@ -224,13 +235,16 @@ fn ec_key(jwk: &Jwk) -> Result<Material, KeyProblem> {
             let key = p384::PublicKey::from_sec1_bytes(&point(48)?).map_err(|_| off_curve())?;
             Ok(Material::P384(key.into()))
         }
-        _ => Err(problem("crv", "must be \"P-256\" or \"P-384\"")),
+        Some(_) => Err(unsupported("crv", "must be \"P-256\" or \"P-384\"")),
+        None => Err(problem("crv", "must be \"P-256\" or \"P-384\"")),
     }
 }
 
 fn okp_key(jwk: &Jwk) -> Result<Material, KeyProblem> {
-    if jwk.crv.as_deref() != Some("Ed25519") {
-        return Err(problem("crv", "must be \"Ed25519\""));
+    match jwk.crv.as_deref() {
+        Some("Ed25519") => {}
+        Some(_) => return Err(unsupported("crv", "must be \"Ed25519\"")),
+        None => return Err(problem("crv", "must be \"Ed25519\"")),
     }
     let point: [u8; 32] = bytes("x", jwk.x.as_deref())?.try_into().map_err(|_| problem("x", "must have 32 bytes"))?;
     let key =

@@ -16,6 +16,9 @@ const MAX_KEYS: usize = 64;
 /// rotates has two or three of an algorithm.
 const MAX_TRIED: usize = 4;
 
+/// Keys by their place in a set, and what is wrong with each.
+pub type KeyProblems = Vec<(usize, KeyProblem)>;
+
 /// Keys to verify an issuer's tokens with. Never empty.
 #[derive(Clone, Debug)]
 pub struct KeySet {
@@ -23,19 +26,31 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Judges each key of `set`; all that are for signatures must be good. For keys that an operator wrote down, often
-    /// the whole set that an issuer publishes.
+    /// Judges each key of `set`; all that are for signatures must be good.
     ///
     /// # Errors
     /// Each wrong key's place and problem; at place 0 with member `keys` where the set has no key for signatures, or
     /// more than 64.
-    pub fn strict(set: &JwkSet, algorithms: &[Algorithm]) -> Result<Self, Vec<(usize, KeyProblem)>> {
+    pub fn strict(set: &JwkSet, algorithms: &[Algorithm]) -> Result<Self, KeyProblems> {
+        match Self::supported(set, algorithms)? {
+            (keys, passed_over) if passed_over.is_empty() => Ok(keys),
+            (_, passed_over) => Err(passed_over),
+        }
+    }
+
+    /// Judges each key of `set`; those that are of a kind that is not supported are passed over (RFC 7517, section 5), and
+    /// all others for signatures must be good. For keys that an operator wrote down, often the whole set that an issuer
+    /// publishes. With the keys come those that were passed over.
+    ///
+    /// # Errors
+    /// As for [`Self::strict`], and all that were passed over where no key is left.
+    pub fn supported(set: &JwkSet, algorithms: &[Algorithm]) -> Result<(Self, KeyProblems), KeyProblems> {
         let (keys, problems) = judge(set, algorithms);
         match Self::of(keys) {
-            Some(keys) if problems.is_empty() => Ok(keys),
+            Some(keys) if problems.iter().all(|(_, problem)| problem.is_unsupported) => Ok((keys, problems)),
             None if problems.is_empty() => {
                 let allowed = format!("must have 1 to {MAX_KEYS} keys for signatures");
-                Err(vec![(0, KeyProblem { member: "keys", allowed })])
+                Err(vec![(0, KeyProblem { member: "keys", allowed, is_unsupported: false })])
             }
             _ => Err(problems),
         }
@@ -75,7 +90,7 @@ impl KeySet {
     }
 }
 
-fn judge(set: &JwkSet, algorithms: &[Algorithm]) -> (Vec<VerifyingKey>, Vec<(usize, KeyProblem)>) {
+fn judge(set: &JwkSet, algorithms: &[Algorithm]) -> (Vec<VerifyingKey>, KeyProblems) {
     let mut keys = Vec::new();
     let mut problems = Vec::new();
     for (place, jwk) in set.keys.iter().enumerate().filter(|(_, jwk)| is_for_signatures(jwk)) {

@@ -76,7 +76,7 @@ pub(crate) fn verdict(verdict: CheckVerdict) -> Event {
 
 /// The sidecar's answer to a question of [`CLOCKS`].
 pub(crate) fn check_reply(reply: Option<CheckReply>) -> Event {
-    let asked = Asked { at: CLOCKS.monotonic, epoch: Some("e1".to_owned()) };
+    let asked = Asked { at: CLOCKS.monotonic, epoch: Some("e1".into()) };
     Event::Check(Rc::new(CheckOutcome { reply, asked }))
 }
 

@@ -201,6 +201,11 @@ impl Revocations {
         self.cut_offs.get(user).map_or(0, |cut| cut.before)
     }
 
+    /// Whether the latest cut-off of that user's sessions spares one.
+    pub fn spares_one(&self, user: Fingerprint) -> bool {
+        self.cut_offs.get(user).is_some_and(|cut| cut.except.is_some())
+    }
+
     /// Whether the session is suspended.
     pub fn is_suspended(&self, session: Fingerprint) -> bool {
         self.statuses.get(session).is_some_and(|status| status.is_suspended)

@@ -13,8 +13,8 @@ use crate::{
     metrics::Metrics,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
-        Swept, Termination, Update,
+        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store,
+        StoreError, Swept, Termination, Update,
     },
 };
 
@@ -77,8 +77,8 @@ impl Store for MeteredStore {
         self.metered("terminate_session", self.store.terminate_session(id, op)).await
     }
 
-    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
-        self.metered("restore_suspension", self.store.restore_suspension(id, version)).await
+    async fn restore_version(&self, id: &SessionId, later: &LaterVersion) -> Result<(), StoreError> {
+        self.metered("restore_version", self.store.restore_version(id, later)).await
     }
 
     async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {

@@ -113,16 +113,19 @@ fn issuer(raw: RawIssuer, name: String, has_sidecar: bool, path: &str, problems:
 }
 
 fn inline(set: &JwkSet, algorithms: &[Algorithm], path: &str, problems: &mut Problems) -> Option<KeySource> {
-    match KeySet::strict(set, algorithms) {
-        Ok(keys) => Some(KeySource::Inline(keys)),
-        Err(wrong) => {
-            for (place, problem) in wrong {
-                let field = match problem.member {
-                    "keys" => format!("{path}.inline.keys"),
-                    member => format!("{path}.inline.keys[{place}].{member}"),
-                };
-                problems.add(field, problem.allowed);
+    let field = |place: usize, member: &str| match member {
+        "keys" => format!("{path}.inline.keys"),
+        member => format!("{path}.inline.keys[{place}].{member}"),
+    };
+    match KeySet::supported(set, algorithms) {
+        Ok((keys, passed_over)) => {
+            for (place, problem) in passed_over {
+                problems.warn(field(place, problem.member), format!("{}: this key is passed over", problem.allowed));
             }
+            Some(KeySource::Inline(keys))
+        }
+        Err(wrong) => {
+            wrong.into_iter().for_each(|(place, problem)| problems.add(field(place, problem.member), problem.allowed));
             None
         }
     }

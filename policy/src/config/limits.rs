@@ -131,6 +131,14 @@ fn limit(name: LimitName, mut raw: RawRateLimit, path: &str, problems: &mut Prob
         let message = format!("must be at most {most}: the limit never has more at once");
         problems.add(field(if cost.header().is_some() { "cost.reserve" } else { "cost" }), message);
     }
+    let is_size = quotas.iter().all(|quota| quota.burst.is_none());
+    for (value, requests) in raw.requests_from.iter().flat_map(|from| &from.values).filter(|_| is_size) {
+        if *requests >= 1 && *requests < cost.reserve() {
+            let cost = if cost.header().is_some() { "cost.reserve" } else { "cost" };
+            let message = format!("must be at least what a request takes (`{path}.{cost}`): it would admit none, ever");
+            problems.add(field(&format!("requests_from.values.{value}")), message);
+        }
+    }
     if quotas.len() > 1 && raw.requests_from.is_some() {
         problems.add(field("requests_from"), "must not be given with several windows");
     }

@@ -121,6 +121,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         require_https: raw.require_https,
         security_headers: browser::defaults(problems, &raw.security_headers),
         remove: browser::removed(raw.remove_response_headers, problems),
+        interpretations: interpretations::interpretations(&raw.upstream_interpretations),
     };
     let fallback = Route {
         name: RouteName::fallback(),
@@ -162,7 +163,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         sidecar,
         issuers: Issuers::new(issuers),
         routes: RouteTable::new(routes, fallback, default_rule),
-        interpretations: interpretations::interpretations(&raw.upstream_interpretations),
+        interpretations: defaults.interpretations,
         cookie: browser::cookie(raw.cookie, problems),
         csrf: browser::csrf(raw.csrf, problems),
         realm: realm(raw.realm, problems),

@@ -195,7 +195,7 @@ pub struct RawBounds {
     pub max_token_bytes: Option<u32>,
     /// Verified tokens that are remembered: 0 to 1000000. Default: 10000.
     pub cache_entries: Option<u32>,
-    /// Bytes of their texts: 0 to 268435456. Default: 8388608.
+    /// Bytes that they hold, texts and claims: 0 to 268435456. Default: 8388608.
     pub cache_bytes: Option<u32>,
     /// Requests that may wait for the sidecar: 1 to 100000. Default: 1024.
     pub max_held_requests: Option<u32>,

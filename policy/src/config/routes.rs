@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, rc::Rc, time::Duration};
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use session_gate_protocol::{Scope, Scopes};
 
 use super::{
@@ -11,7 +12,11 @@ use super::{
     raw::{RawAuthentication, RawFailureMode, RawMatch, RawPath, RawRoute, RawScopes},
 };
 use crate::{
-    http::security_headers::{SecurityHeader, SecurityHeaders},
+    http::{
+        path::{PathBudget, PathInterpretations},
+        security_headers::{SecurityHeader, SecurityHeaders},
+        upstream_interpretations::UpstreamInterpretations,
+    },
     limits::{Limit, RouteLimits},
     routing::{
         Authentication, FailureMode, HostPattern, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule,
@@ -25,6 +30,7 @@ pub(super) struct Defaults {
     pub(super) require_https: bool,
     pub(super) security_headers: Vec<SecurityHeader>,
     pub(super) remove: Vec<String>,
+    pub(super) interpretations: UpstreamInterpretations,
 }
 
 pub(super) fn routes(raw: Vec<RawRoute>, defaults: &Defaults, problems: &mut Problems) -> Vec<Route> {
@@ -90,7 +96,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
             remove: defaults.remove.clone(),
         },
     };
-    let matcher = matcher(raw.r#match, &field("match"), problems);
+    let matcher = matcher(raw.r#match, &field("match"), defaults.interpretations, problems);
     (Route { name: parsed.unwrap_or_else(RouteName::fallback), matcher, policy }, (!name.is_empty()).then_some(name))
 }
 
@@ -147,7 +153,7 @@ fn scopes(raw: RawScopes, path: &str, problems: &mut Problems) -> Option<ScopeRu
     Some(rule(scopes.into_iter().collect()))
 }
 
-fn matcher(raw: RawMatch, path: &str, problems: &mut Problems) -> Matcher {
+fn matcher(raw: RawMatch, path: &str, upstreams: UpstreamInterpretations, problems: &mut Problems) -> Matcher {
     let mut hosts = Vec::new();
     for (place, text) in raw.hosts.iter().enumerate() {
         match HostPattern::parse(text) {
@@ -163,22 +169,29 @@ fn matcher(raw: RawMatch, path: &str, problems: &mut Problems) -> Matcher {
             problems.add(format!("{path}.methods[{place}]"), "must be a method in upper case, such as GET");
         }
     }
-    let path = raw.path.and_then(|raw| path_pattern(raw, &format!("{path}.path"), problems));
+    let path = raw.path.and_then(|raw| path_pattern(raw, &format!("{path}.path"), upstreams, problems));
     Matcher { hosts, methods: raw.methods, path }
 }
 
-fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<PathPattern> {
+fn path_pattern(
+    raw: RawPath,
+    path: &str,
+    upstreams: UpstreamInterpretations,
+    problems: &mut Problems,
+) -> Option<PathPattern> {
+    const PLAIN: &str = "must be a decoded, normalised path: begin with /, no %, ;, \\, ?, #, //, /./ or /../";
     let RawPath { exact, prefix, template, regex } = raw;
     match (exact, prefix, template, regex) {
-        (Some(text), None, None, None) => plain(PathPattern::exact(&text), &format!("{path}.exact"), problems),
-        (None, Some(text), None, None) => plain(PathPattern::prefix(&text), &format!("{path}.prefix"), problems),
+        (Some(text), None, None, None) => {
+            plain(PathPattern::exact(&text), PLAIN, &text, &format!("{path}.exact"), upstreams, problems)
+        }
+        (None, Some(text), None, None) => {
+            plain(PathPattern::prefix(&text), PLAIN, &text, &format!("{path}.prefix"), upstreams, problems)
+        }
         (None, None, Some(text), None) => {
-            let pattern = PathPattern::template(&text);
-            if pattern.is_none() {
-                problems
-                    .add(format!("{path}.template"), "must be a normalised path whose braces enclose whole segments");
-            }
-            pattern
+            let message = "must be a normalised path whose braces enclose whole segments";
+            let one = text.replace(['{', '}'], "");
+            plain(PathPattern::template(&text), message, &one, &format!("{path}.template"), upstreams, problems)
         }
         (None, None, None, Some(text)) => {
             let pattern = PathPattern::regex(&text);
@@ -198,10 +211,33 @@ fn path_pattern(raw: RawPath, path: &str, problems: &mut Problems) -> Option<Pat
     }
 }
 
-/// A path that no request could have would be a rule that never applies.
-fn plain(pattern: Option<PathPattern>, path: &str, problems: &mut Problems) -> Option<PathPattern> {
-    if pattern.is_none() {
-        problems.add(path, "must be a decoded, normalised path: begin with /, no %, ;, \\, ?, #, //, /./ or /../");
+/// A path that no request could have would be a rule that never applies. `one` is a path that the pattern is for.
+fn plain(
+    pattern: Option<PathPattern>,
+    allowed: &str,
+    one: &str,
+    path: &str,
+    upstreams: UpstreamInterpretations,
+    problems: &mut Problems,
+) -> Option<PathPattern> {
+    /// What a client encodes of a path as rules are written.
+    const SPACES: &AsciiSet = &CONTROLS.add(b' ');
+    let Some(pattern) = pattern else {
+        problems.add(path, allowed);
+        return None;
+    };
+    let sent = utf8_percent_encode(one, SPACES).to_string();
+    let readings = PathInterpretations::of(&sent, upstreams, &mut PathBudget::default());
+    let mut readings = readings.into_iter().flat_map(PathInterpretations::into_readings);
+    if let Some((reading, Some(by))) = readings.find(|(reading, _)| !pattern.matches_as_written(reading)) {
+        let switch = by.name();
+        problems.add(
+            path,
+            format!(
+                "must not be a path that can be read as {reading:?}, which this rule does not match: every request for it \
+                 would be refused as ambiguous. `upstream_interpretations.{switch}: false` if no upstream reads it so"
+            ),
+        );
     }
-    pattern
+    Some(pattern)
 }

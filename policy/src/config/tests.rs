@@ -69,11 +69,39 @@ fn inline_keys_are_judged_one_by_one() {
     let mut key = session_gate_jose::testing::jwk(1, "a");
     key["alg"] = json!("ES384");
     let set = |keys: Value| json!({"issuers": [{"issuer": "a", "jwks": {"inline": {"keys": keys}}}]});
+    let set_of = |keys: Value| {
+        let mut document = set(keys);
+        document["issuers"][0]["revocation"] = json!("none");
+        document
+    };
     assert_eq!(
         problems(set(json!([session_gate_jose::testing::jwk(1, "a"), key]))),
         ["issuers[0].jwks.inline.keys[1].alg"]
     );
     assert_eq!(problems(set(json!([]))), ["issuers[0].jwks.inline.keys"]);
+    // Of a kind that is not supported: passed over, as long as another is left.
+    let other = |change: Value| {
+        let mut other = session_gate_jose::testing::jwk(2, "other");
+        other.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        other
+    };
+    for (change, member) in [
+        (json!({"crv": "P-521"}), "crv"),
+        (json!({"crv": "secp256k1", "alg": "ES256K"}), "crv"),
+        (json!({"kty": "AKP"}), "kty"),
+        (json!({"kty": "OKP", "crv": "Ed448"}), "crv"),
+        (json!({"alg": "ES512"}), "alg"),
+    ] {
+        let both = Config::from_value(set_of(json!([session_gate_jose::testing::jwk(1, "a"), other(change.clone())])));
+        let warnings = both.unwrap().warnings().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let field = format!("issuers[0].jwks.inline.keys[1].{member}: must be ");
+        assert!(warnings.contains(&field) && warnings.contains("this key is passed over"), "{change}: {warnings}");
+        assert_eq!(problems(set(json!([other(change)]))), [format!("issuers[0].jwks.inline.keys[0].{member}")]);
+    }
+    let private = other(json!({"d": "AAAA"}));
+    let broken = other(json!({"x": "AAAA"}));
+    let wrong = set(json!([session_gate_jose::testing::jwk(1, "a"), private, broken]));
+    assert_eq!(problems(wrong), ["issuers[0].jwks.inline.keys[1].d", "issuers[0].jwks.inline.keys[2].x"]);
     // A key for encryption stands in the set that an issuer publishes; alone it is of no use.
     key["use"] = json!("enc");
     assert_eq!(problems(set(json!([session_gate_jose::testing::jwk(1, "a"), key]))), Vec::<String>::new());
@@ -134,6 +162,31 @@ fn hosts_templates_and_patterns_that_could_never_match_are_refused() {
         assert_eq!(matching(json!({"hosts": [host]})), ["routes[0].match.hosts[0]"], "{host}");
     }
     assert!(matching(json!({"hosts": ["api.example.com", "*.example.com", "[::1]"]})).is_empty());
+    for (shape, path) in [
+        ("exact", "/a."),
+        ("exact", "/a /b"),
+        ("prefix", "/a."),
+        ("prefix", "/a/b.. "),
+        ("template", "/{id}/a."),
+        ("exact", "/a:$b"),
+    ] {
+        assert_eq!(matching(json!({"path": {shape: path}})), [format!("routes[0].match.path.{shape}")], "{path}");
+    }
+    for (shape, path) in
+        [("exact", "/a.b/caf\u{e9} x"), ("prefix", "/.well-known"), ("template", "/a/{id}.x/{b}"), ("exact", "/")]
+    {
+        let expected = if path.contains("}.x") { 1 } else { 0 };
+        assert_eq!(matching(json!({"path": {shape: path}})).len(), expected, "{path}");
+    }
+    let switched = |on: bool| {
+        let mut document = config();
+        document["upstream_interpretations"] = json!({"trailing_dots_and_spaces": on});
+        document["routes"] = json!([{"name": "a", "match": {"path": {"exact": "/a."}}}]);
+        Config::from_value(document).map(|_| ()).map_err(|problems| problems.first().unwrap().to_string())
+    };
+    assert!(switched(false).is_ok());
+    let message = switched(true).unwrap_err();
+    assert!(message.contains("\"/a\"") && message.contains("trailing_dots_and_spaces: false"), "{message}");
     for template in ["a/{id}", "/a/../{id}", "/{id}/%20", "/a;x/{id}", "/a{id}", "/{}", "/a//{id}"] {
         assert_eq!(matching(json!({"path": {"template": template}})), ["routes[0].match.path.template"], "{template}");
     }
@@ -228,6 +281,7 @@ fn every_mistake_in_a_limit_is_named() {
         "burst": {"requests": 1, "burst": 2},
         "cost": {"requests": 1, "cost": 0},
         "dear": {"requests": 5, "cost": 6},
+        "plan": {"requests": 9, "cost": 6, "requests_from": {"claim": "plan", "values": {"free": 5, "pro": 6}}},
         "dearer": {
             "windows": [{"requests": 9, "window": 1}, {"requests": 9, "window": 1, "algorithm": "token_bucket", "burst": 3}],
             "cost": {"response_header": "x-cost", "reserve": 4},
@@ -268,6 +322,7 @@ fn every_mistake_in_a_limit_is_named() {
             "rate_limits.key.key[3]",
             "rate_limits.key.key[4]",
             "rate_limits.none.requests",
+            "rate_limits.plan.requests_from.values.free",
             "rate_limits.window.requests",
             "rate_limits.window.window",
             "routes[0].rate_limit[1]",

@@ -15,10 +15,15 @@ pub fn without_port(authority: &str) -> &str {
     }
 }
 
-/// The host: without port, without the dot of a fully qualified name, in lower case.
-pub fn host_name(authority: &str) -> String {
+/// The host: without port, and without the dot of a fully qualified name.
+pub fn bare_host(authority: &str) -> &str {
     let host = without_port(authority);
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// The same in lower case.
+pub fn host_name(authority: &str) -> String {
+    bare_host(authority).to_ascii_lowercase()
 }
 
 /// Whether it is an IPv6 address in brackets.

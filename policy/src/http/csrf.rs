@@ -15,6 +15,7 @@
 use super::{
     headers::Headers,
     interpretations::{Reading, RequestInterpretations},
+    scheme::ClientScheme,
 };
 
 /// What counts as one of our own pages.
@@ -28,7 +29,7 @@ pub struct CsrfPolicy {
 
 impl CsrfPolicy {
     /// Whether the request may be served with a cookie as its credential.
-    pub fn allows(&self, request: &Headers, readings: &RequestInterpretations, https: bool) -> bool {
+    pub fn allows(&self, request: &Headers, readings: &RequestInterpretations, scheme: ClientScheme) -> bool {
         if !is_unsafe(request, readings) {
             return true;
         }
@@ -38,7 +39,7 @@ impl CsrfPolicy {
         }
         match (request.get("sec-fetch-site"), origin) {
             (Some(site), _) => matches!(site, b"same-origin" | b"none"),
-            (None, Some(origin)) => is_own(origin, request, https),
+            (None, Some(origin)) => is_own(origin, request, scheme),
             (None, None) => self.allow_missing_origin,
         }
     }
@@ -53,11 +54,11 @@ fn is_unsafe(request: &Headers, readings: &RequestInterpretations) -> bool {
 
 /// Compares host and port with the request's authority. A page that came by http is no page of ours
 /// where the request came by https; the reverse happens behind a balancer that ends TLS.
-fn is_own(origin: &[u8], request: &Headers, https: bool) -> bool {
+fn is_own(origin: &[u8], request: &Headers, scheme: ClientScheme) -> bool {
     let (Ok(origin), Some(authority)) = (std::str::from_utf8(origin), request.text(":authority")) else { return false };
     let (host, default_port) = match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
         (Some(host), _) => (host, ":443"),
-        (None, Some(host)) if !https => (host, ":80"),
+        (None, Some(host)) if scheme.is_http() => (host, ":80"),
         _ => return false,
     };
     let bare = |text: &str| text.strip_suffix(default_port).unwrap_or(text).to_ascii_lowercase();
@@ -69,11 +70,15 @@ mod tests {
     use super::*;
 
     fn allows(policy: &CsrfPolicy, headers: &[(&str, &str)]) -> bool {
-        let base = [(":method", "POST"), (":authority", "app.example"), (":path", "/")];
+        let base = [(":method", "POST"), (":authority", "app.example"), (":path", "/"), (":scheme", "https")];
         let overridden = |name: &str| headers.iter().any(|(given, _)| *given == name);
         let base = base.iter().filter(|(name, _)| !overridden(name));
         let request = base.chain(headers).map(|&(n, v)| (n, v)).collect();
-        policy.allows(&request, &RequestInterpretations::of(&request, Default::default()).unwrap(), true)
+        policy.allows(
+            &request,
+            &RequestInterpretations::of(&request, Default::default()).unwrap(),
+            ClientScheme::of(&request),
+        )
     }
 
     fn strict(headers: &[(&str, &str)]) -> bool {
@@ -106,6 +111,13 @@ mod tests {
             "app.example",
         ] {
             assert!(!strict(&[("origin", origin)]), "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_by_http_is_ours_only_where_nothing_says_that_the_client_came_by_https() {
+        for (proto, is_ours) in [("http", true), ("https", false), ("https,http", false), ("http,https", false)] {
+            assert_eq!(strict(&[("origin", "http://app.example"), ("x-forwarded-proto", proto)]), is_ours, "{proto}");
         }
     }
 

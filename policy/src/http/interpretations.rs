@@ -6,16 +6,19 @@
 use session_gate_protocol::DenyReason;
 
 use super::{
-    authority::{self, host_name},
+    authority::{self, bare_host, host_name},
     headers::Headers,
+    method::{self, is_method},
     path::{PathBudget, PathInterpretations},
-    upstream_interpretations::{Interpretation, UpstreamInterpretations, methods_of_query},
+    upstream_interpretations::{Interpretation, UpstreamInterpretations},
 };
 
 /// Of methods, of hosts, of paths before they are read: no honest request has more.
 const MAX_EACH: usize = 4;
 /// Of their combinations: no honest request has more, and it bounds the work as a whole.
 const MAX_COMBINATIONS: usize = 64;
+/// Of values that headers and queries list, again and again the same ones too: each is compared with those before it.
+const MAX_LISTED: usize = 64;
 
 /// Everything that a request may mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,17 +116,14 @@ impl RequestInterpretations {
             return Err(DenyReason::AuthorityInvalid.into());
         }
         let target = request.text(":path").ok_or(DenyReason::PathInvalid)?;
-        let mut methods = Readings::of(method.to_owned());
-        let mut hosts = Readings::of(host_name(authority));
-        let mut targets = Readings::of(target.to_owned());
-        let plain = |interpretation| Cause { interpretation, header: None };
+        let mut parts = Parts {
+            methods: Readings::of(method.to_owned()),
+            hosts: Readings::of(host_name(authority)),
+            targets: Readings::of(target.to_owned()),
+            listed: 0,
+        };
         if upstreams.has(Interpretation::CaseInsensitiveMethods) && method.bytes().any(|b| b.is_ascii_lowercase()) {
-            methods.add(method.to_ascii_uppercase(), plain(Interpretation::CaseInsensitiveMethods))?;
-        }
-        if upstreams.has(Interpretation::MethodOverrideQuery) {
-            for method in methods_of_query(target) {
-                methods.add(method, plain(Interpretation::MethodOverrideQuery))?;
-            }
+            parts.methods.add(method.to_ascii_uppercase(), plain(Interpretation::CaseInsensitiveMethods))?;
         }
         for (name, value) in request.iter().filter(|(name, _)| !name.starts_with(':')) {
             let Some((interpretation, header)) = upstreams.of_header(name) else { continue };
@@ -131,25 +131,30 @@ impl RequestInterpretations {
             let text = String::from_utf8_lossy(value);
             let text = text.trim();
             match interpretation {
-                Interpretation::MethodOverrideHeaders => methods.add(text.to_ascii_uppercase(), cause)?,
+                Interpretation::MethodOverrideHeaders => parts.add_methods(text, cause)?,
                 Interpretation::ForwardedHostHeaders if header == "forwarded" => {
-                    forwarded_hosts(text).try_for_each(|host| hosts.add_host(host, cause))?;
+                    text.split([',', ';']).try_for_each(|pair| parts.add_forwarded(pair, cause))?;
                 }
                 Interpretation::ForwardedHostHeaders => {
-                    text.split(',').try_for_each(|host| hosts.add_host(host.trim(), cause))?;
+                    text.split(',').try_for_each(|host| parts.add_host(host.trim(), cause))?;
                 }
-                _ => {
-                    let (host, target) = split_url(text);
-                    if let Some(host) = host {
-                        hosts.add_host(host, cause)?;
-                    }
-                    targets.add(target.to_owned(), cause)?;
-                }
+                _ => parts.add_url(text, cause)?,
             }
         }
-        let paths = paths_of(targets, upstreams, &mut PathBudget::default())?;
+        let targets = std::mem::take(&mut parts.targets);
+        let paths = paths_of(&targets, upstreams, &mut PathBudget::default())?;
+        if upstreams.has(Interpretation::MethodOverrideQuery) {
+            // For who decodes first, an encoded `?` begins a query, too.
+            let is_cut = upstreams.has(Interpretation::DecodedQueryDelimiters);
+            let decoded = paths.0.iter().filter(|path| is_cut && path.text.contains('?'));
+            for query in targets.0.iter().chain(decoded) {
+                let by = query.by.unwrap_or(plain(Interpretation::MethodOverrideQuery));
+                method::asked_for_by_query(&query.text).try_for_each(|text| parts.add_methods(&text, by))?;
+            }
+        }
         let ignores_case = upstreams.has(Interpretation::CaseInsensitivePaths);
         let cases = if ignores_case { 2 } else { 1 };
+        let Parts { methods, hosts, .. } = parts;
         let combinations = methods.0.len() * hosts.0.len() * paths.0.len() * cases;
         if combinations > MAX_COMBINATIONS {
             return Err(Unroutable::ambiguous(None));
@@ -158,14 +163,18 @@ impl RequestInterpretations {
     }
 }
 
+const fn plain(interpretation: Interpretation) -> Cause {
+    Cause { interpretation, header: None }
+}
+
 /// The readings of all targets: what they cost together is bounded.
 fn paths_of(
-    targets: Readings,
+    targets: &Readings,
     upstreams: UpstreamInterpretations,
     budget: &mut PathBudget,
 ) -> Result<Readings, Unroutable> {
     let mut paths = Readings(Vec::new());
-    for target in targets.0 {
+    for target in &targets.0 {
         let refused = |_| Unroutable { reason: DenyReason::PathInvalid, by: target.by };
         let readings = PathInterpretations::of(&target.text, upstreams, budget).map_err(refused)?;
         for (text, by) in readings.into_readings() {
@@ -179,6 +188,7 @@ fn paths_of(
 }
 
 /// Different readings of one part of a request.
+#[derive(Default)]
 struct Readings(Vec<Reading>);
 
 impl Readings {
@@ -190,6 +200,13 @@ impl Readings {
         self.0.iter().any(|reading| reading.text == text)
     }
 
+    /// Adds what has no case of its own, in the case that `fold` makes of it. Known ones cost no allocation.
+    fn add_folded(&mut self, sent: &str, fold: fn(&u8) -> u8, by: Cause) -> Result<(), Unroutable> {
+        let folded = || sent.bytes().map(|byte| fold(&byte));
+        let is_known = self.0.iter().any(|reading| reading.text.bytes().eq(folded()));
+        if is_known { Ok(()) } else { self.add(folded().map(char::from).collect(), by) }
+    }
+
     fn add(&mut self, text: String, by: Cause) -> Result<(), Unroutable> {
         if self.has(&text) {
             return Ok(());
@@ -197,19 +214,63 @@ impl Readings {
         self.0.push(Reading { text, by: Some(by) });
         if self.0.len() > MAX_EACH { Err(Unroutable::ambiguous(Some(by))) } else { Ok(()) }
     }
+}
+
+/// The readings of each part while they are collected.
+struct Parts {
+    methods: Readings,
+    hosts: Readings,
+    targets: Readings,
+    /// How many values were looked at.
+    listed: usize,
+}
+
+impl Parts {
+    fn count(&mut self, by: Cause) -> Result<(), Unroutable> {
+        self.listed += 1;
+        if self.listed > MAX_LISTED { Err(Unroutable::ambiguous(Some(by))) } else { Ok(()) }
+    }
+
+    fn add_methods(&mut self, text: &str, by: Cause) -> Result<(), Unroutable> {
+        self.count(by)?;
+        method::methods_in(text).try_for_each(|method| {
+            self.count(by)?;
+            self.methods.add_folded(method, u8::to_ascii_uppercase, by)
+        })
+    }
+
+    /// One pair of a `Forwarded` header (RFC 7239, section 4).
+    fn add_forwarded(&mut self, pair: &str, by: Cause) -> Result<(), Unroutable> {
+        match pair.split_once('=') {
+            Some((name, host)) if name.trim().eq_ignore_ascii_case("host") => {
+                self.add_host(host.trim().trim_matches('"'), by)
+            }
+            _ => self.count(by),
+        }
+    }
 
     fn add_host(&mut self, authority: &str, by: Cause) -> Result<(), Unroutable> {
+        self.count(by)?;
         if !authority::is_valid(authority) {
             return Err(Unroutable { reason: DenyReason::AuthorityInvalid, by: Some(by) });
         }
         // Who is told an empty one goes by the request's own.
-        if authority.is_empty() { Ok(()) } else { self.add(host_name(authority), by) }
+        if authority.is_empty() {
+            Ok(())
+        } else {
+            self.hosts.add_folded(bare_host(authority), u8::to_ascii_lowercase, by)
+        }
     }
-}
 
-/// RFC 9110's token.
-fn is_method(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    /// A URL, or a target alone.
+    fn add_url(&mut self, text: &str, by: Cause) -> Result<(), Unroutable> {
+        let (host, target) = split_url(text);
+        if let Some(host) = host {
+            self.add_host(host, by)?;
+        }
+        self.count(by)?;
+        self.targets.add(target.to_owned(), by)
+    }
 }
 
 /// Host and target of a URL, or a target alone.
@@ -222,14 +283,6 @@ fn split_url(text: &str) -> (Option<&str>, &str) {
         Some((host, target)) => (Some(host), target),
         None => (Some(rest), "/"),
     }
-}
-
-/// The hosts of a `Forwarded` header (RFC 7239, section 5.3).
-fn forwarded_hosts(value: &str) -> impl Iterator<Item = &str> {
-    value.split([',', ';']).filter_map(|pair| {
-        let (name, host) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("host").then(|| host.trim().trim_matches('"'))
-    })
 }
 
 #[cfg(test)]
@@ -276,7 +329,7 @@ mod tests {
         let cost = |targets: &[String]| {
             let mut budget = PathBudget::default();
             let readings = targets.iter().map(|text| Reading { text: text.clone(), by: None }).collect();
-            let paths = paths_of(Readings(readings), UpstreamInterpretations::default(), &mut budget);
+            let paths = paths_of(&Readings(readings), UpstreamInterpretations::default(), &mut budget);
             let text: usize = paths.iter().flat_map(|paths| &paths.0).map(|path| path.text.len()).sum();
             assert!(text <= 16_384);
             budget.scanned
@@ -291,6 +344,58 @@ mod tests {
                 worst.max(cost(&targets)).max(targets.first().map_or(0, |target| cost(std::slice::from_ref(target))));
         }
         assert!((100_000..=160_000).contains(&worst), "{worst}");
+    }
+
+    fn methods(headers: &[(&str, &[u8])]) -> Vec<String> {
+        of(headers).unwrap().methods.into_iter().map(|method| method.text).collect()
+    }
+
+    #[test]
+    fn every_method_that_a_header_lists_is_a_reading() {
+        for (value, expected) in [
+            (&b"DELETE, POST"[..], &["GET", "DELETE", "POST"][..]),
+            (b"delete,", &["GET", "DELETE"]),
+            (b" , ,Delete;q=1", &["GET", "DELETE", "Q", "1"]),
+            (b"DELETE\xff", &["GET", "DELETE"]),
+            (b"", &["GET"]),
+        ] {
+            assert_eq!(methods(&[("x-http-method-override", value)]), expected, "{value:?}");
+        }
+        let no_case = UpstreamInterpretations::default().with(Interpretation::CaseInsensitiveMethods, false);
+        let lower = Headers::from_iter([(":method", "delete"), (":path", "/"), ("x-http-method", "delete")]);
+        let read = RequestInterpretations::of(&lower, no_case).unwrap();
+        assert_eq!(read.methods.iter().map(|method| method.text.as_str()).collect::<Vec<_>>(), ["delete", "DELETE"]);
+        let lines: [(&str, &[u8]); 2] = [("x-http-method", b"PUT"), ("x-http-method", b"PATCH, GET")];
+        assert_eq!(methods(&lines), ["GET", "PUT", "PATCH"]);
+    }
+
+    #[test]
+    fn every_query_that_an_upstream_may_see_names_methods() {
+        for path in ["/x?+_method[]=DELETE", "/x%3f_method=DELETE", "/x%253f_method=DELETE", "/x?a=1;_method=DELETE"] {
+            assert_eq!(methods(&[(":path", path.as_bytes())]), ["GET", "DELETE"], "{path}");
+        }
+        assert_eq!(methods(&[("x-original-url", b"/?_method=DELETE")]), ["GET", "DELETE"]);
+    }
+
+    /// Of the same values, too: there may be thousands in the headers that Envoy lets through.
+    #[test]
+    fn what_a_request_lists_is_bounded() {
+        let listed = |name: &str, value: &str, count: usize| {
+            let value = vec![value; count].join(if name == "forwarded" { ";" } else { "," });
+            of(&[(name, value.as_bytes())])
+        };
+        for (name, value) in [
+            ("x-forwarded-host", "a"),
+            ("x-forwarded-host", ""),
+            ("forwarded", "host=a"),
+            ("forwarded", "for=a"),
+            ("x-http-method", "PUT"),
+        ] {
+            assert!(listed(name, value, MAX_LISTED - 1).is_ok(), "{name}: {value}");
+            assert_eq!(listed(name, value, MAX_LISTED + 1), Err(DenyReason::PathAmbiguous), "{name}: {value}");
+        }
+        let query = format!("/?{}", "_method=GET&".repeat(MAX_LISTED));
+        assert_eq!(of(&[(":path", query.as_bytes())]), Err(DenyReason::PathAmbiguous));
     }
 
     #[test]

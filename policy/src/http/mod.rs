@@ -6,6 +6,7 @@ pub mod credential;
 pub mod csrf;
 pub mod headers;
 pub mod interpretations;
+mod method;
 pub mod path;
 pub mod scheme;
 pub mod security_headers;

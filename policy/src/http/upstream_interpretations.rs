@@ -197,17 +197,24 @@ fn merge_slashes(path: &str) -> Option<String> {
 }
 
 fn strip_parameters(path: &str) -> Option<String> {
-    let without = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
-    path.contains(';').then(|| format!("/{}", segments(path).map(without).collect::<Vec<_>>().join("/")))
+    path.contains(';').then(|| map_segments(path, |segment| segment.split(';').next().unwrap_or_default()))
 }
 
 /// A stream's name and type follow a file's name, each after a colon; the types begin with `$`.
 fn strip_streams(path: &str) -> Option<String> {
-    let without = |segment: &str| {
-        let file = segment.split(':').next().filter(|_| segment.contains(":$"));
-        file.unwrap_or(segment).to_owned()
-    };
-    path.contains(":$").then(|| format!("/{}", segments(path).map(without).collect::<Vec<_>>().join("/")))
+    path.contains(":$").then(|| {
+        map_segments(path, |segment| segment.split(':').next().filter(|_| segment.contains(":$")).unwrap_or(segment))
+    })
+}
+
+/// The path with a part of each of its segments in its place. One allocation, however many there are.
+fn map_segments(path: &str, part: impl Fn(&str) -> &str) -> String {
+    let mut mapped = String::with_capacity(path.len() + 1);
+    for segment in segments(path) {
+        mapped.push('/');
+        mapped.push_str(part(segment));
+    }
+    mapped
 }
 
 fn cut_at_delimiter(path: &str) -> Option<String> {
@@ -217,12 +224,13 @@ fn cut_at_delimiter(path: &str) -> Option<String> {
 /// Of each segment the dots and spaces at its end go. Of one that has nothing else, the dots that it begins with stay:
 /// `.. .` is `..`.
 fn trim_segments(path: &str) -> Option<String> {
-    let trimmed = |segment: &str| {
+    let is_trimmed = |segment: &str| segment.ends_with(['.', ' ']);
+    segments(path).any(is_trimmed).then_some(())?;
+    let trimmed = map_segments(path, |segment| {
         let name = segment.trim_end_matches(['.', ' ']);
-        if name.is_empty() { segment.split(' ').next().unwrap_or_default().to_owned() } else { name.to_owned() }
-    };
-    let result = format!("/{}", segments(path).map(trimmed).collect::<Vec<_>>().join("/"));
-    (result != path).then_some(result)
+        if name.is_empty() { segment.split(' ').next().unwrap_or_default() } else { name }
+    });
+    (trimmed != path).then_some(trimmed)
 }
 
 /// The last segment without what follows its last dot.
@@ -231,17 +239,6 @@ fn strip_format(path: &str) -> Option<String> {
     let (before, format) = bare.rsplit_once('.')?;
     let has_name = !before.is_empty() && !before.ends_with(['/', '.']);
     (has_name && !format.is_empty() && !format.contains('/')).then(|| before.to_owned())
-}
-
-/// The methods that a query asks for. PHP takes `.` and blanks in a name for `_`, and some take `;` for `&`.
-pub(super) fn methods_of_query(target: &str) -> impl Iterator<Item = String> {
-    let query = target.split_once('?').map(|(_, query)| query);
-    query.into_iter().flat_map(|query| query.split(['&', ';'])).filter_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        let as_underscore = |byte: u8| if matches!(byte, b'.' | b' ' | b'+' | b'[') { b'_' } else { byte };
-        let is_method = percent_decode_str(name).map(as_underscore).eq(b"_method".iter().copied());
-        is_method.then(|| percent_decode_str(value).decode_utf8_lossy().trim().to_ascii_uppercase())
-    })
 }
 
 #[cfg(test)]
@@ -297,19 +294,6 @@ mod tests {
         ] {
             assert_eq!(strip_format(path).as_deref(), expected, "{path}");
         }
-    }
-
-    #[test]
-    fn a_query_names_a_method_in_every_spelling() {
-        for query in
-            ["_method=delete", "a=1&_method=DELETE", "%5fmethod=d%65lete", ".method=DELETE", "a;_method= delete"]
-        {
-            assert_eq!(methods_of_query(&format!("/x?{query}")).collect::<Vec<_>>(), ["DELETE"], "{query}");
-        }
-        assert_eq!(
-            methods_of_query("/_method=DELETE").count() + methods_of_query("/x?method=DELETE&_method").count(),
-            0
-        );
     }
 
     #[test]

@@ -263,11 +263,27 @@ impl Follower {
         (!self.revocations.has_ended(&session.names) && !is_suspended).then_some(session)
     }
 
-    /// What the feed says of the scopes of an identity's session.
-    pub fn scopes_of(&self, identity: &Identity) -> Option<&SessionScopes> {
-        let session = identity.session.as_ref().map(|session| session.names.session);
-        let named = || identity.claims.named_session().map(|(_, name)| name);
-        self.revocations.scopes_of(session.or_else(named)?)
+    /// What was said last of the scopes of an identity's session: by the sidecar when it was asked, or by the feed.
+    pub fn scopes_of<'a>(&'a self, identity: &'a Identity) -> Option<&'a SessionScopes> {
+        let said = identity.session.as_ref().and_then(|session| session.scopes.as_ref());
+        let known = identity.session_name().and_then(|session| self.revocations.scopes_of(session));
+        let is_overtaken =
+            |known: &&SessionScopes| self.version_said(identity).is_some_and(|said| said > known.version);
+        known.filter(|known| said.is_none() || !is_overtaken(known)).or(said)
+    }
+
+    /// Whether an identity's session is suspended, as far as is known, and the sidecar has said nothing later.
+    pub fn is_suspended(&self, identity: &Identity) -> bool {
+        let known = identity.session_name().and_then(|session| self.revocations.suspension(session));
+        let is_overtaken = |version| self.version_said(identity).is_some_and(|said| said > version);
+        known.is_some_and(|(version, is_suspended)| is_suspended && !is_overtaken(version))
+    }
+
+    /// Of which version of its session the sidecar has spoken when it was asked about an identity. In another epoch
+    /// versions were counted otherwise: then of none that counts.
+    fn version_said(&self, identity: &Identity) -> Option<u64> {
+        let session = identity.session.as_ref().filter(|session| session.said_in.as_deref() == self.epoch())?;
+        session.scopes.as_ref().map(|said| said.version)
     }
 
     /// Whether the opaque token is known not to exist.
@@ -304,7 +320,7 @@ impl Follower {
             self.checked.note_use(names.session, asked.at);
         }
         if let (Revocation::Feed, Some(session)) = (claims.revocation(), session) {
-            let served = Rc::new(ServedSession::checked(session, claims.subject().as_str()));
+            let served = Rc::new(ServedSession::checked(session, claims.subject().as_str(), asked.epoch.clone()));
             let idle = served.idle_timeout;
             let named = claims.named_session().map(|(_, name)| name);
             self.checked.note_session(claims.names().account, named, served, idle, asked.at);

@@ -1,8 +1,8 @@
 //! As whom a request is served.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckReply, CheckVerdict, CheckedSession, Scopes, SessionId, UnixSeconds};
+use session_gate_protocol::{CheckReply, CheckVerdict, CheckedSession, Fingerprint, Scopes, SessionId, UnixSeconds};
 use session_gate_revocation::{SessionNames, SessionScopes};
 
 use crate::{
@@ -33,6 +33,8 @@ pub struct ServedSession {
     pub names: SessionNames,
     /// What its tokens permit, as the sidecar has said; the feed may know of a later version.
     pub scopes: Option<SessionScopes>,
+    /// In which epoch of the feed it has said so: versions of different epochs cannot be compared.
+    pub said_in: Option<Rc<str>>,
     /// When it ends whatever happens, where that is known.
     pub ends: Option<UnixSeconds>,
     /// After which time without use it ends.
@@ -40,13 +42,14 @@ pub struct ServedSession {
 }
 
 impl ServedSession {
-    /// A session that the sidecar has told of.
-    pub fn checked(session: &CheckedSession, user: &str) -> Self {
+    /// A session that the sidecar has told of when it was asked in that epoch.
+    pub fn checked(session: &CheckedSession, user: &str, epoch: Option<Rc<str>>) -> Self {
         let CheckedSession { session_id, expires_at, idle_timeout, scopes, version, generation } = session;
         Self {
             id: session_id.clone(),
             names: SessionNames::of(session_id, user, *generation),
             scopes: Some(SessionScopes { version: *version, scopes: scopes.clone() }),
+            said_in: epoch,
             ends: Some(*expires_at),
             idle_timeout: idle_timeout.map(Duration::from_secs),
         }
@@ -62,6 +65,7 @@ impl Identity {
                 id: id.clone(),
                 names,
                 scopes: None,
+                said_in: None,
                 ends: claims.session_ends(),
                 idle_timeout: claims.idle_timeout(),
             }),
@@ -77,7 +81,8 @@ impl Identity {
     #[must_use]
     pub fn confirmed(mut self, reply: &CheckReply, asked: Asked) -> Self {
         if let Some(session) = &reply.session {
-            self.session = Some(ServedSession::checked(session, self.claims.subject().as_str()));
+            let user = self.claims.subject().as_str();
+            self.session = Some(ServedSession::checked(session, user, asked.epoch.clone()));
         } else if self.claims.revocation() != Revocation::Sessions {
             self.session = None;
         }
@@ -86,18 +91,19 @@ impl Identity {
         self
     }
 
+    /// What the session that it is served in is known by in the feed, or the one that its token names.
+    pub fn session_name(&self) -> Option<Fingerprint> {
+        let served = self.session.as_ref().map(|session| session.names.session);
+        served.or_else(|| self.claims.named_session().map(|(_, name)| name))
+    }
+
     /// After which time without use its session ends.
     pub fn idle_timeout(&self) -> Option<Duration> {
         self.session.as_ref().and_then(|session| session.idle_timeout)
     }
 
-    /// What it may do; `known` is what the feed says of its session's scopes.
-    pub fn scopes<'a>(&'a self, known: Option<&'a SessionScopes>) -> Cow<'a, Scopes> {
-        let said = self.session.as_ref().and_then(|session| session.scopes.as_ref());
-        let latest = match (known, said) {
-            (Some(known), Some(said)) if said.version > known.version => Some(said),
-            (known, said) => known.or(said),
-        };
+    /// What it may do; `latest` is what was said last of its session's scopes.
+    pub fn scopes<'a>(&'a self, latest: Option<&'a SessionScopes>) -> Cow<'a, Scopes> {
         match latest.and_then(|latest| latest.scopes.as_ref()) {
             None => Cow::Borrowed(self.claims.scopes()),
             Some(session) if self.claims.is_narrowed() => Cow::Owned(self.claims.scopes().common(session)),

@@ -125,6 +125,21 @@ fn a_rule_reaches_tokens_that_were_seen_before_it_and_goes_when_it_is_removed() 
     assert!(send(&mut worker, "/", &foreign(|_| {}), later(2)).forwarded.is_some());
 }
 
+/// What the sidecar says in its own tokens means nothing in others'.
+#[test]
+fn a_foreign_token_costs_no_call_for_claims_that_only_ours_have() {
+    let mut worker = following_with(foreign_config(), &[]);
+    let token = foreign(|claims| {
+        claims["pending_2fa"] = json!(true);
+        claims["idle"] = json!(1);
+        claims["session_exp"] = json!(NOW.0 - 1);
+    });
+    for monotonic in [0, 900] {
+        let outcome = send(&mut worker, "/", &token, later(monotonic));
+        assert!(outcome.call.is_none() && outcome.forwarded.is_some(), "{:?}", outcome.described);
+    }
+}
+
 #[test]
 fn users_on_the_block_list_are_refused_whoever_issued_the_token() {
     let block = |user: &str| entry(1, added(json!({"kind": "user", "user_id": user})));
@@ -166,6 +181,12 @@ fn user_agents_on_the_block_list_are_refused_on_public_routes_too() {
     assert_eq!(refused.code().as_deref(), Some("blocked"), "what is known holds");
     let passed: Outcome = worker.on_request(8, by("curl"), CLOCKS, &NoHostCrypto).into();
     assert!(passed.forwarded.is_some());
+    // One byte that is no text hides nothing.
+    let headers = request("GET", "/public", &[]);
+    let headers = headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec()));
+    let not_utf_8 = headers.chain([("user-agent".to_owned(), b"\xffsqlmap/2".to_vec())]).collect();
+    let refused: Outcome = worker.on_request(9, Event::Request(not_utf_8), CLOCKS, &NoHostCrypto).into();
+    assert_eq!(refused.code().as_deref(), Some("blocked"));
 }
 
 #[test]
@@ -392,7 +413,7 @@ fn a_question_that_brought_no_word_is_given_up_and_its_late_answer_is_not_taken_
 #[test]
 fn a_flood_of_made_up_opaque_tokens_leaves_room_for_good_ones() {
     let mut document = foreign_config();
-    document["bounds"] = json!({"max_held_requests": 4});
+    document["bounds"] = json!({"max_held_requests": 8});
     let mut worker = following_with(document, &[]);
     let mut send = |id: u32, token: &str| -> Outcome {
         let (name, value) = bearer(token);
@@ -401,7 +422,7 @@ fn a_flood_of_made_up_opaque_tokens_leaves_room_for_good_ones() {
     };
     let made_up = |seed: u8| OpaqueToken::new(&"alice".parse().unwrap(), &[seed; 32]).expose().to_owned();
     let held = (1..=3).map(|id| send(id, &made_up(u8::try_from(id).unwrap())).code()).collect::<Vec<_>>();
-    assert_eq!(held, [None, None, Some("overloaded".to_owned())], "half of the room is theirs");
+    assert_eq!(held, [None, None, Some("overloaded".to_owned())], "a quarter of the room is theirs");
     // One that must be asked about all the same is held.
     let pending = token_with(|claims| claims["pending_2fa"] = json!(true));
     assert!(send(4, &pending).is_held());

@@ -7,8 +7,9 @@
 //! 2. What is known against it for good: it, its session or all of its user's have ended, its user is on the
 //!    denylist, a rule revokes it.
 //! 3. Whether it can have a session where the route asks for one.
-//! 4. What the evidence says of its session: suspended, waiting for its second factor, missing. What the feed cannot
-//!    tell is unknown: the sidecar is to be asked.
+//! 4. What the evidence says of its session: suspended, waiting for its second factor, missing. A token that names one is
+//!    judged by it on every route, whoever has issued it. What the feed cannot tell is unknown: the sidecar is to be
+//!    asked.
 //! 5. Its scopes: its session's where these have been set, else its own.
 //!
 //! Where the sidecar could not be asked, the route's failure mode decides; it never makes up for what else refuses,
@@ -157,9 +158,6 @@ impl Case<'_> {
         self.check_suspension(true)?;
         self.check_second_factor()?;
         self.check_session(DenyReason::SessionMissing)?;
-        if self.lacks_scopes() {
-            return self.after_failure(DenyReason::StoreUnavailable);
-        }
         self.check_scopes()?;
         Ok(AllowReason::Token)
     }
@@ -195,22 +193,17 @@ impl Case<'_> {
         self.feed.is_some_and(|feed| feed.is_current(self.now))
     }
 
-    const fn lacks_session(&self) -> bool {
-        self.route.require_session && self.identity.session.is_none()
+    fn lacks_session(&self) -> bool {
+        self.identity.session.is_none() && self.identity.claims.need_session(self.route.require_session)
     }
 
-    const fn check_session(&self, otherwise: DenyReason) -> Result<(), DenyReason> {
+    fn check_session(&self, otherwise: DenyReason) -> Result<(), DenyReason> {
         if self.lacks_session() { Err(otherwise) } else { Ok(()) }
     }
 
     fn check_suspension(&self, counts: bool) -> Result<(), DenyReason> {
-        let session = self.identity.session.as_ref().map(|session| session.names.session);
-        let session = session.or_else(|| self.identity.claims.named_session().map(|(_, name)| name));
-        let known = self.feed.zip(session).and_then(|(feed, session)| feed.revocations().suspension(session));
-        let said = self.identity.session.as_ref().and_then(|session| session.scopes.as_ref()).map(|said| said.version);
-        let is_suspended =
-            known.is_some_and(|(version, is_suspended)| is_suspended && said.is_none_or(|said| said <= version));
-        if counts && is_suspended { Err(DenyReason::SessionSuspended) } else { Ok(()) }
+        let is_suspended = || self.feed.is_some_and(|feed| feed.is_suspended(self.identity));
+        if counts && is_suspended() { Err(DenyReason::SessionSuspended) } else { Ok(()) }
     }
 
     fn check_second_factor(&self) -> Result<(), DenyReason> {
@@ -219,16 +212,9 @@ impl Case<'_> {
     }
 
     fn check_scopes(&self) -> Result<(), DenyReason> {
-        let known = self.feed.and_then(|feed| feed.scopes_of(self.identity));
-        let is_met = |rule: &ScopeRule| rule.is_met_by(&self.identity.scopes(known));
+        let latest = self.feed.and_then(|feed| feed.scopes_of(self.identity));
+        let is_met = |rule: &ScopeRule| rule.is_met_by(&self.identity.scopes(latest));
         if self.route.scopes.as_ref().is_none_or(is_met) { Ok(()) } else { Err(DenyReason::ScopeInsufficient) }
-    }
-
-    /// Whether nobody can say what the session permits that another issuer's token names: the sidecar speaks only of one
-    /// that the route asks for, and the feed may have told more.
-    fn lacks_scopes(&self) -> bool {
-        let names_session = || self.identity.claims.named_session().is_some();
-        self.route.scopes.is_some() && self.identity.session.is_none() && names_session() && !self.is_current()
     }
 
     fn failure_mode(&self, failed_with: DenyReason) -> Result<AllowReason, DenyReason> {

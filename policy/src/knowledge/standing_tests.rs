@@ -1,5 +1,7 @@
 //! Whom the predicate serves: second factors, sessions of other issuers' tokens, streams, failure modes.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 use session_gate_jose::NoHostCrypto;
 use session_gate_protocol::{CheckReply, CheckVerdict, CheckedSession, Scopes, SlotTag, UnixSeconds};
@@ -9,8 +11,9 @@ use super::{
     tests::{answer, entry, following_with, later, reply, send},
 };
 use crate::{
-    http::headers::Headers,
-    request::Event,
+    http::headers::{HeaderChange, Headers},
+    request::{CheckOutcome, Event},
+    sidecar::in_flight::Asked,
     testing::{CLOCKS, NOW, Outcome, SESSION, bearer, check_reply, config, request, token, token_with, verdict},
     time::Now,
     worker::Worker,
@@ -48,7 +51,6 @@ fn routes() -> Value {
     let mut document = foreign_config();
     let routes = json!([
         {"name": "write", "match": {"path": {"exact": "/write"}}, "require_session": true, "scopes": {"all": ["write"]}},
-        {"name": "scoped", "match": {"path": {"exact": "/scoped"}}, "scopes": {"all": ["write"]}},
         {"name": "second", "match": {"path": {"exact": "/2fa"}}, "require_session": true, "accept_pending_2fa": true},
         {"name": "session", "match": {"path": {"exact": "/session"}}, "require_session": true},
         {"name": "open-session", "match": {"path": {"exact": "/open-session"}}, "require_session": true,
@@ -145,14 +147,59 @@ fn a_foreign_sessions_scopes_count_on_every_request_and_for_open_streams() {
     assert!(matches!(ended.as_slice(), [(1, Outcome { stream_ended: true, .. })]));
 }
 
+/// On every route: none of these asks for a session.
 #[test]
-fn what_a_named_session_permits_is_not_guessed_where_neither_the_feed_nor_the_sidecar_says() {
-    let mut worker = following_with(routes(), &[]);
-    assert!(send(&mut worker, "/scoped", &naming(0), CLOCKS).forwarded.is_some(), "the feed would have told");
-    let stale = later(2_000);
-    assert!(send(&mut worker, "/scoped", &naming(0), stale).is_held());
-    let told: Outcome = worker.on_request(1, check_reply(Some(live(None))), stale, &NoHostCrypto).into();
-    assert_eq!(code(&told).as_deref(), Some("store_unavailable"));
+fn a_foreign_token_that_names_a_session_is_served_in_that_one_wherever_it_goes() {
+    let mut document = routes();
+    document["routes"].as_array_mut().unwrap().extend([
+        json!({"name": "scoped", "match": {"path": {"exact": "/scoped"}}, "scopes": {"all": ["write"]}}),
+        json!({"name": "factor", "match": {"path": {"exact": "/factor"}}, "accept_pending_2fa": true}),
+    ]);
+    let narrowed = live(Some(of_bob(0, |session| session.scopes = Some(Scopes::parse_list("read").unwrap()))));
+    let mut worker = following_with(document.clone(), &[]);
+    let first = send(&mut worker, "/scoped", &naming(0), CLOCKS);
+    let question: Value = serde_json::from_slice(first.call.as_ref().unwrap().body.as_ref().unwrap()).unwrap();
+    assert_eq!(question["credential"]["require_session"], json!(true), "{question}");
+    let refused = answer_check(&mut worker, first, &narrowed).remove(0).1;
+    assert_eq!(code(&refused).as_deref(), Some("scope_insufficient"), "its session permits less than it says");
+    let warm = send(&mut worker, "/", &naming(0), CLOCKS);
+    let session = |outcome: &Outcome| {
+        let forwarded = outcome.forwarded.as_ref()?.iter();
+        forwarded
+            .filter_map(|change| match change {
+                HeaderChange::Set(name, value) if name == "x-session-id" => String::from_utf8(value.clone()).ok(),
+                HeaderChange::Set(..) | HeaderChange::Remove(_) => None,
+            })
+            .next()
+    };
+    assert_eq!(session(&warm), Some(bobs(0)), "asked once, and known from then on");
+
+    for (verdict, path, refusal) in [
+        (CheckVerdict::SessionPending2fa, "/", Some("session_pending_2fa")),
+        (CheckVerdict::SessionPending2fa, "/factor", None),
+        (CheckVerdict::SessionUnknown, "/", Some("session_unknown")),
+        (CheckVerdict::SessionExpired, "/", Some("session_expired")),
+    ] {
+        let mut worker = following_with(document.clone(), &[]);
+        let named = (verdict == CheckVerdict::SessionPending2fa).then(|| of_bob(0, |_| {}));
+        let reply = CheckReply { session: named, ..CheckReply::from(verdict) };
+        for _ in 0..2 {
+            let outcome = establish(&mut worker, &naming(0), path, &reply);
+            assert_eq!(code(&outcome).as_deref(), refusal, "{path}");
+        }
+    }
+    // Nobody can vouch for it: no failure mode does.
+    let mut worker = following_with(document.clone(), &[]);
+    assert!(send(&mut worker, "/open", &naming(0), CLOCKS).is_held());
+    let failed: Outcome = worker.on_request(1, check_reply(None), CLOCKS, &NoHostCrypto).into();
+    assert_eq!(code(&failed).as_deref(), Some("store_unavailable"));
+    // An id of the issuer's own, or of another user's, says nothing here.
+    let others = format!("{}.{}", SlotTag::of_user(&"eve".parse().unwrap()), "A".repeat(43));
+    let mut worker = following_with(document, &[]);
+    for sid in ["theirs", &others] {
+        let token = foreign(|claims| claims["sid"] = json!(sid));
+        assert!(send(&mut worker, "/", &token, CLOCKS).forwarded.is_some(), "{sid}");
+    }
 }
 
 #[test]
@@ -259,6 +306,30 @@ fn a_stream_of_a_session_with_an_idle_timeout_is_asked_about_and_outlives_an_out
 }
 
 #[test]
+fn a_stream_that_waits_for_its_second_factor_is_asked_about_as_rarely_as_any() {
+    let pending = token_with(|claims| {
+        claims["idle"] = json!(400);
+        claims["pending_2fa"] = json!(true);
+        claims["session_exp"] = json!(NOW.0 + 4_000);
+    });
+    let mut worker = following_with(routes(), &[]);
+    let asked = send(&mut worker, "/2fa", &pending, CLOCKS);
+    let waits = CheckReply::from(CheckVerdict::SessionPending2fa);
+    assert!(answer_check(&mut worker, asked, &waits).remove(0).1.forwarded.is_some());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    let (_, effects) = worker.on_alarms(later(100_000), &NoHostCrypto).remove(0);
+    let asked = Outcome::from(effects);
+    assert!(asked.call.is_some());
+    let asked_at = Asked { at: later(100_000).monotonic, epoch: Some("e1".into()) };
+    let reply = Event::Check(Rc::new(CheckOutcome { reply: Some(waits), asked: asked_at }));
+    let answered: Outcome = worker.on_request(1, reply, later(100_010), &NoHostCrypto).into();
+    assert!(!answered.stream_ended);
+    assert!(worker.on_alarms(later(199_999), &NoHostCrypto).is_empty(), "not every second");
+    let (_, effects) = worker.on_alarms(later(200_000), &NoHostCrypto).remove(0);
+    assert!(Outcome::from(effects).call.is_some());
+}
+
+#[test]
 fn a_stream_whose_answer_begins_after_its_session_has_ended_is_ended_a_moment_later() {
     let mut worker = following_with(config(), &[]);
     let (name, value) = bearer(&token());
@@ -270,6 +341,28 @@ fn a_stream_whose_answer_begins_after_its_session_has_ended_is_ended_a_moment_la
     let (_, effects) = worker.on_alarms(later(1_020), &NoHostCrypto).remove(0);
     assert!(Outcome::from(effects).stream_ended);
     assert!(worker.on_alarms(later(9_000), &NoHostCrypto).is_empty(), "once is enough");
+}
+
+/// A store that was set back to an earlier state counts versions anew.
+#[test]
+fn what_the_sidecar_has_said_in_an_earlier_epoch_does_not_outweigh_what_the_feed_says_in_this_one() {
+    let suspended = |version: u64| json!({"kind": "session_suspended", "session_id": bobs(0), "version": version});
+    let scopes =
+        |version: u64| json!({"kind": "session_scopes", "session_id": bobs(0), "version": version, "scopes": ["read"]});
+    for change in [suspended(3), scopes(3), suspended(5), scopes(5)] {
+        for (epoch, ends) in [("e2", true), ("e1", change["version"] == 5)] {
+            let mut worker = following_with(routes(), &[]);
+            let said = |session: &mut CheckedSession| {
+                session.version = 4;
+                session.scopes = Some(Scopes::parse_list("write").unwrap());
+            };
+            let served = establish(&mut worker, &naming(0), "/write", &live(Some(of_bob(0, said))));
+            assert!(served.forwarded.is_some());
+            worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+            let ended = answer(&mut worker, &reply(epoch, &[entry(1, change.clone())], 0, false), later(10));
+            assert_eq!(!ended.is_empty(), ends, "{change} in {epoch}");
+        }
+    }
 }
 
 /// Its client sends on and on, and is not answered before it has done.

@@ -11,6 +11,7 @@ use super::{
     limit_record::{LimitRecord, Ticket},
     pending::PendingRequest,
     permit::Permit,
+    room::Unverified,
 };
 use crate::{
     host::Host,
@@ -81,7 +82,12 @@ pub(super) fn admit<H: Host>(
     let limits = &held.route.policy.limits;
     let limits = permit.map_or(limits.before_authentication.as_slice(), |_| limits.of(identity.is_some()));
     let mut record = std::mem::take(&mut held.limit_record);
-    let admission = admit_by(limits, held, identity, cx, effects, &mut record);
+    let has_room = match (permit, identity) {
+        (None, _) => !cx.room.is_full_for(Unverified::Turn),
+        (Some(_), None) => !cx.room.is_full_for(Unverified::Anonymous),
+        (Some(_), Some(_)) => !cx.room.is_full(),
+    };
+    let admission = admit_by(limits, held, identity, has_room, cx, effects, &mut record);
     held.limit_record = record;
     match admission {
         Admission::Admit => held.limit_rounds = 0,
@@ -91,11 +97,12 @@ pub(super) fn admit<H: Host>(
     admission
 }
 
-/// Whether the request is admitted. It takes from all limits or from none.
+/// Whether the request is admitted. It takes from all limits or from none. `has_room`: whether it may wait.
 fn admit_by<H: Host>(
     limits: &[Rc<Limit>],
     held: &PendingRequest,
     identity: Option<&Identity>,
+    has_room: bool,
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
     terms: &mut LimitRecord,
@@ -112,8 +119,6 @@ fn admit_by<H: Host>(
     let now = cx.now.monotonic;
     let claims: Vec<LimitDemand> = limits.iter().map(|limit| claim(limit, &sender, feed, ledger, cx.now)).collect();
     let store_consulted = held.limit_rounds > 0;
-    // A flood of those whom nobody has vouched for waits in its own part of the room.
-    let has_room = !cx.full && (identity.is_some() || !cx.full_of_unverified);
     let may_ask = has_room && usize::from(held.limit_rounds) < MAX_ROUNDS + claims.len();
     let allowed =
         |availability| if availability == Availability::Ask && !may_ask { Availability::Away } else { availability };

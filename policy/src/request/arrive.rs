@@ -32,6 +32,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
         token: Rc::from(""),
         source: None,
+        is_cross_site: false,
         is_upgrade: request.has("upgrade"),
         key_headers: Vec::new(),
         limit_rounds: 0,

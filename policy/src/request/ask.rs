@@ -1,5 +1,7 @@
 //! Questions to the sidecar about credentials.
 
+use std::rc::Rc;
+
 use session_gate_protocol::{CheckedCredential, OwnToken};
 
 use super::{context::StepContext, effect::Effect};
@@ -20,8 +22,11 @@ pub(super) fn credential_of(
     route: &RoutePolicy,
 ) -> Option<CheckedCredential> {
     if claims.revocation() == Revocation::Feed {
-        let claims = claims.all(token)?;
-        return Some(CheckedCredential::Foreign { claims, require_session: route.require_session });
+        let all = claims.all(token)?;
+        return Some(CheckedCredential::Foreign {
+            claims: all,
+            require_session: claims.need_session(route.require_session),
+        });
     }
     let token_id = claims.token_id()?.parse().ok()?;
     let session_id = claims.own_session().map(|(id, _)| id.clone());
@@ -30,7 +35,7 @@ pub(super) fn credential_of(
 
 /// Asks the sidecar about a credential, unless another request has asked the same already.
 pub(super) fn ask<H: Host>(question: &[u8], cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> CallId {
-    let epoch = cx.feed.as_deref().and_then(|feed| feed.epoch().map(str::to_owned));
+    let epoch = cx.feed.as_deref().and_then(|feed| feed.epoch().map(Rc::from));
     let asked = Asked { at: cx.now.monotonic, epoch };
     let timeout = cx.config.sidecar.as_ref().map(|sidecar| sidecar.timeout).unwrap_or_default();
     match cx.checks.join_or_start(cx.id, cx.sender, question, asked, timeout) {

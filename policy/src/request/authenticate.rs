@@ -12,6 +12,7 @@ use super::{
     event::CheckOutcome,
     pending::{Decision, Next, PendingRequest},
     permit::Permit,
+    room::Unverified,
 };
 use crate::{
     config::Config,
@@ -45,7 +46,7 @@ pub(super) fn find_token(
     config: &Config,
 ) -> Result<Found, DenyReason> {
     let route = &held.route.policy;
-    if route.require_https && !held.style.https {
+    if route.require_https && !held.style.scheme.is_https() {
         return Err(DenyReason::HttpsRequired);
     }
     if route.authentication == Authentication::Public {
@@ -57,7 +58,9 @@ pub(super) fn find_token(
     };
     held.source = Some(offer.source);
     let token = offer.token()?;
-    if offer.source == Source::Cookie && !config.csrf.allows(request, readings, held.style.https) {
+    held.is_cross_site = offer.source == Source::Cookie && !config.csrf.allows(request, readings, held.style.scheme);
+    // Where a token is optional, a cookie that has come along may count as none: that is known once it was judged.
+    if held.is_cross_site && route.authentication == Authentication::Required {
         return Err(DenyReason::CsrfRefused);
     }
     if token.len() > config.max_token_bytes {
@@ -110,7 +113,9 @@ pub(super) fn judge_token<H: Host>(
         }
         Err(Refusal::Deny(reason)) => Err(reason),
         // No failure mode here: a token that cannot be verified says nothing at all.
-        Err(Refusal::KeyMissing) if cx.keys_may_come && cx.full_of_unverified => Err(DenyReason::Overloaded),
+        Err(Refusal::KeyMissing) if cx.keys_may_come && cx.room.is_full_for(Unverified::Key) => {
+            Err(DenyReason::Overloaded)
+        }
         Err(Refusal::KeyMissing) if cx.keys_may_come => Ok(Next::AwaitKeys),
         Err(Refusal::KeyMissing) if cx.keys.is_none() => Err(DenyReason::KeysUnavailable),
         Err(Refusal::KeyMissing) => Err(DenyReason::TokenKeyUnknown),
@@ -124,7 +129,7 @@ fn judge_opaque<H: Host>(held: &PendingRequest, cx: &StepContext<'_, H>) -> Deci
     if is_unknown || OpaqueToken::parse(&held.token).is_err() {
         return Err(DenyReason::TokenUnknown);
     }
-    if cx.full || cx.full_of_unverified {
+    if cx.room.is_full_for(Unverified::Opaque) {
         return Err(DenyReason::Overloaded);
     }
     let question = question(CheckedCredential::Opaque { token: held.token.to_string() }, held, cx)?;
@@ -134,7 +139,8 @@ fn judge_opaque<H: Host>(held: &PendingRequest, cx: &StepContext<'_, H>) -> Deci
 /// A token that was verified, now or before.
 fn judge_claims<H: Host>(held: &PendingRequest, claims: VerifiedClaims, cx: &mut StepContext<'_, H>) -> Decision {
     let session = cx.feed.as_deref().and_then(|feed| feed.session_of(&claims, cx.now));
-    let session: Option<&ServedSession> = session.filter(|_| held.route.policy.require_session).map(|known| &**known);
+    let needs_one = claims.need_session(held.route.policy.require_session);
+    let session: Option<&ServedSession> = session.filter(|_| needs_one).map(|known| &**known);
     let identity = Identity::of(claims, session);
     judge_identity(held, identity, Evidence::Feed, cx)
 }
@@ -148,6 +154,7 @@ pub(super) fn judge_identity<H: Host>(
 ) -> Decision {
     match standing(&held.case(&identity, cx), evidence) {
         Standing::Refused(reason) => Err(reason),
+        Standing::Served(_) if held.is_cross_site => Err(DenyReason::CsrfRefused),
         Standing::Served(proof) => {
             let permit = Permit::of(identity, &proof);
             note_use(&permit, cx);
@@ -156,7 +163,7 @@ pub(super) fn judge_identity<H: Host>(
         Standing::Unknown => {
             let credential = credential_of(held.text(), &identity.claims, &held.route.policy);
             match question(credential.ok_or(DenyReason::TokenClaimUnusable)?, held, cx) {
-                Ok(question) if !cx.full => Ok(Next::Ask(Some(identity), question)),
+                Ok(question) if !cx.room.is_full() => Ok(Next::Ask(Some(identity), question)),
                 Ok(_) => judge_identity(held, identity, Evidence::Failed(DenyReason::Overloaded), cx),
                 Err(reason) => judge_identity(held, identity, Evidence::Failed(reason), cx),
             }

@@ -79,8 +79,8 @@ fn forward<H: Host>(
     let identity = permit.identity().cloned();
     let mut changes = std::mem::take(&mut held.cleaning);
     if let Some(identity) = &identity {
-        let known = cx.feed.as_deref().and_then(|feed| feed.scopes_of(identity));
-        changes.extend(cx.config.trusted.of(identity, &identity.scopes(known)));
+        let latest = cx.feed.as_deref().and_then(|feed| feed.scopes_of(identity));
+        changes.extend(cx.config.trusted.of(identity, &identity.scopes(latest)));
     }
     effects.push(Effect::Forward(permit, changes));
     Admitted {

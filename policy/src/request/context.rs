@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use session_gate_protocol::SessionId;
 
+use super::room::Room;
 use crate::{
     config::Config,
     host::Host,
@@ -48,11 +49,8 @@ pub struct StepContext<'a, H: Host> {
     pub now: Now,
     /// Whether waiting for keys can bring any that are not here.
     pub keys_may_come: bool,
-    /// Whether this worker holds as many requests as it may.
-    pub full: bool,
-    /// Whether it holds as many as it may for somebody whom nobody has vouched for ([`super::Phase::is_unverified`]). A
-    /// flood of made-up tokens, or of made-up keys of limits, must not take the place of good tokens.
-    pub full_of_unverified: bool,
+    /// The room for requests that wait, this one not among them.
+    pub room: &'a Room,
 }
 
 /// Sessions whose use is reported at once.

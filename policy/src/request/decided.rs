@@ -7,7 +7,7 @@
 
 use std::{fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckRequest, CheckVerdict, DenyReason};
+use session_gate_protocol::{CheckRequest, DenyReason};
 
 use super::{
     ask::{ask, credential_of},
@@ -80,7 +80,7 @@ impl Decided {
         let PendingRequest { route, style, source, .. } = held;
         Self {
             route,
-            https: style.https,
+            https: style.scheme.is_https(),
             source,
             admitted: None,
             is_stream: false,
@@ -290,14 +290,15 @@ impl Decided {
 
     fn go_on<H: Host>(&mut self, outcome: &CheckOutcome, cx: &StepContext<'_, H>) {
         match &outcome.reply {
-            Some(reply) if reply.verdict == CheckVerdict::Live => {
+            // Live, or waiting for its second factor where the route accepts that.
+            Some(reply) => {
                 self.live_at = outcome.asked.at;
                 if let Some((_, identity)) = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut()) {
                     *identity = Rc::new(identity.as_ref().clone().confirmed(reply, outcome.asked.clone()));
                 }
                 self.set_alarm(cx.now);
             }
-            _ => self.alarm = Some(cx.now.monotonic.saturating_add(RETRY)),
+            None => self.alarm = Some(cx.now.monotonic.saturating_add(RETRY)),
         }
     }
 }

@@ -27,6 +27,7 @@ mod pending;
 pub mod permit;
 mod phase;
 mod preflight;
+mod room;
 
 use self::{
     arrive::arrive,
@@ -42,6 +43,7 @@ pub use self::{
     event::{CheckOutcome, Event},
     pending::PendingRequest,
     phase::Phase,
+    room::Room,
 };
 use crate::{
     host::Host,

@@ -25,6 +25,8 @@ pub struct PendingRequest {
     pub(super) token: Rc<str>,
     /// Where the token came from; none: there is none, or none was looked for.
     pub(super) source: Option<Source>,
+    /// Whether no page of ours has sent it, although it may change something: not served by its cookie.
+    pub(super) is_cross_site: bool,
     /// Whether it asks for another protocol, a WebSocket for instance.
     pub(super) is_upgrade: bool,
     /// The headers by which its limits count.

@@ -61,7 +61,7 @@ impl Permit {
     }
 }
 
-/// Whether the token is none, or no longer one.
+/// Whether the token is none, no longer one, or none yet.
 const fn is_over(reason: DenyReason) -> bool {
     matches!(
         reason,
@@ -75,8 +75,10 @@ const fn is_over(reason: DenyReason) -> bool {
             | DenyReason::TokenIssuerUnknown
             | DenyReason::TokenKeyUnknown
             | DenyReason::TokenMalformed
+            | DenyReason::TokenNotYetValid
             | DenyReason::TokenRevoked
             | DenyReason::TokenSignatureInvalid
+            | DenyReason::TokenTooLarge
             | DenyReason::TokenTypeRefused
             | DenyReason::TokenUnknown
     )

@@ -1,6 +1,6 @@
 //! The phases of a request. What each event leads to in each of them is said in [`Phase::step`].
 
-use super::{decided::Decided, pending::PendingRequest, permit::Permit};
+use super::{decided::Decided, pending::PendingRequest, permit::Permit, room::Unverified};
 use crate::{ids::CallId, knowledge::Identity};
 
 /// Where a request is.
@@ -22,13 +22,14 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether the request is held for somebody whom nobody has vouched for: it has no token, or one that was not looked
-    /// at, whose key is missing, or that is opaque.
-    pub const fn is_unverified(&self) -> bool {
+    /// Why the request is held, where nobody has vouched for who sends it.
+    pub(super) const fn unverified(&self) -> Option<Unverified> {
         match self {
-            Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(_, None, _) => true,
-            Self::AwaitLimits(_, permit, _) => permit.identity().is_none(),
-            Self::AwaitCheck(..) | Self::Start | Self::Decided(_) => false,
+            Self::AwaitTurn(..) => Some(Unverified::Turn),
+            Self::AwaitKeys(_) => Some(Unverified::Key),
+            Self::AwaitCheck(_, None, _) => Some(Unverified::Opaque),
+            Self::AwaitLimits(_, permit, _) if permit.identity().is_none() => Some(Unverified::Anonymous),
+            Self::AwaitLimits(..) | Self::AwaitCheck(..) | Self::Start | Self::Decided(_) => None,
         }
     }
 

@@ -4,15 +4,19 @@
 //! 2. A 401 or a 403 for want of scope says so by RFC 6750, section 3.
 //! 3. A gRPC client gets a grpc-status, a page of an allowed origin may read the reply (CORS), and a
 //!    page load that should have come by https is sent there.
-//! 4. The body is the same for every request that is refused for that reason, but that of an ambiguous one: it says
-//!    what is in the way.
+//! 4. The body is the same for every request that is refused for that reason, but that of an ambiguous one, and of one
+//!    that came by http and https: it says what is in the way.
 
 use serde_json::json;
 use session_gate_protocol::{DenyReason, Scopes};
 
-use crate::http::{authority::without_port, cors::Cors, headers::Headers, scheme::is_https};
+use super::grpc::GrpcStatus;
+use crate::http::{authority::without_port, cors::Cors, headers::Headers, scheme::ClientScheme};
 
 const RETRY_AFTER: &str = "retry-after";
+/// Why https is required of who has come by https, says one value, and by http, says another.
+const MIXED_SCHEMES: &str = "X-Forwarded-Proto has several values and not all are https: the outermost trusted proxy must set it, \
+                             and the others leave it";
 
 /// A reply of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +27,8 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
-    /// For a gRPC client: the status code and message to answer instead.
-    pub grpc: Option<(u8, &'static str)>,
+    /// For a gRPC client: the status and message to answer instead.
+    pub grpc: Option<(GrpcStatus, &'static str)>,
 }
 
 /// What decides the form of a reply, beside the reason.
@@ -36,8 +40,8 @@ pub struct ReplyStyle {
     pub https_location: Option<String>,
     /// The page that asks.
     pub origin: Option<Vec<u8>>,
-    /// It came by https.
-    pub https: bool,
+    /// By which scheme it came.
+    pub scheme: ClientScheme,
 }
 
 impl Reply {
@@ -67,8 +71,10 @@ impl ReplyStyle {
             // What Envoy takes for gRPC. Not grpc-web, which is HTTP to the browser.
             kind.strip_prefix("application/grpc").is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
         });
-        let https = is_https(request);
-        Self { grpc, https_location: https_location(request), origin: request.get("origin").map(<[u8]>::to_vec), https }
+        let scheme = ClientScheme::of(request);
+        // Who has come by https at least in part would come back the same way, again and again.
+        let https_location = if scheme.is_http() { https_location(request) } else { None };
+        Self { grpc, https_location, origin: request.get("origin").map(<[u8]>::to_vec), scheme }
     }
 }
 
@@ -146,18 +152,6 @@ const fn shape(reason: DenyReason) -> Shape {
     }
 }
 
-/// gRPC's code for an HTTP status that we answer with.
-const fn grpc_code(status: u16) -> u8 {
-    match status {
-        400 => 3,  // INVALID_ARGUMENT
-        401 => 16, // UNAUTHENTICATED
-        403 => 7,  // PERMISSION_DENIED
-        404 => 12, // UNIMPLEMENTED
-        429 => 8,  // RESOURCE_EXHAUSTED
-        _ => 14,   // UNAVAILABLE
-    }
-}
-
 /// The reply to a request that was refused for `reason`. `scopes` are those that the route asks for.
 pub fn reply(
     reason: DenyReason,
@@ -192,8 +186,12 @@ pub fn reply(
         "status": shape.status,
         "code": reason.as_str(),
     });
-    let grpc = client.grpc.then_some((grpc_code(shape.status), shape.title));
-    Reply { status: shape.status, headers, body: body.to_string(), grpc }
+    let grpc = client.grpc.then_some((GrpcStatus::of_http(shape.status), shape.title));
+    let reply = Reply { status: shape.status, headers, body: body.to_string(), grpc };
+    if reason == DenyReason::HttpsRequired && client.scheme == ClientScheme::Mixed {
+        return reply.with_detail(MIXED_SCHEMES);
+    }
+    reply
 }
 
 /// RFC 6750, section 3: no error code where there was no credential.

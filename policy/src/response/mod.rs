@@ -2,4 +2,5 @@
 
 pub mod caching;
 pub mod denial;
+pub mod grpc;
 pub mod upstream_headers;

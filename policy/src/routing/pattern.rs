@@ -144,6 +144,11 @@ impl PathPattern {
         Some(Self { as_written: Shape::Template(segments), folded: Shape::Template(folded), has_case })
     }
 
+    /// Whether it matches this path, in its own case.
+    pub fn matches_as_written(&self, path: &str) -> bool {
+        self.as_written.matches(path)
+    }
+
     fn matches(&self, path: &str, case: Case) -> bool {
         match case {
             Case::Counts => self.as_written.matches(path),

@@ -111,7 +111,7 @@ mod tests {
     fn requests_that_ask_the_same_share_one_question() {
         let mut checks = Checks::default();
         let now = Asked::default();
-        let other_epoch = Asked { epoch: Some("e2".to_owned()), ..Asked::default() };
+        let other_epoch = Asked { epoch: Some("e2".into()), ..Asked::default() };
         let mut ask = |request, question: &[u8], asked: &Asked| {
             checks.join_or_start(request, Some(request), question, asked.clone(), TIMEOUT)
         };

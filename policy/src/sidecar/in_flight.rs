@@ -3,7 +3,7 @@
 //! The one tracker of all calls. What makes two questions the same is their owners' business: credentials in
 //! [`super::checks`], limits in `limits::lease_calls`.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, rc::Rc, time::Duration};
 
 use crate::ids::{CallId, RequestId};
 
@@ -13,7 +13,7 @@ pub struct Asked {
     /// When, on the worker's clock.
     pub at: Duration,
     /// The epoch that was known.
-    pub epoch: Option<String>,
+    pub epoch: Option<Rc<str>>,
 }
 
 /// The calls under way. `P` is what a call is about, `W` what each request waits for in it.

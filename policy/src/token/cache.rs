@@ -91,3 +91,80 @@ impl TokenCache {
         self.bytes = self.entries.values().map(|entry| entry.bytes).sum();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use session_gate_jose::NoHostCrypto;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        testing::{NOW, jwk, sign},
+        token::{Issuers, TokenText},
+    };
+
+    fn issuers() -> Issuers {
+        let issuer = json!({
+            "issuer": "i", "audiences": ["a"], "jwks": {"inline": {"keys": [jwk(1, "k")]}}, "revocation": "none",
+        });
+        Config::from_value(json!({"issuers": [issuer]})).unwrap().issuers
+    }
+
+    fn verified(issuers: &Issuers, token: &str) -> VerifiedClaims {
+        issuers.verify(token, None, &NoHostCrypto).unwrap()
+    }
+
+    fn token(claim: &str, value: Value) -> String {
+        let mut claims = json!({"iss": "i", "sub": "alice", "aud": "a", "exp": NOW.0 + 60});
+        claims[claim] = value;
+        sign(1, &json!({"alg": "ES256", "kid": "k"}), &claims)
+    }
+
+    /// Whoever has tokens minted as they like cannot have the cache hold much more than its bound.
+    #[test]
+    fn what_a_token_holds_is_counted_whatever_it_says() {
+        let issuers = issuers();
+        let short: Vec<String> = (0..1500).map(|i| format!("{i:x}")).collect();
+        for (claim, value) in [
+            ("scope", json!("read")),
+            ("scope", json!(short.join(" "))),
+            ("aud", json!([&["a".to_owned()], &short[..]].concat())),
+            ("jti", json!("x".repeat(5_000))),
+            ("sid", json!("x".repeat(5_000))),
+            ("sub", json!("x".repeat(250))),
+            ("roles", json!(short)),
+            ("roles", json!("x".repeat(5_000))),
+            ("roles", json!(vec![vec![0; 9]; 200])),
+        ] {
+            let text = token(claim, value);
+            drop(verified(&issuers, &text));
+            let mut claims = None;
+            let held = allocation_counter::measure(|| {
+                let verified = verified(&issuers, &text);
+                verified.claim(TokenText(&text), "roles");
+                claims = Some(verified);
+            });
+            let held = usize::try_from(held.bytes_current).unwrap();
+            let counted = claims.unwrap().held_bytes();
+            assert!((held..=held * 4).contains(&counted), "{claim}: {counted} are counted and {held} held");
+        }
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_the_oldest_go() {
+        let issuers = issuers();
+        let tokens: Vec<String> = (0..6).map(|i| token("jti", json!(format!("{i}{}", "x".repeat(2_000))))).collect();
+        let one = tokens[0].len() + verified(&issuers, &tokens[0]).held_bytes();
+        let mut cache = TokenCache::new(100, one * 4);
+        for text in &tokens {
+            cache.insert(text.as_str().into(), verified(&issuers, text), NOW);
+            assert!(cache.bytes <= one * 4);
+            assert_eq!(cache.bytes, cache.entries.values().map(|entry| entry.bytes).sum::<usize>());
+        }
+        assert!(cache.get(&tokens[0]).is_none() && cache.get(&tokens[5]).is_some());
+        let mut none = TokenCache::new(100, one - 1);
+        none.insert(tokens[0].as_str().into(), verified(&issuers, &tokens[0]), NOW);
+        assert!(none.get(&tokens[0]).is_none(), "more than all of the room");
+    }
+}

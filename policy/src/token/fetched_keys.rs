@@ -13,23 +13,16 @@ pub struct FetchedKeys {
 }
 
 impl FetchedKeys {
-    /// Reads the sidecar's reply. An issuer for which it has no good key keeps its `previous` ones, so
-    /// that one never blocks the others. `None` where it is no key set, or has no key for anybody.
-    pub fn read<'a>(
-        body: &[u8],
-        issuers: impl IntoIterator<Item = &'a Issuer>,
-        previous: Option<&Self>,
-    ) -> Option<Self> {
+    /// Reads the sidecar's reply. An issuer for which it has no good key has none from here on, and does not block the
+    /// others: a key that was withdrawn is not good any more, whatever comes in its place. `None` where it is no key set,
+    /// or has no good key of any algorithm: what is known stays.
+    pub fn read<'a>(body: &[u8], issuers: impl IntoIterator<Item = &'a Issuer>) -> Option<Self> {
         let set = jose::parse_fetched(body)?;
-        let mut by_issuer = previous.map(|keys| keys.by_issuer.clone()).unwrap_or_default();
-        let mut found = false;
-        for issuer in issuers.into_iter().filter(|issuer| matches!(issuer.keys, KeySource::Sidecar)) {
-            if let Some(keys) = KeySet::lenient(&set, &issuer.algorithms) {
-                by_issuer.insert(issuer.name.clone(), Rc::new(keys));
-                found = true;
-            }
-        }
-        found.then_some(Self { by_issuer })
+        KeySet::lenient(&set, &[])?;
+        let of_sidecar = issuers.into_iter().filter(|issuer| matches!(issuer.keys, KeySource::Sidecar));
+        let fitting =
+            |issuer: &Issuer| Some((issuer.name.clone(), Rc::new(KeySet::lenient(&set, &issuer.algorithms)?)));
+        Some(Self { by_issuer: of_sidecar.filter_map(fitting).collect() })
     }
 
     pub(super) fn of(&self, issuer: &Issuer) -> Option<&KeySet> {

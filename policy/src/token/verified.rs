@@ -44,6 +44,9 @@ enum NamedSession {
     Foreign(SessionId, Fingerprint),
 }
 
+/// The longest value of a claim that is kept.
+const MAX_READ: usize = 256;
+
 /// A token's text. `Debug` hides it.
 #[derive(Clone, Copy)]
 pub struct TokenText<'a>(pub &'a str);
@@ -115,26 +118,47 @@ impl VerifiedClaims {
         }
     }
 
+    /// Whether it is served in a session only: the route asks for one, or the token names one of ours, by which it is then
+    /// judged. Of an id of another form, its issuer's own, nobody here knows anything.
+    pub fn need_session(&self, does_route: bool) -> bool {
+        does_route || self.named_session().is_some()
+    }
+
     /// All of its claims, read anew from its text.
     pub fn all(&self, token: TokenText<'_>) -> Option<Map<String, Value>> {
         self.0.all.clone().or_else(|| jose::parse(token.0).ok()?.payload().ok())
     }
 
-    /// One of its claims. It is read from the token's text the first time.
+    /// One of its claims. It is read from the token's text the first time, and one that is large or no scalar each time.
     pub fn claim(&self, token: TokenText<'_>, name: &str) -> Option<Value> {
         if let Some(value) = self.0.read.borrow().get(name) {
             return value.clone();
         }
         let value = self.all(token).and_then(|mut all| all.remove(name));
-        self.0.read.borrow_mut().insert(name.to_owned(), value.clone());
+        let is_small = match &value {
+            None | Some(Value::Null | Value::Bool(_) | Value::Number(_)) => true,
+            Some(Value::String(text)) => text.len() <= MAX_READ,
+            Some(Value::Array(_) | Value::Object(_)) => false,
+        };
+        if is_small {
+            self.0.read.borrow_mut().insert(name.to_owned(), value.clone());
+        }
         value
     }
 
-    /// How many bytes it holds beside its text, roughly: a JSON value takes several times its text in memory.
+    /// How many bytes it holds beside its text, at most: a JSON value takes several times its text in memory, and a short
+    /// text in a list or a set more than itself.
     pub(super) fn held_bytes(&self) -> usize {
-        const CLAIMS: usize = 512;
-        let of_member = |(name, value): (&String, &Value)| 64 + name.len() + 4 * value.to_string().len();
-        CLAIMS + self.0.all.as_ref().map_or(0, |all| all.iter().map(of_member).sum())
+        const ELEMENT: usize = 64;
+        /// The first node of a set and of a map, and the buckets of the allocator.
+        const FIRST_NODES: usize = 1024;
+        let TokenClaims { subject, audiences, token_id, session_id, scopes, .. } = &self.0.claims;
+        let ids = [token_id, session_id].into_iter().flatten().map(String::len).sum::<usize>();
+        let audiences = audiences.iter().flatten().map(|audience| ELEMENT + audience.len()).sum::<usize>();
+        let scopes = scopes.iter().map(|scope| ELEMENT + scope.as_str().len()).sum::<usize>();
+        let of_member = |(name, value): (&String, &Value)| ELEMENT + name.len() + 4 * value.to_string().len();
+        let all = self.0.all.iter().flatten().map(of_member).sum::<usize>();
+        size_of::<Verified>() + FIRST_NODES + MAX_READ + subject.as_str().len() + ids + audiences + scopes + all
     }
 
     /// For which rules it is known that none is against it.

@@ -8,8 +8,9 @@ use crate::{
     http::headers::{HeaderChange, Headers},
     knowledge::Changes,
     metric::LimitOutcome,
+    response::grpc::GrpcStatus,
     testing::{
-        CLOCKS, NOW, Outcome, bearer, claims, config, feed_due, give, give_keys, jwk, new_worker, request, sign,
+        CLOCKS, NOW, Outcome, bearer, claims, config, due, feed_due, give, give_keys, jwk, new_worker, request, sign,
     },
 };
 use session_gate_jose::NoHostCrypto;
@@ -164,7 +165,7 @@ fn who_is_denied_is_told_by_which_limit_and_for_how_long() {
     assert_eq!(set(&headers, "ratelimit"), Some("\"api\";r=0;t=6"));
     assert_eq!(set(&headers, "x-ratelimit-remaining"), Some("0"));
     let grpc = send(&mut worker, 3, &[("content-type", "application/grpc")]);
-    assert_eq!(grpc.reply.unwrap().grpc, Some((8, "Too many requests")));
+    assert_eq!(grpc.reply.unwrap().grpc, Some((GrpcStatus::ResourceExhausted, "Too many requests")));
 }
 
 #[test]
@@ -413,6 +414,103 @@ fn those_without_a_token_leave_room_for_those_with_one() {
     assert_eq!(send(&mut worker, 2, &[("x-key", "b")]).code().as_deref(), Some("limit_unavailable"));
     let (name, value) = bearer(&sign(1, &json!({"alg": "ES256", "kid": "k1", "typ": "at+jwt"}), &claims()));
     assert!(send(&mut worker, 3, &[("x-key", "c"), (name, &value)]).is_held());
+}
+
+/// A page of another origin sees of an answer only what is exposed.
+#[test]
+fn a_page_may_read_every_header_of_a_denial_that_says_why_or_until_when() {
+    let limits = json!({"api": {"requests": 1, "key": []}});
+    let routes = json!([{"name": "all", "authentication": "public", "rate_limit": ["api"],
+        "cors": {"allow_origins": ["https://spa.example"]}}]);
+    let mut worker = worker(limits, routes, &[]);
+    let page = [("origin", "https://spa.example")];
+    let first = send(&mut worker, 1, &page);
+    let denied = give(&mut worker, first.callout.unwrap(), &grants(&[0]), later(1)).remove(0).1.reply.unwrap();
+    assert_eq!(denied.status, 429);
+    let header = |name: &str| denied.headers.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_str());
+    let exposed: Vec<&str> = header("access-control-expose-headers").unwrap().split(", ").collect();
+    assert!(header("retry-after").is_some() && exposed.contains(&"retry-after"));
+    let added = answered(&mut worker, 1, &[(":status", "429")]);
+    let limit_headers =
+        ["ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    for name in limit_headers {
+        assert!(set(&added, name).is_some() && exposed.contains(&name), "{name}: {exposed:?}");
+    }
+    for name in ["www-authenticate", "x-request-id"] {
+        assert!(exposed.contains(&name), "{name}: {exposed:?}");
+    }
+}
+
+/// Its limits have been asked about, and meanwhile the key of its token has gone.
+#[test]
+fn a_request_that_waits_for_keys_after_its_limits_is_woken_by_them() {
+    let mut document = config();
+    document["rate_limits"] = json!({"api": {"requests": 160, "key": []}});
+    document["routes"] = json!([{"name": "all", "rate_limit": ["api"]}]);
+    let mut worker = new_worker(document);
+    let keys = |kid: &str| json!({"keys": [jwk(1, kid)]});
+    give_keys(&mut worker, &keys("k1"), NOW);
+    tell(&mut worker, &[]);
+    let (name, value) = bearer(&sign(1, &json!({"alg": "ES256", "kid": "k1", "typ": "at+jwt"}), &claims()));
+    let first = send(&mut worker, 1, &[(name, &value)]);
+    let lease = first.callout.unwrap();
+    give_keys(&mut worker, &keys("k2"), NOW.after(Duration::from_secs(60)));
+    // By now what is known of the feed is too old: its token is judged anew.
+    let now = Now { wall: NOW.after(Duration::from_secs(120)), ..later(2_000) };
+    let woken = give(&mut worker, lease, &grants(&[1]), now);
+    assert!(matches!(woken.as_slice(), [(1, outcome)] if outcome.is_held()), "it waits for its key");
+    let fetched = due(&mut worker, Callout::Keys, now);
+    assert!(fetched.is_some(), "they are fetched for it");
+    let body = keys("k2").to_string().into_bytes();
+    let woken = give(&mut worker, Callout::Keys, &CallReply { status: Some(200), body }, now);
+    assert!(matches!(woken.as_slice(), [(1, outcome)] if outcome.code().as_deref() == Some("token_key_unknown")));
+}
+
+/// Each cause for which requests of unknown senders wait: a flood of one keeps nobody from logging in.
+#[test]
+fn no_flood_takes_the_place_of_a_login() {
+    let made_up = |id: u32| {
+        let user = "alice".parse().unwrap();
+        bearer(session_gate_protocol::OpaqueToken::new(&user, &[u8::try_from(id).unwrap(); 32]).expose())
+    };
+    let unknown_key = |id: u32| bearer(&sign(3, &json!({"alg": "ES256", "kid": format!("u{id}")}), &claims()));
+    let of_known_key = |_: u32| bearer(&sign(2, &json!({"alg": "ES256", "kid": "k1"}), &claims()));
+    type Flood = fn(u32) -> (&'static str, String);
+    let floods: [(Flood, &str, &str); 3] = [
+        (made_up, "/", "overloaded"),
+        (unknown_key, "/", "overloaded"),
+        (of_known_key, "/metered", "limit_unavailable"),
+    ];
+    for (flood, path, code) in floods {
+        let mut document = config();
+        document["issuers"][0]["opaque_tokens"] = json!(true);
+        document["rate_limits"] = json!({
+            "login": {"requests": 20, "key": [{"header": "x-address"}], "exact": true},
+            "tries": {"requests": 160, "key": [{"header": "x-try"}]},
+        });
+        document["routes"] = json!([
+            {"name": "login", "match": {"path": {"exact": "/login"}}, "authentication": "public", "rate_limit": ["login"]},
+            {"name": "metered", "match": {"path": {"exact": "/metered"}}, "rate_limit_before_authentication": ["tries"]},
+        ]);
+        document["bounds"] = json!({"max_held_requests": 16});
+        let mut worker = new_worker(document);
+        give_keys(&mut worker, &json!({"keys": [jwk(1, "k1")]}), NOW);
+        tell(&mut worker, &[]);
+        let now = Now { wall: NOW.after(Duration::from_secs(10)), ..CLOCKS };
+        let mut send = |id: u32, path: &str, headers: &[(&str, &str)]| -> Outcome {
+            worker.on_request(id, Event::Request(request("GET", path, headers)), now, &NoHostCrypto).into()
+        };
+        let codes: Vec<_> = (1..=40)
+            .map(|id| {
+                let (name, value) = flood(id);
+                send(id, path, &[(name, &value), ("x-try", &id.to_string())]).code()
+            })
+            .collect();
+        assert!(codes.iter().take(4).all(Option::is_none), "{codes:?}");
+        assert!(codes.iter().skip(4).all(|refused| refused.as_deref() == Some(code)), "{codes:?}");
+        assert!(send(50, "/login", &[("x-address", "a")]).call.is_some(), "{code} at {path}");
+        assert!(send(51, "/login", &[("x-address", "b")]).call.is_some(), "{code} at {path}");
+    }
 }
 
 mod before_authentication;

@@ -22,7 +22,7 @@ use crate::{
     knowledge::Changes,
     limits::{LeaseCalls, Reachable, Waiter},
     metric::{CallOutcome, Counter},
-    request::{CheckOutcome, Effect, Event, MAX_USED, Phase, StepContext},
+    request::{CheckOutcome, Effect, Event, MAX_USED, Phase, Room, StepContext},
     sidecar::{
         checks::Checks,
         client::{Call, CallReply},
@@ -67,10 +67,8 @@ pub struct Worker {
     requests: HashMap<RequestId, Phase>,
     /// Requests that are held for keys, in the order in which they came.
     waiting: Vec<RequestId>,
-    /// How many requests are held at all.
-    held: usize,
-    /// How many of them have a token that nobody has vouched for.
-    unverified: usize,
+    /// How many requests are held, and may be.
+    room: Room,
     /// What is known from the sidecar, where there is one.
     source: Option<SharedSource>,
     /// Questions about credentials under way.
@@ -125,16 +123,16 @@ impl Worker {
         // the same.
         if let Some(source) = &source {
             keys.body.clone_from(&source.borrow().keys);
-            keys.fetched = FetchedKeys::read(&keys.body, config.issuers.iter(), None);
+            keys.fetched = FetchedKeys::read(&keys.body, config.issuers.iter());
         }
+        let room = Room::new(config.max_held_requests);
         Self {
             config,
             cache,
             keys,
             requests: HashMap::new(),
             waiting: Vec::new(),
-            held: 0,
-            unverified: 0,
+            room,
             source,
             checks: Checks::default(),
             lease_calls: LeaseCalls::default(),
@@ -161,8 +159,7 @@ impl Worker {
     ) -> Vec<Effect> {
         let phase = self.requests.remove(&id).unwrap_or(Phase::Start);
         let was_waiting_for_keys = matches!(phase, Phase::AwaitKeys(_));
-        self.held -= usize::from(phase.is_held());
-        self.unverified -= usize::from(phase.is_unverified());
+        self.room.leave(&phase);
         if let Some(alarm) = alarm_of(&phase) {
             self.alarms.remove(&(alarm, id));
         }
@@ -187,12 +184,10 @@ impl Worker {
             used: &mut self.used,
             now,
             keys_may_come: self.keys.in_flight || now.wall >= self.keys.refetch_from,
-            full: self.held >= self.config.max_held_requests,
-            full_of_unverified: self.unverified >= self.config.max_held_requests.div_ceil(2),
+            room: &self.room,
         };
         let (phase, effects) = phase.step(event, &mut cx);
-        self.held += usize::from(phase.is_held());
-        self.unverified += usize::from(phase.is_unverified());
+        self.room.enter(&phase);
         self.alarms.extend(alarm_of(&phase).map(|alarm| (alarm, id)));
         if matches!(phase, Phase::AwaitKeys(_)) && !was_waiting_for_keys {
             self.waiting.push(id);
@@ -212,8 +207,7 @@ impl Worker {
     /// The request is over. The reply to a call that was made for it need not be brought any more.
     pub fn forget(&mut self, id: RequestId, now: Now) {
         let Some(phase) = self.requests.remove(&id) else { return };
-        self.held -= usize::from(phase.is_held());
-        self.unverified -= usize::from(phase.is_unverified());
+        self.room.leave(&phase);
         if let Some(alarm) = alarm_of(&phase) {
             self.alarms.remove(&(alarm, id));
         }
@@ -232,7 +226,7 @@ impl Worker {
         let mut calls = Vec::new();
         let feed = self.source.as_ref().and_then(|source| source.borrow_mut().feed.next_call(sidecar, now.monotonic));
         calls.extend(feed.map(|(question, call)| (Callout::Feed(question), call)));
-        let epoch = self.source.as_ref().and_then(|source| source.borrow().feed.epoch().map(str::to_owned));
+        let epoch = self.source.as_ref().and_then(|source| source.borrow().feed.epoch().map(Rc::from));
         let lost = self.checks.restart_lost(&Asked { at: now.monotonic, epoch });
         calls.extend(lost.into_iter().map(|(call, question)| (Callout::Check(call), sidecar.check(question))));
         if self.config.issuers.need_sidecar_keys() && !self.keys.in_flight && now.wall >= self.keys.due {
@@ -323,7 +317,7 @@ impl Worker {
     }
 
     fn read_keys(&self, body: &[u8]) -> Option<FetchedKeys> {
-        FetchedKeys::read(body, self.config.issuers.iter(), self.keys.fetched.as_ref())
+        FetchedKeys::read(body, self.config.issuers.iter())
     }
 
     /// What has to go from a request's trailers: an upstream may take them for headers.

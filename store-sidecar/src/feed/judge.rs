@@ -3,8 +3,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Map, Value};
-use session_gate_protocol::{CheckedSession, Fingerprint, Rule, RuleData, RuleId, SessionId, TokenId, UserId};
-use session_gate_revocation::{SessionNames, TokenNames};
+use session_gate_protocol::{Fingerprint, Rule, RuleData, RuleId, SessionId, TokenId, UserId};
+use session_gate_revocation::{Revocations, SessionNames, TokenNames};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -12,11 +12,14 @@ use super::{
     known::Known,
     rules_in_force::{rule_in_force, rules_in_force, shown},
 };
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{LaterVersion, StoreError, StoreErrorKind};
 
 /// How old may be what is known of the feed before it counts as away: then who can do without the newest
 /// waits no longer for it.
 const AWAY_AFTER: Duration = Duration::from_secs(1);
+
+const NOT_UNDERSTOOD: &str =
+    "the feed has a change that this version does not know and that must be understood: upgrade this replica";
 
 /// Who asks, as far as rules look at it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,10 +56,7 @@ pub enum Against {
     /// It has ended.
     Ended,
     /// It is suspended.
-    Suspended {
-        /// The version that it had then. One of an earlier version has lost it.
-        version: u64,
-    },
+    Suspended,
 }
 
 /// A part of the rules in force.
@@ -116,7 +116,7 @@ impl Feed {
     /// `Unavailable` where the feed has never been read up to its end.
     pub fn is_revoked(&self, token: &TokenId) -> Result<bool, StoreError> {
         let token = Fingerprint::of_token(token.as_str());
-        self.known(|known| known.facts().iter().any(|facts| facts.is_revoked(token)))
+        self.understood(|known| known.facts().iter().any(|facts| facts.is_revoked(token)))
     }
 
     /// Whether the client is on the block list.
@@ -126,7 +126,7 @@ impl Feed {
     pub fn blocks(&self, client: &Client<'_>) -> Result<bool, StoreError> {
         let Client { user, address, user_agent } = *client;
         let user = user.map(Fingerprint::of_user);
-        self.known(|known| {
+        self.understood(|known| {
             let now = known.now();
             known.facts().iter().any(|facts| {
                 user.is_some_and(|user| facts.blocks_user(user, now))
@@ -145,7 +145,7 @@ impl Feed {
         let (issuer, subject) = (text("iss").unwrap_or_default(), text("sub").unwrap_or_default());
         let names = TokenNames::of(issuer, subject, text("sid"), text("jti"), false);
         let issued_at = claims.get("iat").and_then(Value::as_f64);
-        self.known(|known| {
+        self.understood(|known| {
             known.facts().iter().any(|facts| {
                 facts.is_cut_off(&names, issued_at)
                     || facts.rules().revoke(&names, || Some(claims.clone()), known.now())
@@ -160,20 +160,43 @@ impl Feed {
     pub fn against(&self, user: &UserId, session: &KnownSession<'_>) -> Result<Option<Against>, StoreError> {
         let KnownSession { id, generation, version } = *session;
         let names = SessionNames::of(id, user.as_str(), generation);
-        self.known(|known| {
+        self.understood(|known| {
             let facts = known.facts();
             if facts.iter().any(|facts| facts.is_revoked(names.session)) {
                 return Some(Against::Ended);
             }
             if facts.iter().any(|facts| facts.has_ended(&names)) {
                 let before = facts.iter().map(|facts| facts.cut_off_of(names.user)).max().unwrap_or_default();
-                let except = known.cut_off(user).filter(|cut_off| cut_off.before == before);
-                return Some(Against::CutOff { before, except: except.and_then(|cut_off| cut_off.except.clone()) });
+                let told = known.cut_off(user).filter(|cut_off| cut_off.before == before);
+                return Some(match told {
+                    Some(cut_off) => Against::CutOff { before, except: cut_off.except.clone() },
+                    // Which one it spares is not known by its id: only of this session it is known that it has ended.
+                    None if facts.iter().any(|facts| facts.spares_one(names.user)) => Against::Ended,
+                    None => Against::CutOff { before, except: None },
+                });
             }
-            // What the feed says by now counts more than what it said before it was lost.
-            let latest = facts.iter().find_map(|facts| facts.suspension(names.session));
-            let suspended = latest.filter(|(of_version, is_suspended)| *is_suspended && *of_version >= version);
-            suspended.map(|(version, _)| Against::Suspended { version })
+            let suspended = suspension(facts, names.session).is_some_and(|suspended_in| suspended_in >= version);
+            suspended.then_some(Against::Suspended)
+        })
+    }
+
+    /// What the feed says of a later version of that session than `version`: a store that has that one has lost it.
+    ///
+    /// # Errors
+    /// `Unavailable` where the feed has never been read up to its end.
+    pub fn later_version(&self, id: &SessionId, version: u64) -> Result<Option<LaterVersion>, StoreError> {
+        let id = Fingerprint::of_session(id.as_str());
+        self.known(|known| {
+            let facts = known.facts();
+            let suspended_in = suspension(facts, id).filter(|suspended_in| *suspended_in > version);
+            let scoped = facts.iter().filter_map(|facts| facts.scopes_of(id)).max_by_key(|scoped| scoped.version);
+            let scoped = scoped.filter(|scoped| scoped.version > version);
+            let latest = suspended_in.max(scoped.map(|scoped| scoped.version));
+            latest.map(|version| LaterVersion {
+                version,
+                is_suspended: suspended_in.is_some(),
+                scopes: scoped.map(|scoped| scoped.scopes.clone()),
+            })
         })
     }
 
@@ -184,24 +207,6 @@ impl Feed {
     pub fn cut_off_of(&self, user: &UserId) -> Result<u64, StoreError> {
         let user = Fingerprint::of_user(user.as_str());
         self.known(|known| known.facts().iter().map(|facts| facts.cut_off_of(user)).max().unwrap_or_default())
-    }
-
-    /// Corrects the scopes of a session whose latest the store has lost.
-    ///
-    /// # Errors
-    /// `Unavailable` where the feed has never been read up to its end.
-    pub fn correct(&self, session: &mut CheckedSession) -> Result<(), StoreError> {
-        let id = Fingerprint::of_session(session.session_id.as_str());
-        self.known(|known| {
-            for facts in known.facts() {
-                if let Some(scoped) = facts.scopes_of(id)
-                    && scoped.version > session.version
-                {
-                    session.version = scoped.version;
-                    session.scopes.clone_from(&scoped.scopes);
-                }
-            }
-        })
     }
 
     /// The rules of the block list after that id, `limit` of them at most.
@@ -252,8 +257,25 @@ impl Feed {
         self.known(tells).unwrap_or_default()
     }
 
+    /// What is known, for a judgement: there is none where the feed has something of which this replica knows only
+    /// that it must be understood.
+    fn understood<T>(&self, read: impl FnOnce(&Known) -> T) -> Result<T, StoreError> {
+        let read = |known: &Known| {
+            let is_ignorant = known.facts().iter().any(|facts| facts.is_ignorant(known.now()));
+            (!is_ignorant).then(|| read(known))
+        };
+        self.known(read)?.ok_or_else(|| StoreError::new(StoreErrorKind::Unavailable, NOT_UNDERSTOOD))
+    }
+
     pub(super) fn known<T>(&self, read: impl FnOnce(&Known) -> T) -> Result<T, StoreError> {
         let known = self.shared.known();
         known.as_ref().map(read).ok_or_else(|| StoreError::new(StoreErrorKind::Unavailable, NEVER_READ))
     }
+}
+
+/// In which version the session was suspended, if it still is. What the feed says by now counts more than what it said
+/// before it was lost.
+fn suspension(facts: [&Revocations; 2], session: Fingerprint) -> Option<u64> {
+    let (version, is_suspended) = facts.iter().find_map(|facts| facts.suspension(session))?;
+    is_suspended.then_some(version)
 }

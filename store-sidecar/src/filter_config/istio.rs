@@ -10,6 +10,8 @@ use super::{
 
 /// Where Istio's resources hold for every namespace.
 const ROOT_NAMESPACE: &str = "istio-system";
+/// Where an `AuthorizationPolicy` has the labels of its workloads.
+const POLICY_LABELS: &str = "spec.selector.match_labels";
 
 /// A resource that loads the filter into workloads.
 struct Plugin<'v> {
@@ -62,6 +64,15 @@ impl Plugin<'_> {
             && labels.is_none_or(|labels| {
                 labels.iter().all(|(name, value)| self.labels().is_some_and(|own| own.get(name) == Some(value)))
             })
+    }
+
+    /// Whether a resource with these labels in its selector may hold for some that this one selects.
+    fn may_meet(&self, document: &Value, selector: &str) -> bool {
+        let namespace = text(document, "metadata.namespace");
+        let labels = at(document, selector).and_then(Value::as_object);
+        let own = |name: &String| self.labels().and_then(|own| own.get(name));
+        (namespace == text(self.document, "metadata.namespace") || namespace == Some(ROOT_NAMESPACE))
+            && labels.is_none_or(|labels| labels.iter().all(|(name, value)| own(name).is_none_or(|own| own == value)))
     }
 
     /// Whether it is a gateway's, by its target or its labels.
@@ -137,12 +148,30 @@ fn check_workload(plugin: &Plugin<'_>, documents: &[Value], report: &mut Report)
             manager::check_settings(manager, &join(&place, "patch.value.typed_config"), report);
         }
     }
-    if !is_gateway && !documents.iter().any(|document| admits_http_only(plugin, document)) {
-        report.warning(
+    if !is_gateway {
+        check_policies(plugin, documents, report);
+    }
+}
+
+/// Whether a policy lets nothing but HTTP through to the workload, and no other lets raw TCP through again: what any
+/// policy with the action ALLOW allows is allowed.
+fn check_policies(plugin: &Plugin<'_>, documents: &[Value], report: &mut Report) {
+    let allowing = || documents.iter().filter(|document| allows(document));
+    if !allowing().any(|document| plugin.is_covered_by(document, POLICY_LABELS) && admits_http_only(document)) {
+        return report.warning(
             plugin.place("spec"),
             "no AuthorizationPolicy in this file keeps raw TCP away from this workload: on a port that is not \
              declared HTTP, bytes that do not look like HTTP pass by the filter. Copy it from the example",
         );
+    }
+    for document in allowing().filter(|document| plugin.may_meet(document, POLICY_LABELS)) {
+        if elements(document, "spec.rules").iter().any(|rule| !asks_for_http(rule)) {
+            report.warning(
+                place(document, "spec.rules"),
+                "a rule asks for nothing that only HTTP has, so it reopens this workload to raw TCP, which passes by the \
+                 filter, whatever other policies ask for: give each of its operations methods: [\"*\"]",
+            );
+        }
     }
 }
 
@@ -155,6 +184,13 @@ fn check_mode(plugin: &Plugin<'_>, is_gateway: bool, report: &mut Report) {
         report.error(
             plugin.place("spec.match"),
             "must not be SERVER for a gateway: Istio counts its listeners as CLIENT, so the filter would be nowhere",
+        );
+    }
+    let has_ports = |selector: &Value| !elements(selector, "ports").is_empty();
+    if !modes.is_empty() && elements(plugin.spec, "match").iter().all(has_ports) {
+        report.warning(
+            plugin.place("spec.match"),
+            "has `ports`: on every other port of this workload there is no filter",
         );
     }
     if !is_gateway && !is_inbound_only {
@@ -185,19 +221,25 @@ fn patches<'v>(plugin: &Plugin<'_>, documents: &'v [Value]) -> Vec<Patch<'v>> {
     patches
 }
 
-/// Whether the document is a policy that lets nothing but HTTP through to the plugin's workload: one whose every rule
-/// asks for what only HTTP has.
-fn admits_http_only(plugin: &Plugin<'_>, document: &Value) -> bool {
-    let is_http = |to: &Value| {
-        ["methods", "paths", "hosts"].iter().any(|field| !elements(to, &format!("operation.{field}")).is_empty())
-    };
-    let rules = elements(document, "spec.rules");
+/// Whether the document is a policy that allows.
+fn allows(document: &Value) -> bool {
     text(document, "kind") == Some("AuthorizationPolicy")
         && matches!(text(document, "spec.action"), None | Some("ALLOW"))
-        && plugin.is_covered_by(document, "spec.selector.match_labels")
-        && !rules.is_empty()
-        && rules.iter().all(|rule| {
-            let operations = elements(rule, "to");
-            !operations.is_empty() && operations.iter().all(is_http)
-        })
+}
+
+/// Whether it allows something, and only by HTTP.
+fn admits_http_only(policy: &Value) -> bool {
+    let rules = elements(policy, "spec.rules");
+    !rules.is_empty() && rules.iter().all(asks_for_http)
+}
+
+/// Whether a rule asks for what only HTTP has: it never matches raw TCP.
+fn asks_for_http(rule: &Value) -> bool {
+    let has = |value: &Value, field: &str| !elements(value, field).is_empty();
+    let is_http = |to: &Value| ["methods", "paths", "hosts"].iter().any(|field| has(to, &format!("operation.{field}")));
+    let has_token = |from: &Value| has(from, "source.request_principals");
+    let (operations, sources) = (elements(rule, "to"), elements(rule, "from"));
+    (!operations.is_empty() && operations.iter().all(is_http))
+        || (!sources.is_empty() && sources.iter().all(has_token))
+        || elements(rule, "when").iter().any(|when| text(when, "key").is_some_and(|key| key.starts_with("request.")))
 }

@@ -57,6 +57,12 @@ pub fn schema() -> String {
 /// Checks a configuration of the filter's as the filter does.
 fn check_configuration(configuration: Value, place: &str, report: &mut Report) {
     report.configurations += 1;
+    if node::text(&configuration, "sidecar.credential").is_some_and(is_placeholder) {
+        report.error(
+            report::join(place, "sidecar.credential"),
+            "is a placeholder: must be one of the sidecar's `filter` credentials",
+        );
+    }
     match Config::from_value(configuration) {
         Ok(config) => {
             for warning in config.warnings() {
@@ -69,6 +75,15 @@ fn check_configuration(configuration: Value, place: &str, report: &mut Report) {
             }
         }
     }
+}
+
+/// Whether a credential is what somebody should have replaced, or a template's variable.
+fn is_placeholder(credential: &str) -> bool {
+    let word = credential.to_ascii_lowercase().replace(['-', '_', ' '], "");
+    ["replaceby", "replaceme", "replacewith", "changeme", "placeholder", "yourcredential"]
+        .iter()
+        .any(|part| word.contains(part))
+        || ["<", "${", "$(", "{{"].iter().any(|begin| word.starts_with(begin))
 }
 
 /// Whether a document is the configuration itself: it has one of its sections.

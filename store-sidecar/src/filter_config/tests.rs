@@ -1,6 +1,9 @@
 //! The checks, on configurations as small as can be.
 
-use super::*;
+use super::{
+    keep_tests::{PLACEHOLDER, filled_in},
+    *,
+};
 
 const BARE: &str = "routes: [{name: all, authentication: public}]";
 const EXAMPLE: &str = include_str!("../../../envoy/envoy.yaml");
@@ -15,7 +18,7 @@ fn in_envoy(configuration: &str) -> String {
 
 /// The findings, as lines.
 fn lines(text: &str) -> Vec<String> {
-    check(text).findings.iter().map(ToString::to_string).collect()
+    check(&filled_in(text)).findings.iter().map(ToString::to_string).collect()
 }
 
 /// What the check says once `from` is `to`.
@@ -178,6 +181,80 @@ fn istios_resources_must_be_for_the_same_workload() {
         [""; 0]
     );
     assert_only(&changed(WORKLOAD, "action: ALLOW", "action: DENY"), "warning: ", "AuthorizationPolicy");
+}
+
+#[test]
+fn a_policy_that_does_not_ask_for_http_reopens_the_workload() {
+    let policy = |metadata: &str, spec: &str| {
+        let policy = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy";
+        lines(&format!("{WORKLOAD}---\n{policy}\nmetadata: {{name: second{metadata}}}\nspec: {spec}\n"))
+    };
+    let mesh = "[{from: [{source: {principals: [a]}}]}]";
+    for (metadata, selector) in [
+        (", namespace: shop", "selector: {matchLabels: {app: orders}}, "),
+        (", namespace: shop", "selector: {matchLabels: {app: orders, version: v2}}, "),
+        (", namespace: shop", ""),
+        (", namespace: istio-system", "action: ALLOW, "),
+    ] {
+        let findings = policy(metadata, &format!("{{{selector}rules: {mesh}}}"));
+        assert_only(&findings, "warning: AuthorizationPolicy second: spec.rules: ", "raw TCP");
+    }
+    for (metadata, spec) in [
+        (", namespace: other", format!("{{rules: {mesh}}}")),
+        (", namespace: shop", format!("{{selector: {{matchLabels: {{app: others}}}}, rules: {mesh}}}")),
+        (", namespace: shop", format!("{{action: DENY, rules: {mesh}}}")),
+        (", namespace: shop", "{}".to_owned()),
+        (", namespace: shop", "{rules: [{to: [{operation: {paths: [/a]}}]}]}".to_owned()),
+        (", namespace: shop", "{rules: [{from: [{source: {requestPrincipals: ['*']}}]}]}".to_owned()),
+        (", namespace: shop", "{rules: [{when: [{key: 'request.headers[a]', values: [b]}]}]}".to_owned()),
+    ] {
+        assert_eq!(policy(metadata, &spec), [""; 0], "{metadata} {spec}");
+    }
+}
+
+#[test]
+fn ports_leave_others_without_the_filter() {
+    let only = changed(WORKLOAD, "match: [{mode: SERVER}]", "match: [{mode: SERVER, ports: [{number: 9999}]}]");
+    assert_only(&only, "warning: WasmPlugin session-gate: spec.match: ", "every other port");
+    let both = "match: [{mode: SERVER}, {mode: SERVER, ports: [{number: 9999}]}]";
+    assert_eq!(changed(WORKLOAD, "match: [{mode: SERVER}]", both), [""; 0]);
+}
+
+#[test]
+fn a_filter_that_is_disabled_protects_nothing() {
+    let filter = "- name: session-gate\n";
+    assert!(EXAMPLE.contains(filter));
+    for (setting, field) in [("disabled: true", "disabled"), ("isOptional: true", "is_optional")] {
+        let with = format!("{filter}                    {setting}\n");
+        assert_only(&changed(EXAMPLE, filter, &with), "error: ", &format!("http_filters[0].{field}: must not be true"));
+    }
+    for name in ["session-gate", "envoy.filters.http.wasm"] {
+        let route = format!(
+            "- match: {{prefix: /}}\n                          typed_per_filter_config: {{{name}: {{\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true}}}}"
+        );
+        let findings = changed(EXAMPLE, "- match: {prefix: /}", &route);
+        assert_only(
+            &findings,
+            "error: ",
+            &format!("routes[1].typed_per_filter_config.{name}.disabled: must not be true"),
+        );
+    }
+    let other = "- match: {prefix: /}\n                          typed_per_filter_config: {cors: {disabled: true}}";
+    assert_eq!(changed(EXAMPLE, "- match: {prefix: /}", other), [""; 0]);
+    let patch = "kind: EnvoyFilter\nspec: {configPatches: [{patch: {value: {typedPerFilterConfig: {extensions.istio.io/wasmplugin/shop.session-gate: {disabled: true}}}}}]}";
+    assert_only(&lines(&format!("{WORKLOAD}---\n{patch}\n")), "error: ", "disabled: must not be true");
+}
+
+#[test]
+fn a_placeholder_is_no_credential() {
+    for example in [WORKLOAD, GATEWAY] {
+        let findings: Vec<_> = check(example).findings.iter().map(ToString::to_string).collect();
+        assert_only(&findings, "error: WasmPlugin session-gate: spec.pluginConfig.sidecar.credential: ", "placeholder");
+        for other in ["CHANGE_ME", "<credential>", "${FILTER_CREDENTIAL}", "\"{{ .Values.credential }}\""] {
+            let findings = changed(example, PLACEHOLDER, other);
+            assert!(findings.iter().any(|line| line.contains("placeholder")), "{other}: {findings:?}");
+        }
+    }
 }
 
 #[test]

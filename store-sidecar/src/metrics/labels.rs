@@ -38,8 +38,8 @@ pub enum Repair {
     CutOff,
     /// The end of a session.
     End,
-    /// The suspension of a session.
-    Suspension,
+    /// A later version of a session: its suspension, or its scopes.
+    Version,
 }
 
 impl Repair {
@@ -48,7 +48,7 @@ impl Repair {
         match self {
             Self::CutOff => "cut_off",
             Self::End => "end",
-            Self::Suspension => "suspension",
+            Self::Version => "version",
         }
     }
 }

@@ -75,6 +75,7 @@ impl Service {
         patch: &SessionPatch,
         expected: Option<ETag>,
     ) -> Result<Told<Update>, ServiceError> {
+        self.bring_up_to_date(id).await?;
         let op = self.operation()?;
         let update = async || self.tools.store.update_session(id, patch, expected, op).await;
         let scopes = patch.scopes.is_some();
@@ -86,7 +87,7 @@ impl Service {
             Some(SessionStatus::Expired | SessionStatus::Pending2fa) | None => false,
         };
         let update = update().await?;
-        let update = self.later_than_known(id, patch, update).await?;
+        let update = self.unless_ended(update).await?;
         let at = match &update {
             Update::Applied(session) if status || scopes => {
                 Some(self.tell_state(session, Telling { status, scopes }).await?)

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Service, ServiceError};
 use crate::{
     feed::{Client, KnownSession},
-    store::{Checked, PageAsk, SWEEP_BATCH, StoreError},
+    store::{Checked, LaterVersion, PageAsk, SWEEP_BATCH, StoreError},
 };
 
 /// How long a check of a token of ours waits for the newest of the feed. The store has the last word on
@@ -94,7 +94,12 @@ impl Service {
             if let Some(against) = self.against(&token.user_id, &known).await? {
                 return Ok(against.verdict().into());
             }
-            feed.correct(session)?;
+            if let Some(LaterVersion { version, scopes, .. }) =
+                feed.later_version(&session.session_id, session.version)?
+            {
+                session.version = version;
+                session.scopes = scopes.unwrap_or_else(|| session.scopes.take());
+            }
         }
         Ok(checked)
     }
@@ -158,9 +163,8 @@ impl Service {
         };
         let Some(session) = session else { return Ok(CheckVerdict::SessionUnknown.into()) };
         let session = self.corrected(session).await?;
-        let mut checked = Checked::of(&session);
-        if let Some(checked) = &mut checked.session {
-            self.tools.feed.correct(checked)?;
+        let checked = Checked::of(&session);
+        if checked.session.is_some() {
             self.note_use(&session).await;
         }
         Ok(checked)

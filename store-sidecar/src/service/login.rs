@@ -107,8 +107,8 @@ fn draft(new: &CreateSession) -> SessionData {
         scopes: session.scopes,
         metadata: session.metadata,
         version: 1,
-        // As many digits as any real one is likely to have.
-        generation: 9_999,
+        // As many digits as a real one has.
+        generation: 9_999_999_999_999_999,
     }
 }
 

@@ -6,15 +6,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionPatch, SessionStatus, UserId};
+use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionStatus, UserId};
 
 use super::{Service, ServiceError};
 use crate::{
     feed::{Against, KnownSession},
     logging::chain,
     metrics::Repair,
-    store::{OperationId, Store, StoreError, Update},
+    store::{LaterVersion, OperationId, Store, StoreError, Update},
 };
+
+/// What a store has lost that the feed knows.
+enum Lost {
+    /// That all of the user's sessions of a generation before this have ended, but for one.
+    CutOff { before: u64, except: Option<SessionId> },
+    /// That the session has ended.
+    End,
+    /// A later version of the session.
+    Version(LaterVersion),
+}
 
 /// How long whoever asks waits where this replica has not read the feed yet: it has just started.
 pub(super) const FIRST_READING: Duration = Duration::from_millis(250);
@@ -32,10 +42,8 @@ impl Service {
     ) -> Result<Option<Against>, ServiceError> {
         self.tools.feed.first_reading(FIRST_READING).await?;
         let against = self.tools.feed.against(user, known)?;
-        if let Some(against) = &against
-            && against.is_lost(known)
-        {
-            self.repair(user, known.id, against.clone());
+        if let Some(lost) = Lost::of(against.as_ref(), || self.tools.feed.later_version(known.id, known.version))? {
+            self.repair(user, known.id, lost);
         }
         Ok(against)
     }
@@ -49,46 +57,52 @@ impl Service {
             return Ok(session);
         }
         let against = self.against(&session.user_id, &known(&session)).await?;
-        Ok(match against {
+        let status = against.map_or(session.status, |against| against.status());
+        let session = SessionData { status, ..session };
+        Ok(match self.tools.feed.later_version(&session.session_id, session.version)? {
+            Some(LaterVersion { version, scopes, .. }) => {
+                SessionData { version, scopes: scopes.unwrap_or_else(|| session.scopes.clone()), ..session }
+            }
             None => session,
-            Some(against) => SessionData { status: against.status(), ..session },
         })
     }
 
-    /// What became of a change to a session that the store may have set back: what has ended is not changed, and what
-    /// is served again must be of a later version than the suspension that everybody knows of.
-    pub(super) async fn later_than_known(
-        &self,
-        id: &SessionId,
-        patch: &SessionPatch,
-        update: Update,
-    ) -> Result<Update, ServiceError> {
+    /// Tells the store of the latest version of a session, if it has lost that: before the session is changed, or the
+    /// change would pass for later than what was lost.
+    pub(super) async fn bring_up_to_date(&self, id: &SessionId) -> Result<(), ServiceError> {
+        let feed = &self.tools.feed;
+        feed.first_reading(FIRST_READING).await?;
+        if feed.later_version(id, 0)?.is_none() {
+            return Ok(());
+        }
+        let Some(session) = self.tools.store.session(id).await? else { return Ok(()) };
+        if let Some(later) = feed.later_version(id, session.version)? {
+            let repaired = self.tools.store.restore_version(id, &later).await;
+            self.tools.metrics.store_repaired(Repair::Version, repaired.is_ok());
+            repaired?;
+        }
+        Ok(())
+    }
+
+    /// What became of a change to a session of which the store may have lost that it has ended.
+    pub(super) async fn unless_ended(&self, update: Update) -> Result<Update, ServiceError> {
         let Update::Applied(session) = &update else { return Ok(update) };
-        let before = known(session);
-        self.tools.feed.first_reading(FIRST_READING).await?;
-        Ok(match self.tools.feed.against(&session.user_id, &before)? {
+        let against = self.against(&session.user_id, &known(session)).await?;
+        Ok(match against {
             Some(against @ (Against::CutOff { .. } | Against::Ended)) => {
-                let ended = SessionData { status: SessionStatus::Terminated, ..session.clone() };
-                self.repair(&session.user_id, id, against);
-                Update::Ended(ended)
+                Update::Ended(SessionData { status: against.status(), ..session.clone() })
             }
-            Some(Against::Suspended { version })
-                if version > session.version && patch.status == Some(SessionStatus::Active) =>
-            {
-                self.tools.store.restore_suspension(id, version).await?;
-                self.tools.store.update_session(id, patch, None, self.operation()?).await?
-            }
-            Some(Against::Suspended { .. }) | None => update,
+            Some(Against::Suspended) | None => update,
         })
     }
 
-    fn repair(&self, user: &UserId, session: &SessionId, against: Against) {
+    fn repair(&self, user: &UserId, session: &SessionId, lost: Lost) {
         let (store, metrics) = (Arc::clone(&self.tools.store), Arc::clone(&self.tools.metrics));
         let (user, session) = (user.clone(), session.clone());
         let Ok(op) = self.operation() else { return };
         tokio::spawn(async move {
-            let what = against.what();
-            let repaired = mend(&*store, &user, &session, against, op).await;
+            let what = lost.what();
+            let repaired = mend(&*store, &user, &session, lost, op).await;
             metrics.store_repaired(what, repaired.is_ok());
             match repaired {
                 Ok(()) => tracing::warn!(what = what.as_str(), "the store had lost what the feed knows: it is mended"),
@@ -104,13 +118,13 @@ async fn mend(
     store: &dyn Store,
     user: &UserId,
     session: &SessionId,
-    against: Against,
+    lost: Lost,
     op: OperationId,
 ) -> Result<(), StoreError> {
-    match against {
-        Against::CutOff { before, except } => store.finish_cut_off(user, before, except.as_ref()).await,
-        Against::Ended => store.terminate_session(session, op).await.map(drop),
-        Against::Suspended { version } => store.restore_suspension(session, version).await,
+    match lost {
+        Lost::CutOff { before, except } => store.finish_cut_off(user, before, except.as_ref()).await,
+        Lost::End => store.terminate_session(session, op).await.map(drop),
+        Lost::Version(later) => store.restore_version(session, &later).await,
     }
 }
 
@@ -124,28 +138,34 @@ impl Against {
     pub(super) const fn status(&self) -> SessionStatus {
         match self {
             Self::CutOff { .. } | Self::Ended => SessionStatus::Terminated,
-            Self::Suspended { .. } => SessionStatus::Suspended,
+            Self::Suspended => SessionStatus::Suspended,
         }
     }
 
     pub(super) const fn verdict(&self) -> CheckVerdict {
         self.status().verdict()
     }
+}
 
-    /// Whether the store has lost it. A suspension of the very version that the store has is being told: whoever
-    /// suspends the session tells the feed first.
-    fn is_lost(&self, known: &KnownSession<'_>) -> bool {
-        match self {
-            Self::CutOff { .. } | Self::Ended => true,
-            Self::Suspended { version } => *version > known.version,
-        }
+impl Lost {
+    /// What the store has lost of a session that it takes for live. A suspension of the very version that the store has
+    /// is being told: whoever suspends the session tells the feed first.
+    fn of(
+        against: Option<&Against>,
+        later: impl FnOnce() -> Result<Option<LaterVersion>, StoreError>,
+    ) -> Result<Option<Self>, StoreError> {
+        Ok(match against {
+            Some(Against::CutOff { before, except }) => Some(Self::CutOff { before: *before, except: except.clone() }),
+            Some(Against::Ended) => Some(Self::End),
+            Some(Against::Suspended) | None => later()?.map(Self::Version),
+        })
     }
 
     const fn what(&self) -> Repair {
         match self {
             Self::CutOff { .. } => Repair::CutOff,
-            Self::Ended => Repair::End,
-            Self::Suspended { .. } => Repair::Suspension,
+            Self::End => Repair::End,
+            Self::Version(_) => Repair::Version,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::error::{StoreError, StoreErrorKind};
 use super::feed::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
 use super::limits::Leased;
 use super::operation::OperationId;
-use super::session::{Checked, CreateSession, Termination, Update};
+use super::session::{Checked, CreateSession, LaterVersion, Termination, Update};
 
 /// How the store is, for `/readyz` and the gauges of `/metrics`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,9 +84,9 @@ pub trait Store: Send + Sync + 'static {
     /// Ends the session. From the moment this returns no check of it says `Live`.
     async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError>;
 
-    /// Suspends a session whose suspension, of that version, the store has lost. Nothing happens to one that has
-    /// ended, or that has a later version.
-    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError>;
+    /// Gives a session what is known of a later version of it. Nothing happens to one that has ended, or that has that
+    /// version or a later one.
+    async fn restore_version(&self, id: &SessionId, later: &LaterVersion) -> Result<(), StoreError>;
 
     /// A part of the user's sessions that have not ended, the one that expires last first. Looks at no more than
     /// `page.limit` of them: a page may have fewer sessions than that, and still be followed by another.

@@ -19,8 +19,8 @@ use session_gate_protocol::{
 
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, StoreErrorKind,
-    Swept, Termination, Update, memory::MemoryStore,
+    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+    StoreErrorKind, Swept, Termination, Update, memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -147,8 +147,8 @@ impl Store for Faulty {
     async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
         self.ask("terminate_session", |store| store.terminate_session(id, op)).await
     }
-    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
-        self.ask("restore_suspension", |store| store.restore_suspension(id, version)).await
+    async fn restore_version(&self, id: &SessionId, later: &LaterVersion) -> Result<(), StoreError> {
+        self.ask("restore_version", |store| store.restore_version(id, later)).await
     }
     async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
         self.ask("list_sessions", |store| store.list_sessions(user, page)).await

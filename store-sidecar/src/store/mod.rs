@@ -33,6 +33,6 @@ pub use self::{
     },
     limits::Leased,
     operation::OperationId,
-    session::{Checked, CreateSession, Termination, Update},
+    session::{Checked, CreateSession, LaterVersion, Termination, Update},
     settings::{DEFAULT_MAX_COUNTERS, FEWEST_COUNTERS, MAX_LIFETIME, StoreSettings},
 };

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use session_gate_protocol::{
-    CheckVerdict, CheckedSession, ETag, InvalidTransition, NewSession, SessionData, SessionId, SessionStatus, SlotTag,
-    UnixSeconds,
+    CheckVerdict, CheckedSession, ETag, InvalidTransition, NewSession, Scopes, SessionData, SessionId, SessionStatus,
+    SlotTag, UnixSeconds,
 };
 
 use super::error::{StoreError, StoreErrorKind};
@@ -89,6 +89,17 @@ pub enum Update {
         /// The version that it has.
         current: ETag,
     },
+}
+
+/// What is known of a later version of a session than the store has: the store has lost it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaterVersion {
+    /// The version.
+    pub version: u64,
+    /// Whether the session is suspended in it; otherwise its status is not known.
+    pub is_suspended: bool,
+    /// Its scopes, where they were changed.
+    pub scopes: Option<Option<Scopes>>,
 }
 
 /// What became of a request to end a session.

@@ -4,7 +4,7 @@
 use session_gate_protocol::{CheckVerdict, FeedChange, SessionData};
 use store_sidecar::store::conformance::Harness as _;
 use store_sidecar::store::test_redis::RedisServer;
-use store_sidecar::store::{CreateSession, NewFeedEntry, Store as _, StoreErrorKind};
+use store_sidecar::store::{CreateSession, LaterVersion, NewFeedEntry, Store as _, StoreErrorKind};
 
 use store_sidecar::store::conformance::op;
 
@@ -23,7 +23,8 @@ async fn all_fail(redis: &Redis) {
     assert!(is_away(&store.begin_cut_off(&user, None, 0).await.unwrap_err()));
     assert!(is_away(&store.finish_cut_off(&user, 1, None).await.unwrap_err()));
     assert!(is_away(&store.sweep_sessions(&user, None).await.unwrap_err()));
-    assert!(is_away(&store.restore_suspension(&id, 1).await.unwrap_err()));
+    let later = LaterVersion { version: 1, is_suspended: true, scopes: None };
+    assert!(is_away(&store.restore_version(&id, &later).await.unwrap_err()));
     let expires_at = session_gate_protocol::UnixSeconds(u64::MAX);
     assert!(is_away(&store.revoke_token(&user, &"t".parse().unwrap(), expires_at).await.unwrap_err()));
     assert!(is_away(&check(store, &new_session_data(&new)).await.unwrap_err()));

@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use session_gate_protocol::{FeedChange, FeedCursor, FeedQuery, FeedReply, UnixSeconds};
 use store_sidecar::feed::Feed;
 use store_sidecar::store::test_redis::RedisServer;
-use store_sidecar::store::{NewFeedEntry, Store as _, StoreErrorKind};
+use store_sidecar::store::{Admission, Admitted, NewFeedEntry, Store as _, StoreErrorKind};
 use tokio::time::Instant;
 
 use store_sidecar::store::conformance::op;
@@ -109,4 +109,17 @@ async fn a_full_redis_is_told_of_ends_and_all_workers_learn_of_them() {
     let fresh = feed(&server.url(), "fresh").await;
     poll_until(async || poll(&fresh, "v").await, |reply| reply.age_ms < CURRENT).await;
     assert!(fresh.tells_end_of(&session.session_id));
+}
+
+/// Or a login that is refused would log the user out elsewhere.
+#[tokio::test]
+async fn a_full_redis_names_nobody_who_would_have_to_make_room() {
+    let server = RedisServer::start().unwrap();
+    let store = connect_patiently(&server.url(), USUAL).await;
+    let old = store.create_session(new_session("alice", 1), op()).await.unwrap();
+    let admission = Admission { max_sessions: 1, ..Admission::default() };
+    let login = async || store.admit_session(new_session("alice", 2), &admission, op()).await;
+    assert!(matches!(login().await, Ok(Admitted::Crowded(named)) if named[0].id == old.session_id));
+    set(&mut connection(&server.url()).await, "maxmemory", "1").await;
+    assert!(login().await.is_err());
 }

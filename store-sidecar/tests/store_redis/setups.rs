@@ -8,7 +8,7 @@ use session_gate_protocol::{CheckVerdict, FeedChange, LeaseAsk};
 use store_sidecar::rng::OsRandom;
 use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStartError, RedisStore};
 use store_sidecar::store::test_redis::RedisServer;
-use store_sidecar::store::{NewFeedEntry, Store as _, StoreErrorKind};
+use store_sidecar::store::{LaterVersion, NewFeedEntry, Store as _, StoreErrorKind};
 
 use store_sidecar::store::conformance::op;
 
@@ -33,7 +33,8 @@ async fn works(store: &RedisStore) {
     assert!(begun.spares && begun.listed > 0);
     store.finish_cut_off(&session.user_id, begun.before, Some(&session.session_id)).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::Live);
-    store.restore_suspension(&session.session_id, 2).await.unwrap();
+    let later = LaterVersion { version: 2, is_suspended: true, scopes: None };
+    store.restore_version(&session.session_id, &later).await.unwrap();
     assert_eq!(check(store, &session).await.unwrap(), CheckVerdict::SessionSuspended);
     let begun = store.begin_cut_off(&session.user_id, None, 0).await.unwrap();
     store.finish_cut_off(&session.user_id, begun.before, None).await.unwrap();

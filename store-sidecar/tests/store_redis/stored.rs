@@ -43,10 +43,11 @@ async fn a_session_is_stored_in_the_form_that_is_documented() {
     let mut connection = redis.connection().await;
     let session = create_alices(&redis).await;
     redis.store.revoke_token(&session.user_id, &"token-1".parse().unwrap(), session.expires_at).await.unwrap();
-    assert_eq!(keys(&mut connection).await, [REVOKED, SESSION, INDEX]);
+    assert_eq!(keys(&mut connection).await, [CUT_OFFS, REVOKED, SESSION, INDEX]);
 
     let now = session.created_at.0.to_string();
     let end = session.expires_at.0.to_string();
+    let generation = session.generation.to_string();
     let mut stored: BTreeMap<String, String> =
         redis::cmd("HGETALL").arg(SESSION).query_async(&mut connection).await.unwrap();
     assert_eq!(stored.remove("op").unwrap().len(), 32);
@@ -55,6 +56,7 @@ async fn a_session_is_stored_in_the_form_that_is_documented() {
         ("data", r#"{"ip_address":"192.0.2.1","metadata":{"a":[],"b":{}}}"#),
         ("expires_at", &end),
         ("format", "1"),
+        ("generation", &generation),
         ("idle_timeout", "300"),
         ("index", "K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA"),
         ("last_activity", &now),
@@ -145,7 +147,7 @@ async fn everything_ends_with_what_it_is_about() {
     assert!(near(expires_at(&mut connection, INDEX).await, end));
     assert!(near(expires_at(&mut connection, REVOKED).await, end));
     redis.store.terminate_session(&session.session_id, op()).await.unwrap();
-    assert_eq!(keys(&mut connection).await, [REVOKED, SESSION], "no index without a session");
+    assert_eq!(keys(&mut connection).await, [CUT_OFFS, REVOKED, SESSION], "no index without a session");
     let forgotten = expires_at(&mut connection, SESSION).await;
     assert!(forgotten < end + USUAL.retention.as_secs() - 500, "the retention begins when it ends");
     let other = redis.store.create_session(new_session("alice", 8), op()).await.unwrap();
@@ -189,9 +191,10 @@ async fn an_index_lives_as_long_as_its_latest_session_and_holds_no_older_ones() 
 /// By Redis' own clock and its own removal, without a hand on either.
 #[tokio::test]
 async fn time_alone_ends_and_removes_a_session() {
-    let redis = Redis::start(StoreSettings { retention: Duration::from_secs(1), ..USUAL }).await;
+    let soon = Duration::from_secs(1);
+    let redis = Redis::start(StoreSettings { retention: soon, feed_horizon: soon, ..USUAL }).await;
     let mut new = new_session("alice", 1);
-    new.duration = Duration::from_secs(1);
+    new.duration = soon;
     let session = redis.store.create_session(new, op()).await.unwrap();
     let verdict = async || check(&redis.store, &session).await.unwrap();
     poll_until(verdict, |verdict| *verdict != CheckVerdict::Live).await;

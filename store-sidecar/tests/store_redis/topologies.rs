@@ -389,7 +389,7 @@ async fn sentinels_name_the_master_before_and_after_a_failover() {
         // It says so while it still loads what the master sent.
         redis::cmd("DBSIZE").query_async::<u64>(&mut connection).await.unwrap_or(0)
     };
-    poll_until(has_it, |keys| *keys == 2).await;
+    poll_until(has_it, |keys| *keys == 3).await;
 
     master.stop().unwrap();
     assert!(is_away(&check(&store, &session).await.unwrap_err()));

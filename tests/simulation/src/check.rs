@@ -7,9 +7,9 @@ use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
     clocks::{Millis, WorkerClock},
-    demands::{Demand, Mode},
+    demands::Mode,
     limits::Key,
-    mind::Mind,
+    mind::{InVersion, Mind},
     second_factor,
     truth::{Refusal, Session, SessionNumber, Token, TokenNumber, Truth},
     worker_host::{Route, WorkerSettings},
@@ -94,9 +94,11 @@ pub struct Case<'a> {
     /// Whether the sidecar was asked, and if so whether it answered.
     pub asked: Option<bool>,
     /// In which version the sidecar has said that its session is served.
-    pub version: Option<u64>,
+    pub version: Option<InVersion>,
     /// Whether nothing was ever wrong anywhere.
     pub is_healthy: bool,
+    /// Whether a sidecar may be unable to read the feed.
+    pub feeds_may_be_away: bool,
     /// When the keys were exchanged last.
     pub keys_since: Millis,
     /// What the store's wall shows, in seconds.
@@ -215,8 +217,7 @@ impl Case<'_> {
         if let Some(receipt) = self.refusals(token).find_map(|refusal| refusal.receipt) {
             return broken(Promise::Receipt, format!("asked about, and every worker was said to know at {receipt}"));
         }
-        // Of another issuer's token it is not asked what a session permits that the route does not ask for.
-        let mut said = self.truth.refusals_on(token, self.route.demand().filter(|_| !self.is_foreign()));
+        let mut said = self.truth.refusals_on(token, self.route.demand());
         match said.find(|refusal| refusal.acked < self.arrived) {
             Some(refusal) => {
                 broken(Promise::Staleness, format!("asked about after it was taken back at {}", refusal.acked))
@@ -261,8 +262,7 @@ impl Case<'_> {
     }
 
     fn judge_failure(&self, reason: AllowReason, token: &Token) -> Verdict {
-        let is_unsaid = self.route.demand() == Some(Demand::Write) && token.foreign.is_some();
-        if self.asked == Some(true) && !is_unsaid {
+        if self.asked == Some(true) {
             return broken(Promise::FailureMode, "the sidecar had answered");
         }
         if token.session.is_some_and(|session| self.mind.knows_suspended(session)) {
@@ -346,11 +346,27 @@ impl Case<'_> {
         let is_told = session.served_since.is_some_and(|since| match self.asked {
             // What the feed says holds against an answer that may be older, or tells of nothing newer: then the feed must
             // say that it is over. A sidecar whose feed is away answers by what it knew before.
-            Some(true) => self.arrived > since && self.is_current() && self.is_stale(since),
+            Some(true)
+                if self.feeds_may_be_away || self.outweighs_nothing() || self.knows_suspended(session, token) =>
+            {
+                self.arrived > since && self.is_current() && self.is_stale(since)
+            }
+            Some(true) => self.arrived > since && (!self.is_current() || self.is_stale(since)),
             Some(false) => false,
             None => self.is_current() && self.mind.covers(number, token.issued) && self.is_stale(since),
         });
         !session.suspending.is_clear() || !is_told
+    }
+
+    /// Whether the answer says nothing of the session's version: it is about another issuer's token, or of another epoch
+    /// than the worker knows by now.
+    fn outweighs_nothing(&self) -> bool {
+        self.is_foreign() || (self.version.is_some() && self.mind.said_in_this_epoch(self.version).is_none())
+    }
+
+    /// Whether the worker was told that the session is suspended in the version that it has.
+    fn knows_suspended(&self, session: &Session, token: &Token) -> bool {
+        token.session.is_some_and(|number| self.mind.knows_suspended_since(number, session.version))
     }
 
     fn is_current(&self) -> bool {
@@ -364,7 +380,7 @@ impl Case<'_> {
             && self.is_current()
             && self.mind.covers(number, token.issued)
             && !token.is_pending
-            && self.route.demand() != Some(Demand::Session)
+            && !self.needs_session(token)
             && self.asked.is_none()
     }
 }

@@ -69,6 +69,15 @@ struct Said {
     suspended: bool,
 }
 
+/// In which version an answer has said that a session is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InVersion {
+    /// How many epochs the worker had known when it asked.
+    pub epochs: u32,
+    /// The version.
+    pub version: u64,
+}
+
 /// What a reply has told.
 #[derive(Debug, Default)]
 pub struct News {
@@ -207,7 +216,8 @@ impl Mind {
 
     /// Whether it knows that the token does not permit what is asked for, whose session it was told is served in that
     /// version, by an answer that says what that permits.
-    pub fn lacks(&self, token: &Token, demand: Option<Demand>, served: Option<u64>) -> bool {
+    pub fn lacks(&self, token: &Token, demand: Option<Demand>, served: Option<InVersion>) -> bool {
+        let served = self.said_in_this_epoch(served);
         let known = token.session.and_then(|session| self.permits.get(&session));
         let known = known.filter(|(version, _)| served.is_none_or(|served| served <= *version));
         demand == Some(Demand::Write) && known.is_some_and(|(_, may)| !token.scopes.may_write(*may))
@@ -249,10 +259,15 @@ impl Mind {
         self.told.get(&account).copied()
     }
 
+    /// The version that an answer has spoken of, if it was of the epoch that is known now.
+    pub fn said_in_this_epoch(&self, served: Option<InVersion>) -> Option<u64> {
+        served.filter(|served| served.epochs == self.epochs).map(|served| served.version)
+    }
+
     /// Whether it knows that a stream by that token is not served any more, whose session it was told is served in that
-    /// version.
-    pub fn takes_back(&self, number: TokenNumber, token: &Token, served: Option<u64>) -> bool {
-        let is_suspended = |session| match served {
+    /// version. What was said in an earlier epoch outweighs nothing.
+    pub fn takes_back(&self, number: TokenNumber, token: &Token, served: Option<InVersion>) -> bool {
+        let is_suspended = |session| match self.said_in_this_epoch(served) {
             Some(version) => self.knows_suspended_since(session, version),
             None => self.knows_suspended(session),
         };

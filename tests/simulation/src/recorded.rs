@@ -25,6 +25,8 @@ pub fn all() -> Vec<Scenario> {
         a_stream_is_not_opened_against_a_suspension_that_is_known(),
         a_logout_ends_the_streams_of_a_session_that_the_store_has_lost(),
         a_worker_that_is_full_has_lost_nothing(),
+        who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before(),
+        an_answer_that_begins_after_the_end_of_its_session_ends_soon(),
     ]
 }
 
@@ -75,7 +77,8 @@ pub fn an_answer_does_not_outweigh_a_suspension_that_its_worker_has_confirmed() 
         // The worker asks what is new, now. The answer will be 1,010 ms old when it comes: too old to be trusted.
         .at(12_000, Fault::Reset { worker: 0 })
         .at(12_025, Request::plain("on its way", 0, "alice"))
-        .at(12_030, Call::about("suspend", Kind::Suspend, "alice").waiting())
+        // Only now: the sidecar takes five milliseconds to read the feed once more before it answers.
+        .at(12_035, Call::about("suspend", Kind::Suspend, "alice").waiting())
         .answers("suspend", 200, Some(true))
         .refuses("on its way", DenyReason::SessionSuspended)
 }
@@ -128,4 +131,30 @@ pub fn a_worker_that_is_full_has_lost_nothing() -> Scenario {
         .max_held(2)
         .limit(EXACT, LimitSettings { exact: true, ..LimitSettings::new(quota) })
         .probing()
+}
+
+/// A worker remembers that all of a user's sessions were ended. The store loses its data, and with the only sidecar
+/// everybody else forgets it: who logs in then must be of a later generation all the same.
+pub fn who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before() -> Scenario {
+    Scenario::new("who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before", 14_000)
+        .at(9_000, Call::login("before", 1))
+        .at(9_500, Call::about_user("end all", Kind::TerminateUser, 1))
+        .at(10_000, Fault::SidecarCrash { sidecar: 0, until: 10_500 })
+        .at(10_200, Fault::StoreLoss)
+        .at(12_000, Call::login("after", 1))
+        .at(13_000, Request::plain("request", 0, "after"))
+        .answers("end all", 200, None)
+        .admits("request", AllowReason::Token)
+}
+
+/// The session ends by time while the upstream works at an answer: that one has as long as the worker believes what it
+/// knows. The checker took it for a stream that goes on after its time.
+pub fn an_answer_that_begins_after_the_end_of_its_session_ends_soon() -> Scenario {
+    Scenario::new("an_answer_that_begins_after_the_end_of_its_session_ends_soon", 16_000)
+        .max_staleness(1_000)
+        .at(9_000, Call::login("alice", 1).short())
+        // The session ends at 12,000.
+        .at(11_900, Request::stream("stream", 0, "alice", 2_500))
+        .admits("stream", AllowReason::Token)
+        .ends("stream")
 }

@@ -24,7 +24,7 @@ pub fn is_asked_for(route: Route) -> bool {
 
 /// Why a token of that session must not pass where the second factor is asked for, if it must not.
 pub fn missing(token: &Token, session: Option<&Session>, reason: AllowReason) -> Option<&'static str> {
-    if token.foreign.is_none() && session.is_some_and(|session| !session.has_second_factor) {
+    if session.is_some_and(|session| !session.has_second_factor) {
         return Some("its session waits for its second factor");
     }
     let is_vouched = reason == AllowReason::Token;
@@ -38,7 +38,7 @@ pub fn exercised(
     decision: Decision,
     asked: Option<bool>,
 ) -> Option<&'static str> {
-    let is_missing = token.foreign.is_none() && session.is_some_and(|session| !session.has_second_factor);
+    let is_missing = session.is_some_and(|session| !session.has_second_factor);
     match decision {
         Decision::Allow(AllowReason::Token) if is_missing => Some("missing, admitted where none is asked for"),
         Decision::Allow(AllowReason::Token) if token.is_pending => Some("given, said a sidecar"),

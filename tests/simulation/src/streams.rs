@@ -150,18 +150,17 @@ impl World {
         }
     }
 
-    /// No stream goes on after its time, nor much longer than the worker believes what it knows where its answer began
-    /// when the worker knew already that it is not served any more.
+    /// No stream goes on after its time. One whose answer began only when its time was over, or when the worker knew
+    /// already that it is not served any more, has as long as the worker believes what it knows.
     fn look_for_overtime(&mut self, worker: usize) {
         let Some(place) = self.workers.get(worker) else { return };
         let bound = self.parameters.settings.max_staleness + 2 * TICK;
-        let is_late = |request: &Request| {
-            request.is_late
-                && self.is_taken_back(worker, request)
-                && request.open_since.is_some_and(|since| place.clock.between(since, self.now) > bound)
+        let is_long_open =
+            |request: &&Request| request.open_since.is_some_and(|since| place.clock.between(since, self.now) > bound);
+        let is_over = |request: &&Request| {
+            self.has_outlived(worker, request, 2) || (request.is_late && self.is_taken_back(worker, request))
         };
-        let mut open = place.requests.values().filter(|request| request.open_since.is_some());
-        let wrong = open.find(|request| self.has_outlived(worker, request, 2) || is_late(request)).copied();
+        let wrong = place.requests.values().filter(is_long_open).find(is_over).copied();
         self.leak_or_loss(worker, wrong, "a stream goes on after its time");
     }
 

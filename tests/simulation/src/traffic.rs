@@ -11,7 +11,8 @@ use crate::{
     foreign::Sid,
     history::What,
     limits::settings::KeyName,
-    mind::News,
+    mind::{InVersion, News},
+    parameters::Weather,
     rules::ADDRESSES,
     scenario::script::Written,
     scopes::{May, may_write},
@@ -46,7 +47,7 @@ pub(crate) struct Request {
     /// When the question was sent, for this request or another with the same token.
     asked_at: Option<Millis>,
     /// In which version the sidecar has said that its session is served.
-    pub(crate) version: Option<u64>,
+    pub(crate) version: Option<InVersion>,
     /// Since when it goes on for as long as both sides like.
     pub(crate) open_since: Option<Millis>,
     /// Whether its end was heard of before its answer began: such an answer passes, be it the answer to the
@@ -81,7 +82,8 @@ impl WorkerPlace {
             let Some(request) = self.requests.get_mut(id) else { continue };
             request.asked = Some(is_good);
             request.asked_at = Some(call.sent);
-            request.version = served.and_then(|served| served.session).map(|(_, version, _)| version);
+            let said = served.and_then(|served| served.session);
+            request.version = said.map(|(_, version, _)| InVersion { epochs: call.epochs, version });
             // One that is not decided waits for its limits: the token is good.
             let decided = deeds.iter().find_map(|deed| match deed {
                 Deed::Decide(of, decision) if of == id => Some(*decision),
@@ -237,6 +239,7 @@ impl World {
             asked,
             version,
             is_healthy,
+            feeds_may_be_away: self.parameters.weather == Weather::Rough,
             keys_since: self.keys_since,
             store_wall,
         };

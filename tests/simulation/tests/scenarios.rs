@@ -27,3 +27,14 @@ fn a_logout_ends_the_streams_of_a_session_that_the_store_has_lost() {
 fn a_worker_that_is_full_has_lost_nothing() {
     assert_eq!(recorded::a_worker_that_is_full_has_lost_nothing().play().unwrap(), None);
 }
+
+#[test]
+fn who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before() {
+    let scenario = recorded::who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before();
+    assert_eq!(scenario.play().unwrap(), None);
+}
+
+#[test]
+fn an_answer_that_begins_after_the_end_of_its_session_ends_soon() {
+    assert_eq!(recorded::an_answer_that_begins_after_the_end_of_its_session_ends_soon().play().unwrap(), None);
+}

@@ -15,6 +15,7 @@ mod limits_keys;
 mod limits_together;
 mod limits_trouble;
 mod login_story;
+mod method_overrides;
 mod odd_headers;
 mod path_corpus;
 mod reach;

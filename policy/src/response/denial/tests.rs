@@ -62,13 +62,15 @@ fn a_grpc_client_gets_a_grpc_status() {
     assert!(grpc("application/grpc") && grpc("application/grpc+proto"));
     assert!(!grpc("application/grpc-web") && !grpc("application/grpc;x") && !grpc("application/json"));
     let client = ReplyStyle { grpc: true, ..ReplyStyle::default() };
-    for (reason, code) in [
-        (DenyReason::CredentialMissing, 16),
-        (DenyReason::ScopeInsufficient, 7),
-        (DenyReason::StoreUnavailable, 14),
-        (DenyReason::PathInvalid, 3),
+    for (reason, status) in [
+        (DenyReason::CredentialMissing, GrpcStatus::Unauthenticated),
+        (DenyReason::ScopeInsufficient, GrpcStatus::PermissionDenied),
+        (DenyReason::StoreUnavailable, GrpcStatus::Unavailable),
+        (DenyReason::PathInvalid, GrpcStatus::InvalidArgument),
+        (DenyReason::NoRule, GrpcStatus::Unimplemented),
+        (DenyReason::RateLimited, GrpcStatus::ResourceExhausted),
     ] {
-        assert_eq!(reply(reason, &client, "r", None, None).grpc.unwrap().0, code);
+        assert_eq!(reply(reason, &client, "r", None, None).grpc.unwrap().0, status);
     }
 }
 

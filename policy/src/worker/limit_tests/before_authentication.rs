@@ -76,8 +76,8 @@ fn the_limits_of_the_route_come_after_it_and_both_are_taken_once() {
 }
 
 #[test]
-fn what_waits_for_its_turn_takes_no_more_than_half_of_the_room() {
-    let mut worker = metered(|document| document["bounds"] = json!({"max_held_requests": 4}));
+fn what_waits_for_its_turn_takes_no_more_than_a_quarter_of_the_room() {
+    let mut worker = metered(|document| document["bounds"] = json!({"max_held_requests": 8}));
     assert!(send_token(&mut worker, 1, "a", &forged()).call.is_some());
     assert!(send_token(&mut worker, 2, "b", &forged()).call.is_some());
     assert_eq!(send_token(&mut worker, 3, "c", &forged()).code().as_deref(), Some("limit_unavailable"));

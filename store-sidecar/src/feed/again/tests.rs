@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use serde_json::json;
 use session_gate_protocol::{
-    CheckedSession, FeedChange, FeedReply, Fingerprint, Rule, Scopes, SessionId, TokenId, UnixSeconds,
+    CutOff, FeedChange, FeedReply, Fingerprint, Rule, Scopes, SessionId, TokenId, UnixSeconds, UserId,
 };
 use tokio::time::sleep;
 
 use super::*;
 use crate::{
     feed::{
-        Client, Feed,
+        Against, Client, Feed, KnownSession,
         tests::{memory_store, query, replica},
     },
-    store::{Store as _, UNLIMITED, memory::MemoryStore},
+    store::{LaterVersion, Store as _, UNLIMITED, memory::MemoryStore},
 };
 
 fn session(number: u8) -> SessionId {
@@ -66,24 +66,20 @@ fn all_kinds() -> Vec<NewFeedEntry> {
 
 fn knows_all(feed: &Feed) {
     let against = |number| {
-        let known = crate::feed::KnownSession { id: &session(number), generation: 0, version: 1 };
+        let known = KnownSession { id: &session(number), generation: 0, version: 1 };
         feed.against(&"alice".parse().unwrap(), &known).unwrap()
     };
-    assert_eq!(against(1), Some(crate::feed::Against::Ended));
-    assert_eq!(against(2), Some(crate::feed::Against::Suspended { version: 2 }));
+    assert_eq!(against(1), Some(Against::Ended));
+    assert_eq!(against(2), Some(Against::Suspended));
     assert!(feed.is_revoked(&token(1)).unwrap() && !feed.is_revoked(&token(2)).unwrap());
     let blocks = |user| feed.blocks(&Client { user: Some(user), ..Client::default() }).unwrap();
     assert!(blocks("mallory") && !blocks("eve") && !blocks("alice"));
-    let mut checked = CheckedSession {
-        session_id: session(3),
-        expires_at: UNLIMITED,
-        idle_timeout: None,
-        scopes: None,
-        version: 5,
-        generation: 0,
-    };
-    feed.correct(&mut checked).unwrap();
-    assert_eq!((checked.version, checked.scopes.map(|scopes| scopes.to_string())), (7, Some("read".to_owned())));
+    let later = |number, version| feed.later_version(&session(number), version).unwrap();
+    let suspended = LaterVersion { version: 2, is_suspended: true, scopes: None };
+    assert_eq!((later(2, 1), later(2, 2)), (Some(suspended), None));
+    let scopes = Some(Some(Scopes::parse_list("read").unwrap()));
+    let scoped = LaterVersion { version: 7, is_suspended: false, scopes };
+    assert_eq!((later(3, 5), later(3, 7)), (Some(scoped), None));
 }
 
 /// What a worker is told that knows nothing.
@@ -128,6 +124,31 @@ async fn what_was_known_before_a_loss_is_never_forgotten_and_told_again() {
     }
     assert_ne!(snapshot(&here).await.epoch, epoch);
     told_all(&store).await;
+}
+
+/// Which one it has spared said the entry that was lost: until that is told again, nobody may be taken for ended but
+/// whom it has ended.
+#[tokio::test(start_paused = true)]
+async fn a_cut_off_that_is_remembered_goes_on_sparing_one() {
+    let store = memory_store();
+    let (here, faults) = replica(&store, "here");
+    let alice: UserId = "alice".parse().unwrap();
+    let cut_off = CutOff { user_id: alice.clone(), before: 5, issued_until: UnixSeconds(0), except: Some(session(4)) };
+    here.append(&[entry(FeedChange::UserSessionsEnded(cut_off))]).await.unwrap();
+    settle().await;
+    faults.fail(Some("append_feed"));
+    store.restore_feed(None);
+    settle().await;
+    let against = |number| {
+        let known = KnownSession { id: &session(number), generation: 1, version: 1 };
+        here.against(&alice, &known).unwrap()
+    };
+    assert_eq!((against(4), against(5)), (None, Some(Against::Ended)));
+    faults.fail(None);
+    // It is tried again after a while.
+    sleep(Duration::from_secs(2)).await;
+    let told = Against::CutOff { before: 5, except: Some(session(4)) };
+    assert_eq!((against(4), against(5)), (None, Some(told)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,8 @@ pub(super) fn add(document: &mut Value) {
         put_parameter(document, name, &bounds);
     }
     put(document, "/paths/~1v1~1blocks/get/parameters/0/schema", json!({ "pattern": RULE_ID }));
+    let place = json!({ "pattern": "^[0-9]{1,15}-[A-Za-z0-9_-]{6}\\.[A-Za-z0-9_-]{43}$" });
+    put(document, "/paths/~1v1~1users~1{user_id}~1sessions/get/parameters/1/schema", place);
 }
 
 /// Puts members into the object there, in the place of what it had under their names; `null` removes one.

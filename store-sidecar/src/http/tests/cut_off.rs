@@ -1,7 +1,7 @@
 //! How all sessions of a user end, how many there may be, and what becomes of a store that has lost an end.
 
 use serde_json::json;
-use session_gate_protocol::{CutOff, FeedChange};
+use session_gate_protocol::{CutOff, FeedChange, Scopes};
 
 use super::{feed::id_of, *};
 
@@ -165,6 +165,54 @@ async fn a_suspension_that_the_store_has_lost_counts_and_can_be_lifted() {
     assert_eq!((stored.status.as_str(), stored.version), ("suspended", 4));
     assert_eq!(gate.patch(&path, json!({"status": "active"})).await.json()["version"], 5);
     assert_eq!(verdict(&gate.check(&of(&path)).await), "live");
+}
+
+/// They would pass for later than what was lost, and lift it.
+#[tokio::test(start_paused = true)]
+async fn changes_undo_nothing_that_the_store_has_lost() {
+    let gate = Gate::new();
+    let (path, token) = gate.login("alice").await;
+    let lost = FeedChange::SessionSuspended { session_id: id_of(&path), version: 2 };
+    tell(&gate, lost).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    for (location, version) in [("CH", 3), ("DE", 4)] {
+        let changed = gate.patch(&path, json!({ "location": location })).await.json();
+        assert_eq!((&changed["status"], &changed["version"]), (&json!("suspended"), &json!(version)));
+        assert_eq!(verdict(&gate.check(&of(&path)).await), "session_suspended");
+    }
+    assert!(!gate.is_active(&token).await);
+
+    let created = gate.post("/v1/sessions", json!({"user_id": "bob", "scopes": ["read", "write"]})).await.json();
+    let path = format!("/v1/sessions/{}", created["session_id"].as_str().unwrap());
+    let scopes = Some(Scopes::parse_list("read").unwrap());
+    tell(&gate, FeedChange::SessionScopes { session_id: id_of(&path), version: 2, scopes }).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let more = gate.post("/v1/tokens", json!({"session_id": id_of(&path), "scopes": ["write"]})).await;
+    assert_eq!(more.problem(), problem(400, "invalid_request", &["scopes"]), "minting asks the feed");
+    assert_eq!(gate.patch(&path, json!({"location": "CH"})).await.json()["scopes"], json!(["read"]));
+    assert_eq!(
+        gate.store.session(&id_of(&path)).await.unwrap().unwrap().scopes,
+        Some(Scopes::parse_list("read").unwrap())
+    );
+}
+
+/// Nobody knows what it takes back.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_must_be_understood_and_is_not_known_leaves_nothing_to_judge_by() {
+    let gate = Gate::new();
+    let (path, _) = gate.login("alice").await;
+    let unknown = |must_understand| {
+        serde_json::from_value::<FeedChange>(json!({"kind": "new", "must_understand": must_understand})).unwrap()
+    };
+    tell(&gate, unknown(false)).await;
+    assert_eq!(verdict(&gate.check(&of(&path)).await), "live");
+    tell(&gate, unknown(true)).await;
+    assert_eq!(gate.check(&of(&path)).await.problem(), problem(503, "store_unavailable", &[]));
+    let claims = json!({"iss": "https://idp", "sub": "alice", "iat": START.0});
+    let foreign = json!({"credential": {"kind": "foreign", "claims": claims, "require_session": false}});
+    assert_eq!(gate.post("/v1/check", foreign).await.problem(), problem(503, "store_unavailable", &[]));
+    let minted = gate.post("/v1/tokens", json!({"session_id": id_of(&path)})).await;
+    assert_eq!(minted.problem(), problem(503, "store_unavailable", &[]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ async fn it_says_how_it_is() {
     let store = json!({"state": "ok", "backend": "memory", "looked_ms": null});
     let feed = json!({"age_ms": null, "workers": 1, "registers": true});
     assert_eq!(verbose, json!({"status": "ready", "store": store, "feed": feed}));
+    assert_eq!(gate.get("/readyz?probe=1&probe=2").await.status, StatusCode::OK, "whatever a prober sends");
     let policy = gate.get("/v1/policy").await.json();
     assert_eq!(policy["min_password_length"], 12);
 }

@@ -44,8 +44,8 @@ use crate::{
     service::Tools,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
-        StoreErrorKind, StoreSettings, Swept, Termination, Update,
+        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store,
+        StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -289,7 +289,7 @@ impl Store for BrokenStore {
     async fn terminate_session(&self, _: &SessionId, _: OperationId) -> Result<Termination, StoreError> {
         self.fail()
     }
-    async fn restore_suspension(&self, _: &SessionId, _: u64) -> Result<(), StoreError> {
+    async fn restore_version(&self, _: &SessionId, _: &LaterVersion) -> Result<(), StoreError> {
         self.fail()
     }
     async fn list_sessions(&self, _: &UserId, _: &PageAsk) -> Result<SessionPage, StoreError> {

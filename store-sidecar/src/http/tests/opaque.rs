@@ -31,7 +31,7 @@ async fn an_opaque_token_says_nothing_and_stands_for_claims() {
         "claims": {
             "iss": "session-gate", "sub": "alice", "aud": "api", "iat": START.0, "nbf": START.0 - 300, "exp": START.0 + 3600,
             "jti": jti, "sid": id, "scope": "read", "auth_time": START.0,
-            "session_exp": START.0 + 86_400,
+            "gen": START.0 * 1_000_000, "session_exp": START.0 + 86_400,
         },
         "session": {"session_id": id, "expires_at": START.0 + 86_400, "version": 1},
     });

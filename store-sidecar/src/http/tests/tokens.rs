@@ -23,7 +23,7 @@ async fn a_token_of_a_session_ends_with_it() {
     let expected = json!({
         "iss": "session-gate", "sub": "alice", "aud": "api", "iat": START.0, "nbf": START.0 - 300, "exp": START.0 + 3600,
         "jti": data["token_id"], "sid": id, "scope": "read write", "auth_time": START.0, "amr": ["pwd", "otp"],
-        "session_exp": START.0 + 86_400,
+        "gen": START.0 * 1_000_000, "session_exp": START.0 + 86_400,
         "metadata": {"plan": "pro"},
     });
     assert_eq!(claims, expected);

@@ -211,7 +211,7 @@ pub async fn a_session_that_may_be_used_comes_with_its_verdict<H: Harness>() {
             idle_timeout: session.idle_timeout,
             scopes: session.scopes.clone(),
             version: 1,
-            generation: 0,
+            generation: session.generation,
         };
         let checked = ask(session).await;
         assert_eq!((checked.verdict, checked.session), (session.status.verdict(), Some(expected)));

@@ -130,7 +130,7 @@ macro_rules! store_conformance {
                 a_user_has_no_more_sessions_than_allowed,
                 at_once_too_nobody_has_more_sessions_than_allowed,
                 a_list_is_read_in_pages,
-                a_lost_suspension_is_restored,
+                what_is_known_of_a_lost_version_is_restored,
             ]
             repeating: [
                 a_repeated_creation_answers_as_the_first_time,

@@ -22,7 +22,7 @@ pub async fn a_new_session_is_answered_as_it_is_stored<H: Harness>() {
     let exact = r#"{"plan":"pro","n":123456789012345678901234567890,"f":0.10}"#;
     new.session.metadata = serde_json::from_str(exact).unwrap();
     let created = create(harness.store(), new.clone()).await;
-    assert_eq!(created, new.created_at(created.created_at, 0));
+    assert_eq!(created, new.created_at(created.created_at, created.generation));
     assert_eq!(created.status, SessionStatus::Active);
     assert_eq!((created.version, created.idle_timeout), (1, Some(100)));
     assert_eq!(created.expires_at, created.created_at.after(LIFETIME));
@@ -120,7 +120,8 @@ pub async fn unusual_user_ids_are_kept_apart<H: Harness>() {
         assert_eq!(check(harness.store(), user, &id(user, 1)).await, CheckVerdict::Live);
         assert_eq!(check_token(harness.store(), user, &token("{t}:'\"*")).await, CheckVerdict::TokenRevoked);
         assert_eq!(check_token(harness.store(), user, &token("{t}:'\"")).await, CheckVerdict::Live);
-        assert_eq!(end_all(harness.store(), user).await, 1);
+        end_all(harness.store(), user).await;
+        assert_eq!(harness.store().user_sessions(user).await.unwrap(), []);
         for later in users.iter().skip(at + 1) {
             assert_eq!(harness.store().user_sessions(later).await.unwrap().len(), 1, "{user:?} took {later:?}");
         }
@@ -133,11 +134,11 @@ pub async fn users_with_one_tag_are_kept_apart<H: Harness>() {
     let (one, other) = (user("user-130570"), user("user-428401"));
     assert_eq!(SlotTag::of_user(&one), SlotTag::of_user(&other), "chosen for this");
     let session = create(harness.store(), plain(&one, 1)).await;
-    create(harness.store(), plain(&other, 2)).await;
+    let others = create(harness.store(), plain(&other, 2)).await;
     harness.store().revoke_token(&one, &token("t"), UnixSeconds(u64::MAX)).await.unwrap();
     assert_eq!(check(harness.store(), &other, &session.session_id).await, CheckVerdict::SessionUnknown);
     assert_eq!(check_token(harness.store(), &other, &token("t")).await, CheckVerdict::Live);
-    assert_eq!(end_all(harness.store(), &other).await, 1);
+    assert_eq!(end_all(harness.store(), &other).await, others.generation + 1);
     assert_eq!(harness.store().user_sessions(&one).await.unwrap(), [session]);
     assert_eq!(check(harness.store(), &one, &id(&one, 1)).await, CheckVerdict::Live);
 }

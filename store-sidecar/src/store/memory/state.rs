@@ -286,7 +286,11 @@ impl State {
                 None => return Cleaned { removed, done: true },
                 Some((_, Step::End(id))) => self.end(&id),
                 Some((_, Step::Forget(id))) => removed += u64::from(self.sessions.remove(&id).is_some()),
-                Some((_, Step::ForgetCutOffs(user))) => drop(self.cut_offs.remove(&user)),
+                Some((_, Step::ForgetCutOffs(user))) => {
+                    // Who still remembers the cut-off must not take the user's next session for one of before it.
+                    let forgotten = self.cut_offs.remove(&user).map_or(0, |known| known.generation);
+                    self.first_generation = self.first_generation.max(forgotten);
+                }
                 Some((_, Step::ForgetOpaque(token))) => removed += u64::from(self.opaque.remove(&token).is_some()),
                 Some((_, Step::Unlist(entry))) => removed += u64::from(self.revoked.remove(&entry).is_some()),
             }

@@ -13,8 +13,8 @@ use super::tables::{MemoryStore, full};
 use crate::store::feed::epoch_id;
 use crate::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
-    StoreErrorKind, StoreSettings, Swept, Termination, Update, patch,
+    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store,
+    StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update, patch,
 };
 
 #[async_trait]
@@ -65,14 +65,17 @@ impl Store for MemoryStore {
         Ok(Termination::Ended)
     }
 
-    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+    async fn restore_version(&self, id: &SessionId, later: &LaterVersion) -> Result<(), StoreError> {
         let (mut state, now) = self.write();
         if let Some(session) = state.session(id, now)
             && !session.status.is_final()
-            && session.version < version
+            && session.version < later.version
         {
+            let LaterVersion { version, is_suspended, scopes } = later.clone();
             let op = state.last_operation(id);
-            state.replace(SessionData { status: SessionStatus::Suspended, version, ..session }, now, op);
+            let status = if is_suspended { SessionStatus::Suspended } else { session.status };
+            let scopes = scopes.unwrap_or_else(|| session.scopes.clone());
+            state.replace(SessionData { status, scopes, version, ..session }, now, op);
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// An empty store that goes by `clock`; `random` makes the id of its feed's epoch.
     pub fn new(clock: Arc<dyn Clock>, settings: StoreSettings, random: Arc<dyn Random>) -> Self {
-        let state = State::new(settings.retention, clock.millis());
+        let state = State::new(settings.retention, clock.millis().saturating_mul(1_000));
         Self {
             clock,
             random,

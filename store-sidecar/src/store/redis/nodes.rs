@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::connector::Connector;
 use super::link::{Link, QueryError};
 use super::options::{RedisOptions, Target};
-use super::topology::{Node, Topology, at, slot_of};
+use super::topology::{Node, SlotMap, Topology, at, slot_of};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// How often a step is sent elsewhere, at most.
@@ -32,7 +32,15 @@ pub(super) struct Cluster {
     topology: Arc<Topology>,
     seed: ConnectionInfo,
     options: RedisOptions,
-    links: Mutex<HashMap<Node, Arc<Link>>>,
+    links: Mutex<Links>,
+}
+
+/// The connections that there are.
+#[derive(Default)]
+struct Links {
+    of: HashMap<Node, Arc<Link>>,
+    /// The map that they were held against last.
+    map: Option<Arc<SlotMap>>,
 }
 
 /// What to do about an error of a Cluster's node.
@@ -170,7 +178,8 @@ impl Cluster {
     /// The connection to that node, made if there is none.
     fn link(&self, node: &Node) -> Result<Arc<Link>, StoreError> {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(link) = links.get(node) {
+        links.follow(self.topology.latest());
+        if let Some(link) = links.of.get(node) {
             return Ok(Arc::clone(link));
         }
         let unusable =
@@ -178,8 +187,21 @@ impl Cluster {
         let info = at(&self.seed, node).ok_or_else(unusable)?;
         let connector = Connector::node(&info, &self.options).map_err(|_| unusable())?;
         let link = Arc::new(Link::start(connector, self.options.step_timeout));
-        links.insert(node.clone(), Arc::clone(&link));
+        links.of.insert(node.clone(), Arc::clone(&link));
         Ok(link)
+    }
+}
+
+impl Links {
+    /// Drops the connections to nodes that have left the Cluster, or they would be told the password for ever.
+    fn follow(&mut self, map: Option<Arc<SlotMap>>) {
+        let Some(map) = map else { return };
+        if self.map.as_ref().is_some_and(|known| Arc::ptr_eq(known, &map)) {
+            return;
+        }
+        let nodes = map.nodes();
+        self.of.retain(|node, _| nodes.contains(&node));
+        self.map = Some(map);
     }
 }
 

@@ -62,7 +62,7 @@ scripts! {
     LIST: Bulk ["list.lua"];
     OPAQUE: Hot ["opaque.lua"];
     PUT_OPAQUE: Hot ["put_opaque.lua"];
-    RESTORE_SUSPENSION: Hot ["restore_suspension.lua"];
+    RESTORE_VERSION: Hot ["restore_version.lua"];
     REVOKE: Hot ["revoke.lua"];
     SALT: Hot ["salt.lua"];
     SESSION: Hot ["session.lua"];

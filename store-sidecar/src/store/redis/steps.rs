@@ -14,8 +14,8 @@ use super::scripts;
 use super::values::secs;
 use crate::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
-    StoreErrorKind, Swept, Termination, Update,
+    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store,
+    StoreError, StoreErrorKind, Swept, Termination, Update,
 };
 
 /// Sessions whose activity one script notes, so that it is over soon.
@@ -50,9 +50,17 @@ impl Store for RedisStore {
         self.terminate(id, op).await
     }
 
-    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
+    async fn restore_version(&self, id: &SessionId, later: &LaterVersion) -> Result<(), StoreError> {
+        let LaterVersion { version, is_suspended, scopes } = later;
         let keys = [&*self.keys.session(id), &self.keys.cut_offs(&id.tag())];
-        self.run(&scripts::RESTORE_SUSPENSION, &keys, &[&version.to_string()], self.deadline()).await
+        let scopes = match scopes {
+            None => String::new(),
+            Some(None) => "-".to_owned(),
+            Some(Some(scopes)) => format!("+{scopes}"),
+        };
+        let is_suspended = if *is_suspended { "1" } else { "0" };
+        let arguments = [&*version.to_string(), is_suspended, &scopes];
+        self.run(&scripts::RESTORE_VERSION, &keys, &arguments, self.deadline()).await
     }
 
     async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {

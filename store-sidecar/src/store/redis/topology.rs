@@ -114,6 +114,11 @@ impl Topology {
         })
     }
 
+    /// The map as it is known now, if it is.
+    pub(super) fn latest(&self) -> Option<Arc<SlotMap>> {
+        self.map.borrow().clone()
+    }
+
     /// Somebody has found that it is not so.
     pub(super) fn is_wrong(&self) {
         self.wrong.notify_one();

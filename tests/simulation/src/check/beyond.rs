@@ -42,7 +42,7 @@ impl Case<'_> {
         let is_heard = |told: Millis| match self.asked {
             // Of other issuers' tokens only the feed says it.
             _ if token.foreign.is_some() => self.is_current() && self.is_stale(told),
-            Some(true) => self.arrived > told,
+            Some(true) => self.arrived > told && !self.outweighs_nothing(),
             Some(false) => false,
             None => self.is_current() && self.mind.covers(number, token.issued) && self.is_stale(told),
         };

@@ -6,18 +6,20 @@ use super::{Case, Promise, Verdict, broken};
 use crate::{
     demands::Demand,
     foreign::Sid,
+    second_factor,
     truth::{Session, SessionNumber, Token},
 };
 
 impl Case<'_> {
-    fn needs_session(&self) -> bool {
-        self.route.demand() == Some(Demand::Session)
+    /// Whether the token is served in a session only: the route asks for one, or another issuer has it name one.
+    pub(super) fn needs_session(&self, token: &Token) -> bool {
+        self.route.demand() == Some(Demand::Session) || matches!(token.foreign, Some(Sid::Named(_) | Sid::Unknown))
     }
 
     /// Another issuer's token is served in the session that it names, or in one of its user's that a sidecar has named;
     /// where nobody can be asked, only in one that a sidecar has vouched for.
     pub(super) fn judge_session(&self, token: &Token, reason: AllowReason) -> Verdict {
-        let Some(sid) = token.foreign.filter(|_| self.needs_session()) else { return Ok(()) };
+        let Some(sid) = token.foreign.filter(|_| self.needs_session(token)) else { return Ok(()) };
         let told = self.mind.session_told((token.user, sid));
         let session = match sid {
             Sid::Absent => told.and_then(|told| told.session),
@@ -45,7 +47,8 @@ impl Case<'_> {
         let is_refused = session.refusals().any(|refusal| {
             self.judge_refusal(refusal).is_err() || (self.asked.is_some() && refusal.acked < self.arrived)
         });
-        session.has_second_factor && !is_over && (reason != AllowReason::Token || !(is_lost || is_refused))
+        let has_factor = session.has_second_factor || !second_factor::is_asked_for(self.route);
+        has_factor && !is_over && (reason != AllowReason::Token || !(is_lost || is_refused))
     }
 
     /// Whether it is right to refuse the token for want of a session that the route asks for.
@@ -59,7 +62,7 @@ impl Case<'_> {
                 | DenyReason::SessionTerminated
                 | DenyReason::SessionUnknown
         );
-        self.needs_session()
+        self.needs_session(token)
             && is_about_session
             && match token.foreign {
                 None => token.session.is_none(),

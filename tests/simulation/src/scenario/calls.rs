@@ -10,6 +10,10 @@ use crate::{
 /// How long a stream's client stays.
 const STAYS: Millis = 60_000;
 
+/// Of the varieties of a call, the one with nothing special in it, and that of a login whose session is short.
+const PLAINEST: u32 = u32::MAX;
+const SHORT: u32 = 90;
+
 /// A call of the API.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
@@ -20,6 +24,8 @@ pub(crate) struct Call {
     pub(crate) of: Option<&'static str>,
     pub(crate) sidecar: usize,
     pub(crate) waits: bool,
+    /// Which of its kind: see [`crate::requests`].
+    pub(crate) variety: u32,
 }
 
 /// A request to a worker.
@@ -38,17 +44,22 @@ pub(crate) struct Request {
 impl Call {
     /// A user logs in. The session and its first token go by that name.
     pub(crate) fn login(name: &'static str, user: UserNumber) -> Self {
-        Self { name, kind: Kind::Login, user, of: None, sidecar: 0, waits: false }
+        Self { name, kind: Kind::Login, user, of: None, sidecar: 0, waits: false, variety: PLAINEST }
     }
 
     /// That is done to what a login or minting has given.
     pub(crate) fn about(name: &'static str, kind: Kind, of: &'static str) -> Self {
-        Self { name, kind, user: 0, of: Some(of), sidecar: 0, waits: false }
+        Self { name, kind, user: 0, of: Some(of), sidecar: 0, waits: false, variety: PLAINEST }
     }
 
     /// That is done to a user.
     pub(crate) fn about_user(name: &'static str, kind: Kind, user: UserNumber) -> Self {
-        Self { name, kind, user, of: None, sidecar: 0, waits: false }
+        Self { name, kind, user, of: None, sidecar: 0, waits: false, variety: PLAINEST }
+    }
+
+    /// The session lasts three seconds.
+    pub(crate) fn short(self) -> Self {
+        Self { variety: SHORT, ..self }
     }
 
     /// With `?wait=applied`.

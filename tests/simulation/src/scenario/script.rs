@@ -213,10 +213,9 @@ impl World {
         let found = token.and_then(|token| self.truth.token(token));
         let session: Option<SessionNumber> = found.and_then(|token| token.session);
         let user = found.map_or(call.user, |token| token.user);
-        let Call { name, kind, sidecar, waits, .. } = call;
+        let Call { name, kind, sidecar, waits, variety, .. } = call;
         let call = ClientCall { number, kind, user, session, token, wait: waits, ambushes: None, name: Some(name) };
-        // Of all varieties the plainest.
-        if let Some(written) = self.written(&call, u32::MAX) {
+        if let Some(written) = self.written(&call, variety) {
             self.push(self.now, Event::Arrive { sidecar, call: written, from: Caller::Client(call) });
         }
     }

@@ -9,8 +9,8 @@ use session_gate_protocol::{
 };
 use store_sidecar::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError, Swept, Termination,
-    Update,
+    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
+    Swept, Termination, Update,
 };
 
 use super::{LeaseStep, Op, ReplicaStore, SharedStore, StoreLink};
@@ -88,10 +88,10 @@ impl Store for ReplicaStore {
         self.ask(Op::Other, Box::new(|shared| Box::pin(terminate(shared)))).await
     }
 
-    async fn restore_suspension(&self, id: &SessionId, version: u64) -> Result<(), StoreError> {
-        let id = id.clone();
+    async fn restore_version(&self, id: &SessionId, later: &LaterVersion) -> Result<(), StoreError> {
+        let (id, later) = (id.clone(), later.clone());
         let restore =
-            move |shared: Arc<SharedStore>| async move { shared.current().restore_suspension(&id, version).await };
+            move |shared: Arc<SharedStore>| async move { shared.current().restore_version(&id, &later).await };
         self.ask(Op::Other, Box::new(|shared| Box::pin(restore(shared)))).await
     }
 

@@ -14,7 +14,7 @@ local t = now()
 -- A write that takes no memory comes first, so that sessions end even where Redis' memory is full.
 tidy(KEYS[2], t)
 local floor = tonumber(ARGV[3])
-local g = math.max((generation(KEYS[1], ARGV[1])), floor) + 1
+local g = math.max(generation(KEYS[1], ARGV[1]), floor) + 1
 note_cut_off(KEYS[1], ARGV[1], g, floor)
 local latest = latest_expiry(KEYS[2])
 keep_cut_offs(KEYS[1], math.max(t, latest) + tonumber(ARGV[4]))

@@ -31,6 +31,10 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
 end
 local t = now()
 local max, floor = tonumber(ARGV[12]), tonumber(ARGV[11])
+local g = math.max(generation(KEYS[3], ARGV[3]), floor)
+-- The first to be written: where Redis' memory is full nothing is, and nobody is told who would have to make room.
+note_cut_off(KEYS[3], ARGV[3], g, floor)
+keep_cut_offs(KEYS[3], t + tonumber(ARGV[5]) + tonumber(ARGV[14]))
 -- What is over need not end.
 local first = '(' .. t
 local named, leaving = {}, 0
@@ -62,10 +66,7 @@ for i = 15, #ARGV do
   end
   leave[i] = s and s.user_id == ARGV[2] and s
 end
-local g, is_stored = generation(KEYS[3], ARGV[3])
-g = math.max(g, floor)
 local expires_at = t + tonumber(ARGV[5])
--- The first to be written, so that nothing is where Redis' memory is full.
 redis.call('HSET', KEYS[1], 'format', '1', 'user_id', ARGV[2], 'index', ARGV[3], 'status', ARGV[4],
   'version', 1, 'created_at', t, 'last_activity', t, 'expires_at', expires_at, 'data', ARGV[7], 'op', ARGV[9],
   'generation', string.format('%.0f', g))
@@ -85,10 +86,6 @@ for i, s in pairs(leave) do
     redis.call('ZREM', KEYS[2], ARGV[i])
   end
 end
-if not is_stored or floor > ended_before(KEYS[3], ARGV[3]) then
-  note_cut_off(KEYS[3], ARGV[3], g, floor)
-end
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 tidy(KEYS[2], t)
-keep_cut_offs(KEYS[3], expires_at + tonumber(ARGV[14]))
 return {t, g}

@@ -2,18 +2,24 @@
 -- with one tag, of each `<name of the index>:generation` (that of sessions which begin now) and
 -- `<name of the index>:ended_before` (those of earlier ones have ended).
 
--- The generation of sessions which begin now; and whether it is stored. It counts on from the moment at which a user
--- is first seen, in milliseconds: so where this store has lost it, it is later than any cut-off from before the loss.
+-- The generation of sessions which begin now, as it is stored; nil: it is not.
+local function stored_generation(cut_offs, index)
+  return tonumber(redis.call('HGET', cut_offs, index .. ':generation') or '')
+end
+
+-- The same, whether it is stored or not. It counts on from the moment at which a user is first seen, in microseconds:
+-- so where this store has lost it, it is later than any cut-off from before the loss.
 local function generation(cut_offs, index)
-  local stored = redis.call('HGET', cut_offs, index .. ':generation')
-  return math.max(tonumber(stored or nil) or now_millis(), ended_before(cut_offs, index)), stored and true
+  return math.max(stored_generation(cut_offs, index) or now_micros(), ended_before(cut_offs, index))
 end
 
 -- Notes how far a user's generations have come. Nothing goes back.
 local function note_cut_off(cut_offs, index, current, before)
-  redis.call('HSET', cut_offs, index .. ':generation', string.format('%.0f', math.max(current, before,
-    (generation(cut_offs, index)))), index .. ':ended_before',
-    string.format('%.0f', math.max(before, ended_before(cut_offs, index))))
+  local latest = math.max(current, before, stored_generation(cut_offs, index) or 0)
+  redis.call('HSET', cut_offs, index .. ':generation', string.format('%.0f', latest))
+  if before > ended_before(cut_offs, index) then
+    redis.call('HSET', cut_offs, index .. ':ended_before', string.format('%.0f', before))
+  end
 end
 
 -- Lets what is known of the generations last at least until then.

@@ -11,6 +11,12 @@ local function now_millis()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+-- The same in microseconds.
+local function now_micros()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
 local function is_final(status)
   return status == 'expired' or status == 'terminated'
 end
