@@ -84,7 +84,6 @@ impl WorkerPlace {
             request.asked_at = Some(call.sent);
             let said = served.and_then(|served| served.session);
             request.version = said.map(|(_, version, _)| InVersion { epochs: call.epochs, version });
-            // One that is not decided waits for its limits: the token is good.
             let decided = deeds.iter().find_map(|deed| match deed {
                 Deed::Decide(of, decision) if of == id => Some(*decision),
                 _ => None,
@@ -97,7 +96,6 @@ impl WorkerPlace {
                 }
                 None => is_good,
             };
-            // Who knows of no epoch yet remembers nothing.
             let is_noted = call.epochs > 0 && call.epochs == self.mind.epochs() && served.is_some_and(|it| it.is_live);
             let Some((token, served)) = request.token.zip(served).filter(|_| is_noted) else { continue };
             if let Some(account) = request.account.filter(|_| served.names_session) {
