@@ -15,7 +15,7 @@ use host::{REQUEST_HEADERS, RESPONSE_HEADERS};
 /// What was counted last of a request with a token that is known.
 const WARM: u64 = 555_739;
 /// What was counted last of a request to a public route.
-const PUBLIC: u64 = 304_823;
+const PUBLIC: u64 = 311_000;
 
 /// A filter that knows its keys and the feed.
 fn filter() -> Result<Filter> {
