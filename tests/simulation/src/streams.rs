@@ -91,8 +91,7 @@ impl World {
     fn has_outlived(&self, worker: usize, request: &Request, seconds: u64) -> bool {
         let Some(place) = self.workers.get(worker) else { return false };
         let Some(token) = request.token.and_then(|token| self.truth.token(token)) else { return false };
-        let session = self.truth.session_of(token).filter(|_| token.foreign.is_none());
-        let expires = session.map_or(token.expires, |session| session.expires);
+        let expires = self.truth.session_of(token).map_or(token.expires, |session| session.expires);
         Some(expires).is_some_and(|expires| place.clock.now(self.now).wall.0 >= expires + seconds)
     }
 
