@@ -265,7 +265,7 @@ impl Case<'_> {
         if self.asked == Some(true) {
             return broken(Promise::FailureMode, "the sidecar had answered");
         }
-        if token.session.is_some_and(|session| self.mind.knows_suspended(session)) {
+        if self.knows_suspension(token) {
             return broken(Promise::Known, "the worker knew that its session is suspended");
         }
         let age = self.mind.age(self.now, self.clock);

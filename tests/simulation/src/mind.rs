@@ -60,6 +60,8 @@ struct Proof {
 pub struct Told {
     /// Which; none: one of a login whose answer was lost, or is yet to come.
     pub session: Option<SessionNumber>,
+    /// In which version.
+    pub version: Option<u64>,
 }
 
 /// What was said last of whether a session is suspended.
@@ -250,8 +252,9 @@ impl Mind {
     }
 
     /// It was answered, to a question of this epoch, that tokens of another issuer are served in that session.
-    pub fn tell_session(&mut self, account: (UserNumber, Sid), session: Option<SessionNumber>) {
-        self.told.insert(account, Told { session });
+    pub fn tell_session(&mut self, account: (UserNumber, Sid), told: Option<(SessionNumber, u64)>) {
+        let (session, version) = told.unzip();
+        self.told.insert(account, Told { session, version });
     }
 
     /// In which session it was told that they are served.

@@ -99,7 +99,7 @@ impl WorkerPlace {
             let is_noted = call.epochs > 0 && call.epochs == self.mind.epochs() && served.is_some_and(|it| it.is_live);
             let Some((token, served)) = request.token.zip(served).filter(|_| is_noted) else { continue };
             if let Some(account) = request.account.filter(|_| served.names_session) {
-                self.mind.tell_session(account, served.session.map(|(session, ..)| session));
+                self.mind.tell_session(account, served.session.map(|(session, version, _)| (session, version)));
             }
             if let Some((session, version, may)) = served.session {
                 may.into_iter().for_each(|may| _ = self.mind.permits(session, version, Some(may)));

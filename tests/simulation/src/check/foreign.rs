@@ -36,6 +36,16 @@ impl Case<'_> {
         broken(Promise::Demands, format!("its session is not served: {session:?}, {sid:?} of user {}", token.user))
     }
 
+    /// Whether the worker knows that the token's session is suspended, and was told of no later version of it in which it
+    /// is served.
+    pub(super) fn knows_suspension(&self, token: &Token) -> bool {
+        let told = token.foreign.and_then(|sid| self.mind.session_told((token.user, sid)));
+        token.session.is_some_and(|session| match told.and_then(|told| told.version) {
+            Some(version) => self.mind.knows_suspended_since(session, version),
+            None => self.mind.knows_suspended(session),
+        })
+    }
+
     fn may_be_served(&self, number: SessionNumber, reason: AllowReason) -> bool {
         let Some(session) = self.truth.session(number) else { return false };
         let is_over = self.clock.now(self.now).wall.0 >= session.expires;
