@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use session_gate_protocol::{CheckVerdict, Scopes, SessionData, SessionId, SessionStatus, UserId};
+use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionStatus, UserId};
 
 use super::{
     Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, op, plain, secs,
     update, user,
 };
-use crate::store::{Admission, Admitted, LaterVersion, MAX_EVICTED, PageAsk, SWEEP_BATCH};
+use crate::store::{Admission, Admitted, MAX_EVICTED, PageAsk, SWEEP_BATCH};
 
 /// So that everybody can be told first.
 pub async fn a_cut_off_that_has_only_begun_ends_nothing<H: Harness>() {
@@ -369,34 +369,4 @@ pub async fn a_list_is_read_in_pages<H: Harness>() {
         store.list_sessions(&user("bob"), &PageAsk { after: None, limit: 1 }).await.unwrap(),
         Default::default()
     );
-}
-
-/// But not to a session that has ended, nor over a later change.
-pub async fn what_is_known_of_a_lost_version_is_restored<H: Harness>() {
-    let harness = H::start(SETTINGS).await;
-    let store = harness.store();
-    let alice = user("alice");
-    for number in 1..=3 {
-        create(store, plain(&alice, number)).await;
-    }
-    let suspended = |version| LaterVersion { version, is_suspended: true, scopes: None };
-    store.restore_version(&id(&alice, 1), &suspended(5)).await.unwrap();
-    let known = get(store, &id(&alice, 1)).await;
-    assert_eq!((known.status, known.version), (SessionStatus::Suspended, 5));
-    assert_eq!(update(store, &id(&alice, 1), json!({ "status": "active" })).await.version, 6);
-    store.restore_version(&id(&alice, 1), &suspended(6)).await.unwrap();
-    assert_eq!(get(store, &id(&alice, 1)).await.status, SessionStatus::Active);
-    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
-    for number in [2, 9] {
-        store.restore_version(&id(&alice, number), &suspended(50)).await.unwrap();
-    }
-    assert_eq!(get(store, &id(&alice, 2)).await.status, SessionStatus::Terminated);
-    assert_eq!(check(store, &alice, &id(&alice, 9)).await, CheckVerdict::SessionUnknown);
-    for (version, scopes) in [(8, Some("read")), (9, None)] {
-        let scopes = scopes.map(|scopes| Scopes::parse_list(scopes).unwrap());
-        let later = LaterVersion { version, is_suspended: false, scopes: Some(scopes.clone()) };
-        store.restore_version(&id(&alice, 3), &later).await.unwrap();
-        let known = get(store, &id(&alice, 3)).await;
-        assert_eq!((known.status, known.version, known.scopes), (SessionStatus::Active, version, scopes));
-    }
 }

@@ -101,6 +101,7 @@ macro_rules! store_conformance {
                 an_ended_session_is_not_changed,
                 oversized_metadata_changes_nothing,
                 scopes_are_set_shown_checked_and_removed,
+                what_is_known_of_a_lost_version_is_restored,
             ]
             ending: [
                 a_terminated_session_is_dead_at_once,
@@ -130,7 +131,6 @@ macro_rules! store_conformance {
                 a_user_has_no_more_sessions_than_allowed,
                 at_once_too_nobody_has_more_sessions_than_allowed,
                 a_list_is_read_in_pages,
-                what_is_known_of_a_lost_version_is_restored,
             ]
             repeating: [
                 a_repeated_creation_answers_as_the_first_time,

@@ -8,7 +8,7 @@ use session_gate_protocol::{
 };
 
 use super::{Harness, SETTINGS, Store, check, create, get, id, metadata, op, patch, plain, secs, token, update, user};
-use crate::store::{Termination, Update};
+use crate::store::{LaterVersion, Termination, Update};
 
 /// Some store with one session, and the session.
 async fn with_session<H: Harness>(stored: Value) -> (H, SessionData) {
@@ -201,4 +201,34 @@ pub async fn scopes_are_set_shown_checked_and_removed<H: Harness>() {
     update(store, &id, json!({ "scopes": ["a"], "status": "suspended" })).await;
     let session = get(store, &id).await;
     assert_eq!((session.status, session.scopes.unwrap().to_string()), (SessionStatus::Suspended, "a".to_owned()));
+}
+
+/// But not to a session that has ended, nor over a later change.
+pub async fn what_is_known_of_a_lost_version_is_restored<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    for number in 1..=3 {
+        create(store, plain(&alice, number)).await;
+    }
+    let suspended = |version| LaterVersion { version, is_suspended: true, scopes: None };
+    store.restore_version(&id(&alice, 1), &suspended(5)).await.unwrap();
+    let known = get(store, &id(&alice, 1)).await;
+    assert_eq!((known.status, known.version), (SessionStatus::Suspended, 5));
+    assert_eq!(update(store, &id(&alice, 1), json!({ "status": "active" })).await.version, 6);
+    store.restore_version(&id(&alice, 1), &suspended(6)).await.unwrap();
+    assert_eq!(get(store, &id(&alice, 1)).await.status, SessionStatus::Active);
+    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
+    for number in [2, 9] {
+        store.restore_version(&id(&alice, number), &suspended(50)).await.unwrap();
+    }
+    assert_eq!(get(store, &id(&alice, 2)).await.status, SessionStatus::Terminated);
+    assert_eq!(check(store, &alice, &id(&alice, 9)).await, CheckVerdict::SessionUnknown);
+    for (version, scopes) in [(8, Some("read")), (9, None)] {
+        let scopes = scopes.map(|scopes| Scopes::parse_list(scopes).unwrap());
+        let later = LaterVersion { version, is_suspended: false, scopes: Some(scopes.clone()) };
+        store.restore_version(&id(&alice, 3), &later).await.unwrap();
+        let known = get(store, &id(&alice, 3)).await;
+        assert_eq!((known.status, known.version, known.scopes), (SessionStatus::Active, version, scopes));
+    }
 }
