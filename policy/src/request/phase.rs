@@ -1,6 +1,11 @@
 //! The phases of a request. What each event leads to in each of them is said in [`Phase::step`].
 
-use super::{decided::Decided, pending::PendingRequest, permit::Permit, room::Unverified};
+use super::{
+    decided::Decided,
+    pending::PendingRequest,
+    permit::Permit,
+    room::{Place, Unverified},
+};
 use crate::{ids::CallId, knowledge::Identity};
 
 /// Where a request is.
@@ -22,22 +27,15 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Why the request is held, where nobody has vouched for who sends it.
-    pub(super) const fn unverified(&self) -> Option<Unverified> {
-        match self {
-            Self::AwaitTurn(..) => Some(Unverified::Turn),
-            Self::AwaitKeys(_) => Some(Unverified::Key),
-            Self::AwaitCheck(_, None, _) => Some(Unverified::Opaque),
-            Self::AwaitLimits(_, permit, _) if permit.identity().is_none() => Some(Unverified::Anonymous),
-            Self::AwaitLimits(..) | Self::AwaitCheck(..) | Self::Start | Self::Decided(_) => None,
-        }
-    }
-
-    /// Whether the request is held.
-    pub const fn is_held(&self) -> bool {
-        match self {
-            Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => true,
-            Self::Start | Self::Decided(_) => false,
-        }
+    /// The place that the request takes up while it is held.
+    pub const fn place(&self) -> Option<Place> {
+        Some(match self {
+            Self::AwaitTurn(..) => Place::Unverified(Unverified::Turn),
+            Self::AwaitKeys(_) => Place::Unverified(Unverified::Key),
+            Self::AwaitCheck(_, None, _) => Place::Unverified(Unverified::Opaque),
+            Self::AwaitLimits(_, permit, _) if permit.identity().is_none() => Place::Unverified(Unverified::Anonymous),
+            Self::AwaitLimits(..) | Self::AwaitCheck(..) => Place::Verified,
+            Self::Start | Self::Decided(_) => return None,
+        })
     }
 }

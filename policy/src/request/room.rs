@@ -1,10 +1,17 @@
 //! The room for requests that wait, and who may take how much of it.
 
-use super::phase::Phase;
+/// A place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Of a request whose sender nobody has vouched for.
+    Unverified(Unverified),
+    /// Of one whose token is known to be good.
+    Verified,
+}
 
 /// Why a request waits for whose sender nobody has vouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unverified {
+pub enum Unverified {
     /// It has no token; its limits are asked about.
     Anonymous,
     /// Its token's key is missing.
@@ -34,24 +41,27 @@ impl Room {
         Self { max, held: 0, unverified: [0; 4] }
     }
 
-    /// A request is in that phase from here on.
-    pub fn enter(&mut self, phase: &Phase) {
-        self.held += usize::from(phase.is_held());
-        if let Some(held) = self.place(phase) {
+    /// A request takes up that place from here on; none: it is not held.
+    pub fn enter(&mut self, place: Option<Place>) {
+        self.held += usize::from(place.is_some());
+        if let Some(held) = self.of_cause(place) {
             *held += 1;
         }
     }
 
-    /// A request is no longer in that phase.
-    pub fn leave(&mut self, phase: &Phase) {
-        self.held -= usize::from(phase.is_held());
-        if let Some(held) = self.place(phase) {
+    /// A request no longer takes up that place.
+    pub fn leave(&mut self, place: Option<Place>) {
+        self.held -= usize::from(place.is_some());
+        if let Some(held) = self.of_cause(place) {
             *held -= 1;
         }
     }
 
-    fn place(&mut self, phase: &Phase) -> Option<&mut usize> {
-        self.unverified.get_mut(phase.unverified()? as usize)
+    fn of_cause(&mut self, place: Option<Place>) -> Option<&mut usize> {
+        match place? {
+            Place::Unverified(cause) => self.unverified.get_mut(cause as usize),
+            Place::Verified => None,
+        }
     }
 
     /// Whether nobody may wait any more.
@@ -72,12 +82,10 @@ mod tests {
     use super::*;
 
     fn fill(room: &mut Room, cause: Unverified) -> usize {
-        let place = cause as usize;
         while !room.is_full_for(cause) {
-            room.unverified[place] += 1;
-            room.held += 1;
+            room.enter(Some(Place::Unverified(cause)));
         }
-        room.unverified[place]
+        room.unverified[cause as usize]
     }
 
     #[test]
@@ -86,7 +94,7 @@ mod tests {
         let floods = [Unverified::Opaque, Unverified::Key, Unverified::Turn, Unverified::Anonymous];
         assert_eq!(floods.map(|cause| fill(&mut room, cause)), [256, 128, 64, 32]);
         assert!(!room.is_full() && room.held <= 512);
-        room.held = 1024;
+        (0..544).for_each(|_| room.enter(Some(Place::Verified)));
         assert!(room.is_full() && room.is_full_for(Unverified::Key));
         assert_eq!(fill(&mut Room::new(1), Unverified::Anonymous), 1, "the smallest room has a place");
     }

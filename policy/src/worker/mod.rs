@@ -159,7 +159,7 @@ impl Worker {
     ) -> Vec<Effect> {
         let phase = self.requests.remove(&id).unwrap_or(Phase::Start);
         let was_waiting_for_keys = matches!(phase, Phase::AwaitKeys(_));
-        self.room.leave(&phase);
+        self.room.leave(phase.place());
         if let Some(alarm) = alarm_of(&phase) {
             self.alarms.remove(&(alarm, id));
         }
@@ -187,7 +187,7 @@ impl Worker {
             room: &self.room,
         };
         let (phase, effects) = phase.step(event, &mut cx);
-        self.room.enter(&phase);
+        self.room.enter(phase.place());
         self.alarms.extend(alarm_of(&phase).map(|alarm| (alarm, id)));
         if matches!(phase, Phase::AwaitKeys(_)) && !was_waiting_for_keys {
             self.waiting.push(id);
@@ -207,7 +207,7 @@ impl Worker {
     /// The request is over. The reply to a call that was made for it need not be brought any more.
     pub fn forget(&mut self, id: RequestId, now: Now) {
         let Some(phase) = self.requests.remove(&id) else { return };
-        self.room.leave(&phase);
+        self.room.leave(phase.place());
         if let Some(alarm) = alarm_of(&phase) {
             self.alarms.remove(&(alarm, id));
         }

@@ -30,8 +30,6 @@ pub struct Mind {
     /// The moment of the last proof and how old the sidecar's knowledge was then.
     proof: Option<Proof>,
     ended: HashSet<SessionNumber>,
-    /// Those of them that have not ended with all of their user's.
-    ended_alone: HashSet<SessionNumber>,
     /// Up to which second other issuers' tokens are refused, by their user.
     cut_offs: HashMap<UserNumber, u64>,
     /// In which sessions they are served where a route asks for one, in this epoch.
@@ -127,7 +125,6 @@ impl Mind {
             match end {
                 End::Session(session) => {
                     self.ended.insert(session);
-                    self.ended_alone.insert(session);
                     self.suspended.remove(&session);
                     news.sessions.push(session);
                 }
@@ -240,9 +237,8 @@ impl Mind {
 
     /// Whether it was told that the token, or its session, is no good any more.
     pub fn knows_end_of(&self, number: TokenNumber, token: &Token) -> bool {
-        let ended = if token.foreign.is_some() { &self.ended_alone } else { &self.ended };
         self.revoked.contains(&number)
-            || token.session.is_some_and(|session| ended.contains(&session))
+            || token.session.is_some_and(|session| self.ended.contains(&session))
             || token.foreign.is_some() && self.cut_offs.get(&token.user).is_some_and(|until| token.issued <= *until)
     }
 

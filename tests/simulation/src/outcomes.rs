@@ -34,7 +34,6 @@ impl World {
             version: session.version,
             expires: session.expires_at.0,
             ended: None,
-            ended_alone: None,
             suspended: None,
             suspended_from: None,
             ending: Pending { in_doubt: self.truth.may_be_caught(call.user, begun), ..Pending::default() },
@@ -174,13 +173,8 @@ impl World {
 
     pub(crate) fn on_ended(&mut self, sessions: Vec<SessionNumber>, refusal: Refusal) {
         for number in sessions {
-            let Some(user) = self.truth.session(number).map(|session| session.user) else { continue };
-            let is_alone = !self.truth.may_be_caught(user, 0);
             let Some(session) = self.truth.session_mut(number) else { continue };
             session.ended = Some(Refusal::merge(session.ended, refusal));
-            if is_alone {
-                session.ended_alone = Some(Refusal::merge(session.ended_alone, refusal));
-            }
             let tokens = std::mem::take(&mut session.tokens);
             for token in &tokens {
                 self.retire(*token);

@@ -62,8 +62,6 @@ pub struct Session {
     pub expires: u64,
     /// Its end.
     pub ended: Option<Refusal>,
-    /// That end, where it has not ended with all of its user's.
-    pub ended_alone: Option<Refusal>,
     /// Its suspension, while it lasts.
     pub suspended: Option<Refusal>,
     /// The version since which it is suspended without a break.
@@ -280,7 +278,7 @@ impl Truth {
         let session = token.and_then(|token| self.session_of(token));
         let foreign = token.filter(|token| token.foreign.is_some());
         let revoked = token.and_then(|token| token.revoked);
-        let ended = session.and_then(|session| if foreign.is_some() { session.ended_alone } else { session.ended });
+        let ended = session.and_then(|session| session.ended);
         let suspended = session.and_then(|session| session.suspended);
         let cut_off = foreign.and_then(|token| {
             let cut_offs = self.cut_offs.get(&token.user)?.iter().filter(|(until, _)| token.issued <= *until);
