@@ -5,19 +5,11 @@ use std::{
     fmt,
 };
 
-use serde::Deserialize;
-use session_gate_protocol::Receipt;
-
 use crate::{
     clocks::Millis,
     demands::Demand,
-    events::{Event, From},
-    history::{About, What},
-    network::Passage,
+    numbers::{SessionNumber, TokenNumber, UserNumber},
     rules::Barred,
-    sidecar::Answer,
-    truth::{Pending, Refusal, SessionNumber, TokenNumber, UserNumber},
-    world::World,
 };
 
 /// What a call does.
@@ -46,6 +38,15 @@ pub(crate) enum Kind {
     Widen,
 }
 
+/// What a call is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum About {
+    /// A session.
+    Session(SessionNumber),
+    /// All sessions of a user, or none yet.
+    User(UserNumber),
+}
+
 /// A call of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientCall {
@@ -65,11 +66,11 @@ pub(crate) struct ClientCall {
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) call: ClientCall,
-    begun: Millis,
+    pub(crate) begun: Millis,
     /// When the sidecar started.
-    started: Millis,
+    pub(crate) started: Millis,
     /// The sessions that it must end.
-    covers: Vec<SessionNumber>,
+    pub(crate) covers: Vec<SessionNumber>,
 }
 
 /// What clients hold.
@@ -81,19 +82,21 @@ pub(crate) struct Clients {
     pub(crate) foreign: VecDeque<TokenNumber>,
     pub(crate) sessions: Vec<SessionNumber>,
     pub(crate) suspended: BTreeSet<SessionNumber>,
-    calls: u32,
-}
-
-/// What an answer with a receipt in it says.
-#[derive(Deserialize)]
-struct WithReceipt {
-    receipt: Option<Receipt>,
-    applied: Option<bool>,
+    pub(crate) calls: u32,
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(session) => write!(f, "session {session}"),
+            Self::User(user) => write!(f, "user {user}"),
+        }
     }
 }
 
@@ -144,188 +147,14 @@ impl Kind {
         }
     }
 
-    const fn takes_back(self) -> bool {
+    /// Whether it takes something back.
+    pub(crate) const fn takes_back(self) -> bool {
         !matches!(self, Self::Login | Self::Mint | Self::Resume | Self::UserToken)
     }
 }
 
 impl ClientCall {
-    fn about(&self) -> About {
+    pub(crate) fn about(&self) -> About {
         self.session.map_or(About::User(self.user), About::Session)
-    }
-}
-
-impl World {
-    pub(crate) fn next_call(&mut self) -> u32 {
-        self.clients.calls += 1;
-        self.clients.calls
-    }
-
-    /// A client calls some sidecar. An operation.
-    pub(crate) fn client_calls(
-        &mut self,
-        kind: Kind,
-        user: UserNumber,
-        session: Option<SessionNumber>,
-        token: Option<TokenNumber>,
-        ambushes: Option<usize>,
-    ) {
-        let number = self.next_call();
-        let wait = kind.takes_back() && ambushes.is_none() && self.rng.u8(0..4) == 0;
-        let call = ClientCall { number, kind, user, session, token, wait, ambushes, name: None };
-        let variety = self.rng.u32(0..1_000);
-        let Some(written) = self.written(&call, variety) else { return };
-        self.ops += 1;
-        self.counts.one("calls", kind.name());
-        let sidecar = self.rng.usize(0..self.parameters.replicas);
-        let from = From::Client(call);
-        let passage =
-            if ambushes.is_some() { Passage::Arrives(0, None) } else { self.network.passage(self.now, &mut self.rng) };
-        match passage {
-            Passage::Arrives(delay, again) => {
-                if let Some(again) = again {
-                    self.counts.one("network", "calls come twice");
-                    let other = self.rng.usize(0..self.parameters.replicas);
-                    let event = Event::Arrive { sidecar: other, call: written.clone(), from: from.clone() };
-                    self.push(self.now + again, event);
-                }
-                self.push(self.now + delay, Event::Arrive { sidecar, call: written, from });
-            }
-            Passage::Lost | Passage::Refused => self.counts.one("network", "messages lost"),
-        }
-    }
-
-    // === a call at a sidecar ===
-
-    /// What a call may take back, from the moment at which a sidecar has it.
-    fn pending(&mut self, call: &ClientCall, covers: &[SessionNumber], change: impl Fn(&mut Pending)) {
-        for session in covers.iter().chain(&call.session) {
-            if let Some(session) = self.truth.session_mut(*session) {
-                match call.kind {
-                    Kind::Suspend | Kind::SuspendRefused => change(&mut session.suspending),
-                    Kind::TerminateByPatch => {
-                        // Until the store has agreed, the session is as good as suspended.
-                        change(&mut session.suspending);
-                        change(&mut session.ending);
-                    }
-                    Kind::Logout | Kind::Terminate | Kind::TerminateUser => change(&mut session.ending),
-                    _ => {}
-                }
-            }
-        }
-        if matches!(call.kind, Kind::Logout | Kind::Revoke)
-            && let Some(token) = call.token.and_then(|token| self.truth.token_mut(token))
-        {
-            change(&mut token.revoking);
-        }
-    }
-
-    fn is_over(&mut self, call: &ClientCall, covers: &[SessionNumber], well: bool) {
-        let now = self.now;
-        self.pending(call, covers, |pending| pending.end(well, now));
-        if call.kind == Kind::TerminateUser {
-            self.truth.end_user_end(call.user, self.now);
-        }
-    }
-
-    /// A sidecar begins with a call.
-    pub(crate) fn begin(&mut self, call: ClientCall, sidecar: usize) -> Delivery {
-        let covers = match call.kind {
-            Kind::TerminateUser => self.truth.sessions_of(call.user).to_vec(),
-            _ => Vec::new(),
-        };
-        if call.kind == Kind::TerminateUser {
-            self.truth.begin_user_end(call.user);
-        }
-        self.pending(&call, &covers, Pending::begin);
-        let ClientCall { number, kind, wait, .. } = call;
-        self.history.add(self.now, What::Begin { call: number, kind, sidecar, about: call.about(), wait });
-        let started = self.sidecars.get(sidecar).map_or(0, |place| place.started);
-        Delivery { call, begun: self.now, started, covers }
-    }
-
-    /// The sidecar has died meanwhile.
-    pub(crate) fn cut_off(&mut self, delivery: Delivery) {
-        let Delivery { call, covers, .. } = delivery;
-        self.is_over(&call, &covers, false);
-        self.history.add(self.now, What::Cut { call: call.number, kind: call.kind, about: call.about() });
-    }
-
-    /// The sidecar has answered: what it acknowledges is promised from now on.
-    pub(crate) fn end(&mut self, delivery: Delivery, answer: &Answer) {
-        let Delivery { call, begun, started, covers } = delivery;
-        let said = serde_json::from_slice::<WithReceipt>(&answer.body).ok();
-        let applied = said.and_then(|said| said.receipt.map(|receipt| receipt.applied).or(said.applied));
-        let ClientCall { number, kind, .. } = call;
-        let about = call.about();
-        self.history.add(self.now, What::End { call: number, kind, status: answer.status, applied, about });
-        if let Some((script, name)) = self.script.as_mut().zip(call.name) {
-            script.note_answer(name, answer.status, applied);
-        }
-        if let Some(applied) = applied {
-            self.counts.one("receipts", if applied { "applied" } else { "pending" });
-        }
-        let is_done = match kind {
-            // Whatever was told is taken back.
-            Kind::SuspendRefused => answer.status == 400,
-            _ => (200..300).contains(&answer.status),
-        };
-        // A refusal of 404 or 409 has done nothing either, but may have told workers.
-        self.is_over(&call, &covers, is_done);
-        if !is_done {
-            self.counts.one("call failures", kind.name());
-            return;
-        }
-        let receipt = applied.filter(|applied| *applied && !self.is_blind(started)).map(|_| self.now);
-        let refusal = Refusal { begun, acked: self.now, receipt };
-        match kind {
-            Kind::Login => self.on_login(&call, answer, begun),
-            Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
-            Kind::Narrow | Kind::Unscope | Kind::Widen => self.on_scoped(&call, refusal, answer),
-            Kind::BlockAddress
-            | Kind::BlockUser
-            | Kind::RevokeForeign
-            | Kind::UnblockAddress
-            | Kind::UnblockUser
-            | Kind::UnrevokeForeign => {
-                if let Some((barred, is_refused)) = kind.rule(call.user) {
-                    self.truth.rules.told(barred, is_refused, refusal);
-                }
-            }
-            Kind::Resume => self.on_resumed(&call, begun),
-            Kind::Suspend => self.on_suspended(&call, refusal, answer),
-            Kind::SuspendRefused => self.on_taken_back(&call),
-            Kind::Revoke => self.on_revoked(&call, refusal),
-            Kind::Logout => {
-                self.on_ended(call.session.into_iter().collect(), refusal);
-                self.on_revoked(&call, refusal);
-            }
-            Kind::Terminate | Kind::TerminateByPatch => self.on_ended(call.session.into_iter().collect(), refusal),
-            Kind::TerminateUser => {
-                let until = self.store_wall.at(begun) / 1_000;
-                self.truth.cut_off(call.user, until, refusal);
-                let known = self.known(covers);
-                self.on_ended(known, refusal);
-            }
-        }
-        self.aim(&call, refusal);
-    }
-
-    /// Those that the store has and whose time is not over: nobody is told of the others.
-    fn known(&self, sessions: Vec<SessionNumber>) -> Vec<SessionNumber> {
-        let wall = self.store_wall.at(self.now) / 1_000;
-        let is_known = |number: SessionNumber| {
-            let session = self.truth.session(number);
-            session.is_some_and(|session| wall < session.expires && session.generation == self.truth.generation)
-        };
-        sessions.into_iter().filter(|number| is_known(*number)).collect()
-    }
-
-    /// Whether a sidecar cannot know of the workers of others, or of its own before: it started so soon after
-    /// the store had lost its data that these have not told of themselves again. `docs/guarantees.md` says so.
-    fn is_blind(&self, started: Millis) -> bool {
-        let staleness = u64::try_from(self.parameters.settings.max_staleness.as_millis()).unwrap_or(u64::MAX);
-        let lost_at = self.truth.lost_at;
-        lost_at.is_some_and(|lost| started >= lost && self.now < lost + 1_000 + staleness.saturating_mul(2))
     }
 }

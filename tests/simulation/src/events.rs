@@ -4,9 +4,9 @@ use crate::{
     clients::{ClientCall, Delivery},
     demands::Demand,
     limits::settings::KeyName,
+    numbers::TokenNumber,
     scenario::script::Step,
     sidecar::{Answer, ApiCall},
-    truth::TokenNumber,
     worker_host::RequestId,
 };
 

@@ -1,10 +1,7 @@
 //! What decisions have shown, for the summary.
 
 use crate::{
-    foreign, scopes, second_factor,
-    truth::TokenNumber,
-    worker_host::{Decision, Route},
-    world::World,
+    decision::Decision, foreign, numbers::TokenNumber, scopes, second_factor, worker_host::Route, world::World,
 };
 
 impl World {

@@ -9,7 +9,7 @@ use store_sidecar::{
     rng::{NoRandomness, Random},
 };
 
-use crate::{demands::Demand, truth::SessionNumber, worker_host::Decision};
+use crate::{decision::Decision, demands::Demand, numbers::SessionNumber};
 
 /// What it is called.
 pub const ISSUER: &str = "https://login.example";

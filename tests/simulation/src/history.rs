@@ -8,16 +8,17 @@ use std::{
 };
 
 use crate::{
-    check::Violation,
-    clients::Kind,
+    clients::{About, Kind},
     clocks::Millis,
+    decision::Decision,
     faults::Fault,
     limits::{
-        Key,
+        key::Key,
         settings::{KeyName, LIMITS},
     },
-    truth::{SessionNumber, TokenNumber, UserNumber},
-    worker_host::{Decision, Form, Route},
+    numbers::{SessionNumber, TokenNumber, UserNumber},
+    promise::Violation,
+    worker_host::{Form, Route},
 };
 
 /// Events that are kept to be shown.
@@ -77,15 +78,6 @@ pub enum What {
     StreamEnded { worker: usize, session: Option<SessionNumber> },
     /// Something broke, or was mended.
     Fault(Fault),
-}
-
-/// What a call is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum About {
-    /// A session.
-    Session(SessionNumber),
-    /// All sessions of a user, or none yet.
-    User(UserNumber),
 }
 
 /// The history of one run.
@@ -180,15 +172,6 @@ struct Of(Option<SessionNumber>);
 impl fmt::Display for Of {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |session| write!(f, " session {session}"))
-    }
-}
-
-impl fmt::Display for About {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Session(session) => write!(f, "session {session}"),
-            Self::User(user) => write!(f, "user {user}"),
-        }
     }
 }
 

@@ -7,10 +7,13 @@
 //! `docs/guarantees.md`; `docs/simulation.md` says what is simulated and what is not.
 #![warn(missing_docs)]
 
+mod breaking;
 mod check;
+mod client_calls;
 mod clients;
 mod clocks;
 mod counts;
+mod decision;
 mod demands;
 mod events;
 mod exercised;
@@ -22,11 +25,15 @@ mod limits;
 mod machines;
 mod mind;
 mod network;
+mod numbers;
 mod operations;
 mod outcomes;
 mod parameters;
+mod playing;
+mod promise;
 mod queue;
 pub mod recorded;
+mod refusal;
 mod requests;
 mod rules;
 pub mod scenario;
@@ -39,6 +46,7 @@ mod streams;
 mod tasks;
 mod traffic;
 mod truth;
+mod under_way;
 mod words;
 mod worker_host;
 mod world;

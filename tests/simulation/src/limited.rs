@@ -4,18 +4,20 @@
 use session_gate_protocol::{Algorithm, DenyReason, LeaseReply, LeaseRequest};
 
 use crate::{
-    check::{Promise, Violation},
     clocks::Millis,
+    decision::Decision,
     events::Event,
     history::What,
     limits::{
-        Key,
+        key::Key,
+        probe::Probe,
         settings::{KeyName, LIMITS, ROUTES},
     },
+    numbers::TokenNumber,
+    promise::{Promise, Violation},
     sidecar::{Answer, ApiCall},
     store::LeaseStep,
-    truth::TokenNumber,
-    worker_host::{Decision, Form, RequestId, Route},
+    worker_host::{Form, RequestId, Route},
     world::World,
 };
 
@@ -26,27 +28,6 @@ const TRIED_EVERY: Millis = 12;
 
 /// With how many requests: together more than any limit has.
 const TRIES: usize = 3;
-
-/// A key that nobody uses any more, of which all is asked for that must be left.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Probe {
-    key: Key,
-    /// When its window begins.
-    begins: Millis,
-    /// From when on all is asked for. Before that, some is leased and left unused.
-    hammers: Millis,
-    /// When its window ends, nearly.
-    ends: Millis,
-    admitted: u64,
-    /// How many were in leases that ended without a word.
-    lapsed: u64,
-    /// How many were in leases at last.
-    leased: u64,
-    /// How many the store had left at last.
-    left: u64,
-    /// How many were refused since their worker had no room for one more that waits.
-    crowded_out: u64,
-}
 
 impl World {
     /// Somebody begins to use a limit.

@@ -1,35 +1,29 @@
 //! The checker of rate limits: every admission is counted by itself, in true time, whatever workers and the
 //! store have counted.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use session_gate_protocol::{CounterId, LeaseAsk, LeaseGrant, LeaseReply, LeaseRequest, LimitKey};
 
 use crate::{
-    check::{Promise, Violation},
     clocks::{Millis, WorkerClock},
+    promise::{Promise, Violation},
     worker_host::RequestId,
 };
 
+pub mod key;
+pub(crate) mod probe;
 pub mod settings;
 mod tally;
 
 use self::{
+    key::Key,
     settings::{AllLimits, KeyName},
     tally::Tally,
 };
 
 /// How long a lease of slots lasts.
 const SLOTS_LEASE: Millis = 30_000;
-
-/// What a limit counts by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// The limit.
-    pub limit: usize,
-    /// Whose requests.
-    pub of: KeyName,
-}
 
 /// What a worker has taken in of an answer, or has sent: for the summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,12 +77,6 @@ struct Ledger {
     shut: BTreeMap<Key, (Millis, u64)>,
     /// When it sent the question that has brought it its last lease of slots.
     renewed: BTreeMap<Key, Millis>,
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "limit {} of {}", self.limit, self.of)
-    }
 }
 
 impl Limits {

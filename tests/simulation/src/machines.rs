@@ -10,7 +10,7 @@ use crate::{
     mind::Mind,
     network::{Passage, Way},
     sidecar::{Answer, ApiCall, Sidecar},
-    traffic::CallUnderWay,
+    under_way::CallUnderWay,
     worker_host::{Purpose, WorkerHost},
     world::World,
 };

@@ -12,9 +12,10 @@ use crate::{
     clocks::{Millis, WorkerClock},
     demands::Demand,
     foreign::Sid,
+    numbers::{SessionNumber, TokenNumber, UserNumber, user_number},
     rules::KnownRules,
     scopes::{May, may_write},
-    truth::{End, SessionNumber, Token, TokenNumber, Truth, UserNumber, user_number},
+    truth::{End, Token, Truth},
 };
 
 /// How soon after the beginning of the feed a token is only asked about.

@@ -9,8 +9,9 @@ use crate::{
     events::Event,
     faults::Fault,
     foreign::Sid,
+    numbers::{SessionNumber, TokenNumber, UserNumber},
+    refusal::Refusal,
     rules::ADDRESSES,
-    truth::{Refusal, SessionNumber, TokenNumber, UserNumber},
     worker_host::{Form, Route},
     world::World,
 };

@@ -7,9 +7,11 @@ use crate::{
     clients::ClientCall,
     clocks::Millis,
     foreign::{self, Draft, Sid},
+    numbers::{SessionNumber, TokenNumber, UserNumber},
+    refusal::{Pending, Refusal},
     scopes::{Grants, TokenScopes, may_write},
     sidecar::Answer,
-    truth::{Pending, Refusal, Session, SessionNumber, Token, TokenNumber, UserNumber},
+    truth::{Session, Token},
     world::World,
 };
 

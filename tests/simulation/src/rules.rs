@@ -7,7 +7,8 @@ use session_gate_protocol::{FeedChange, Rule, TokenPattern, UnixSeconds};
 use crate::{
     clocks::Millis,
     foreign::ISSUER,
-    truth::{Refusal, Token, UserNumber, user_number},
+    numbers::{UserNumber, user_number},
+    refusal::Refusal,
     words::Words,
 };
 
@@ -87,13 +88,6 @@ impl Barred {
             Rule::User { user_id } => user_number(user_id).map(Self::User),
             Rule::Limit { .. } | Rule::UserAgent { .. } => None,
         }
-    }
-
-    /// By what a request is refused.
-    pub fn all(token: Option<&Token>, address: u8) -> impl Iterator<Item = Self> {
-        let user = token.map(|token| Self::User(token.user));
-        let tokens = token.filter(|token| token.foreign.is_some()).map(|token| Self::Tokens(token.user));
-        [Some(Self::Address(address)), user, tokens].into_iter().flatten()
     }
 }
 

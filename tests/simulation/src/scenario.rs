@@ -6,18 +6,14 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use session_gate_protocol::{AllowReason, DenyReason};
 use store_sidecar::feed::Pages;
-use tokio::runtime::Builder;
 
 use crate::{
     clocks::Millis,
-    history::SHOWN,
     limits::settings::{AllLimits, LimitSettings},
     parameters::{Parameters, Weather},
     worker_host::WorkerSettings,
-    world::World,
 };
 
 mod calls;
@@ -151,24 +147,5 @@ impl Scenario {
 
     pub(crate) fn into_parts(self) -> (Parameters, Script) {
         (self.parameters, self.script)
-    }
-
-    /// Plays it. Answers what went wrong, as text: the promise that was broken, or what should have happened and has
-    /// not.
-    ///
-    /// # Errors
-    /// Where the world itself cannot be made.
-    pub fn play(self) -> Result<Option<String>> {
-        let name = self.name;
-        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
-        let outcome = runtime.block_on(async { World::of_scenario(self).await?.run(SHOWN).await })?;
-        Ok(match (outcome.violation, outcome.missed.as_slice()) {
-            (Some((violation, trace)), _) => {
-                let what = format!("BROKEN: {}: {}", violation.promise, violation.text);
-                Some(format!("{what}\n  {}\nscenario: {name}", trace.join("\n  ")))
-            }
-            (None, []) => None,
-            (None, missed) => Some(format!("NOT AS WRITTEN: {}\nscenario: {name}", missed.join("\n  "))),
-        })
     }
 }

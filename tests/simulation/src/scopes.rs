@@ -3,7 +3,7 @@
 
 use session_gate_protocol::{Claims, DenyReason, Scopes};
 
-use crate::{clocks::Millis, demands::Demand, truth::Refusal, words::Words, worker_host::Decision};
+use crate::{clocks::Millis, decision::Decision, demands::Demand, refusal::Refusal, words::Words};
 
 /// What must have happened in a large run.
 pub const NEEDED: [(&str, &str); 7] = [

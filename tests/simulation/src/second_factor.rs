@@ -3,9 +3,10 @@
 use session_gate_protocol::{AllowReason, DenyReason};
 
 use crate::{
+    decision::Decision,
     demands::Demand,
     truth::{Session, Token},
-    worker_host::{Decision, Route},
+    worker_host::Route,
 };
 
 /// What must have happened in a large run.

@@ -12,9 +12,9 @@ use tokio::runtime::Builder;
 
 use crate::world::World;
 pub use crate::{
-    check::{Promise, Violation},
     counts::Counts,
     history::SHOWN,
+    promise::{Promise, Violation},
     world::Outcome,
 };
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    check::{Promise, Violation},
     history::What,
     mind::News,
+    numbers::SessionNumber,
+    promise::{Promise, Violation},
     rules::Barred,
-    traffic::Request,
-    truth::SessionNumber,
+    under_way::Request,
     worker_host::{Deed, RequestId},
     world::World,
 };

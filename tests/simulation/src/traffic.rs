@@ -7,62 +7,22 @@ use std::time::Duration;
 use crate::{
     check::Case,
     clocks::Millis,
+    decision::Decision,
     events::Event,
-    foreign::Sid,
     history::What,
     limits::settings::KeyName,
     mind::{InVersion, News},
+    numbers::{SessionNumber, TokenNumber},
     parameters::Weather,
     rules::ADDRESSES,
     scenario::script::Written,
     scopes::{May, may_write},
     sidecar::Answer,
-    truth::{SessionNumber, TokenNumber, Truth, UserNumber},
-    worker_host::{Decision, Deed, Form, Purpose, RequestId, Route},
+    truth::Truth,
+    under_way::{CallUnderWay, Request},
+    worker_host::{Deed, Form, Purpose, RequestId, Route},
     world::{WorkerPlace, World},
 };
-
-/// A request at a worker.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
-    pub(crate) token: Option<TokenNumber>,
-    pub(crate) session: Option<SessionNumber>,
-    /// Whose token it is, and what it says of its session, where another issuer has issued it.
-    account: Option<(UserNumber, Sid)>,
-    /// Where it comes from.
-    pub(crate) address: u8,
-    /// What the limits of its route count it by.
-    pub(crate) key: Option<(usize, KeyName)>,
-    pub(crate) route: Route,
-    pub(crate) form: Form,
-    /// What a scenario has written down of it.
-    pub(crate) written: Option<Written>,
-    /// What its answer will say that it has cost.
-    cost: u64,
-    arrived: Millis,
-    /// When it was admitted, if its answer is still to come.
-    admitted: Option<Millis>,
-    /// Whether the sidecar was asked, and whether it has answered.
-    asked: Option<bool>,
-    /// When the question was sent, for this request or another with the same token.
-    asked_at: Option<Millis>,
-    /// In which version the sidecar has said that its session is served.
-    pub(crate) version: Option<InVersion>,
-    /// Since when it goes on for as long as both sides like.
-    pub(crate) open_since: Option<Millis>,
-    /// Whether its end was heard of before its answer began: such an answer passes, be it the answer to the
-    /// very request that has ended the session.
-    pub(crate) is_late: bool,
-}
-
-/// A worker's call under way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CallUnderWay {
-    pub(crate) purpose: Purpose,
-    pub(crate) sent: Millis,
-    /// How many epochs of the feed the worker had known by then.
-    pub(crate) epochs: u32,
-}
 
 impl WorkerPlace {
     /// An answer about a token has decided these requests. One that took longer than the worker believes

@@ -1,6 +1,6 @@
 //! What the store has had in its time, one word after the other, and of which callers were told.
 
-use crate::{clocks::Millis, truth::Refusal};
+use crate::{clocks::Millis, refusal::Refusal};
 
 /// Words on one thing, the latest last.
 #[derive(Debug)]

@@ -18,10 +18,11 @@ use session_gate_policy::{
     vm::Vm,
     worker::Worker,
 };
-use session_gate_protocol::{AllowReason, DenyReason, PROTOCOL_HEADER};
+use session_gate_protocol::PROTOCOL_HEADER;
 
 use crate::{
     clocks::{Millis, WorkerClock},
+    decision::Decision,
     demands::{self, Demand, Mode},
     foreign,
     limits::settings::{AllLimits, COST_HEADER, KEY_HEADER, KeyName, path},
@@ -84,15 +85,6 @@ pub enum Purpose {
     Other,
     /// To ask about a token.
     Check,
-}
-
-/// What becomes of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Decision {
-    /// It passes.
-    Allow(AllowReason),
-    /// It is refused.
-    Deny(DenyReason),
 }
 
 /// What a worker wants done, or has done.

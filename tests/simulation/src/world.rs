@@ -8,25 +8,24 @@ use store_sidecar::store::{Store as _, StoreSettings};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    check::{Promise, Violation},
     clients::Clients,
     clocks::{Millis, Wall, WorkerClock},
     counts::Counts,
     demands::Mode,
     events::{Event, Job},
     history::History,
-    limited::Probe,
-    limits::Limits,
+    limits::{Limits, probe::Probe},
     mind::Mind,
     network::Network,
     parameters::{Parameters, Weather},
+    promise::{Promise, Violation},
     queue::Queue,
     scenario::{Scenario, script::Script},
     sidecar::{Answer, Common, SeededRandom, Sidecar},
     store::{MAX_METADATA_BYTES, SharedStore, StoreLink},
     tasks::Tasks,
-    traffic::{CallUnderWay, Request},
     truth::Truth,
+    under_way::{CallUnderWay, Request},
     worker_host::{Form, RequestId, Route, WorkerHost},
 };
 

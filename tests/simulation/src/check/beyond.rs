@@ -3,12 +3,7 @@
 use session_gate_protocol::AllowReason;
 
 use super::{Case, Promise, Verdict, broken};
-use crate::{
-    clocks::Millis,
-    demands::Demand,
-    second_factor,
-    truth::{Token, TokenNumber},
-};
+use crate::{clocks::Millis, demands::Demand, numbers::TokenNumber, second_factor, truth::Token};
 
 impl Case<'_> {
     /// What the route asks for must be there, whatever its failure mode is.

@@ -6,8 +6,9 @@ use super::{Case, Promise, Verdict, broken};
 use crate::{
     demands::Demand,
     foreign::Sid,
+    numbers::SessionNumber,
     second_factor,
-    truth::{Session, SessionNumber, Token},
+    truth::{Session, Token},
 };
 
 impl Case<'_> {

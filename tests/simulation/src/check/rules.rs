@@ -3,11 +3,7 @@
 use session_gate_protocol::DenyReason;
 
 use super::{Case, Promise, Verdict, broken};
-use crate::{
-    clocks::Millis,
-    rules::Barred,
-    truth::{Refusal, Token},
-};
+use crate::{clocks::Millis, refusal::Refusal, rules::Barred, truth::Token};
 
 impl Case<'_> {
     fn wall(&self) -> u64 {

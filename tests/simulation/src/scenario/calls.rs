@@ -3,7 +3,7 @@
 use crate::{
     clients::Kind,
     clocks::Millis,
-    truth::UserNumber,
+    numbers::UserNumber,
     worker_host::{Form, Route},
 };
 

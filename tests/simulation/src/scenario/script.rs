@@ -1,21 +1,18 @@
 //! What a scenario has written down, and what has come of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use session_gate_protocol::{AllowReason, DenyReason};
-use tokio::time::Instant;
 
 use super::{Call, Request};
 use crate::{
-    clients::ClientCall,
     clocks::Millis,
-    events::{Event, From as Caller},
+    decision::Decision,
     faults::Fault,
     network::{Passage, Way},
-    store::{Fate, Op, StoreRule},
-    truth::{SessionNumber, TokenNumber},
-    worker_host::{Decision, Purpose},
-    world::World,
+    numbers::TokenNumber,
+    store::{Fate, Op},
+    worker_host::Purpose,
 };
 
 /// Something that happens.
@@ -140,6 +137,16 @@ impl Script {
         self.links.iter().rev().find(is_meant).map_or(Passage::Arrives(self.links_take, None), |link| link.passage)
     }
 
+    /// Messages fare like that from now on.
+    pub(crate) fn add_link(&mut self, link: Link) {
+        self.links.push(link);
+    }
+
+    /// The token that a login or minting of that name has given.
+    pub(crate) fn token(&self, name: &'static str) -> Option<TokenNumber> {
+        self.tokens.get(name).copied()
+    }
+
     pub(crate) fn note_token(&mut self, name: &'static str, token: TokenNumber) {
         self.tokens.insert(name, token);
     }
@@ -179,52 +186,5 @@ impl Script {
                 (!self.ended.contains(&name)).then(|| format!("the stream {name:?} was to be ended, and was not"))
             }
         }
-    }
-}
-
-impl World {
-    /// A step of a scenario.
-    pub(crate) fn take_step(&mut self, step: Step) {
-        match step {
-            Step::Call(call) => self.written_call(call),
-            Step::Fault(fault) => self.strike(fault),
-            Step::Link(link) => {
-                if let Some(script) = &mut self.script {
-                    script.links.push(link);
-                }
-            }
-            Step::Request(request) => self.written_request(request),
-            Step::Store(StoreLine { sidecar, op, until, fate }) => {
-                let until = Instant::now() + Duration::from_millis(until.saturating_sub(self.now));
-                if let Some(place) = self.sidecars.get(sidecar) {
-                    place.link.write(StoreRule { op, until, fate });
-                }
-            }
-        }
-    }
-
-    fn named(&self, name: &'static str) -> Option<TokenNumber> {
-        self.script.as_ref()?.tokens.get(name).copied()
-    }
-
-    fn written_call(&mut self, call: Call) {
-        let number = self.next_call();
-        let token = call.of.and_then(|name| self.named(name));
-        let found = token.and_then(|token| self.truth.token(token));
-        let session: Option<SessionNumber> = found.and_then(|token| token.session);
-        let user = found.map_or(call.user, |token| token.user);
-        let Call { name, kind, sidecar, waits, variety, .. } = call;
-        let call = ClientCall { number, kind, user, session, token, wait: waits, ambushes: None, name: Some(name) };
-        if let Some(written) = self.written(&call, variety) {
-            self.push(self.now, Event::Arrive { sidecar, call: written, from: Caller::Client(call) });
-        }
-    }
-
-    fn written_request(&mut self, request: Request) {
-        let Request { name, worker, token, route, form, course } = request;
-        let Some(token) = self.named(token) else { return };
-        let Some(text) = self.truth.token(token).map(|token| token.text.clone()) else { return };
-        let written = Some(Written { name, course });
-        self.deliver(worker, (Some(token), Some(&text)), None, (route, form, written));
     }
 }
