@@ -9,16 +9,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper::header::CONTENT_TYPE;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde_json::{Value, json};
 use session_gate_tests::redis::{Fsync, Redis};
 use session_gate_tests::sidecar::{Sidecar, counted_in};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -122,7 +123,7 @@ pub async fn run(plan: Plan) -> Result<Report> {
         refused: 0,
     };
     for _ in 0..plan.rounds {
-        log_in(&api, plan.sessions).await?;
+        log_in(sidecar.address(), plan.sessions).await?;
         server.ask("SLOWLOG RESET").await?;
         let (steps, zcard, xadd) = (steps(&api).await?, server.calls("zcard").await?, server.calls("xadd").await?);
         let start = Instant::now();
@@ -142,10 +143,10 @@ pub async fn run(plan: Plan) -> Result<Report> {
     Ok(report)
 }
 
-async fn log_in(api: &Api, sessions: u64) -> Result<()> {
+async fn log_in(address: SocketAddr, sessions: u64) -> Result<()> {
     let mut logins = JoinSet::new();
     for part in 0..AT_ONCE {
-        let api = api.clone();
+        let api = Api::connect(address).await?;
         let count = sessions / AT_ONCE + u64::from(part < sessions % AT_ONCE);
         logins.spawn(async move {
             for _ in 0..count {
@@ -186,26 +187,25 @@ async fn wait_until_swept(api: &Api) -> Result<()> {
     }
 }
 
-/// A connection to the sidecar.
-#[derive(Clone)]
+/// A connection to the sidecar, for one call at a time.
 struct Api {
     address: SocketAddr,
-    sender: SendRequest<Full<Bytes>>,
+    sender: Mutex<SendRequest<Full<Bytes>>>,
 }
 
 impl Api {
     async fn connect(address: SocketAddr) -> Result<Self> {
         let stream = TokioIo::new(TcpStream::connect(address).await?);
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+        let (sender, connection) = http1::handshake(stream).await?;
         tokio::spawn(connection);
-        Ok(Self { address, sender })
+        Ok(Self { address, sender: Mutex::new(sender) })
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<(u16, Bytes)> {
-        let request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let request = Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)))?;
-        let mut sender = self.sender.clone();
+        let mut sender = self.sender.lock().await;
         sender.ready().await?;
         let response = sender.send_request(request).await?;
         Ok((response.status().as_u16(), response.into_body().collect().await?.to_bytes()))
