@@ -25,7 +25,7 @@ pub enum Unverified {
 /// How many requests a worker holds at most, and how many it holds.
 ///
 /// Half of the room is for those whose token is known to be good. The other half is shared by the
-/// [causes](Unverified): one may hold more as long as it holds fewer than are still free in that half. So a flood
+/// causes: one may hold more as long as it holds fewer than are still free in that half. So a flood
 /// takes a half of that half, and leaves as many places to the others: one of made-up opaque tokens does not keep
 /// anybody from logging in.
 #[derive(Debug)]
