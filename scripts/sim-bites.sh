@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$ROOT"
 
 seed="${SEED:-1}"
-seconds=180 # for each flaw: most are found within seconds
+operations=2000000 # for each flaw: most are found within some ten thousands
 copy="$ROOT/target/sim-bites"
 
 have patch || die "the program \`patch\` is missing"
@@ -75,11 +75,11 @@ done
 for flaw in "${flaws[@]}"; do
   name="$(basename "$flaw" .patch)"
   plant "$flaw"
-  output="$(timeout "$seconds" "$copy/flawed" --seed "$seed" --ops 1000000000 || true)"
+  output="$("$copy/flawed" --seed "$seed" --ops "$operations" || true)"
   found="$(sed -n 's/^found after \([0-9]*\) ops.*/\1/p' <<<"$output")"
   printf '\n%s\n' "$name"
   if [[ -z "$found" ]]; then
-    printf '  NOT FOUND within %s seconds\n' "$seconds"
+    printf '  NOT FOUND within %s operations\n' "$operations"
     missed=1
     continue
   fi
