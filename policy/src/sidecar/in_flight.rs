@@ -1,7 +1,8 @@
 //! Calls under way: what was asked, when, and which requests wait for the reply.
 //!
-//! The one tracker of all calls. What makes two questions the same is their owners' business: credentials in
-//! [`super::checks`], limits in `limits::lease_calls`.
+//! The tracker of all calls that requests wait for. What makes two questions the same is their owners' business:
+//! credentials in [`super::checks`], limits in `limits::lease_calls`. The feed is followed, and the keys are fetched, by one
+//! call at a time: see `knowledge::follower` and the worker.
 
 use std::{collections::BTreeMap, fmt, rc::Rc, time::Duration};
 
