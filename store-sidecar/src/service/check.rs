@@ -13,7 +13,7 @@ use session_gate_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, repair::Heard};
 use crate::{
     feed::{Client, KnownSession},
     store::{Checked, LaterVersion, PageAsk, SWEEP_BATCH, StoreError},
@@ -91,12 +91,11 @@ impl Service {
         if let Some(session) = &mut checked.session {
             let known =
                 KnownSession { id: &session.session_id, generation: session.generation, version: session.version };
-            if let Some(against) = self.against(&token.user_id, &known).await? {
+            let Heard { against, later } = self.heard_of(&token.user_id, &known).await?;
+            if let Some(against) = against {
                 return Ok(against.verdict().into());
             }
-            if let Some(LaterVersion { version, scopes, .. }) =
-                feed.later_version(&session.session_id, session.version)?
-            {
+            if let Some(LaterVersion { version, scopes, .. }) = later {
                 session.version = version;
                 session.scopes = scopes.unwrap_or_else(|| session.scopes.take());
             }
