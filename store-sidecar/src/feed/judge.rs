@@ -248,6 +248,16 @@ impl Feed {
         self.tells_of(Fingerprint::of_token(token.as_str()))
     }
 
+    /// Whether the feed as it is now says what the session permits in that version or a later one.
+    pub fn tells_scopes_of(&self, session: &SessionId, version: u64) -> bool {
+        let session = Fingerprint::of_session(session.as_str());
+        let tells = |known: &Known| {
+            let [facts, _remembered] = known.facts();
+            facts.scopes_of(session).is_some_and(|scoped| scoped.version >= version)
+        };
+        self.known(tells).unwrap_or_default()
+    }
+
     /// What was told in another epoch does not count: nobody may have read it since.
     fn tells_of(&self, ended: Fingerprint) -> bool {
         let tells = |known: &Known| {

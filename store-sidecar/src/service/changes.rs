@@ -4,7 +4,8 @@
 //! **The feed first, then the state, then the answer.** On a Cluster the feed and a session are in two
 //! slots, so these are two steps, and the process may die in between: then workers refuse what the
 //! store would still serve, and a repeated call mends it. Only what is served again, and what a session
-//! permits, go the other way round: that of the store at that moment is what is told.
+//! permits, go the other way round: that of the store at that moment is what is told, by a repeated call too, even one
+//! that the store refuses since the first has changed the version.
 
 use session_gate_protocol::{
     ETag, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, SessionPatch, SessionStatus, TokenId,
@@ -77,8 +78,6 @@ impl Service {
     ) -> Result<Told<Update>, ServiceError> {
         self.bring_up_to_date(id).await?;
         let op = self.operation()?;
-        let update = async || self.tools.store.update_session(id, patch, expected, op).await;
-        let scopes = patch.scopes.is_some();
         let status = match patch.status {
             Some(SessionStatus::Suspended | SessionStatus::Terminated) => {
                 return self.take_back(id, patch, expected).await;
@@ -86,15 +85,23 @@ impl Service {
             Some(SessionStatus::Active) => true,
             Some(SessionStatus::Expired | SessionStatus::Pending2fa) | None => false,
         };
-        let update = update().await?;
-        let update = self.unless_ended(update).await?;
+        let scopes = patch.scopes.is_some();
+        let update = async || {
+            let update = self.tools.store.update_session(id, patch, expected, op).await?;
+            self.unless_ended(update).await
+        };
+        let update = update().await;
         let at = match &update {
-            Update::Applied(session) if status || scopes => {
+            Ok(Update::Applied(session)) if status || scopes => {
                 Some(self.tell_state(session, Telling { status, scopes }).await?)
             }
+            // Maybe the session has changed all the same: by this call, or by one that failed before it could tell
+            // and is repeated now.
+            Ok(Update::VersionMismatch { .. }) if scopes => self.tell_untold_scopes(id).await?,
+            Err(_) if scopes => self.tell_untold_scopes(id).await.unwrap_or_default(),
             _ => None,
         };
-        Ok(Told { done: update, at })
+        Ok(Told { done: update?, at })
     }
 
     /// Changes a session so that it is served no more.
@@ -110,10 +117,11 @@ impl Service {
         let session = self.stored_session(id).await?;
         let allowed = patch.status.is_none_or(|next| session.status.check_transition(next).is_ok());
         if !allowed || expected.is_some_and(|expected| expected.0 != session.version) {
-            // The store refuses it. A session that has ended is told of again, for the sake of a call that
-            // was cut off after it had ended it.
+            // The store refuses it. What has ended or permits something else is told again, for the sake of a call
+            // that was cut off after it had changed it.
             let at = match self.end_told_before(&session).await? {
                 None if session.status.is_final() => Some(self.tell_state(&session, telling).await?),
+                None if telling.scopes => self.tell_untold_scopes(id).await?,
                 told_before => told_before,
             };
             return Ok(Told { done: update().await?, at });
@@ -150,6 +158,15 @@ impl Service {
     /// one.
     async fn tell_state(&self, session: &SessionData, telling: Telling) -> Result<FeedCursor, ServiceError> {
         self.tell(telling.of(session).into_iter().map(|change| entry(session, change)).collect()).await
+    }
+
+    /// Tells everybody what a session permits as the store has it, unless they have been told.
+    async fn tell_untold_scopes(&self, id: &SessionId) -> Result<Option<FeedCursor>, ServiceError> {
+        let session = self.stored_session(id).await?;
+        if session.status.is_final() || self.tools.feed.tells_scopes_of(id, session.version) {
+            return Ok(None);
+        }
+        Ok(Some(self.tell_state(&session, Telling { status: false, scopes: true }).await?))
     }
 
     /// Tells everybody that a token of that user is revoked, and puts it on the blacklist.

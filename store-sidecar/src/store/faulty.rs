@@ -40,6 +40,8 @@ pub(crate) struct Faults {
     delay: Mutex<Option<Delay>>,
     /// The operation that fails.
     fails: Mutex<Option<&'static str>>,
+    /// The operation that is done, and whose answer is lost, once.
+    loses: Mutex<Option<&'static str>>,
     /// What happens before an operation, once.
     interruptions: Mutex<Vec<(&'static str, Interruption)>>,
     /// The operations that were asked for since somebody looked, without those of the background.
@@ -49,6 +51,11 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn fail(&self, op: Option<&'static str>) {
         *self.fails.lock().unwrap() = op;
+    }
+
+    /// The next operation of that name is done, and nobody learns of it.
+    pub(crate) fn lose_answer(&self, op: &'static str) {
+        *self.loses.lock().unwrap() = Some(op);
     }
 
     /// Does that before the next operation of that name; several for one name happen before one each.
@@ -114,7 +121,8 @@ impl Faulty {
         }
         let answer = ask(&self.store).await;
         self.faults.travel().await;
-        answer
+        let is_lost = self.faults.loses.lock().unwrap().take_if(|loses| *loses == op).is_some();
+        if is_lost { Err(StoreError::of_kind(StoreErrorKind::Timeout)) } else { answer }
     }
 }
 

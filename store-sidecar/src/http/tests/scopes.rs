@@ -151,6 +151,42 @@ async fn where_nobody_can_be_told_of_scopes_the_call_fails_and_may_be_repeated()
     assert_eq!(told(&gate).await, [(3, Some("read".to_owned()))]);
 }
 
+/// The store has changed the session, and nobody was told: workers go on with what it permitted before.
+#[tokio::test(start_paused = true)]
+async fn a_repeated_change_of_scopes_is_told_though_the_store_has_another_version_by_now() {
+    for patch in [json!({"scopes": ["read"]}), json!({"scopes": ["read"], "status": "suspended"})] {
+        let (gate, faults) = faulty(None);
+        let path = create(&gate, json!(["read", "write"])).await;
+        let change = async || {
+            let request = Request::patch(&path).header("content-type", "application/json").header("if-match", "\"1\"");
+            gate.send(request.body(Body::from(patch.to_string())).unwrap()).await.problem()
+        };
+        // From then on: that a session is as good as suspended is told before.
+        let failing = Arc::clone(&faults);
+        faults.interrupt("update_session", async move { failing.fail(Some("append_feed")) });
+        assert_eq!(change().await, problem(503, "store_unavailable", &[]));
+        assert_eq!(gate.get(&path).await.json()["scopes"], json!(["read"]), "the store has it");
+        assert_eq!(change().await, problem(503, "store_unavailable", &[]), "nobody can be told yet");
+        assert_eq!(told(&gate).await, []);
+        faults.fail(None);
+        for _ in 0..3 {
+            assert_eq!(change().await, problem(412, "version_mismatch", &[]));
+            assert_eq!(told(&gate).await, [(2, Some("read".to_owned()))], "once");
+            gate.settle().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_scopes_whose_answer_is_lost_is_told() {
+    let (gate, faults) = faulty(None);
+    let path = create(&gate, json!(["read", "write"])).await;
+    faults.lose_answer("update_session");
+    let failed = gate.patch(&path, json!({"scopes": ["read"]})).await;
+    assert_eq!(failed.problem(), problem(503, "store_unavailable", &[]));
+    assert_eq!(told(&gate).await, [(2, Some("read".to_owned()))]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_scopes_is_named() {
     let gate = Gate::new();
