@@ -45,27 +45,39 @@ impl<T> Told<T> {
 }
 
 impl Service {
-    /// Ends a session; one that has ended already stays so, and everybody is told of it who has not been.
-    /// Answers how many it ended.
+    /// Ends a session; one that has ended already stays so, and everybody is told of it who has not been: also of one
+    /// that the store does not know. Answers how many it ended.
     ///
     /// # Errors
     /// `SessionNotFound`, or those of the store.
     pub async fn terminate_session(&self, id: &SessionId, reason: EndReason) -> Result<Told<u64>, ServiceError> {
-        let session = self.stored_session(id).await?;
-        if let Some(at) = self.end_told_before(&session).await? {
-            return Ok(Told { done: 0, at: Some(at) });
-        }
-        let at = Some(self.tell(vec![ended(&session)]).await?);
-        let termination = self.tools.store.terminate_session(id, self.operation()?).await?;
-        if termination == Termination::Ended {
-            self.tools.metrics.sessions_ended(reason, 1);
-            self.note_age(&session);
-        }
-        match termination {
+        let Told { done, at } = self.end_session(id, reason).await?;
+        match done {
             Termination::Ended => Ok(Told { done: 1, at }),
             Termination::AlreadyEnded => Ok(Told { done: 0, at }),
             Termination::NotFound => Err(ServiceError::SessionNotFound),
         }
+    }
+
+    /// The same, where a session that the store does not know is no error.
+    pub(super) async fn end_session(
+        &self,
+        id: &SessionId,
+        reason: EndReason,
+    ) -> Result<Told<Termination>, ServiceError> {
+        let Some(session) = self.tools.store.session(id).await? else {
+            return Ok(Told { done: Termination::NotFound, at: Some(self.tell_of_lost(id).await?) });
+        };
+        if let Some(at) = self.end_told_before(&session).await? {
+            return Ok(Told { done: Termination::AlreadyEnded, at: Some(at) });
+        }
+        let at = Some(self.tell(vec![ended(&session)]).await?);
+        let done = self.tools.store.terminate_session(id, self.operation()?).await?;
+        if done == Termination::Ended {
+            self.tools.metrics.sessions_ended(reason, 1);
+            self.note_age(&session);
+        }
+        Ok(Told { done, at })
     }
 
     /// Changes a session, and tells everybody where that concerns whether it is served, or what its
@@ -114,7 +126,10 @@ impl Service {
         let op = self.operation()?;
         let update = async || self.tools.store.update_session(id, patch, expected, op).await;
         let telling = Telling { status: true, scopes: patch.scopes.is_some() };
-        let session = self.stored_session(id).await?;
+        let Some(session) = self.tools.store.session(id).await? else {
+            self.tell_of_lost(id).await?;
+            return Ok(Told { done: Update::NotFound, at: None });
+        };
         let allowed = patch.status.is_none_or(|next| session.status.check_transition(next).is_ok());
         if !allowed || expected.is_some_and(|expected| expected.0 != session.version) {
             // The store refuses it. What has ended or permits something else is told again, for the sake of a call
@@ -199,7 +214,8 @@ impl Service {
         Ok(())
     }
 
-    /// Tells everybody that a session has ended which the store does not know.
+    /// Tells everybody that a session has ended which the store does not know: it may have lost it alone, and then
+    /// workers serve its tokens, and keep its streams open, until they hear of it.
     pub(super) async fn tell_of_lost(&self, id: &SessionId) -> Result<FeedCursor, ServiceError> {
         if self.tools.feed.tells_end_of(id) {
             return Ok(self.tools.feed.end().await?);

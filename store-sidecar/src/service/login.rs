@@ -3,7 +3,10 @@ use session_gate_protocol::{
 };
 
 use super::{Service, ServiceError, Told, input::invalid};
-use crate::{metrics::EndReason, store::CreateSession};
+use crate::{
+    metrics::EndReason,
+    store::{CreateSession, Termination},
+};
 
 impl Service {
     /// A new session and its first token. The application has checked the password.
@@ -50,7 +53,13 @@ impl Service {
         let LogoutRequest { session_id, token, all } = request;
         let told = match (session_id, token) {
             (Some(id), None) if all => {
-                let user = self.session(&id).await?.user_id;
+                let user = match self.session(&id).await {
+                    Err(ServiceError::SessionNotFound) => {
+                        self.tell_of_lost(&id).await?;
+                        return Err(ServiceError::SessionNotFound);
+                    }
+                    session => session?.user_id,
+                };
                 self.terminate_user_sessions(&user, None, EndReason::Logout).await?.map(|ended| ended.terminated)
             }
             (Some(id), None) => self.terminate_session(&id, EndReason::Logout).await?,
@@ -75,11 +84,11 @@ impl Service {
                 let told = self.terminate_user_sessions(&claims.sub, None, EndReason::Logout).await?;
                 told.map(|ended| ended.terminated)
             }
-            Some(id) => match self.terminate_session(id, EndReason::Logout).await {
-                // Long gone, or the store has lost it: what workers hold open of it ends all the same.
-                Err(ServiceError::SessionNotFound) => Told { done: 0, at: Some(self.tell_of_lost(id).await?) },
-                ended => ended?,
-            },
+            // One that the store does not know is long gone, or lost: it has ended all the same.
+            Some(id) => {
+                let ended = self.end_session(id, EndReason::Logout).await?;
+                ended.map(|ended| u64::from(ended == Termination::Ended))
+            }
             None => Told { done: 0, at: None },
         };
         let revoked = self.revoke_presented(&claims).await?;

@@ -163,11 +163,37 @@ async fn a_change_that_is_refused_is_not_told() {
     for status in ["expired", "pending_2fa"] {
         assert_eq!(gate.patch(&path, json!({"status": status})).await.problem(), problem(409, "state_conflict", &[]));
     }
-    assert_eq!(gate.delete(UNKNOWN_SESSION).await.problem(), problem(404, "not_found", &[]));
-    let unknown = gate.patch(UNKNOWN_SESSION, json!({"status": "terminated"})).await;
-    assert_eq!(unknown.problem(), problem(404, "not_found", &[]));
+    for status in [json!("active"), Value::Null] {
+        let unknown = gate.patch(UNKNOWN_SESSION, json!({"status": status, "scopes": []})).await;
+        assert_ne!(unknown.status, StatusCode::OK);
+    }
     gate.form("/v1/tokens/revoke", "token=nonsense").await;
     assert_eq!(told(&gate, &[]).await, []);
+}
+
+/// The store may have lost it alone, while workers serve its tokens.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_session_that_the_store_does_not_know_is_told_once_and_then_answered_404() {
+    let id = id_of(UNKNOWN_SESSION);
+    let unknown = problem(404, "not_found", &[]);
+    for (method, path, body) in [
+        ("DELETE", UNKNOWN_SESSION, Value::Null),
+        ("PATCH", UNKNOWN_SESSION, json!({"status": "terminated"})),
+        ("PATCH", UNKNOWN_SESSION, json!({"status": "suspended"})),
+        ("POST", "/v1/logout", json!({"session_id": id})),
+        ("POST", "/v1/logout", json!({"session_id": id, "all": true})),
+    ] {
+        let (gate, faults) = faulty(None);
+        faults.fail(Some("append_feed"));
+        let failed = gate.send_json(method, path, &body).await;
+        assert_eq!(failed.problem(), problem(503, "store_unavailable", &[]), "{method} {path} {body}");
+        faults.fail(None);
+        for _ in 0..2 {
+            assert_eq!(gate.send_json(method, path, &body).await.problem(), unknown, "{method} {path} {body}");
+            assert_eq!(told(&gate, &[UNKNOWN_SESSION]).await, [("ended", 0)], "{method} {path} {body}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
