@@ -13,7 +13,8 @@ use crate::{
     logging::chain,
     metrics::EndReason,
     store::{
-        Admission, Admitted, BegunCutOff, CreateSession, NewFeedEntry, OldSession, Store, StoreError, StoreErrorKind,
+        Admission, Admitted, Beginning, BegunCutOff, CreateSession, NewFeedEntry, OldSession, Store, StoreError,
+        StoreErrorKind,
     },
 };
 
@@ -27,7 +28,8 @@ impl Service {
     /// Ends all sessions of a user, but for one. Costs the same however many there are.
     ///
     /// # Errors
-    /// `SessionNotFound` where `except` is no session of the user's, or has ended; or those of the store.
+    /// `SessionNotFound` where `except` is no session of the user's, has ended, or is to end by another such call that has
+    /// begun and not been answered: that is done first. Or those of the store.
     pub async fn terminate_user_sessions(
         &self,
         user: &UserId,
@@ -37,19 +39,27 @@ impl Service {
         let store = &self.tools.store;
         self.tools.feed.first_reading(FIRST_READING).await?;
         let floor = self.tools.feed.cut_off_of(user)?;
-        let begun = store.begin_cut_off(user, except, floor).await?;
-        if except.is_some() && !begun.spares {
+        if let Some(except) = except
+            && self.session(except).await?.status.is_final()
+        {
             return Err(ServiceError::SessionNotFound);
         }
-        let at = self.tell(vec![self.cut_off(user, except, &begun)]).await?;
-        store.finish_cut_off(user, begun.before, except).await?;
-        let terminated = begun.listed.saturating_sub(u64::from(begun.spares));
-        self.tools.metrics.sessions_ended(reason, terminated);
+        let begun = store.begin_cut_off(user, except, floor).await?;
+        if begun.beginning == Beginning::None {
+            return Err(ServiceError::SessionNotFound);
+        }
+        let at = self.tell(vec![self.cut_off(user, &begun)]).await?;
+        store.finish_cut_off(user, begun.before, begun.except.as_ref()).await?;
         self.sweep_later(user);
+        if begun.beginning == Beginning::Earlier {
+            return Err(ServiceError::SessionNotFound);
+        }
+        let terminated = begun.listed.saturating_sub(u64::from(except.is_some()));
+        self.tools.metrics.sessions_ended(reason, terminated);
         Ok(Told { done: Terminated { terminated }, at: Some(at) })
     }
 
-    fn cut_off(&self, user: &UserId, except: Option<&SessionId>, begun: &BegunCutOff) -> NewFeedEntry {
+    fn cut_off(&self, user: &UserId, begun: &BegunCutOff) -> NewFeedEntry {
         // No session of the user's lasts longer than that, and none that a store has lost.
         let longest = begun.latest_expiry.max(begun.now.after(self.session.duration));
         NewFeedEntry {
@@ -58,7 +68,7 @@ impl Service {
                 user_id: user.clone(),
                 before: begun.before,
                 issued_until: begun.now.max(self.now()),
-                except: except.cloned(),
+                except: begun.except.clone(),
             }),
         }
     }

@@ -113,7 +113,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Prepares the end of all sessions that the user has: those that begin from now on are of a later generation.
-    /// Nothing ends by it; that is to be announced first. `except` goes on, if it is the user's and has not ended.
+    /// Nothing ends by it; that is to be announced first. `except` goes on, if it is the user's, has not ended, and is
+    /// not to end by a cut-off that has begun before: of two at once the first counts.
     /// `floor` is the latest cut-off of that user that anybody knows of. Costs the same for any number of sessions.
     async fn begin_cut_off(
         &self,

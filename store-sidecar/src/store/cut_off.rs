@@ -43,11 +43,27 @@ pub struct OldSession {
     pub expires_at: UnixSeconds,
 }
 
+/// Which cut-off has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// The one that was asked for.
+    New,
+    /// One that began before, and has not been finished: by it the session is to end that was to go on by the new one,
+    /// which has not begun. Whoever finishes it does what its own caller does, or did not live to do.
+    Earlier,
+    /// None: the session that was to go on is not the user's, or has ended.
+    None,
+}
+
 /// A cut-off that has begun: nothing has ended by it yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BegunCutOff {
+    /// Which it is.
+    pub beginning: Beginning,
     /// Sessions of a generation before this are to end.
     pub before: u64,
+    /// The session that goes on.
+    pub except: Option<SessionId>,
     /// How many sessions the user's list has: those that end by it, and maybe some that ended before and have not been
     /// removed yet.
     pub listed: u64,
@@ -55,8 +71,6 @@ pub struct BegunCutOff {
     pub latest_expiry: UnixSeconds,
     /// The store's time.
     pub now: UnixSeconds,
-    /// Whether the session that was to go on does: it is the user's and has not ended.
-    pub spares: bool,
 }
 
 /// A place in a user's list of sessions, which is ordered by when they expire: `<seconds>-<session id>`.

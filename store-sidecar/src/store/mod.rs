@@ -24,7 +24,8 @@ pub mod test_redis;
 pub use self::{
     contract::{Health, Store},
     cut_off::{
-        Admission, Admitted, BegunCutOff, IndexPlace, MAX_EVICTED, OldSession, PageAsk, SWEEP_BATCH, SessionPage, Swept,
+        Admission, Admitted, Beginning, BegunCutOff, IndexPlace, MAX_EVICTED, OldSession, PageAsk, SWEEP_BATCH,
+        SessionPage, Swept,
     },
     error::{StoreError, StoreErrorKind},
     feed::{

@@ -86,8 +86,10 @@ async fn a_cut_off_is_stored_in_the_form_that_is_documented() {
     let stored: BTreeMap<String, String> =
         redis::cmd("HGETALL").arg(CUT_OFFS).query_async(&mut connection).await.unwrap();
     let name = |what| format!("K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA:{what}");
-    let expected = [("ended_before", before), ("generation", current)];
-    assert_eq!(stored, expected.map(|(what, is)| (name(what), is.to_string())).into());
+    let expected = [("begun", current), ("ended_before", before), ("generation", current)];
+    let mut expected: BTreeMap<_, _> = expected.map(|(what, is)| (name(what), is.to_string())).into();
+    expected.insert(name("except"), String::new());
+    assert_eq!(stored, expected);
     let other = redis.store.create_session(new_session("alice", 8), op()).await.unwrap();
     let key = SESSION.replace(session.session_id.as_str(), other.session_id.as_str());
     let generation: String = redis::cmd("HGET").arg(key).arg("generation").query_async(&mut connection).await.unwrap();

@@ -53,6 +53,56 @@ async fn all_but_one_end_and_later_logins_are_of_the_next_generation() {
     assert!(!gate.is_active(&first_token).await);
 }
 
+/// Whoever holds one that is to end must not be able to save it by ending all others at the same moment; and not at any
+/// later one, where the call that was to end it has died on its way.
+#[tokio::test(start_paused = true)]
+async fn all_but_one_saves_no_session_that_is_to_end() {
+    for step in ["append_feed", "finish_cut_off"] {
+        for dies in [false, true] {
+            let (gate, faults) = faulty(None);
+            let (held, token) = gate.login("alice").await;
+            let (other, _) = gate.login("alice").await;
+            let request = || Request::delete(format!("{ALL}?except={}", id_of(&held))).body(Body::empty()).unwrap();
+            if dies {
+                faults.fail(Some(step));
+            } else {
+                let (router, request) = (gate.router.clone(), request());
+                faults.interrupt(step, async move {
+                    assert_eq!(router.oneshot(request).await.unwrap().status(), StatusCode::NOT_FOUND);
+                });
+            }
+            let status = gate.delete(ALL).await.status;
+            assert_eq!(status, if dies { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK });
+            faults.fail(None);
+            assert_eq!(gate.send(request()).await.problem(), problem(404, "not_found", &[]), "{step}, dies: {dies}");
+            for path in [&held, &other] {
+                assert_eq!(verdict(&gate.check(&of(path)).await), "session_terminated", "{step}, dies: {dies}");
+            }
+            let entries = gate.store.read_feed(None, 10).await.unwrap().entries;
+            let expected = |change: &FeedChange| match change {
+                FeedChange::UserSessionsEnded(cut_off) => (cut_off.before, cut_off.except.clone()),
+                other => panic!("{other:?}"),
+            };
+            let before = generation(&gate, &token) + 1;
+            assert!(!entries.is_empty());
+            assert!(entries.iter().all(|entry| expected(&entry.change) == (before, None)), "{entries:?}");
+        }
+    }
+}
+
+/// The store has lost that it has ended: it would be brought back.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_the_feed_says_has_ended_cannot_be_the_one_that_goes_on() {
+    let gate = Gate::new();
+    let (path, token) = gate.login("alice").await;
+    let (user_id, before) = ("alice".parse().unwrap(), generation(&gate, &token) + 1);
+    tell(&gate, FeedChange::UserSessionsEnded(CutOff { user_id, before, issued_until: START, except: None })).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let refused = gate.delete(&format!("{ALL}?except={}", id_of(&path))).await;
+    assert_eq!(refused.problem(), problem(404, "not_found", &[]));
+    assert_eq!(verdict(&gate.check(&of(&path)).await), "session_terminated");
+}
+
 #[tokio::test(start_paused = true)]
 async fn tokens_of_other_issuers_go_with_all_sessions_by_when_they_were_issued() {
     let gate = Gate::new();

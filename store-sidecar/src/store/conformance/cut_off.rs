@@ -9,7 +9,7 @@ use super::{
     Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, op, plain, secs,
     update, user,
 };
-use crate::store::{Admission, Admitted, MAX_EVICTED, PageAsk, SWEEP_BATCH};
+use crate::store::{Admission, Admitted, Beginning, MAX_EVICTED, PageAsk, SWEEP_BATCH};
 
 /// So that everybody can be told first.
 pub async fn a_cut_off_that_has_only_begun_ends_nothing<H: Harness>() {
@@ -20,7 +20,7 @@ pub async fn a_cut_off_that_has_only_begun_ends_nothing<H: Harness>() {
     let begun = store.begin_cut_off(&alice, None, 0).await.unwrap();
     assert_eq!((begun.before, begun.listed), (before.generation + 1, 1));
     assert_eq!(begun.latest_expiry, before.expires_at);
-    assert!(begun.now >= before.created_at && !begun.spares);
+    assert!(begun.now >= before.created_at && begun.except.is_none());
     let after = create(store, plain(&alice, 2)).await;
     assert_eq!(after.generation, begun.before);
     for session in [before, after] {
@@ -100,18 +100,23 @@ pub async fn the_one_that_is_spared_goes_on<H: Harness>() {
     let bobs = create(store, plain(&bob, 1)).await;
     store.terminate_session(&id(&alice, 3), op()).await.unwrap();
     for none in [&id(&alice, 3), &id(&alice, 9), &bobs.session_id] {
-        assert!(!store.begin_cut_off(&alice, Some(none), 0).await.unwrap().spares, "{none}");
+        let begun = store.begin_cut_off(&alice, Some(none), 0).await.unwrap();
+        assert_eq!((begun.beginning, begun.except), (Beginning::None, None), "{none}");
     }
+    let generation = get(store, &id(&alice, 1)).await.generation;
     let begun = store.begin_cut_off(&alice, Some(&id(&alice, 1)), 0).await.unwrap();
-    assert!(begun.spares);
+    assert_eq!((begun.beginning, begun.before), (Beginning::New, generation + 1), "the ones before have not begun");
+    assert_eq!(begun.except, Some(id(&alice, 1)));
     store.finish_cut_off(&alice, begun.before, Some(&id(&alice, 1))).await.unwrap();
     assert_eq!(check(store, &alice, &id(&alice, 1)).await, CheckVerdict::Live);
     assert_eq!(get(store, &id(&alice, 1)).await.generation, begun.before);
     assert_eq!(check(store, &alice, &id(&alice, 2)).await, CheckVerdict::SessionTerminated);
     // What has ended is not brought back by being spared.
     let again = store.begin_cut_off(&alice, Some(&id(&alice, 2)), 0).await.unwrap();
-    assert!(!again.spares);
-    store.finish_cut_off(&alice, again.before, Some(&id(&alice, 2))).await.unwrap();
+    assert_eq!(again.beginning, Beginning::None);
+    assert_eq!(check(store, &alice, &id(&alice, 1)).await, CheckVerdict::Live, "that one has not begun");
+    let again = end_all(store, &alice).await;
+    store.finish_cut_off(&alice, again, Some(&id(&alice, 2))).await.unwrap();
     for number in 1..=3 {
         assert_eq!(check(store, &alice, &id(&alice, number)).await, CheckVerdict::SessionTerminated);
     }

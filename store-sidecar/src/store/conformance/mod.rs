@@ -14,6 +14,7 @@
     reason = "a promise that is broken fails its test by panicking"
 )]
 
+pub mod at_once;
 pub mod check;
 pub mod cut_off;
 pub mod ending;
@@ -131,6 +132,10 @@ macro_rules! store_conformance {
                 a_user_has_no_more_sessions_than_allowed,
                 at_once_too_nobody_has_more_sessions_than_allowed,
                 a_list_is_read_in_pages,
+            ]
+            at_once: [
+                of_two_cut_offs_at_once_the_first_counts,
+                who_is_spared_by_a_cut_off_may_begin_another_at_once,
             ]
             repeating: [
                 a_repeated_creation_answers_as_the_first_time,

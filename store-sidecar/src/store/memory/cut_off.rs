@@ -2,11 +2,11 @@
 
 use session_gate_protocol::{SessionData, SessionId, SessionStatus, UnixSeconds, UserId};
 
-use super::state::State;
+use super::state::{Begun, State};
 use super::tables::MemoryStore;
 use crate::store::{
-    Admission, Admitted, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId, SWEEP_BATCH,
-    StoreError, StoreErrorKind, Swept, patch,
+    Admission, Admitted, Beginning, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId,
+    SWEEP_BATCH, StoreError, StoreErrorKind, Swept, patch,
 };
 
 impl MemoryStore {
@@ -56,17 +56,25 @@ impl MemoryStore {
         floor: u64,
     ) -> Result<BegunCutOff, StoreError> {
         let (mut state, now) = self.write();
-        let before = state.cut_offs(user).generation.max(floor).saturating_add(1);
         let (listed, latest_expiry) = state.listed(user);
-        let until = latest_expiry.max(now).after(self.settings.feed_horizon);
-        state.note_cut_offs(user, before, floor, until);
-        let spared = except.and_then(|id| state.session(id, now));
-        let spared = spared.filter(|session| session.user_id == *user && !session.status.is_final());
-        if let Some(session) = &spared {
-            state.set_generation(&session.session_id, before);
-        }
         let listed = u64::try_from(listed).unwrap_or(u64::MAX);
-        Ok(BegunCutOff { before, listed, latest_expiry, now, spares: spared.is_some() })
+        let reply =
+            |beginning, Begun { before, except }| BegunCutOff { beginning, before, except, listed, latest_expiry, now };
+        if let Some(id) = except {
+            let spared = state.session(id, now).filter(|one| one.user_id == *user && !one.status.is_final());
+            let Some(spared) = spared else { return Ok(reply(Beginning::None, Begun::default())) };
+            if let Some(earlier) = state.begun(user).filter(|earlier| spared.generation < earlier.before) {
+                return Ok(reply(Beginning::Earlier, earlier));
+            }
+        }
+        let before = state.cut_offs(user).generation.max(floor).saturating_add(1);
+        state.note_cut_offs(user, before, floor, latest_expiry.max(now).after(self.settings.feed_horizon));
+        let begun = Begun { before, except: except.cloned() };
+        state.note_begun(user, begun.clone());
+        if let Some(id) = except {
+            state.set_generation(id, before);
+        }
+        Ok(reply(Beginning::New, begun))
     }
 
     pub(super) fn finish(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {

@@ -42,20 +42,31 @@ struct Entry {
 }
 
 /// How far a user's generations of sessions have come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CutOffs {
     /// That of the sessions which begin now.
     pub(super) generation: u64,
     /// Sessions of a generation before this have ended.
     pub(super) ended_before: u64,
+    /// The latest cut-off that has begun.
+    begun: Option<Begun>,
     /// Until when this must be known.
     until: UnixSeconds,
+}
+
+/// A cut-off that has begun.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begun {
+    /// Sessions of a generation before this are to end.
+    pub(super) before: u64,
+    /// The one that goes on.
+    pub(super) except: Option<SessionId>,
 }
 
 impl CutOffs {
     /// Of a user who was never cut off.
     const fn starting_at(generation: u64) -> Self {
-        Self { generation, ended_before: 0, until: UnixSeconds(0) }
+        Self { generation, ended_before: 0, begun: None, until: UnixSeconds(0) }
     }
 }
 
@@ -148,7 +159,7 @@ impl State {
 
     /// What is known of the generations of a user's sessions.
     pub(super) fn cut_offs(&self, user: &UserId) -> CutOffs {
-        self.cut_offs.get(user).copied().unwrap_or(CutOffs::starting_at(self.first_generation))
+        self.cut_offs.get(user).cloned().unwrap_or(CutOffs::starting_at(self.first_generation))
     }
 
     /// Notes how far the generations of a user's sessions have come, for at least until then. Nothing goes back.
@@ -159,6 +170,18 @@ impl State {
         known.generation = known.generation.max(generation).max(known.ended_before);
         known.until = known.until.max(until);
         self.due.insert((known.until, Step::ForgetCutOffs(user.clone())));
+    }
+
+    /// The latest cut-off of the user that has begun.
+    pub(super) fn begun(&self, user: &UserId) -> Option<Begun> {
+        self.cut_offs.get(user)?.begun.clone()
+    }
+
+    /// Notes that a cut-off of the user has begun, of whom something is known.
+    pub(super) fn note_begun(&mut self, user: &UserId, begun: Begun) {
+        if let Some(known) = self.cut_offs.get_mut(user) {
+            known.begun = Some(begun);
+        }
     }
 
     /// Lets what is known of a user's generations, if anything is, last at least until then.

@@ -7,8 +7,8 @@ use super::record::{self, Fields};
 use super::values::{parsed, secs};
 use super::{keys, scripts};
 use crate::store::{
-    Admission, Admitted, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId, PageAsk,
-    SWEEP_BATCH, SessionPage, StoreError, StoreErrorKind, Swept,
+    Admission, Admitted, Beginning, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId,
+    PageAsk, SWEEP_BATCH, SessionPage, StoreError, StoreErrorKind, Swept,
 };
 
 /// Sessions that one script replies with their metadata, so that it is over soon.
@@ -144,10 +144,16 @@ impl RedisStore {
         except: Option<&SessionId>,
         floor: u64,
     ) -> Result<BegunCutOff, StoreError> {
-        let number = floor.to_string();
-        let reply = self.cut(&scripts::BEGIN_CUT_OFF, user, except, &number).await?;
-        let (now, before, listed, latest, spares): (u64, u64, u64, u64, bool) = parsed(reply)?;
-        Ok(BegunCutOff { before, listed, latest_expiry: UnixSeconds(latest), now: UnixSeconds(now), spares })
+        let reply = self.cut(&scripts::BEGIN_CUT_OFF, user, except, &floor.to_string()).await?;
+        let (beginning, before, except, listed, latest, now): (String, u64, String, u64, u64, u64) = parsed(reply)?;
+        let beginning = match beginning.as_str() {
+            "new" => Beginning::New,
+            "earlier" => Beginning::Earlier,
+            _ => Beginning::None,
+        };
+        let except = Some(except).filter(|except| !except.is_empty()).map(|id| session_id(&id)).transpose()?;
+        let (latest_expiry, now) = (UnixSeconds(latest), UnixSeconds(now));
+        Ok(BegunCutOff { beginning, before, except, listed, latest_expiry, now })
     }
 
     pub(super) async fn finish(
@@ -168,10 +174,11 @@ impl RedisStore {
     ) -> Result<redis::Value, StoreError> {
         let tag = SlotTag::of_user(user);
         let mut all_keys = vec![self.keys.cut_offs(&tag), self.keys.index(user)];
-        // One of another tag is no session of the user's.
+        // One of another tag is no session of the user's: its key is in another slot.
         all_keys.extend(except.filter(|id| id.tag() == tag).map(|id| self.keys.session(id)));
         let all_keys: Vec<&str> = all_keys.iter().map(String::as_str).collect();
-        let arguments = [&keys::index_name(user), user.as_str(), number, &secs(self.settings.feed_horizon)];
+        let except = except.map(SessionId::as_str).unwrap_or_default();
+        let arguments = [&keys::index_name(user), user.as_str(), number, &secs(self.settings.feed_horizon), except];
         self.run(script, &all_keys, &arguments, self.deadline()).await
     }
 }

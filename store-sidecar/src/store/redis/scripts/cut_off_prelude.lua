@@ -1,6 +1,7 @@
 -- What the scripts share that change how far a user's generations of sessions have come: a hash for all users
--- with one tag, of each `<name of the index>:generation` (that of sessions which begin now) and
--- `<name of the index>:ended_before` (those of earlier ones have ended).
+-- with one tag, of each `<name of the index>:generation` (that of sessions which begin now),
+-- `<name of the index>:ended_before` (those of earlier ones have ended), `<name of the index>:begun` (by the latest cut-off
+-- that has begun those of earlier ones are to end) and `<name of the index>:except` (but for this one; empty: for none).
 
 -- The generation of sessions which begin now, as it is stored; nil: it is not.
 local function stored_generation(cut_offs, index)
@@ -36,16 +37,17 @@ local function latest_expiry(index)
   return tonumber(latest[2] or 0)
 end
 
--- Whether the session at `key` is that user's and has not ended; then it goes on as one of that generation.
-local function spare(key, cut_offs, user, t, generation_of_it)
+-- The session at `key` if it is that user's and has not ended.
+local function live(key, cut_offs, user, t)
   local s, failure = load(key, cut_offs)
-  if failure then
-    return nil, failure
+  if s and s.user_id == user and not is_final(status_at(s, t)) then
+    return s
   end
-  if not s or s.user_id ~= user or is_final(status_at(s, t)) then
-    return false
-  end
+  return nil, failure
+end
+
+-- Lets that session at `key` go on as one of that generation.
+local function spare(key, s, generation_of_it)
   redis.call('HSET', key, 'generation', string.format('%.0f', math.max(s.generation, generation_of_it)))
-  return true
 end
 

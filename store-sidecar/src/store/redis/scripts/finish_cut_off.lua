@@ -14,9 +14,12 @@ local t = now()
 tidy(KEYS[2], t)
 local before = tonumber(ARGV[3])
 if KEYS[3] then
-  local _, failure = spare(KEYS[3], KEYS[1], ARGV[2], t, before)
+  local spared, failure = live(KEYS[3], KEYS[1], ARGV[2], t)
   if failure then
     return failure
+  end
+  if spared then
+    spare(KEYS[3], spared, before)
   end
 end
 note_cut_off(KEYS[1], ARGV[1], before, before)
