@@ -4,6 +4,7 @@
 //! A worker *leases* admissions of a key: they are taken off its quotas before the first of them is used,
 //! so that no quota is exceeded whatever becomes of the worker. What it has not used it hands back.
 
+mod counted;
 mod key;
 mod lease;
 mod limit_override;

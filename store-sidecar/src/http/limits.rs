@@ -43,7 +43,7 @@ pub(super) struct LimitOverrides {
 #[utoipa::path(
     put, path = "/v1/limits/overrides/{key}", tag = "limits", operation_id = "overrideLimit",
     request_body = NewLimitOverride,
-    params(("key" = String, Path, description = "Which key of which limit, such as `api:user=alice`, percent-encoded"), Wait),
+    params(("key" = String, Path, description = "Which key of which limit, such as `api:issuer=session-gate&user=alice`, percent-encoded"), Wait),
     responses(
         (status = 200, description = "The key's limit", body = WithReceipt<LimitOverrideData>),
         (status = 409, description = "There are too many", body = Problem, content_type = "application/problem+json"),

@@ -1,7 +1,7 @@
 //! Other limits for single keys: rules in the feed that refuse nobody by themselves.
 
 use session_gate_protocol::{
-    FieldProblem, LimitKey, LimitOverrideData, MAX_QUOTAS, MAX_REQUESTS, NewLimitOverride, Rule, RuleData,
+    FieldProblem, LimitKey, LimitOverrideData, MAX_QUOTAS, MAX_REQUESTS, NewLimitOverride, Rule, RuleData, RuleId,
 };
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{
 use crate::{feed::OverridePage, store::UNLIMITED};
 
 impl Service {
-    /// Gives a key another limit, in the place of what it had.
+    /// Gives a key another limit, in the place of what it had. The key is brought into the form in which limits count.
     ///
     /// # Errors
     /// `Invalid`, `StateConflict` where there is no room for more, or those of the store.
@@ -24,6 +24,10 @@ impl Service {
     ) -> Result<Told<LimitOverrideData>, ServiceError> {
         let NewLimitOverride { requests, duration, note } = new;
         let mut problems: Vec<FieldProblem> = Vec::new();
+        let key = key.clone().counted().unwrap_or_else(|found| {
+            problems.extend(found);
+            key.clone()
+        });
         if !(1..=MAX_QUOTAS).contains(&requests.len()) {
             problems.push(invalid("requests", format!("must be 1 to {MAX_QUOTAS} numbers")));
         }
@@ -49,7 +53,7 @@ impl Service {
     /// # Errors
     /// Those of the store.
     pub async fn remove_override(&self, key: &LimitKey) -> Result<Told<()>, ServiceError> {
-        self.remove_rule(RuleKind::Override, rule_of(key).id()).await
+        self.remove_rule(RuleKind::Override, rule_of(key)).await
     }
 
     /// A key's own limit, if it has one; while the store is away, as it was known last.
@@ -58,7 +62,7 @@ impl Service {
     /// `Unavailable` where the feed has never been read.
     pub async fn limit_override(&self, key: &LimitKey) -> Result<Option<LimitOverrideData>, ServiceError> {
         self.tools.feed.try_catch_up(Instant::now(), PATIENCE).await?;
-        Ok(self.tools.feed.limit_override(&rule_of(key).id())?)
+        Ok(self.tools.feed.limit_override(&rule_of(key))?)
     }
 
     /// The keys with limits of their own after that one, `limit` entries at most; while the store is away, as it was
@@ -72,7 +76,8 @@ impl Service {
     }
 }
 
-/// A rule with the id that the key's has.
-fn rule_of(key: &LimitKey) -> Rule {
-    Rule::Limit { key: key.to_string(), requests: Vec::new() }
+/// The id of the rule that is the key's limit. One that cannot be counted by has none, whatever is asked.
+fn rule_of(key: &LimitKey) -> RuleId {
+    let key = key.clone().counted().unwrap_or_else(|_| key.clone());
+    Rule::Limit { key: key.to_string(), requests: Vec::new() }.id()
 }

@@ -244,9 +244,9 @@ async fn an_epoch_that_is_none_is_not_kept() {
 async fn rules_are_shown_while_the_store_is_away() {
     let (gate, faults) = faulty(None);
     let block = gate.post("/v1/blocks", json!({"user_id": "mallory"})).await.json();
-    gate.send_json("PUT", "/v1/limits/overrides/api:user=u", json!({"requests": [5]})).await;
+    gate.send_json("PUT", "/v1/limits/overrides/api:issuer=i&user=u", json!({"requests": [5]})).await;
     has_been_read().await;
-    let paths = ["/v1/blocks", "/v1/limits/overrides", "/v1/limits/overrides/api:user=u"];
+    let paths = ["/v1/blocks", "/v1/limits/overrides", "/v1/limits/overrides/api:issuer=i&user=u"];
     let mut before = Vec::new();
     for path in paths {
         before.push(gate.get(path).await.json());

@@ -54,13 +54,16 @@ async fn an_override_ends_with_its_time() {
 async fn overrides_come_in_pages() {
     let gate = Gate::new();
     for user in ["a", "b", "c"] {
-        put(&gate, &format!("/v1/limits/overrides/api:user={user}"), json!({"requests": [5]})).await;
+        put(&gate, &format!("/v1/limits/overrides/api:issuer=i&user={user}"), json!({"requests": [5]})).await;
     }
     let page = gate.get("/v1/limits/overrides?limit=2").await.json();
     let keys: Vec<&Value> = page["overrides"].as_array().unwrap().iter().map(|one| &one["key"]).collect();
-    assert_eq!((keys, &page["more"]), (vec![&json!("api:user=a"), &json!("api:user=b")], &json!(true)));
-    let rest = gate.get("/v1/limits/overrides?limit=2&after=api:user%3Db").await.json();
-    assert_eq!((&rest["overrides"][0]["key"], &rest["more"]), (&json!("api:user=c"), &json!(false)));
+    assert_eq!(
+        (keys, &page["more"]),
+        (vec![&json!("api:issuer=i&user=a"), &json!("api:issuer=i&user=b")], &json!(true))
+    );
+    let rest = gate.get("/v1/limits/overrides?limit=2&after=api:issuer%3Di%26user%3Db").await.json();
+    assert_eq!((&rest["overrides"][0]["key"], &rest["more"]), (&json!("api:issuer=i&user=c"), &json!(false)));
 }
 
 #[tokio::test]
@@ -78,7 +81,30 @@ async fn what_is_no_override_is_refused() {
         assert_eq!(put(&gate, KEY, body.clone()).await.problem().2, [field], "{body}");
     }
     assert_eq!(put(&gate, "/v1/limits/overrides/none", json!({"requests": [1]})).await.problem().2, ["key"]);
+    // They would count nobody.
+    for (key, fields) in [
+        ("api:user=bob", vec!["key.user"]),
+        ("api:address=10.0.0.1%2F8&colour=blue", vec!["key.address", "key.colour"]),
+    ] {
+        let refused = put(&gate, &format!("/v1/limits/overrides/{key}"), json!({"requests": [1]})).await;
+        assert_eq!(refused.problem(), problem(400, "invalid_request", &fields), "{}", refused.text);
+    }
     assert!(overrides(&gate).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_is_kept_as_limits_count_it() {
+    let gate = Gate::new();
+    for (address, counted) in
+        [("%253A%253A1", "%3A%3A%2F64"), ("::ffff:192.0.2.1", "192.0.2.1"), ("2001:DB8::9", "2001%3Adb8%3A%3A%2F64")]
+    {
+        let path = format!("/v1/limits/overrides/addr:address={address}");
+        let key = json!(format!("addr:address={counted}"));
+        assert_eq!(put(&gate, &path, json!({"requests": [1]})).await.json()["key"], key);
+        assert_eq!(gate.get(&path).await.json()["key"], key);
+        assert_eq!(gate.delete(&path).await.status, StatusCode::NO_CONTENT);
+        assert!(overrides(&gate).await.is_empty(), "{address}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,9 +140,9 @@ async fn a_change_of_an_override_can_be_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn keys_are_encoded_in_the_path_once_more() {
     let gate = Gate::new();
-    for key in ["a:address=2001%253Adb8%253A%253A%252F64", "a:user=%C3%BC%2526"] {
+    for key in ["a:address=2001%253Adb8%253A%253A%252F64", "a:claim.name=%C3%BC%2526"] {
         assert_eq!(put(&gate, &format!("/v1/limits/overrides/{key}"), json!({"requests": [1]})).await.status, 200);
     }
     let keys: Vec<String> = overrides(&gate).await.into_iter().map(|(key, _)| key).collect();
-    assert_eq!(keys, ["a:address=2001%3Adb8%3A%3A%2F64", "a:user=%C3%BC%26"]);
+    assert_eq!(keys, ["a:address=2001%3Adb8%3A%3A%2F64", "a:claim.name=%C3%BC%26"]);
 }
