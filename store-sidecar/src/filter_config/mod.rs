@@ -5,6 +5,7 @@
 //! Around it, in an Envoy configuration or in Istio's resources, every setting is checked that the examples mark
 //! with KEEP, and some that are safe by default.
 
+mod bypass;
 mod clusters;
 mod envoy;
 mod istio;

@@ -36,6 +36,20 @@ pub(super) fn is_ours(name: &str) -> bool {
     name.replace('_', "-").contains("session-gate")
 }
 
+/// Whether this is a `PluginConfig` of ours.
+pub(super) fn is_plugin(node: &Value) -> bool {
+    field(node, "vm_config").is_some() && ["name", "root_id"].iter().any(|name| text(node, name).is_some_and(is_ours))
+}
+
+/// Whether there is one within.
+pub(super) fn has_plugin(node: &Value) -> bool {
+    match node {
+        Value::Object(members) => is_plugin(node) || members.values().any(has_plugin),
+        Value::Array(elements) => elements.iter().any(has_plugin),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();

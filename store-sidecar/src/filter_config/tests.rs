@@ -6,7 +6,7 @@ use super::{
 };
 
 const BARE: &str = "routes: [{name: all, authentication: public}]";
-const EXAMPLE: &str = include_str!("../../../envoy/envoy.yaml");
+pub(super) const EXAMPLE: &str = include_str!("../../../envoy/envoy.yaml");
 const WORKLOAD: &str = include_str!("../../../envoy/istio/workload.yaml");
 const GATEWAY: &str = include_str!("../../../envoy/istio/gateway.yaml");
 
