@@ -31,11 +31,10 @@ impl InvalidText {
 }
 
 /// Whether `text` can stand in an HTTP header as it is (RFC 9110, section 5.5): not empty, no
-/// control character, no blank at either end. Bytes of 0x80 and above (UTF-8) are allowed.
+/// control character, no blank at either end. UTF-8 is allowed, but for U+0080 to U+009F, which are control characters too:
+/// some that read headers as Latin-1 or split lines take them for such.
 pub fn is_header_safe(text: &str) -> bool {
-    !text.is_empty()
-        && text.trim_matches([' ', '\t']).len() == text.len()
-        && !text.bytes().any(|b| b < 0x20 || b == 0x7f)
+    !text.is_empty() && text.trim_matches([' ', '\t']).len() == text.len() && !text.chars().any(char::is_control)
 }
 
 /// Defines a newtype over a `String` that holds only texts which `$valid` accepts.
@@ -112,7 +111,7 @@ text_type!(
     KeyId,
     "a key id (kid)",
     "1 to 256 bytes without control characters",
-    |text| (1..=256).contains(&text.len()) && !text.bytes().any(|b| b.is_ascii_control())
+    |text| (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
 );
 
 text_type!(
@@ -231,7 +230,7 @@ mod tests {
 
     #[test]
     fn texts_that_could_break_a_header_or_a_key_are_refused() {
-        for bad in ["", " alice", "alice\t", "a\r\nx: y", "a\0", "a\u{7f}"] {
+        for bad in ["", " alice", "alice\t", "a\r\nx: y", "a\0", "a\u{7f}", "a\u{80}", "a\u{85}b", "\u{9f}a"] {
             assert!(bad.parse::<UserId>().is_err(), "{bad:?}");
         }
         assert!("a".repeat(MAX_USER_ID_BYTES + 1).parse::<UserId>().is_err());

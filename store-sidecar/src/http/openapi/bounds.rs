@@ -82,7 +82,8 @@ fn components() -> Vec<(String, Value)> {
 
 fn user_id() -> Value {
     // No control characters, and no space at either end.
-    let pattern = "^[^\\u0000-\\u0020\\u007f](?:[^\\u0000-\\u001f\\u007f]*[^\\u0000-\\u0020\\u007f])?$";
+    let pattern =
+        "^[^\\u0000-\\u0020\\u007f-\\u009f](?:[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u009f])?$";
     json!({ "minLength": 1, "maxLength": MAX_USER_ID_BYTES, "pattern": pattern })
 }
 
