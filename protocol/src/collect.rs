@@ -52,6 +52,17 @@ pub fn collect<T: DeserializeOwned>(value: &mut Value) -> (Option<T>, Vec<Misfit
     (None, misfits)
 }
 
+/// What does not fit first in a JSON text of which no value can be made: it has numbers that are too large, or is nested
+/// too deep. `None`: it fits.
+pub fn first_misfit<T: DeserializeOwned>(json: &[u8]) -> Option<Misfit> {
+    let error = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(json)).err()?;
+    let segments: Vec<Segment> = error.path().iter().cloned().collect();
+    let text = error.into_inner().to_string();
+    // Behind it serde says where in the text it is.
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    Some(Misfit { path: written_path(&segments, &Removed::new()), message: message(text, None) })
+}
+
 fn joined(path: &str, field: &str) -> String {
     if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
@@ -93,7 +104,7 @@ fn in_words(expected: &str) -> &str {
         "a map" => "a section",
         "a sequence" => "a list",
         "a string" => "a text",
-        "u64" => "a whole number, 0 or more",
+        "u64" | "usize" => "a whole number, 0 or more",
         _ if expected.starts_with("struct ") => "a section",
         _ => expected.trim_start_matches("one of "),
     }
@@ -201,6 +212,15 @@ mod tests {
     fn the_work_is_bounded() {
         let (read, misfits) = run(json!({"text": "t", "inner": {"list": vec![1; 10_000]}}));
         assert_eq!((read, misfits.len()), (None, MAX_MISFITS));
+    }
+
+    #[test]
+    fn of_what_is_no_value_the_first_misfit_is_named() {
+        let first = |json: &str| first_misfit::<Outer>(json.as_bytes()).map(|misfit| (misfit.path, misfit.message));
+        let said = |path: &str, message: &str| Some((path.to_owned(), message.to_owned()));
+        let number = r#"{"text": "t", "inner": {"number": "hunter2", "more": 1e400}}"#;
+        assert_eq!(first(number), said("inner.number", "is something else; allowed: a whole number, 0 or more"));
+        assert_eq!(first(r#"{"text": "t"}"#), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod version;
 
 pub use check::{CheckReply, CheckRequest, CheckVerdict, CheckedCredential, CheckedSession, OwnToken};
 pub use claims::{Audience, Claims, MAX_LEEWAY};
-pub use collect::{Misfit, collect};
+pub use collect::{Misfit, collect, first_misfit};
 pub use feed::{
     Activity, CutOff, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers,
     MAX_STALENESS, NotApplied, Receipt, UnknownChange,

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use session_gate_protocol::{
     ETag, FieldProblem, IntrospectionForm, LimitKey, Misfit, Problem, ProblemCode, RuleId, SessionId, TokenForm,
-    UserId, collect,
+    UserId, collect, first_misfit,
 };
 use tokio::time::timeout;
 
@@ -84,17 +84,6 @@ fn wrong_fields(errors: Vec<FieldProblem>) -> ApiError {
 
 pub(super) fn wrong_field(field: &str, message: String) -> ApiError {
     wrong_fields(vec![FieldProblem { field: field.to_owned(), message }])
-}
-
-/// How many entries a page has: what was asked for, or 100.
-///
-/// # Errors
-/// Where that is none, or more than 1,000.
-pub(super) fn page_limit(asked: Option<usize>) -> Result<usize, ApiError> {
-    const DEFAULT: usize = 100;
-    const MAX: usize = 1_000;
-    let limit = asked.unwrap_or(DEFAULT);
-    if (1..=MAX).contains(&limit) { Ok(limit) } else { Err(wrong_field("limit", format!("must be 1 to {MAX}"))) }
 }
 
 // === bodies ===
@@ -214,13 +203,18 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     if !error.is_data() {
         return Err(invalid(format!("the body is not JSON, at line {}, column {}", error.line(), error.column())));
     }
-    let mut value = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    let (_, misfits) = collect::<T>(&mut value);
-    if misfits.is_empty() {
-        let place = format!("at line {}, column {}", error.line(), error.column());
-        return Err(invalid(format!("a member is given twice, {place}")));
+    let misfits = match serde_json::from_slice::<Value>(body) {
+        Ok(mut value) => collect::<T>(&mut value).1,
+        Err(_) => first_misfit::<T>(body).into_iter().collect(),
+    };
+    match misfits.first() {
+        None => {
+            let place = format!("at line {}, column {}", error.line(), error.column());
+            Err(invalid(format!("a member is given twice, {place}")))
+        }
+        Some(Misfit { path, message }) if path.is_empty() => Err(invalid(format!("the body {message}"))),
+        Some(_) => Err(misfitting(misfits)),
     }
-    Err(misfitting(misfits))
 }
 
 fn misfitting(misfits: Vec<Misfit>) -> ApiError {
@@ -254,10 +248,20 @@ impl<S: Send + Sync, T: Query> FromRequestParts<S> for ApiQuery<T> {
 }
 
 async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> ApiResult<String> {
-    let Path(text) = Path::<String>::from_request_parts(parts, state)
-        .await
-        .map_err(|_| invalid("the path is not percent-encoded UTF-8"))?;
+    let wrong = || invalid("the path is not percent-encoded UTF-8");
+    // Decoded, a percent sign without two digits behind it would stay, and name something else.
+    if !is_percent_encoded(parts.uri.path()) {
+        return Err(wrong());
+    }
+    let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| wrong())?;
     Ok(text)
+}
+
+/// Whether each percent sign has two hexadecimal digits behind it (RFC 3986, section 2.1).
+fn is_percent_encoded(path: &str) -> bool {
+    let is_escape =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    path.split('%').skip(1).all(is_escape)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for LimitPath {

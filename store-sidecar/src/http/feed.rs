@@ -12,7 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
-    extract::{ApiJson, ApiQuery, Query, page_limit, wrong_field},
+    extract::{ApiJson, ApiQuery, Query, wrong_field},
+    page::PageLimit,
     protocol::Protocol,
     reply::{ApiResult, NO_STORE, stored},
 };
@@ -27,7 +28,8 @@ pub(super) struct RevocationsQuery {
     #[serde(default)]
     after: FeedCursor,
     /// How many entries at most: 1 to 1,000; none: 100.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: Option<PageLimit>,
 }
 
 /// Reply of `GET /v1/revocations`: entries of the feed that are still of use, oldest first.
@@ -103,7 +105,7 @@ pub(super) async fn revocations(
     State(api): State<Shared>,
     ApiQuery(query): ApiQuery<RevocationsQuery>,
 ) -> ApiResult<Response> {
-    let limit = page_limit(query.limit)?;
+    let limit = query.limit.unwrap_or_default().0;
     let (entries, cursor, more) = api.service.feed().entries(query.after, limit).map_err(stored)?;
     Ok(([NO_STORE], Json(Revocations { cursor, more, entries })).into_response())
 }

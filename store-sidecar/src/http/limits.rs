@@ -9,7 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
-    extract::{ApiJson, ApiQuery, LimitPath, Query, page_limit},
+    extract::{ApiJson, ApiQuery, LimitPath, Query},
+    page::PageLimit,
     receipt::{Wait, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
@@ -23,7 +24,8 @@ pub(super) struct OverridesQuery {
     /// The last key of the page before; none: from the start.
     after: Option<String>,
     /// How many keys at most: 1 to 1,000; none: 100.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: Option<PageLimit>,
 }
 
 impl Query for OverridesQuery {
@@ -71,7 +73,7 @@ pub(super) async fn put(
     security(("bearer" = []))
 )]
 pub(super) async fn list(State(api): State<Shared>, ApiQuery(query): ApiQuery<OverridesQuery>) -> ApiResult<Response> {
-    let limit = page_limit(query.limit)?;
+    let limit = query.limit.unwrap_or_default().0;
     let OverridePage { overrides, more } = api.service.limit_overrides(query.after.as_deref(), limit).await?;
     Ok(([NO_STORE], Json(LimitOverrides { overrides, more })).into_response())
 }

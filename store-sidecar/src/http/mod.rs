@@ -10,6 +10,7 @@ mod login;
 mod meta;
 mod observe;
 mod openapi;
+mod page;
 mod protocol;
 mod receipt;
 mod reply;

@@ -10,7 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Shared,
-    extract::{ApiJson, ApiQuery, Query, RulePath, page_limit},
+    extract::{ApiJson, ApiQuery, Query, RulePath},
+    page::PageLimit,
     receipt::{Wait, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
@@ -25,7 +26,8 @@ pub(super) struct BlocksQuery {
     #[param(value_type = Option<String>)]
     after: Option<RuleId>,
     /// How many rules at most: 1 to 1,000; none: 100.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: Option<PageLimit>,
 }
 
 impl Query for BlocksQuery {
@@ -70,7 +72,7 @@ pub(super) async fn block(
     security(("bearer" = []))
 )]
 pub(super) async fn list(State(api): State<Shared>, ApiQuery(query): ApiQuery<BlocksQuery>) -> ApiResult<Response> {
-    let RulePage { rules, more } = api.service.blocks(query.after.as_ref(), page_limit(query.limit)?).await?;
+    let RulePage { rules, more } = api.service.blocks(query.after.as_ref(), query.limit.unwrap_or_default().0).await?;
     Ok(([NO_STORE], Json(Blocks { blocks: rules, more })).into_response())
 }
 

@@ -12,7 +12,8 @@ use utoipa::IntoParams;
 
 use super::{
     Shared,
-    extract::{ApiJson, ApiQuery, IfMatch, MergePatch, Query, SessionPath, UserPath, page_limit, wrong_field},
+    extract::{ApiJson, ApiQuery, IfMatch, MergePatch, Query, SessionPath, UserPath, wrong_field},
+    page::PageLimit,
     receipt::{Wait, WaitFor, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
@@ -130,7 +131,8 @@ pub(super) struct ListQuery {
     /// The `next` of the page before; none: from the start.
     after: Option<String>,
     /// How many sessions at most: 1 to 1,000; none: 100.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>)]
+    limit: Option<PageLimit>,
 }
 
 impl Query for ListQuery {
@@ -168,7 +170,7 @@ pub(super) async fn list_of_user(
     UserPath(user): UserPath,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> ApiResult<Response> {
-    let limit = page_limit(query.limit)?;
+    let limit = query.limit.unwrap_or_default().0;
     let no_place = || wrong_field("after", "must be the `next` of the page before".to_owned());
     let after = query.after.map(|after| IndexPlace::parse(&after).ok_or_else(no_place)).transpose()?;
     let sessions = api.service.user_sessions(&user, &PageAsk { after, limit }).await?;

@@ -187,6 +187,52 @@ async fn metadata_comes_back_as_it_went_in() {
     assert_eq!(refused.problem(), problem(400, "invalid_request", &["status"]));
 }
 
+/// JSON of which no value can be made: the body is not empty, and the field is known.
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_metadata_is_named_whatever_it_is() {
+    let gate = Gate::new();
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(5_000), "}".repeat(5_000));
+    for metadata in [r#"{"n":1e400}"#, deep.as_str(), r#"{"a":[1,{"n":-1e999}]}"#] {
+        let refused = gate.post("/v1/sessions", format!(r#"{{"user_id":"a","metadata":{metadata}}}"#)).await;
+        assert_eq!(refused.problem(), problem(400, "invalid_request", &["metadata"]), "{}", refused.text);
+        assert!(refused.text.contains("127 levels"), "{}", refused.text);
+        let body = format!(r#"{{"user_id":"a","ip_address":7,"metadata":{metadata}}}"#);
+        let refused = gate.post("/v1/sessions", body).await;
+        assert_eq!(refused.problem(), problem(400, "invalid_request", &["ip_address"]), "{}", refused.text);
+    }
+    for body in ["[]", "null", "7", r#""a""#] {
+        let refused = gate.post("/v1/sessions", body).await;
+        assert_eq!(refused.problem(), problem(400, "invalid_request", &[]), "{body}");
+        assert!(refused.text.contains("the body is "), "{}", refused.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_length_of_a_page_is_a_number_in_bounds() {
+    let gate = Gate::new();
+    for path in ["/v1/users/alice/sessions", "/v1/blocks", "/v1/revocations", "/v1/limits/overrides"] {
+        assert_eq!(gate.get(&format!("{path}?limit=1000")).await.status, StatusCode::OK, "{path}");
+        for limit in ["-1", "x", "1.5", "+5", "0", "1001", "99999999999999999999", ""] {
+            let refused = gate.get(&format!("{path}?limit={limit}")).await;
+            assert_eq!(refused.problem(), problem(400, "invalid_request", &["limit"]), "{path} {limit}");
+            assert!(refused.text.contains("must be a number of 1 to 1000"), "{}", refused.text);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_with_a_wrong_escape_names_nobody() {
+    let gate = Gate::new();
+    for user in ["a%zz", "%", "a%4", "%25%", "a%2%35", "%ff", "a%C2%85b"] {
+        let path = format!("/v1/users/{user}/sessions");
+        assert_eq!(gate.get(&path).await.status, StatusCode::BAD_REQUEST, "{user}");
+        assert_eq!(gate.delete(&path).await.status, StatusCode::BAD_REQUEST, "{user}");
+    }
+    for user in ["a%25zz", "%C3%BC"] {
+        assert_eq!(gate.get(&format!("/v1/users/{user}/sessions")).await.status, StatusCode::OK, "{user}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_conflict_in_the_store_is_to_be_tried_again() {
     let gate = Gate::broken(StoreErrorKind::Conflict);
