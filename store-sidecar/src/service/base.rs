@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc, thread::available_parallelism, time::Duration};
 
-use session_gate_protocol::{FeedCursor, NotApplied, Receipt, UnixSeconds};
+use session_gate_protocol::{FeedCursor, NotApplied, Receipt, SessionId, UnixSeconds, UserId};
 use tokio::sync::{Semaphore, watch};
 
-use super::repair::Repairs;
+use super::under_way::UnderWay;
 use crate::{
     clock::Clock,
     config::{SessionConfig, TokenConfig},
@@ -16,6 +16,14 @@ use crate::{
     rng::{NoRandomness, Random},
     store::{OperationId, Store},
 };
+
+/// How many repairs are under way at a time: a store that refuses them must not be flooded with them. What is not mended
+/// now is mended when somebody asks again.
+const MOST_REPAIRS: usize = 64;
+
+/// How many sweeps are under way at a time: far more than there are users who end all of their sessions in these
+/// milliseconds. What is not swept now goes with the next sweep of that user, or with its time.
+const MOST_SWEEPS: usize = 1_000;
 
 /// What the service works with.
 #[derive(Clone)]
@@ -40,7 +48,10 @@ pub struct Service {
     pub(super) session: SessionConfig,
     pub(super) tokens: TokenRules,
     readiness: Readiness,
-    pub(super) repairs: Arc<Repairs>,
+    /// One repair of a session at a time.
+    pub(super) repairs: Arc<UnderWay<SessionId>>,
+    /// One sweep of a user's sessions at a time.
+    pub(super) sweeps: Arc<UnderWay<UserId>>,
     /// Whether nobody is to wait any more.
     closing: watch::Sender<bool>,
     /// How many signatures that take milliseconds may be made at a time: no more than there are processors.
@@ -72,7 +83,8 @@ impl Service {
             session,
             tokens,
             readiness: Readiness::default(),
-            repairs: Arc::default(),
+            repairs: Arc::new(UnderWay::new(MOST_REPAIRS)),
+            sweeps: Arc::new(UnderWay::new(MOST_SWEEPS)),
             closing: watch::Sender::default(),
             slow_signatures,
         }
@@ -145,7 +157,8 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tools: _, session, tokens, readiness: _, repairs: _, closing: _, slow_signatures: _ } = self;
+        let Self { tools: _, session, tokens, readiness: _, repairs: _, sweeps: _, closing: _, slow_signatures: _ } =
+            self;
         f.debug_struct("Service").field("session", session).field("tokens", tokens).finish_non_exhaustive()
     }
 }

@@ -73,11 +73,12 @@ impl Service {
         }
     }
 
-    /// Removes what has ended from the user's list, in batches, while others go on.
+    /// Removes what has ended from the user's list, in batches, while others go on; unless that is under way.
     pub(super) fn sweep_later(&self, user: &UserId) {
-        let (store, metrics, user) = (Arc::clone(&self.tools.store), Arc::clone(&self.tools.metrics), user.clone());
+        let (store, metrics) = (Arc::clone(&self.tools.store), Arc::clone(&self.tools.metrics));
+        let Some(turn) = self.sweeps.begin(user) else { return };
         tokio::spawn(async move {
-            match sweep(&*store, &user).await {
+            match sweep(&*store, &turn.subject).await {
                 Ok(removed) => metrics.sessions_swept(removed),
                 // They count as ended all the same, and go with their time.
                 Err(error) => tracing::warn!(error = %chain(&error), "ended sessions stay in their user's list"),

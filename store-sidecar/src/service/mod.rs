@@ -15,6 +15,7 @@ mod rules;
 mod sessions;
 mod signing;
 mod tokens;
+mod under_way;
 
 pub use self::{
     base::{Service, Tools},

@@ -4,11 +4,7 @@
 //! has ended stays ended: the feed counts, and whoever notices mends the store, so that it still counts when the feed's
 //! entry is gone.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionStatus, UserId};
 
@@ -39,20 +35,6 @@ pub(super) struct Heard {
     pub(super) against: Option<Against>,
     /// A later version of it.
     pub(super) later: Option<LaterVersion>,
-}
-
-/// The repairs under way: one of a session at a time, and no more than [`MOST_REPAIRS`]. What is not mended now is
-/// mended when somebody asks again.
-#[derive(Debug, Default)]
-pub(super) struct Repairs(Mutex<HashSet<SessionId>>);
-
-/// How many repairs are under way at a time: a store that refuses them must not be flooded with them.
-const MOST_REPAIRS: usize = 64;
-
-/// A repair under way.
-struct Repairing {
-    of: Arc<Repairs>,
-    session: SessionId,
 }
 
 impl Service {
@@ -124,7 +106,7 @@ impl Service {
         let user = user.clone();
         tokio::spawn(async move {
             let what = lost.what();
-            let repaired = mend(&*store, &user, &repairing.session, lost, op).await;
+            let repaired = mend(&*store, &user, &repairing.subject, lost, op).await;
             metrics.store_repaired(what, repaired.is_ok());
             match repaired {
                 Ok(()) => tracing::warn!(what = what.as_str(), "the store had lost what the feed knows: it is mended"),
@@ -169,24 +151,6 @@ impl Against {
     }
 }
 
-impl Repairs {
-    /// Begins a repair of that session, unless there is one, or there are too many.
-    fn begin(self: &Arc<Self>, session: &SessionId) -> Option<Repairing> {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if sessions.len() >= MOST_REPAIRS || !sessions.insert(session.clone()) {
-            return None;
-        }
-        drop(sessions);
-        Some(Repairing { of: Arc::clone(self), session: session.clone() })
-    }
-}
-
-impl Drop for Repairing {
-    fn drop(&mut self) {
-        self.of.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session);
-    }
-}
-
 impl Lost {
     /// What the store has lost of a session that it takes for live. A suspension of the very version that the store has
     /// is being told: whoever suspends the session tells the feed first.
@@ -204,27 +168,5 @@ impl Lost {
             Self::End => Repair::End,
             Self::Version(_) => Repair::Version,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn session(number: usize) -> SessionId {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&number.to_be_bytes());
-        SessionId::new(&"alice".parse().unwrap(), &bytes)
-    }
-
-    #[test]
-    fn a_session_has_one_repair_at_a_time_and_all_have_a_bound() {
-        let repairs = Arc::new(Repairs::default());
-        let first = repairs.begin(&session(0)).unwrap();
-        assert!(repairs.begin(&session(0)).is_none());
-        let _others: Vec<_> = (1..MOST_REPAIRS).map(|number| repairs.begin(&session(number)).unwrap()).collect();
-        assert!(repairs.begin(&session(MOST_REPAIRS)).is_none());
-        drop(first);
-        assert!(repairs.begin(&session(0)).is_some());
     }
 }
