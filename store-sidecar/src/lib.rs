@@ -15,6 +15,7 @@ pub mod filter_config;
 mod golden;
 pub mod http;
 pub mod keys;
+mod latest;
 pub mod logging;
 pub mod metered_store;
 pub mod metrics;

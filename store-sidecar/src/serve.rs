@@ -23,6 +23,7 @@ use crate::{
     feed::Feed,
     http::{self, Api},
     keys::{CurrentKeys, KeyProblem, KeyRing},
+    latest::Latest,
     logging::chain,
     metered_store::MeteredStore,
     metrics::Metrics,
@@ -127,7 +128,7 @@ impl Server {
 
     /// What exchanges keys and credentials.
     pub fn exchange(&self) -> Exchange {
-        Exchange { keys: Arc::clone(&self.keys), api: Arc::clone(&self.api) }
+        Exchange { keys: Arc::clone(&self.keys), api: Arc::clone(&self.api), telling: Latest::default() }
     }
 
     /// Serves until it is told to stop; then requests in flight may finish, for as long as configured.
@@ -188,6 +189,7 @@ async fn unready_first(api: &Api, mut stop: watch::Receiver<Stop>, delay: Durati
 pub struct Exchange {
     keys: Arc<CurrentKeys>,
     api: Arc<Api>,
+    telling: Latest,
 }
 
 impl Exchange {
@@ -201,7 +203,7 @@ impl Exchange {
     pub fn replace_keys(&self, ring: KeyRing) {
         self.keys.replace(ring);
         let api = Arc::clone(&self.api);
-        tokio::spawn(async move {
+        self.telling.begin(async move {
             while let Err(error) = api.service.keys_changed().await {
                 tracing::warn!(error = %chain(&error), "workers could not be told of the keys yet");
                 tokio::time::sleep(TELL_AGAIN).await;
