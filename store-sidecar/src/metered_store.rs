@@ -89,6 +89,10 @@ impl Store for MeteredStore {
         self.metered("list_sessions", self.store.list_sessions(user, page)).await
     }
 
+    async fn active_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.metered("active_sessions", self.store.active_sessions(user, page)).await
+    }
+
     async fn begin_cut_off(
         &self,
         user: &UserId,

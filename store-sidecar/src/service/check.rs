@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Service, ServiceError, repair::Heard};
 use crate::{
     feed::{Client, KnownSession},
-    store::{Checked, LaterVersion, PageAsk, SWEEP_BATCH, StoreError},
+    store::{Checked, LaterVersion, PageAsk, StoreError},
 };
 
 /// How long a check of a token of ours waits for the newest of the feed on a Cluster, where the feed may be away while the
@@ -33,7 +33,9 @@ const NEWEST_LOOKED_AT: usize = 5;
 /// How many are looked at then: as many as a user may have unless configured otherwise, or whoever begins logins without
 /// finishing them could hide the one that is active. More are not, so that a check has a bound for any user.
 const MOST_LOOKED_AT: usize = 1_000;
-const NEWEST_PAGES: usize = 1 + MOST_LOOKED_AT.div_ceil(SWEEP_BATCH);
+
+/// How often: again only where the feed knows better than the store of the one that was found.
+const MOST_LOOKS: usize = 16;
 
 /// Whether a check counts as a use of the session, which keeps it from being idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,8 +182,9 @@ impl Service {
 
     async fn newest_active(&self, user: &UserId) -> Result<Option<SessionData>, ServiceError> {
         let mut ask = PageAsk { after: None, limit: NEWEST_LOOKED_AT };
-        for _ in 0..NEWEST_PAGES {
-            let page = self.tools.store.list_sessions(user, &ask).await?;
+        for _ in 0..MOST_LOOKS {
+            let page = self.tools.store.active_sessions(user, &ask).await?;
+            let found = !page.sessions.is_empty();
             for session in page.sessions {
                 let session = self.corrected(session).await?;
                 if session.status == SessionStatus::Active {
@@ -189,8 +192,10 @@ impl Service {
                 }
             }
             match page.next {
-                Some(next) => ask = PageAsk { after: Some(next), limit: SWEEP_BATCH },
-                None => break,
+                Some(next) if ask.limit == NEWEST_LOOKED_AT || found => {
+                    ask = PageAsk { after: Some(next), limit: MOST_LOOKED_AT };
+                }
+                _ => break,
             }
         }
         Ok(None)

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds,
-    UserId,
+    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag,
+    TokenId, UnixSeconds, UserId,
 };
 
 use super::cut_off::{Admission, Admitted, BegunCutOff, IndexPlace, PageAsk, SWEEP_BATCH, SessionPage, Swept};
@@ -96,6 +96,14 @@ pub trait Store: Send + Sync + 'static {
     /// A part of the user's sessions that have not ended, the one that expires last first. Looks at no more than
     /// `page.limit` of them: a page may have fewer sessions than that, and still be followed by another.
     async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError>;
+
+    /// The same with those alone that are active; a page may end with the first of them. A store to which reading a session
+    /// is a cost reads no others.
+    async fn active_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        let mut page = self.list_sessions(user, page).await?;
+        page.sessions.retain(|session| session.status == SessionStatus::Active);
+        Ok(page)
+    }
 
     /// All of the user's sessions that have not ended. Takes as long as there are sessions: for users who are known
     /// to have few.

@@ -166,6 +166,9 @@ impl Store for Faulty {
     async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
         self.ask("list_sessions", |store| store.list_sessions(user, page)).await
     }
+    async fn active_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.ask("active_sessions", |store| store.active_sessions(user, page)).await
+    }
     async fn begin_cut_off(
         &self,
         user: &UserId,

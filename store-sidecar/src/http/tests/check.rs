@@ -7,6 +7,7 @@ use session_gate_protocol::FeedChange;
 use tokio::time::Instant;
 
 use super::{feed::id_of, *};
+use crate::store::conformance::op;
 
 async fn foreign(gate: &Gate, claims: Value, require_session: bool) -> Answer {
     let credential = json!({"kind": "foreign", "claims": claims, "require_session": require_session});
@@ -62,13 +63,21 @@ async fn another_issuers_token_needs_a_session_where_it_is_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn logins_that_nobody_finishes_do_not_hide_the_session_that_is_active() {
-    let gate = Gate::new();
+    let (gate, faults) = faulty(None);
     gate.login("alice").await;
     gate.clock.advance(Duration::from_secs(10));
-    for _ in 0..700 {
-        gate.post("/v1/sessions", &json!({"user_id": "alice", "status": "pending_2fa"})).await;
+    let user: UserId = "alice".parse().unwrap();
+    for number in 0..700_u64 {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        let session = serde_json::from_value(json!({"user_id": "alice", "pending_2fa": true})).unwrap();
+        let (id, duration) = (SessionId::new(&user, &bytes), Duration::from_hours(24));
+        let new = CreateSession { id, session, duration, idle_timeout: None };
+        gate.store.create_session(new, op()).await.unwrap();
     }
+    faults.asked();
     assert_eq!(verdict(&foreign(&gate, json!({"sub": "alice"}), true).await), "live");
+    assert_eq!(faults.asked(), ["active_sessions", "active_sessions"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Promises on how all sessions of a user end at once, how many a user may have, and how they are listed.
+//! Promises on how all sessions of a user end at once, and how many a user may have.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{
     Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, op, plain, secs,
     update, user,
 };
-use crate::store::{Admission, Admitted, Beginning, MAX_EVICTED, PageAsk, SWEEP_BATCH};
+use crate::store::{Admission, Admitted, Beginning, MAX_EVICTED, SWEEP_BATCH};
 
 /// So that everybody can be told first.
 pub async fn a_cut_off_that_has_only_begun_ends_nothing<H: Harness>() {
@@ -337,41 +337,4 @@ pub async fn at_once_too_nobody_has_more_sessions_than_allowed<H: Harness>() {
         login.await.unwrap();
     }
     assert_eq!(harness.store().user_sessions(&alice).await.unwrap().len(), 3);
-}
-
-/// The one that expires last comes first; whatever ends meanwhile, no other is left out or comes twice.
-pub async fn a_list_is_read_in_pages<H: Harness>() {
-    let harness = H::start(SETTINGS).await;
-    let store = harness.store();
-    let alice = user("alice");
-    for number in 0..10 {
-        // Several of one second, so that their order follows from their ids.
-        let mut new = plain(&alice, number);
-        new.duration = LIFETIME + secs(1_000 * u64::from(number / 5));
-        create(store, new).await;
-    }
-    create(store, idle_after(&alice, 10, 5)).await;
-    harness.pass(secs(10)).await;
-    let mut seen = Vec::new();
-    let mut ask = PageAsk { after: None, limit: 3 };
-    loop {
-        let page = store.list_sessions(&alice, &ask).await.unwrap();
-        assert!(page.sessions.len() <= 3);
-        seen.extend(page.sessions.iter().map(|session| session.session_id.clone()));
-        let Some(next) = page.next else { break };
-        // Where a page ends may have ended itself by then.
-        store.terminate_session(&next.id, op()).await.unwrap();
-        ask.after = Some(next);
-    }
-    assert_eq!(seen.len(), 10, "{seen:?}");
-    for (part, numbers) in [(&seen[..5], 5..10), (&seen[5..], 0..5)] {
-        let expected: Vec<_> = numbers.map(|number| id(&alice, number)).collect();
-        let mut part = part.to_vec();
-        part.sort();
-        assert_eq!(part, expected, "those that expire last come first");
-    }
-    assert_eq!(
-        store.list_sessions(&user("bob"), &PageAsk { after: None, limit: 1 }).await.unwrap(),
-        Default::default()
-    );
 }

@@ -20,6 +20,7 @@ pub mod cut_off;
 pub mod ending;
 pub mod feed;
 pub mod leases;
+pub mod listing;
 pub mod patching;
 pub mod repeating;
 pub mod rules;
@@ -131,7 +132,10 @@ macro_rules! store_conformance {
                 what_was_cut_off_is_swept_in_batches,
                 a_user_has_no_more_sessions_than_allowed,
                 at_once_too_nobody_has_more_sessions_than_allowed,
+            ]
+            listing: [
                 a_list_is_read_in_pages,
+                the_active_sessions_are_found_among_any_others,
             ]
             at_once: [
                 of_two_cut_offs_at_once_the_first_counts,

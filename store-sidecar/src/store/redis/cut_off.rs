@@ -25,7 +25,9 @@ struct Read {
 
 /// What is done with the sessions that are looked at, beside dropping those that have ended.
 #[derive(Clone, Copy)]
-enum Purpose {
+pub(super) enum Purpose {
+    /// The first that is active is read.
+    FindActive,
     Read,
     Sweep,
 }
@@ -77,14 +79,21 @@ impl RedisStore {
         Ok(Admitted::Crowded(oldest.collect::<Result<_, StoreError>>()?))
     }
 
-    pub(super) async fn page(&self, user: &UserId, ask: &PageAsk) -> Result<SessionPage, StoreError> {
+    pub(super) async fn page(&self, user: &UserId, ask: &PageAsk, purpose: Purpose) -> Result<SessionPage, StoreError> {
         let (places, next) = self.places(user, "newest", ask).await?;
-        let mut sessions = Vec::with_capacity(places.len());
-        for places in places.chunks(MAX_READ) {
-            let read = self.look_at(user, places, Purpose::Read).await?;
+        let mut sessions = Vec::new();
+        for some in places.chunks(MAX_READ) {
+            let read = self.look_at(user, some, purpose).await?;
             for (id, fields) in read.sessions {
                 // The script has left out those that a cut-off has ended.
                 sessions.extend(record::session(session_id(&id)?, &fields, 0, read.now)?);
+            }
+            if let (Purpose::FindActive, Some(found)) = (purpose, sessions.last()) {
+                // The places behind it have not been looked at.
+                let (expires_at, id) = (found.expires_at, found.session_id.clone());
+                let is_last = next.is_none() && places.last().is_some_and(|last| last.id == id);
+                let next = Some(IndexPlace { expires_at, id }).filter(|_| !is_last);
+                return Ok(SessionPage { sessions, next });
             }
         }
         Ok(SessionPage { sessions, next })
@@ -127,6 +136,7 @@ impl RedisStore {
         let all_keys: Vec<&str> = all_keys.iter().map(String::as_str).collect();
         let retention = self.retention();
         let purpose = match purpose {
+            Purpose::FindActive => "active",
             Purpose::Read => "read",
             Purpose::Sweep => "sweep",
         };

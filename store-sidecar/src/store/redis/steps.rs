@@ -9,6 +9,7 @@ use session_gate_protocol::{
 };
 
 use super::client::RedisStore;
+use super::cut_off::Purpose;
 use super::fitness::Look;
 use super::scripts;
 use super::values::secs;
@@ -68,7 +69,11 @@ impl Store for RedisStore {
     }
 
     async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
-        self.page(user, page).await
+        self.page(user, page, Purpose::Read).await
+    }
+
+    async fn active_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
+        self.page(user, page, Purpose::FindActive).await
     }
 
     async fn begin_cut_off(

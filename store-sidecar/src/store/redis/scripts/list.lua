@@ -6,7 +6,8 @@
 -- KEYS[3…] sessions
 -- ARGV[1]  user id
 -- ARGV[2]  seconds that what ends by this stays known
--- ARGV[3]  read: those that have not ended are replied; sweep: they are not
+-- ARGV[3]  read: those that have not ended are replied; active: the first that is active, and those behind it are not
+--          looked at; sweep: none is
 -- ARGV[4…] their ids
 -- Reply    the time, how many were dropped, then for each session its id, and its fields and values
 local t = now()
@@ -19,8 +20,11 @@ for i = 3, #KEYS do
   end
   local status = s and s.user_id == ARGV[1] and status_at(s, t)
   if status and not is_final(status) then
-    if ARGV[3] == 'read' then
+    if ARGV[3] == 'read' or ARGV[3] == status then
       reply[#reply + 1] = {id, redis.call('HGETALL', key)}
+    end
+    if ARGV[3] == status then
+      return reply
     end
   else
     if status == 'terminated' and s.cut_off then
