@@ -20,12 +20,12 @@ use crate::{
 };
 
 /// A session of bob's, whose tokens another issuer mints.
-fn bobs(number: u8) -> String {
+pub(super) fn bobs(number: u8) -> String {
     let random = char::from(b'A' + number).to_string().repeat(43);
     format!("{}.{random}", SlotTag::of_user(&"bob".parse().unwrap()))
 }
 
-fn of_bob(number: u8, change: impl FnOnce(&mut CheckedSession)) -> CheckedSession {
+pub(super) fn of_bob(number: u8, change: impl FnOnce(&mut CheckedSession)) -> CheckedSession {
     let mut session = CheckedSession {
         session_id: bobs(number).parse().unwrap(),
         expires_at: UnixSeconds(NOW.0 + 600),
@@ -47,7 +47,7 @@ fn naming(number: u8) -> String {
     })
 }
 
-fn routes() -> Value {
+pub(super) fn routes() -> Value {
     let mut document = foreign_config();
     let routes = json!([
         {"name": "write", "match": {"path": {"exact": "/write"}}, "require_session": true, "scopes": {"all": ["write"]}},
@@ -65,7 +65,7 @@ fn routes() -> Value {
 }
 
 /// Serves a request of bob's for which the sidecar names that session.
-fn establish(worker: &mut Worker, token: &str, path: &str, reply: &CheckReply) -> Outcome {
+pub(super) fn establish(worker: &mut Worker, token: &str, path: &str, reply: &CheckReply) -> Outcome {
     let asked = send(worker, path, token, CLOCKS);
     answer_check(worker, asked, reply).remove(0).1
 }

@@ -1,6 +1,6 @@
 //! What a rule matches: hosts, methods, and shapes of paths.
 
-use super::path_regex::PathRegex;
+use super::{case::folded, path_regex::PathRegex};
 use crate::http::authority::is_ipv6;
 
 /// Which requests a rule matches: all of its parts must.
@@ -110,7 +110,7 @@ impl PathPattern {
     }
 
     fn folding(text: &str, shape: fn(&str) -> Shape) -> Self {
-        let lower = text.to_lowercase();
+        let lower = folded(text);
         Self { as_written: shape(text), folded: shape(&lower), has_case: lower != text }
     }
 
@@ -137,7 +137,7 @@ impl PathPattern {
         let segments = segments.collect::<Option<Vec<_>>>()?;
         let lower = |segment: &TemplateSegment| match segment {
             TemplateSegment::Any => TemplateSegment::Any,
-            TemplateSegment::Literal(literal) => TemplateSegment::Literal(literal.to_lowercase()),
+            TemplateSegment::Literal(literal) => TemplateSegment::Literal(folded(literal)),
         };
         let folded: Vec<_> = segments.iter().map(lower).collect();
         let has_case = folded != segments;
