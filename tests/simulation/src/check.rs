@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod beyond;
+mod current;
 mod foreign;
 mod rules;
 
@@ -51,6 +52,10 @@ pub struct Case<'a> {
     pub version: Option<InVersion>,
     /// Whether nothing was ever wrong anywhere.
     pub is_healthy: bool,
+    /// Whether the store may refuse leases.
+    pub leases_may_be_refused: bool,
+    /// Whether the worker is current, whatever the store refuses.
+    pub must_be_current: bool,
     /// Whether a sidecar may be unable to read the feed.
     pub feeds_may_be_away: bool,
     /// When the keys were exchanged last.
@@ -85,7 +90,7 @@ impl Case<'_> {
     /// # Errors
     /// The promise that it breaks.
     pub fn admitted(&self, reason: AllowReason) -> Result<(), Violation> {
-        self.violation(self.judge_admission(reason))
+        self.violation(self.judge_current().and_then(|()| self.judge_admission(reason)))
     }
 
     /// The request was refused.
@@ -99,7 +104,7 @@ impl Case<'_> {
         let Some((number, token)) = self.token.and_then(|number| Some((number, self.truth.token(number)?))) else {
             return Ok(());
         };
-        self.violation(self.judge_denial(reason, number, token))
+        self.violation(self.judge_current().and_then(|()| self.judge_denial(reason, number, token)))
     }
 
     fn is_foreign(&self) -> bool {
@@ -221,7 +226,7 @@ impl Case<'_> {
         match reason {
             DenyReason::RateLimited => Ok(()),
             DenyReason::Blocked if self.may_be_barred(None, reason) => Ok(()),
-            DenyReason::LimitUnavailable if !self.is_healthy => Ok(()),
+            DenyReason::LimitUnavailable if !self.is_healthy || self.leases_may_be_refused => Ok(()),
             _ => broken(Promise::Live, format!("a public request was refused with {}", reason.as_str())),
         }
     }
@@ -260,7 +265,9 @@ impl Case<'_> {
                 second_factor::is_asked_for(self.route) && (unvouched || session.is_some_and(is_awaited))
             }
             DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
-            DenyReason::LimitUnavailable => matches!(self.route, Route::Limited(_)) && !self.is_healthy,
+            DenyReason::LimitUnavailable => {
+                matches!(self.route, Route::Limited(_)) && (!self.is_healthy || self.leases_may_be_refused)
+            }
             DenyReason::RateLimited => matches!(self.route, Route::Limited(_)),
             DenyReason::ScopeInsufficient => self.may_lack_scope(number, token),
             DenyReason::Overloaded | DenyReason::StoreUnavailable => !self.is_healthy && !self.can_tell(number, token),

@@ -9,7 +9,7 @@ use crate::{faults::Fault, foreign, rules, scopes, second_factor};
 pub struct Counts(BTreeMap<(&'static str, &'static str), u64>);
 
 /// What must have happened in a large run, lest it has shown nothing.
-const NEEDED: [(&str, &str); 53] = [
+const NEEDED: [(&str, &str); 55] = [
     ("admitted", "failure_mode"),
     ("admitted", "last_known"),
     ("admitted", "token"),
@@ -61,6 +61,8 @@ const NEEDED: [(&str, &str); 53] = [
     ("requests", "decided after asking"),
     ("requests", "decided alone"),
     ("requests", "held and abandoned"),
+    ("store", "changes refused"),
+    ("store", "full, and takes back"),
     ("streams", "ended by the gate"),
     ("streams", "opened"),
 ];

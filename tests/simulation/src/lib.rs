@@ -34,6 +34,7 @@ mod promise;
 mod queue;
 pub mod recorded;
 mod refusal;
+mod refusals;
 mod requests;
 mod rules;
 pub mod scenario;

@@ -59,6 +59,8 @@ pub struct Parameters {
     pub is_slow: bool,
     /// Whether the data of the store may be lost.
     pub may_lose_data: bool,
+    /// Whether the store may accept no changes for a while.
+    pub may_refuse: bool,
 }
 
 impl Parameters {
@@ -109,6 +111,7 @@ impl Parameters {
             probes: weather == Weather::Calm || rng.u8(0..6) == 0,
             fault_every: Duration::from_millis(rng.u64(60..1_500)),
             may_lose_data: rng.u8(0..3) == 0,
+            may_refuse: rng.bool(),
         }
     }
 

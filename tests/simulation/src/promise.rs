@@ -22,6 +22,10 @@ pub struct Violation {
 /// The promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {
+    /// What a store accepts that is full is done.
+    Accepted,
+    /// Workers stay current while the store can be read.
+    Current,
     /// Routes get what they ask for.
     Demands,
     /// A key that is used up costs no calls.
@@ -53,6 +57,8 @@ pub enum Promise {
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Accepted => "what the store accepts is done",
+            Self::Current => "workers stay current while the store can be read",
             Self::Demands => "routes get what they ask for",
             Self::DeniedKeys => "a key that is used up costs no calls",
             Self::FailureMode => "failure modes",

@@ -61,6 +61,7 @@ impl Scenario {
             fault_every: Duration::from_secs(1),
             is_slow: false,
             may_lose_data: false,
+            may_refuse: false,
         };
         Self { name, parameters, script: Script::new(ends) }
     }

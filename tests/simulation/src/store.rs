@@ -23,6 +23,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::scopes::{May, may_write};
 
 mod asked;
+pub mod refusing;
+
+use refusing::{Does, Refusing};
 
 /// How long a sidecar waits for the store: as with Redis.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -73,6 +76,8 @@ pub struct SharedStore {
     settings: StoreSettings,
     current: Mutex<Arc<MemoryStore>>,
     generation: AtomicU32,
+    /// What it does not accept at the moment.
+    pub refusing: Refusing,
     /// In which life of the store a session began.
     born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
@@ -163,6 +168,7 @@ impl SharedStore {
             settings,
             current,
             generation: AtomicU32::new(0),
+            refusing: Refusing::default(),
             born: Mutex::default(),
             applied: Mutex::default(),
             lease_steps: Mutex::default(),
@@ -308,7 +314,11 @@ impl ReplicaStore {
         Self { shared, link }
     }
 
-    async fn ask<T: Send + 'static>(&self, op: Op, ask: Ask<T>) -> Result<T, StoreError> {
+    async fn ask<T: Send + 'static>(&self, (op, does): (Op, Does), ask: Ask<T>) -> Result<T, StoreError> {
+        let ask = move |shared: Arc<SharedStore>| async move {
+            shared.refusing.accepts(does)?;
+            ask(shared).await
+        };
         self.link.thaw().await;
         let fate = self.link.fate(op);
         let answer = match fate {

@@ -197,6 +197,8 @@ impl World {
             asked,
             version,
             is_healthy,
+            leases_may_be_refused: self.parameters.may_refuse,
+            must_be_current: is_healthy && (self.parameters.has_own_sidecar || self.parameters.replicas == 1),
             feeds_may_be_away: self.parameters.weather == Weather::Rough,
             keys_since: self.keys_since,
             store_wall,

@@ -20,6 +20,7 @@ use crate::{
     parameters::{Parameters, Weather},
     promise::{Promise, Violation},
     queue::Queue,
+    refusals::Refusals,
     scenario::{Scenario, script::Script},
     sidecar::{Answer, Common, SeededRandom, Sidecar},
     store::{MAX_METADATA_BYTES, SharedStore, StoreLink},
@@ -86,6 +87,7 @@ pub struct World {
     pub(crate) workers: Vec<WorkerPlace>,
     pub(crate) sidecars: Vec<SidecarPlace>,
     pub(crate) truth: Truth,
+    pub(crate) refusals: Refusals,
     pub(crate) limits: Limits,
     pub(crate) probes: Vec<Probe>,
     /// Whether nothing goes wrong any more.
@@ -196,6 +198,7 @@ impl World {
             workers,
             sidecars,
             truth: Truth::default(),
+            refusals: Refusals::default(),
             limits: Limits::new(parameters.settings.limits),
             probes: Vec::new(),
             is_mended: false,
@@ -224,7 +227,7 @@ impl World {
             Some(steps) => steps.into_iter().for_each(|(at, step)| self.push(at, Event::Written(step))),
             None => {
                 self.push(OPS_BEGIN, Event::NextOp);
-                if self.parameters.weather != Weather::Calm {
+                if self.parameters.weather != Weather::Calm || self.parameters.may_refuse {
                     self.push(OPS_BEGIN, Event::NextFault);
                 }
             }
@@ -375,7 +378,7 @@ impl World {
         self.problem.get_or_insert(problem);
     }
 
-    /// Whether nothing ever goes wrong here.
+    /// Whether nothing ever goes wrong here, but that the store may refuse changes.
     pub(crate) fn is_healthy(&self) -> bool {
         self.parameters.weather == Weather::Calm
     }
