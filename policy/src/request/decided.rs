@@ -7,7 +7,7 @@
 
 use std::{fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckRequest, DenyReason};
+use session_gate_protocol::{CheckReply, CheckRequest, CheckVerdict, DenyReason};
 
 use super::{
     ask::{ask, credential_of},
@@ -28,6 +28,7 @@ use crate::{
     limits::Ledger,
     response::caching::{self, DependsOn},
     routing::{Authentication, Route},
+    sidecar::in_flight::Asked,
     time::Now,
     token::TokenText,
 };
@@ -273,6 +274,10 @@ impl Decided {
         };
         let idle = identity.idle_timeout();
         let is_surely_live = idle.is_some_and(|idle| cx.now.monotonic.saturating_sub(self.live_at) < idle);
+        // What its session permits by now counts.
+        if let Some(reply) = &outcome.reply {
+            self.confirm(reply, &outcome.asked);
+        }
         match self.judge(cx.feed.as_deref(), cx.now, evidence) {
             Some(Standing::Refused(_)) if outcome.reply.is_none() && is_surely_live => {
                 self.alarm = Some(cx.now.monotonic.saturating_add(RETRY));
@@ -288,14 +293,20 @@ impl Decided {
         self
     }
 
+    /// Its session is as the sidecar has just said, where it says that it may be used.
+    fn confirm(&mut self, reply: &CheckReply, asked: &Asked) {
+        let may_be_used = matches!(reply.verdict, CheckVerdict::Live | CheckVerdict::SessionPending2fa);
+        let identity = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut());
+        if let Some((_, identity)) = identity.filter(|_| may_be_used) {
+            *identity = Rc::new(identity.as_ref().clone().confirmed(reply, asked.clone()));
+        }
+    }
+
     fn go_on<H: Host>(&mut self, outcome: &CheckOutcome, cx: &StepContext<'_, H>) {
         match &outcome.reply {
             // Live, or waiting for its second factor where the route accepts that.
-            Some(reply) => {
+            Some(_) => {
                 self.live_at = outcome.asked.at;
-                if let Some((_, identity)) = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut()) {
-                    *identity = Rc::new(identity.as_ref().clone().confirmed(reply, outcome.asked.clone()));
-                }
                 self.set_alarm(cx.now);
             }
             None => self.alarm = Some(cx.now.monotonic.saturating_add(RETRY)),
