@@ -184,7 +184,7 @@ impl World {
         let wall = self.store_wall.at(self.now) / 1_000;
         let is_known = |number: SessionNumber| {
             let session = self.truth.session(number);
-            session.is_some_and(|session| wall < session.expires && session.generation == self.truth.generation)
+            session.is_some_and(|session| wall < session.ends() && session.generation == self.truth.generation)
         };
         sessions.into_iter().filter(|number| is_known(*number)).collect()
     }
@@ -194,7 +194,7 @@ impl World {
     fn is_blind(&self, started: Millis) -> bool {
         let staleness = u64::try_from(self.parameters.settings.max_staleness.as_millis()).unwrap_or(u64::MAX);
         let lost_at = self.truth.lost_at;
-        let is_blind = self.refusals.blind(started, self.now, staleness);
+        let is_blind = self.refusals.blinds(started, self.now, staleness);
         is_blind || lost_at.is_some_and(|lost| started >= lost && self.now < lost + 1_000 + staleness.saturating_mul(2))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{faults::Fault, foreign, rules, scopes, second_factor};
+use crate::{faults::Fault, foreign, idle, rules, scopes, second_factor};
 
 /// Counts, by group and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,8 +98,12 @@ impl Counts {
     /// What should have happened and never has.
     pub fn missing(&self) -> Vec<String> {
         let faults = Fault::NAMES.into_iter().map(|name| ("faults", name));
-        let subjects =
-            foreign::NEEDED.into_iter().chain(rules::NEEDED).chain(scopes::NEEDED).chain(second_factor::NEEDED);
+        let subjects = foreign::NEEDED
+            .into_iter()
+            .chain(idle::NEEDED)
+            .chain(rules::NEEDED)
+            .chain(scopes::NEEDED)
+            .chain(second_factor::NEEDED);
         let needed = NEEDED.into_iter().chain(subjects).chain(faults);
         needed
             .filter(|(group, name)| self.get(group, name) == 0)

@@ -34,6 +34,8 @@ pub enum Promise {
     FailureMode,
     /// Nothing passes that nobody has signed, or whose time is over.
     Forged,
+    /// Sessions that are not used end, and no others.
+    Idle,
     /// What a worker knows against a token holds.
     Known,
     /// No window admits more than its limit.
@@ -63,6 +65,7 @@ impl fmt::Display for Promise {
             Self::DeniedKeys => "a key that is used up costs no calls",
             Self::FailureMode => "failure modes",
             Self::Forged => "forged and expired tokens",
+            Self::Idle => "sessions end when they are not used, and not before",
             Self::Known => "what is known holds",
             Self::Limit => "no window admits more than its limit",
             Self::Live => "live sessions are served",

@@ -19,7 +19,7 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     /// Whether it is so now.
-    pub(crate) fn last(self, now: Millis) -> bool {
+    pub(crate) fn is_on(self, now: Millis) -> bool {
         [self.all, self.new].into_iter().flatten().any(|(_, until)| now < until)
     }
 
@@ -29,7 +29,7 @@ impl Refusals {
     }
 
     /// Whether something that began then may have been refused.
-    fn concern(self, does: Does, since: Millis) -> bool {
+    pub(crate) fn may_concern(self, does: Does, since: Millis) -> bool {
         let is_meant = |refused: Refused, when: Option<(Millis, Millis)>| {
             refused.concerns(does) && when.is_some_and(|(_, until)| since <= until)
         };
@@ -38,7 +38,7 @@ impl Refusals {
 
     /// Whether a sidecar that started then may not know by now of those whom others have answered while the store
     /// accepted nothing: `docs/guarantees.md` says so.
-    pub(crate) fn blind(self, started: Millis, now: Millis, staleness: Millis) -> bool {
+    pub(crate) fn blinds(self, started: Millis, now: Millis, staleness: Millis) -> bool {
         self.all.is_some_and(|(from, until)| started >= from && now < until + 1_000 + staleness.saturating_mul(2))
     }
 }
@@ -57,7 +57,7 @@ impl Kind {
 impl World {
     /// From now on the store accepts no changes for so long, unless it does not already.
     pub(crate) fn refuse_changes(&mut self, refused: Refused, until: Millis) {
-        if self.refusals.last(self.now) {
+        if self.refusals.is_on(self.now) {
             return;
         }
         let when = Some((self.now, until));
@@ -76,8 +76,8 @@ impl World {
 
     /// A call was answered with that status. Where nothing else is ever wrong it fails only if the store has refused it.
     pub(crate) fn judge_status(&mut self, call: &ClientCall, status: u16, begun: Millis) {
-        let is_refused = self.refusals.concern(call.kind.does(), begun);
-        let is_during = !is_refused && self.refusals.last(self.now);
+        let is_refused = self.refusals.may_concern(call.kind.does(), begun);
+        let is_during = !is_refused && self.refusals.is_on(self.now);
         if is_during && call.kind.takes_back() && status < 300 {
             self.counts.one("store", "full, and takes back");
         }

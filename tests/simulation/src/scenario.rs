@@ -62,6 +62,7 @@ impl Scenario {
             is_slow: false,
             may_lose_data: false,
             may_refuse: false,
+            idle_timeout: None,
         };
         Self { name, parameters, script: Script::new(ends) }
     }

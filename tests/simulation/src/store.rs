@@ -82,6 +82,8 @@ pub struct SharedStore {
     born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
     lease_steps: Mutex<Vec<LeaseStep>>,
+    /// Uses of sessions that it has noted.
+    uses: Mutex<Vec<(SessionId, u64)>>,
     /// What was appended to the feed, and until when it is relevant.
     appended: Mutex<Vec<NewFeedEntry>>,
 }
@@ -172,6 +174,7 @@ impl SharedStore {
             born: Mutex::default(),
             applied: Mutex::default(),
             lease_steps: Mutex::default(),
+            uses: Mutex::default(),
             appended: Mutex::default(),
         }
     }
@@ -213,6 +216,16 @@ impl SharedStore {
     /// In which life of the store a session began.
     pub fn generation_of(&self, session: &SessionId) -> Option<u32> {
         locked(&self.born).get(session).copied()
+    }
+
+    /// Which uses of sessions with an idle time-out it has noted since somebody asked, in seconds.
+    pub fn take_uses(&self) -> Vec<(SessionId, u64)> {
+        std::mem::take(&mut *locked(&self.uses))
+    }
+
+    fn note_use(&self, session: Option<SessionData>) {
+        let session = session.filter(|session| session.idle_timeout.is_some());
+        locked(&self.uses).extend(session.map(|session| (session.session_id, session.last_activity.0)));
     }
 
     fn note_birth(&self, session: &SessionId) {

@@ -147,8 +147,8 @@ impl World {
         let store = Arc::new(SharedStore::new(Arc::new(store_wall), Arc::clone(&random) as _, settings));
         // The feed begins.
         store.current().read_feed(None, 1).await?;
-        let common =
-            Common { store: Arc::clone(&store), settings, pages: parameters.pages, idle_timeout: None, random };
+        let (pages, idle_timeout) = (parameters.pages, parameters.idle_timeout);
+        let common = Common { store: Arc::clone(&store), settings, pages, idle_timeout, random };
         let sidecars = (0..parameters.replicas)
             .map(|_| SidecarPlace {
                 started: 0,
@@ -281,6 +281,9 @@ impl World {
             }
             for entry in self.store.take_appended() {
                 self.truth.rules.applied(&entry.change, entry.until, now);
+            }
+            for (session, noted) in self.store.take_uses() {
+                self.truth.used(&session, noted);
             }
             for step in self.store.take_lease_steps() {
                 self.note_lease_step(step);

@@ -156,7 +156,11 @@ impl Store for ReplicaStore {
         let check = move |shared: Arc<SharedStore>| async move {
             let store = shared.current();
             if shared.refusing.now().is_none() {
-                return store.check(&token).await;
+                let checked = store.check(&token).await?;
+                if let Some(session) = checked.session.as_ref().filter(|session| session.idle_timeout.is_some()) {
+                    shared.note_use(store.session(&session.session_id).await?);
+                }
+                return Ok(checked);
             }
             // Without noting the use.
             let alone = OwnToken { session_id: None, ..token.clone() };
@@ -195,8 +199,15 @@ impl Store for ReplicaStore {
 
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
         let sessions = sessions.to_vec();
-        self.ask((Op::Other, Add), Box::new(|shared| Box::pin(async move { shared.current().touch(&sessions).await })))
-            .await
+        let touch = move |shared: Arc<SharedStore>| async move {
+            let store = shared.current();
+            store.touch(&sessions).await?;
+            for id in &sessions {
+                shared.note_use(store.session(id).await?);
+            }
+            Ok(())
+        };
+        self.ask((Op::Other, Add), Box::new(|shared| Box::pin(touch(shared)))).await
     }
 
     async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
