@@ -71,10 +71,9 @@ impl WorkerPlace {
             if let Some((session, version, may)) = served.session {
                 may.into_iter().for_each(|may| _ = self.mind.permits(session, version, Some(may)));
             }
-            if let Some(session) = request.session.filter(|_| request.account.is_none()) {
-                self.mind.note_use(session, call.sent);
-            }
             if is_vouched {
+                let own = request.session.filter(|_| request.account.is_none());
+                own.into_iter().for_each(|session| self.mind.note_use(session, call.sent));
                 self.mind.vouch(token);
                 served.session.into_iter().for_each(|(session, version, _)| self.mind.served(session, version));
             }
