@@ -13,11 +13,11 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 use serde_json::{Value, json};
 use session_gate_tests::redis::{Fsync, Redis};
 use session_gate_tests::sidecar::{Sidecar, counted_in};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -60,11 +60,20 @@ pub struct Report {
     /// The same.
     pub redis_xadd: u64,
     /// Commands that took Redis longer than 5 ms.
-    pub slow_commands: u64,
+    pub slow_commands: Vec<SlowCommand>,
     /// Questions about others' tokens meanwhile, and how many of them were not answered `live`.
     pub probes: u64,
     /// The same.
     pub refused: u64,
+}
+
+/// A command that took Redis longer than it may.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlowCommand {
+    /// How long it took, in microseconds.
+    pub micros: u64,
+    /// The command and its arguments, as Redis' slow log shortens them.
+    pub command: Vec<String>,
 }
 
 impl Figures for Report {
@@ -81,8 +90,8 @@ impl Figures for Report {
                 self.steps, self.redis_zcard, self.redis_xadd
             ));
         }
-        if self.slow_commands > 0 {
-            mistakes.push(format!("{} commands took Redis longer than {LONGEST_COMMAND:?}", self.slow_commands));
+        if !self.slow_commands.is_empty() {
+            mistakes.push(format!("{} commands took Redis longer than {LONGEST_COMMAND:?}", self.slow_commands.len()));
         }
         if self.probes == 0 || self.refused > 0 {
             mistakes.push(format!("of {} probes of others {} were refused", self.probes, self.refused));
@@ -95,7 +104,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let longest = self.calls_ms.iter().copied().fold(0.0, f64::max);
         writeln!(f, "{} sessions ended {} times: at most {longest:.1} ms", self.plan.sessions, self.plan.rounds)?;
-        write!(f, "others: {} of {} refused; slow commands: {}", self.refused, self.probes, self.slow_commands)
+        write!(f, "others: {} of {} refused; slow commands: {}", self.refused, self.probes, self.slow_commands.len())
     }
 }
 
@@ -110,7 +119,6 @@ pub async fn run(plan: Plan) -> Result<Report> {
     let sidecar = Sidecar::start(vec![("REDIS_URL".to_owned(), redis.url()), unbounded], dir.path()).await?;
     let api = Api::connect(sidecar.address()).await?;
     let mut server = Server::connect(&redis.url()).await?;
-    server.ask(&format!("CONFIG SET slowlog-log-slower-than {}", LONGEST_COMMAND.as_micros())).await?;
     let probes = Probes::start(sidecar.address()).await?;
     let mut report = Report {
         plan,
@@ -118,13 +126,13 @@ pub async fn run(plan: Plan) -> Result<Report> {
         steps: 0,
         redis_zcard: 0,
         redis_xadd: 0,
-        slow_commands: 0,
+        slow_commands: Vec::new(),
         probes: 0,
         refused: 0,
     };
     for _ in 0..plan.rounds {
         log_in(sidecar.address(), plan.sessions).await?;
-        server.ask("SLOWLOG RESET").await?;
+        server.log_slower_than(LONGEST_COMMAND).await?;
         let (steps, zcard, xadd) = (steps(&api).await?, server.calls("zcard").await?, server.calls("xadd").await?);
         let start = Instant::now();
         let (status, body) = api.send(Method::DELETE, "/v1/users/busy/sessions", None).await?;
@@ -137,7 +145,7 @@ pub async fn run(plan: Plan) -> Result<Report> {
         report.redis_zcard += server.calls("zcard").await? - zcard;
         report.redis_xadd += server.calls("xadd").await? - xadd;
         wait_until_swept(&api).await?;
-        report.slow_commands += server.number("SLOWLOG LEN").await?;
+        report.slow_commands.extend(server.slow().await?);
     }
     (report.probes, report.refused) = probes.stop().await?;
     Ok(report)
@@ -261,42 +269,33 @@ impl Probes {
 }
 
 /// A connection to Redis, for what the sidecar does not ask.
-struct Server(TcpStream);
+struct Server(MultiplexedConnection);
 
 impl Server {
     async fn connect(url: &str) -> Result<Self> {
-        let address = url.trim_start_matches("redis://").trim_end_matches("/0");
-        Ok(Self(TcpStream::connect(address).await?))
+        Ok(Self(redis::Client::open(url)?.get_multiplexed_async_connection().await?))
     }
 
-    /// The reply to a command: a line, or a text of as many bytes as its first line says.
-    async fn ask(&mut self, command: &str) -> Result<String> {
-        self.0.write_all(format!("{command}\r\n").as_bytes()).await?;
-        let mut reply = Vec::new();
-        loop {
-            let mut bytes = [0; 16 * 1024];
-            let read = self.0.read(&mut bytes).await?;
-            ensure!(read > 0, "Redis has closed the connection");
-            reply.extend_from_slice(bytes.get(..read).unwrap_or_default());
-            let text = String::from_utf8_lossy(&reply);
-            let Some((first, rest)) = text.split_once("\r\n") else { continue };
-            let Some(length) = first.strip_prefix('$') else { return Ok(first.to_owned()) };
-            if rest.len() >= length.parse::<usize>()? + 2 {
-                return Ok(rest.to_owned());
-            }
-        }
+    /// Logs commands that take longer than that as slow from now on, and forgets those of before.
+    async fn log_slower_than(&mut self, longest: Duration) -> Result<()> {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("slowlog-log-slower-than").arg(u64::try_from(longest.as_micros())?);
+        set.exec_async(&mut self.0).await?;
+        Ok(redis::cmd("SLOWLOG").arg("RESET").exec_async(&mut self.0).await?)
     }
 
-    async fn number(&mut self, command: &str) -> Result<u64> {
-        let reply = self.ask(command).await?;
-        reply.strip_prefix(':').context("a number")?.parse().context("a number")
+    /// The commands that were slow.
+    async fn slow(&mut self) -> Result<Vec<SlowCommand>> {
+        let log: Vec<(u64, u64, u64, Vec<String>)> =
+            redis::cmd("SLOWLOG").arg("GET").arg(-1).query_async(&mut self.0).await?;
+        Ok(log.into_iter().map(|(_, _, micros, command)| SlowCommand { micros, command }).collect())
     }
 
     /// How often that command was called.
     async fn calls(&mut self, command: &str) -> Result<u64> {
-        let info = self.ask("INFO commandstats").await?;
-        let prefix = format!("cmdstat_{command}:calls=");
-        let calls = info.lines().find_map(|line| line.strip_prefix(&prefix)?.split(',').next());
-        calls.map_or(Ok(0), |calls| calls.parse().context("a number of calls"))
+        let info: redis::InfoDict = redis::cmd("INFO").arg("commandstats").query_async(&mut self.0).await?;
+        let Some(stats) = info.get::<String>(&format!("cmdstat_{command}")) else { return Ok(0) };
+        let calls = stats.split(',').find_map(|stat| stat.strip_prefix("calls="));
+        calls.context("a number of calls")?.parse().context("a number of calls")
     }
 }

@@ -54,12 +54,14 @@ pub enum CacheOutcome {
 pub enum LimitOutcome {
     /// It admits it.
     Allowed,
-    /// It could not be asked about, and `on_store_unavailable` has decided.
+    /// The old name of `Unavailable`, under which it is counted too for one release.
     Away,
     /// It refuses it.
     Denied,
     /// It would refuse it, and only reports that.
     ShadowDenied,
+    /// It could not be asked about, and `on_store_unavailable` has decided.
+    Unavailable,
 }
 
 impl Counter {
@@ -91,8 +93,13 @@ impl Counter {
         // Stands for each limit that is configured.
         let name = "NAME".parse::<LimitName>();
         let limits = name.iter().flat_map(|name| {
-            let outcomes =
-                [LimitOutcome::Allowed, LimitOutcome::Away, LimitOutcome::Denied, LimitOutcome::ShadowDenied];
+            let outcomes = [
+                LimitOutcome::Allowed,
+                LimitOutcome::Away,
+                LimitOutcome::Denied,
+                LimitOutcome::ShadowDenied,
+                LimitOutcome::Unavailable,
+            ];
             outcomes.map(|outcome| Self::Limit(name.clone(), outcome))
         });
         let cache = [CacheOutcome::Hit, CacheOutcome::Miss].into_iter().map(Self::TokenCache);
@@ -108,6 +115,7 @@ impl LimitOutcome {
             Self::Away => "away",
             Self::Denied => "denied",
             Self::ShadowDenied => "shadow_denied",
+            Self::Unavailable => "unavailable",
         }
     }
 }

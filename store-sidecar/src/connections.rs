@@ -20,6 +20,9 @@ use crate::metrics::Metrics;
 /// and clients commonly keep theirs for less.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// Longest head of a request, in bytes, and as much as is read ahead of a body: as much as Envoy takes by default.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
 /// After an attempt that failed for want of something that the system has too little of.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -39,7 +42,7 @@ async fn serve_with(
     head_timeout: Duration,
 ) {
     let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    protocol.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD_BYTES);
     let connections = GracefulShutdown::new();
     let mut acceptor = Acceptor { listener, metrics, complained: None };
     let mut stop = std::pin::pin!(stop);
@@ -138,6 +141,27 @@ mod tests {
         assert_eq!(rest(&mut silent).await, "");
         assert!(!rest(&mut slow).await.contains("here"));
         assert!(rest(&mut good).await.starts_with("HTTP/1.1 200"), "and then it was idle");
+        drop(stop);
+        timeout(PATIENCE, serving).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_head_beyond_all_reason_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            let router = Router::new().route("/", get(async || "here"));
+            serve(listener, router, async { drop(stopped.await) }, &Metrics::default()).await;
+        });
+        for (bytes, status) in [(MAX_HEAD_BYTES - 200, "HTTP/1.1 200"), (2 * MAX_HEAD_BYTES, "HTTP/1.1 431")] {
+            let mut client = connect(address).await;
+            let head = format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: {}\r\n\r\n", "a".repeat(bytes));
+            // It may hang up before it has read all of it.
+            let _ = client.write_all(head.as_bytes()).await;
+            let answer = rest(&mut client).await;
+            assert!(answer.starts_with(status), "{bytes}: {answer}");
+        }
         drop(stop);
         timeout(PATIENCE, serving).await.unwrap().unwrap();
     }

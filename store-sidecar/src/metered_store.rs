@@ -50,6 +50,10 @@ impl std::fmt::Debug for MeteredStore {
 
 #[async_trait]
 impl Store for MeteredStore {
+    fn feed_may_be_away_alone(&self) -> bool {
+        self.store.feed_may_be_away_alone()
+    }
+
     async fn admit_session(
         &self,
         new: CreateSession,

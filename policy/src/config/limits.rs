@@ -247,6 +247,7 @@ fn key(raw: Vec<RawKeyPart>, path: &str, problems: &mut Problems) -> Vec<KeyPart
                 if name.is_empty() {
                     problems.add(&path, "must be a claim's name");
                 }
+                warn_of_nesting(&name, &path, problems);
                 KeyPart::Claim(name)
             }
             RawKeyPart::Header(name) => {
@@ -274,7 +275,17 @@ fn requests_from(raw: RawRequestsFrom, path: &str, problems: &mut Problems) -> R
     for (value, requests) in &raw.values {
         check_number(*requests, MAX_REQUESTS, format!("{path}.values.{value}"), problems);
     }
-    RequestsFrom { claim: problems.required(format!("{path}.claim"), raw.claim), values: raw.values }
+    let claim: String = problems.required(format!("{path}.claim"), raw.claim);
+    warn_of_nesting(&claim, &format!("{path}.claim"), problems);
+    RequestsFrom { claim, values: raw.values }
+}
+
+/// A claim is named as it stands in the token's outermost object. `org.id` may be such a name; whoever means a member of
+/// `org` would count everybody as one.
+fn warn_of_nesting(claim: &str, path: &str, problems: &mut Problems) {
+    if claim.contains(['.', '/']) && !claim.contains("://") {
+        problems.warn(path, "is the name of a claim at the top level of a token: members of claims cannot be named");
+    }
 }
 
 fn cost(raw: RawCost, path: &str, problems: &mut Problems) -> Cost {

@@ -379,6 +379,18 @@ fn every_mistake_in_cors_and_the_interpretations_is_named() {
 }
 
 #[test]
+fn a_claim_that_looks_nested_is_a_warning() {
+    let mut document = config();
+    document["default_rule"] = json!("deny");
+    let limit = |claim: &str| json!({"requests": 1, "key": [{"claim": claim}], "requests_from": {"claim": claim}});
+    document["rate_limits"] =
+        json!({"nested": limit("org.id"), "name": limit("https://example.com/org.id"), "top": limit("org_id")});
+    let config = Config::from_value(document).unwrap();
+    let warned: Vec<_> = config.warnings().iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(warned, ["rate_limits.nested.key[0]", "rate_limits.nested.requests_from.claim"]);
+}
+
+#[test]
 fn a_setting_under_its_old_name_is_read_with_a_warning() {
     let document = json!({
         "sidecar": {"cluster": "sidecar"},

@@ -202,12 +202,12 @@ impl LimitEvaluator<'_> {
             Availability::Away => match limit.on_store_unavailable {
                 OnStoreUnavailable::Allow => None,
                 OnStoreUnavailable::Deny => {
-                    self.tell(limit, LimitOutcome::Away);
+                    self.tell(limit, LimitOutcome::Unavailable);
                     Some(DenyReason::LimitUnavailable)
                 }
                 OnStoreUnavailable::Share if self.ledger.has_share(claim, self.now) => None,
                 OnStoreUnavailable::Share => {
-                    self.terms.notes.push_str(&format!(" limit_away={}", limit.name));
+                    self.terms.notes.push_str(&format!(" limit_unavailable={}", limit.name));
                     Some(self.deny(claim, SHARE_RETRY))
                 }
             },
@@ -261,7 +261,7 @@ impl LimitEvaluator<'_> {
             }
             Availability::Away => {
                 self.ledger.take_unasked(claim, self.now);
-                self.tell(limit, LimitOutcome::Away);
+                self.tell(limit, LimitOutcome::Unavailable);
             }
             Availability::Shut(_) => return self.tell(limit, LimitOutcome::ShadowDenied),
             Availability::Ask => return,
@@ -285,9 +285,13 @@ impl LimitEvaluator<'_> {
         let name = &limit.name;
         match outcome {
             LimitOutcome::Allowed => {}
-            LimitOutcome::Away => self.terms.notes.push_str(&format!(" limit_away={name}")),
+            LimitOutcome::Away => {}
             LimitOutcome::Denied => self.terms.notes.push_str(&format!(" limit={name}")),
             LimitOutcome::ShadowDenied => self.terms.notes.push_str(&format!(" shadow_limit={name}")),
+            LimitOutcome::Unavailable => {
+                self.terms.notes.push_str(&format!(" limit_unavailable={name}"));
+                self.effects.push(Effect::Count(Counter::Limit(name.clone(), LimitOutcome::Away)));
+            }
         }
         self.effects.push(Effect::Count(Counter::Limit(name.clone(), outcome)));
     }

@@ -218,7 +218,7 @@ fn while_the_sidecar_is_away_each_limit_does_as_it_is_told() {
             let reply = outcomes[4].reply.as_ref().unwrap();
             assert!(reply.status == 503 && reply.headers.contains(&("retry-after".to_owned(), "1".to_owned())));
         }
-        assert!(outcomes[0].described[0].ends_with(" limit_away=api"), "{:?}", outcomes[0].described);
+        assert!(outcomes[0].described[0].ends_with(" limit_unavailable=api"), "{:?}", outcomes[0].described);
     }
 }
 

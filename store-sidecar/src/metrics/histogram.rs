@@ -10,7 +10,7 @@ pub(super) fn request_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.000_5, 2.0, 15))
 }
 
-/// From a minute to 34 days.
+/// From a minute to 14 days.
 pub(super) fn session_histogram() -> Histogram {
     Histogram::new(exponential_buckets(60.0, 3.0, 10))
 }

@@ -3,6 +3,16 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use session_gate_protocol::{FeedChange, LeaseAsk};
 
+/// Which program it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct BuildLabels {
+    version: &'static str,
+}
+
+impl BuildLabels {
+    pub(super) const OF_THIS: Self = Self { version: env!("CARGO_PKG_VERSION") };
+}
+
 /// Why a session ended, as far as the sidecar ended it. Expiry happens in the store and is not
 /// counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

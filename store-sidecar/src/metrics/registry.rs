@@ -15,8 +15,8 @@ use super::{
     gauge::OptionalGauge,
     histogram::{NewHistogram, request_histogram, session_histogram},
     labels::{
-        EndReason, HttpLabels, LeaseOutcome, OpLabel, OutcomeLabel, PollOutcome, ReasonLabel, ReceiptOutcome, Repair,
-        RepairLabels, RouteLabels, StoreLabels, VerdictLabel,
+        BuildLabels, EndReason, HttpLabels, LeaseOutcome, OpLabel, OutcomeLabel, PollOutcome, ReasonLabel,
+        ReceiptOutcome, Repair, RepairLabels, RouteLabels, StoreLabels, VerdictLabel,
     },
     limits::LimitMetrics,
 };
@@ -26,6 +26,7 @@ use crate::store::{Health, Leased, StoreErrorKind};
 pub struct Metrics {
     catalogue: Catalogue,
     active_sessions: OptionalGauge,
+    build_info: Family<BuildLabels, Gauge>,
     checks: Family<VerdictLabel, Counter>,
     feed: FeedMetrics,
     http_accepts_failed: Counter,
@@ -54,6 +55,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             catalogue: Catalogue::new(),
             active_sessions: OptionalGauge::default(),
+            build_info: Family::default(),
             checks: Family::default(),
             feed: FeedMetrics::default(),
             http_accepts_failed: Counter::default(),
@@ -90,6 +92,8 @@ impl Metrics {
             "Sessions that have not ended, as the store counts them",
             self.active_sessions.clone(),
         );
+        self.build_info.get_or_create(&BuildLabels::OF_THIS).set(1);
+        r.register("build_info", "Always 1, by the version that runs", self.build_info.clone());
         r.register("checks", "Checks of a token and its session, by verdict", self.checks.clone());
         self.feed.register(r);
         r.register(

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, thread::available_parallelism, time::Duration};
 use session_gate_protocol::{FeedCursor, NotApplied, Receipt, UnixSeconds};
 use tokio::sync::{Semaphore, watch};
 
+use super::repair::Repairs;
 use crate::{
     clock::Clock,
     config::{SessionConfig, TokenConfig},
@@ -39,6 +40,7 @@ pub struct Service {
     pub(super) session: SessionConfig,
     pub(super) tokens: TokenRules,
     readiness: Readiness,
+    pub(super) repairs: Arc<Repairs>,
     /// Whether nobody is to wait any more.
     closing: watch::Sender<bool>,
     /// How many signatures that take milliseconds may be made at a time: no more than there are processors.
@@ -70,6 +72,7 @@ impl Service {
             session,
             tokens,
             readiness: Readiness::default(),
+            repairs: Arc::default(),
             closing: watch::Sender::default(),
             slow_signatures,
         }
@@ -142,7 +145,7 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tools: _, session, tokens, readiness: _, closing: _, slow_signatures: _ } = self;
+        let Self { tools: _, session, tokens, readiness: _, repairs: _, closing: _, slow_signatures: _ } = self;
         f.debug_struct("Service").field("session", session).field("tokens", tokens).finish_non_exhaustive()
     }
 }

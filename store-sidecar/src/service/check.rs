@@ -13,25 +13,27 @@ use session_gate_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, repair::Heard};
 use crate::{
     feed::{Client, KnownSession},
     store::{Checked, LaterVersion, PageAsk, SWEEP_BATCH, StoreError},
 };
 
-/// How long a check of a token of ours waits for the newest of the feed. The store has the last word on
-/// it, and on a Cluster the feed may be away while the user's node is not: so it does without in the end.
+/// How long a check of a token of ours waits for the newest of the feed on a Cluster, where the feed may be away while the
+/// user's node is not. The store has the last word on the session, so it does without the newest rules in the end.
 pub(super) const OWN_PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a check of another issuer's token waits, of which only the feed tells: as long as a step of
-/// the store may take.
-const FOREIGN_PATIENCE: Duration = Duration::from_millis(250);
+/// How long a check waits that cannot do without: of another issuer's token only the feed tells, and where the store is
+/// one server it answers either way. As long as a step of the store may take.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How many of a user's sessions are looked at first for one that is active: nearly always the first one is.
 const NEWEST_LOOKED_AT: usize = 5;
 
-/// In how many steps it is looked for, so that a check costs about the same for any user.
-const NEWEST_PAGES: usize = 5;
+/// How many are looked at then: as many as a user may have unless configured otherwise, or whoever begins logins without
+/// finishing them could hide the one that is active. More are not, so that a check has a bound for any user.
+const MOST_LOOKED_AT: usize = 1_000;
+const NEWEST_PAGES: usize = 1 + MOST_LOOKED_AT.div_ceil(SWEEP_BATCH);
 
 /// Whether a check counts as a use of the session, which keeps it from being idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +76,14 @@ impl Service {
         counts: Counts,
     ) -> Result<Checked, ServiceError> {
         let feed = &self.tools.feed;
-        let caught_up = feed.try_catch_up(Instant::now(), OWN_PATIENCE);
+        let asked_at = Instant::now();
+        let caught_up = async {
+            if self.tools.store.feed_may_be_away_alone() {
+                feed.try_catch_up(asked_at, OWN_PATIENCE).await
+            } else {
+                feed.catch_up(asked_at, PATIENCE).await
+            }
+        };
         let stored = async {
             match counts {
                 Counts::AsUse => self.tools.store.check(token).await,
@@ -91,12 +100,11 @@ impl Service {
         if let Some(session) = &mut checked.session {
             let known =
                 KnownSession { id: &session.session_id, generation: session.generation, version: session.version };
-            if let Some(against) = self.against(&token.user_id, &known).await? {
+            let Heard { against, later } = self.heard_of(&token.user_id, &known).await?;
+            if let Some(against) = against {
                 return Ok(against.verdict().into());
             }
-            if let Some(LaterVersion { version, scopes, .. }) =
-                feed.later_version(&session.session_id, session.version)?
-            {
+            if let Some(LaterVersion { version, scopes, .. }) = later {
                 session.version = version;
                 session.scopes = scopes.unwrap_or_else(|| session.scopes.take());
             }
@@ -124,7 +132,7 @@ impl Service {
         client: Client<'_>,
     ) -> Result<Checked, ServiceError> {
         let feed = &self.tools.feed;
-        feed.catch_up(Instant::now(), FOREIGN_PATIENCE).await?;
+        feed.catch_up(Instant::now(), PATIENCE).await?;
         let user = claims.get("sub").and_then(Value::as_str);
         if feed.blocks(&Client { user, ..client })? {
             return Ok(CheckVerdict::Blocked.into());

@@ -4,7 +4,11 @@
 //! has ended stays ended: the feed counts, and whoever notices mends the store, so that it still counts when the feed's
 //! entry is gone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionStatus, UserId};
 
@@ -29,23 +33,42 @@ enum Lost {
 /// How long whoever asks waits where this replica has not read the feed yet: it has just started.
 pub(super) const FIRST_READING: Duration = Duration::from_millis(250);
 
+/// What the feed says of a session that the store says is live.
+pub(super) struct Heard {
+    /// Why it is not live.
+    pub(super) against: Option<Against>,
+    /// A later version of it.
+    pub(super) later: Option<LaterVersion>,
+}
+
+/// The repairs under way: one of a session at a time, and no more than [`MOST_REPAIRS`]. What is not mended now is
+/// mended when somebody asks again.
+#[derive(Debug, Default)]
+pub(super) struct Repairs(Mutex<HashSet<SessionId>>);
+
+/// How many repairs are under way at a time: a store that refuses them must not be flooded with them.
+const MOST_REPAIRS: usize = 64;
+
+/// A repair under way.
+struct Repairing {
+    of: Arc<Repairs>,
+    session: SessionId,
+}
+
 impl Service {
-    /// What the feed says against a session that the store says is live. Where that is because the store has lost it,
-    /// it is told again, while the caller goes on.
+    /// What the feed says of a session that the store says is live. Where the store has lost that, it is told again, while
+    /// the caller goes on.
     ///
     /// # Errors
     /// `Unavailable` where the feed has never been read up to its end.
-    pub(super) async fn against(
-        &self,
-        user: &UserId,
-        known: &KnownSession<'_>,
-    ) -> Result<Option<Against>, ServiceError> {
-        self.tools.feed.first_reading(FIRST_READING).await?;
-        let against = self.tools.feed.against(user, known)?;
-        if let Some(lost) = Lost::of(against.as_ref(), || self.tools.feed.later_version(known.id, known.version))? {
+    pub(super) async fn heard_of(&self, user: &UserId, known: &KnownSession<'_>) -> Result<Heard, ServiceError> {
+        let feed = &self.tools.feed;
+        feed.first_reading(FIRST_READING).await?;
+        let heard = Heard { against: feed.against(user, known)?, later: feed.later_version(known.id, known.version)? };
+        if let Some(lost) = Lost::of(&heard) {
             self.repair(user, known.id, lost);
         }
-        Ok(against)
+        Ok(heard)
     }
 
     /// The session as it is, whatever the store has lost.
@@ -56,15 +79,13 @@ impl Service {
         if session.status.is_final() {
             return Ok(session);
         }
-        let against = self.against(&session.user_id, &known(&session)).await?;
-        let status = against.map_or(session.status, |against| against.status());
-        let session = SessionData { status, ..session };
-        Ok(match self.tools.feed.later_version(&session.session_id, session.version)? {
-            Some(LaterVersion { version, scopes, .. }) => {
-                SessionData { version, scopes: scopes.unwrap_or_else(|| session.scopes.clone()), ..session }
-            }
+        let Heard { against, later } = self.heard_of(&session.user_id, &known(&session)).await?;
+        let session = match later {
+            Some(later) => later.of(session),
             None => session,
-        })
+        };
+        let status = against.map_or(session.status, |against| against.status());
+        Ok(SessionData { status, ..session })
     }
 
     /// Tells the store of the latest version of a session, if it has lost that: before the session is changed, or the
@@ -87,8 +108,8 @@ impl Service {
     /// What became of a change to a session of which the store may have lost that it has ended.
     pub(super) async fn unless_ended(&self, update: Update) -> Result<Update, ServiceError> {
         let Update::Applied(session) = &update else { return Ok(update) };
-        let against = self.against(&session.user_id, &known(session)).await?;
-        Ok(match against {
+        let heard = self.heard_of(&session.user_id, &known(session)).await?;
+        Ok(match heard.against {
             Some(against @ (Against::CutOff { .. } | Against::Ended)) => {
                 Update::Ended(SessionData { status: against.status(), ..session.clone() })
             }
@@ -98,11 +119,12 @@ impl Service {
 
     fn repair(&self, user: &UserId, session: &SessionId, lost: Lost) {
         let (store, metrics) = (Arc::clone(&self.tools.store), Arc::clone(&self.tools.metrics));
-        let (user, session) = (user.clone(), session.clone());
+        let Some(repairing) = self.repairs.begin(session) else { return };
         let Ok(op) = self.operation() else { return };
+        let user = user.clone();
         tokio::spawn(async move {
             let what = lost.what();
-            let repaired = mend(&*store, &user, &session, lost, op).await;
+            let repaired = mend(&*store, &user, &repairing.session, lost, op).await;
             metrics.store_repaired(what, repaired.is_ok());
             match repaired {
                 Ok(()) => tracing::warn!(what = what.as_str(), "the store had lost what the feed knows: it is mended"),
@@ -147,18 +169,33 @@ impl Against {
     }
 }
 
+impl Repairs {
+    /// Begins a repair of that session, unless there is one, or there are too many.
+    fn begin(self: &Arc<Self>, session: &SessionId) -> Option<Repairing> {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() >= MOST_REPAIRS || !sessions.insert(session.clone()) {
+            return None;
+        }
+        drop(sessions);
+        Some(Repairing { of: Arc::clone(self), session: session.clone() })
+    }
+}
+
+impl Drop for Repairing {
+    fn drop(&mut self) {
+        self.of.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session);
+    }
+}
+
 impl Lost {
     /// What the store has lost of a session that it takes for live. A suspension of the very version that the store has
     /// is being told: whoever suspends the session tells the feed first.
-    fn of(
-        against: Option<&Against>,
-        later: impl FnOnce() -> Result<Option<LaterVersion>, StoreError>,
-    ) -> Result<Option<Self>, StoreError> {
-        Ok(match against {
+    fn of(heard: &Heard) -> Option<Self> {
+        match &heard.against {
             Some(Against::CutOff { before, except }) => Some(Self::CutOff { before: *before, except: except.clone() }),
             Some(Against::Ended) => Some(Self::End),
-            Some(Against::Suspended) | None => later()?.map(Self::Version),
-        })
+            Some(Against::Suspended) | None => heard.later.clone().map(Self::Version),
+        }
     }
 
     const fn what(&self) -> Repair {
@@ -167,5 +204,27 @@ impl Lost {
             Self::End => Repair::End,
             Self::Version(_) => Repair::Version,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(number: usize) -> SessionId {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        SessionId::new(&"alice".parse().unwrap(), &bytes)
+    }
+
+    #[test]
+    fn a_session_has_one_repair_at_a_time_and_all_have_a_bound() {
+        let repairs = Arc::new(Repairs::default());
+        let first = repairs.begin(&session(0)).unwrap();
+        assert!(repairs.begin(&session(0)).is_none());
+        let _others: Vec<_> = (1..MOST_REPAIRS).map(|number| repairs.begin(&session(number)).unwrap()).collect();
+        assert!(repairs.begin(&session(MOST_REPAIRS)).is_none());
+        drop(first);
+        assert!(repairs.begin(&session(0)).is_some());
     }
 }

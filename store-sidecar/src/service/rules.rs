@@ -31,12 +31,19 @@ const FEW_CHARS: usize = 6;
 const WIDE_PREFIX_V4: u8 = 7;
 const WIDE_PREFIX_V6: u8 = 15;
 
-/// What browsers send, in lower case: a part of this refuses most people.
-const BROWSERS: [&str; 4] = [
-    "mozilla/5.0 (windows nt 10.0; win64; x64) applewebkit/537.36 (khtml, like gecko) chrome/140.0.0.0 safari/537.36 edg/140.0.0.0",
-    "mozilla/5.0 (linux; android 10; k) applewebkit/537.36 (khtml, like gecko) chrome/140.0.0.0 mobile safari/537.36",
-    "mozilla/5.0 (macintosh; intel mac os x 10_15_7) applewebkit/605.1.15 (khtml, like gecko) version/18.5 safari/605.1.15",
-    "mozilla/5.0 (x11; linux x86_64; rv:140.0) gecko/20100101 firefox/140.0",
+/// What browsers send, in lower case and with `0` for each number, since versions rise: a part of this refuses most
+/// people, or all of one kind of device.
+const BROWSERS: [&str; 10] = [
+    "mozilla/0.0 (windows nt 0.0; win0; x0) applewebkit/0.0 (khtml, like gecko) chrome/0.0.0.0 safari/0.0 edg/0.0.0.0",
+    "mozilla/0.0 (windows nt 0.0; win0; x0; rv:0.0) gecko/0 firefox/0.0",
+    "mozilla/0.0 (linux; android 0; k) applewebkit/0.0 (khtml, like gecko) chrome/0.0.0.0 mobile safari/0.0",
+    "mozilla/0.0 (android 0; mobile; rv:0.0) gecko/0.0 firefox/0.0",
+    "mozilla/0.0 (macintosh; intel mac os x 0_0_0) applewebkit/0.0.0 (khtml, like gecko) version/0.0 safari/0.0.0",
+    "mozilla/0.0 (x0; linux x0_0; rv:0.0) gecko/0 firefox/0.0",
+    "mozilla/0.0 (iphone; cpu iphone os 0_0 like mac os x) applewebkit/0.0.0 (khtml, like gecko) version/0.0 mobile/0e0 safari/0.0",
+    "mozilla/0.0 (ipad; cpu os 0_0 like mac os x) applewebkit/0.0.0 (khtml, like gecko) version/0.0 mobile/0e0 safari/0.0",
+    "mozilla/0.0 (iphone; cpu iphone os 0_0 like mac os x) applewebkit/0.0.0 (khtml, like gecko) crios/0.0.0.0 mobile/0e0 safari/0.0",
+    "mozilla/0.0 (iphone; cpu iphone os 0_0 like mac os x) applewebkit/0.0.0 (khtml, like gecko) fxios/0.0 mobile/0e0 safari/0.0",
 ];
 
 /// What kind of rule it is, and so where it is removed.
@@ -218,7 +225,18 @@ fn is_wide(network: Network) -> bool {
 /// Whether a `User-Agent` with that part is common.
 fn refuses_many(part: &str) -> bool {
     let form = Rule::user_agent_form(part);
-    form.trim().len() < FEW_CHARS || BROWSERS.iter().any(|browser| browser.contains(form.as_str()))
+    let numberless = without_numbers(&form);
+    form.trim().len() < FEW_CHARS || BROWSERS.iter().any(|browser| browser.contains(&numberless))
+}
+
+/// The text with `0` in place of each number.
+fn without_numbers(text: &str) -> String {
+    let mut is_number = false;
+    let digits = |c: char| {
+        let was_number = std::mem::replace(&mut is_number, c.is_ascii_digit());
+        if is_number { (!was_number).then_some('0') } else { Some(c) }
+    };
+    text.chars().filter_map(digits).collect()
 }
 
 pub(super) fn lifetime(duration: u64, problems: &mut Vec<FieldProblem>) -> Duration {

@@ -46,6 +46,11 @@ pub struct Health {
 /// may help. "Not found" is never an error.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// Whether the feed may be away while sessions are not: on a Cluster they are on different nodes.
+    fn feed_may_be_away_alone(&self) -> bool {
+        false
+    }
+
     /// Stores a new session and answers it as stored: version 1, `active` or `pending_2fa`.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub(crate) struct Faults {
     pub(crate) hangs: AtomicBool,
     /// Whether the store can be read and accepts no changes.
     pub(crate) refuses: AtomicBool,
+    /// Whether the feed may be away alone, as on a Cluster.
+    pub(crate) is_cluster: AtomicBool,
     /// How long an operation takes on its way there, and on the way back.
     delay: Mutex<Option<Delay>>,
     /// The operation that fails.
@@ -124,6 +126,9 @@ impl fmt::Debug for Faults {
 
 #[async_trait]
 impl Store for Faulty {
+    fn feed_may_be_away_alone(&self) -> bool {
+        self.faults.is_cluster.load(Ordering::Relaxed)
+    }
     async fn admit_session(
         &self,
         new: CreateSession,

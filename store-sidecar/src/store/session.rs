@@ -102,6 +102,17 @@ pub struct LaterVersion {
     pub scopes: Option<Option<Scopes>>,
 }
 
+impl LaterVersion {
+    /// The session in that version.
+    #[must_use]
+    pub fn of(self, session: SessionData) -> SessionData {
+        let Self { version, is_suspended, scopes } = self;
+        let status = if is_suspended { SessionStatus::Suspended } else { session.status };
+        let scopes = scopes.unwrap_or_else(|| session.scopes.clone());
+        SessionData { status, scopes, version, ..session }
+    }
+}
+
 /// What became of a request to end a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Termination {

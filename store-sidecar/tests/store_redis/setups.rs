@@ -185,7 +185,15 @@ async fn another_issuers_sessions_are_not_touched() {
     assert_eq!(check(&production, &session).await.unwrap(), CheckVerdict::Live);
     assert!(production.read_feed(None, 10).await.unwrap().entries.is_empty());
 
-    // On purpose.
-    redis::cmd("DEL").arg("sg1:{feed}:issuer").exec_async(&mut connection(&server.url()).await).await.unwrap();
+    // What Redis loses is written again as soon as a sidecar looks.
+    let mut redis = connection(&server.url()).await;
+    redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+    production.health().await.unwrap();
+    assert!(connect("", "https://staging").await.is_err());
+
+    // On purpose: who has served until now does so no more.
+    redis::cmd("DEL").arg("sg1:{feed}:issuer").exec_async(&mut redis).await.unwrap();
     connect("", "https://new").await.unwrap();
+    assert!(production.health().await.is_err());
+    assert!(production.session(&session.session_id).await.is_err());
 }

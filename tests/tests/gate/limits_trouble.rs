@@ -40,14 +40,15 @@ async fn while_the_sidecar_is_away_each_limit_does_as_it_says() -> Result<()> {
     expect_soon(&stack, &call("/deny/away"), 503, Some("limit_unavailable")).await?;
     let denied = stack.send(call("/deny/away")).await?;
     ensure!(denied.headers.contains_key("retry-after"), "{:?}", denied.headers);
-    expect_logged(&stack, "/deny/away", &["decision=deny", "reason=limit_unavailable", "limit_away=deny"]).await?;
+    expect_logged(&stack, "/deny/away", &["decision=deny", "reason=limit_unavailable", "limit_unavailable=deny"])
+        .await?;
     assert_eq!(send(&stack, &call("/allow/away"), 30).await?, BTreeMap::from([(200, 30)]));
-    expect_logged(&stack, "/allow/away", &["decision=allow", "limit_away=allow"]).await?;
+    expect_logged(&stack, "/allow/away", &["decision=allow", "limit_unavailable=allow"]).await?;
     let statuses = send(&stack, &call("/share"), 30).await?;
     let shared = statuses.get(&200).copied().unwrap_or_default();
     ensure!((1..10).contains(&shared), "a part of ten, and no more: {statuses:?}");
     expect(&stack.send(call("/share")).await?, 429, Some("rate_limited"))?;
-    expect_counted(&stack, "limit.allow.away", 30).await?;
+    expect_counted(&stack, "limit.allow.unavailable", 30).await?;
 
     stack.sidecar.restart().await?;
     expect_soon(&stack, &call("/deny"), 200, None).await?;

@@ -61,6 +61,17 @@ async fn another_issuers_token_needs_a_session_where_it_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn logins_that_nobody_finishes_do_not_hide_the_session_that_is_active() {
+    let gate = Gate::new();
+    gate.login("alice").await;
+    gate.clock.advance(Duration::from_secs(10));
+    for _ in 0..700 {
+        gate.post("/v1/sessions", &json!({"user_id": "alice", "status": "pending_2fa"})).await;
+    }
+    assert_eq!(verdict(&foreign(&gate, json!({"sub": "alice"}), true).await), "live");
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_issuers_token_keeps_its_session_in_use() {
     let gate = Gate::with(Setup { idle_timeout: Some(Duration::from_secs(600)), ..Setup::default() });
     let (path, _) = gate.login("alice").await;
@@ -102,6 +113,21 @@ async fn of_another_issuers_token_nothing_is_said_while_the_feed_cannot_be_read(
     assert!(start.elapsed() <= Duration::from_millis(260), "{:?}", start.elapsed());
 }
 
+/// Elsewhere the feed is on the same server as the session: who cannot read it does not know who is on the block list.
+#[tokio::test(start_paused = true)]
+async fn on_one_server_nothing_is_said_of_a_token_of_ours_either() {
+    let (gate, faults) = faulty(None);
+    foreign(&gate, json!({}), false).await;
+    faults.hangs.store(true, Ordering::Relaxed);
+    for seconds in [0, 5] {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let start = Instant::now();
+        let answer = gate.check(&json!({"user_id": "alice", "token_id": "t"})).await;
+        assert_eq!(answer.problem(), problem(503, "store_unavailable", &[]));
+        assert!(start.elapsed() <= Duration::from_millis(260), "{:?}", start.elapsed());
+    }
+}
+
 /// As another replica does, which nobody here hears of but by reading.
 async fn tell(gate: &Gate, change: FeedChange) {
     gate.store.append_feed(&[NewFeedEntry { until: crate::store::UNLIMITED, change }]).await.unwrap();
@@ -118,8 +144,9 @@ async fn what_another_replica_has_told_counts_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_ours_is_served_while_the_feed_is_away_and_by_what_was_known_of_it() {
+async fn on_a_cluster_a_token_of_ours_is_served_while_the_feed_is_away_and_by_what_was_known_of_it() {
     let (gate, faults) = faulty(None);
+    faults.is_cluster.store(true, Ordering::Relaxed);
     gate.post("/v1/blocks", json!({"user_id": "mallory"})).await;
     foreign(&gate, json!({}), false).await;
     faults.hangs.store(true, Ordering::Relaxed);

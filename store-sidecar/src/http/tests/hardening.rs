@@ -75,6 +75,11 @@ async fn whoever_would_block_a_large_part_of_all_clients_must_mean_it() {
         (json!({"user_agent": "Mozilla/5.0 ("}), "user_agent"),
         (json!({"user_agent": "Firefox/"}), "user_agent"),
         (json!({"user_agent": "AppleWebKit"}), "user_agent"),
+        (json!({"user_agent": "iPhone"}), "user_agent"),
+        (json!({"user_agent": "iPad; CPU OS"}), "user_agent"),
+        (json!({"user_agent": "CriOS/"}), "user_agent"),
+        (json!({"user_agent": "Mobile/15E148"}), "user_agent"),
+        (json!({"user_agent": "Chrome/99.1"}), "user_agent"),
     ] {
         let mut body = body;
         let refused = gate.post("/v1/blocks", &body).await;

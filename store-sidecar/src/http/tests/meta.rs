@@ -297,6 +297,8 @@ async fn metrics_come_in_the_format_that_is_asked_for() {
     };
     let open = get("application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
     assert!(open.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
+    let build = format!("session_gate_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"));
+    assert!(open.text.contains(&build), "{}", open.text);
     assert!(open.text.ends_with("# EOF\n") && open.text.contains("# TYPE session_gate_logins counter\n"));
     let text = gate.get("/metrics").await;
     assert!(text.header("content-type").starts_with("text/plain; version=0.0.4"));

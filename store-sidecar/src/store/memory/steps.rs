@@ -71,11 +71,8 @@ impl Store for MemoryStore {
             && !session.status.is_final()
             && session.version < later.version
         {
-            let LaterVersion { version, is_suspended, scopes } = later.clone();
             let op = state.last_operation(id);
-            let status = if is_suspended { SessionStatus::Suspended } else { session.status };
-            let scopes = scopes.unwrap_or_else(|| session.scopes.clone());
-            state.replace(SessionData { status, scopes, version, ..session }, now, op);
+            state.replace(later.clone().of(session), now, op);
         }
         Ok(())
     }

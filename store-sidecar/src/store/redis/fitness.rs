@@ -122,7 +122,8 @@ impl RedisStore {
         {
             return Err(Look::Unfit(RedisStartError::Evicts { policy: policy.clone() }));
         }
-        if !is_known && let Some(issuer) = &self.issuer {
+        // Each time: whoever comes after Redis has lost its data must find the issuer again.
+        if let Some(issuer) = &self.issuer {
             let script = &scripts::ISSUER;
             let found: Option<String> = self.send(script, &[&self.keys.issuer], &[issuer], self.deadline()).await?;
             if let Some(found) = found.filter(|found| found != issuer) {

@@ -23,6 +23,10 @@ const MAX_TOUCHED: usize = 200;
 
 #[async_trait]
 impl Store for RedisStore {
+    fn feed_may_be_away_alone(&self) -> bool {
+        !self.shares_slots
+    }
+
     async fn admit_session(
         &self,
         new: CreateSession,
