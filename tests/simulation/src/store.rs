@@ -74,6 +74,8 @@ pub struct SharedStore {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     settings: StoreSettings,
+    /// Whether the feed is on a node of its own, which may be away alone.
+    is_cluster: bool,
     current: Mutex<Arc<MemoryStore>>,
     generation: AtomicU32,
     /// What it does not accept at the moment.
@@ -162,12 +164,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl SharedStore {
     /// An empty store.
-    pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, settings: StoreSettings) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, settings: StoreSettings, is_cluster: bool) -> Self {
         let current = Mutex::new(Self::empty(&clock, &random, settings));
         Self {
             clock,
             random,
             settings,
+            is_cluster,
             current,
             generation: AtomicU32::new(0),
             refusing: Refusing::default(),

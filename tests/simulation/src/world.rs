@@ -144,7 +144,10 @@ impl World {
         let store_wall = Wall::new(start, ahead(&mut rng));
         let settings = StoreSettings { max_metadata_bytes: MAX_METADATA_BYTES, ..StoreSettings::default() };
         let random = Arc::new(SeededRandom::new(rng.u64(..)));
-        let store = Arc::new(SharedStore::new(Arc::new(store_wall), Arc::clone(&random) as _, settings));
+        // Scenarios say of each kind of question whether the store is there for it.
+        let is_cluster = script.is_some();
+        let store = SharedStore::new(Arc::new(store_wall), Arc::clone(&random) as _, settings, is_cluster);
+        let store = Arc::new(store);
         // The feed begins.
         store.current().read_feed(None, 1).await?;
         let (pages, idle_timeout) = (parameters.pages, parameters.idle_timeout);

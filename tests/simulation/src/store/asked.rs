@@ -38,6 +38,10 @@ impl fmt::Debug for ReplicaStore {
 
 #[async_trait]
 impl Store for ReplicaStore {
+    fn feed_may_be_away_alone(&self) -> bool {
+        self.shared.is_cluster
+    }
+
     async fn admit_session(
         &self,
         new: CreateSession,
