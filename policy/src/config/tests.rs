@@ -471,7 +471,7 @@ fn a_setting_under_its_old_name_is_read_with_a_warning() {
         "sidecar": {"cluster": "sidecar"},
         "issuers": [{"issuer": "session-gate", "jwks": "sidecar", "revocation": "check"}],
         "limits": {"max_held_requests": 7},
-        "rate_limits": {"api": {"requests": 1, "store_away": "allow"}},
+        "rate_limits": {"default": {"requests": 1, "store_away": "allow"}},
         "default_rule": "deny",
     });
     let config = Config::from_value(document.clone()).unwrap();
@@ -479,7 +479,7 @@ fn a_setting_under_its_old_name_is_read_with_a_warning() {
     let warned: Vec<_> = config.warnings().iter().map(ToString::to_string).collect();
     let expected = [
         "limits: is called `bounds` now",
-        "rate_limits.api.store_away: is called `on_store_unavailable` now",
+        "rate_limits.default.store_away: is called `on_store_unavailable` now",
         "issuers[0].revocation: `check` is called `sessions` now",
     ];
     assert_eq!(warned, expected);
