@@ -306,6 +306,28 @@ fn a_stream_of_a_session_with_an_idle_timeout_is_asked_about_and_outlives_an_out
 }
 
 #[test]
+fn a_stream_ends_with_the_answer_that_says_that_its_session_permits_less_by_now() {
+    let scoped = |version, scopes: &str| {
+        live(Some(of_bob(0, |session| {
+            session.idle_timeout = Some(400);
+            (session.version, session.scopes) = (version, Some(Scopes::parse_list(scopes).unwrap()));
+        })))
+    };
+    let mut worker = following_with(routes(), &[]);
+    assert!(establish(&mut worker, &naming(0), "/write", &scoped(1, "read write")).forwarded.is_some());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    let mut answered = |millis, reply| -> Outcome {
+        let (_, effects) = worker.on_alarms(later(millis), &NoHostCrypto).remove(0);
+        assert!(Outcome::from(effects).call.is_some());
+        let asked = Asked { at: later(millis).monotonic, epoch: Some("e1".into()) };
+        let reply = Event::Check(Rc::new(CheckOutcome { reply: Some(reply), asked }));
+        worker.on_request(1, reply, later(millis), &NoHostCrypto).into()
+    };
+    assert!(!answered(100_000, scoped(2, "read write")).stream_ended);
+    assert!(answered(200_000, scoped(3, "read")).stream_ended);
+}
+
+#[test]
 fn a_stream_that_waits_for_its_second_factor_is_asked_about_as_rarely_as_any() {
     let pending = token_with(|claims| {
         claims["idle"] = json!(400);

@@ -8,7 +8,7 @@
 
 use std::{fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckRequest, DenyReason};
+use session_gate_protocol::{CheckReply, CheckRequest, CheckVerdict, DenyReason};
 
 use super::{
     ask::{ask, credential_of},
@@ -29,6 +29,7 @@ use crate::{
     limits::Ledger,
     response::caching::{self, DependsOn},
     routing::{Authentication, Route},
+    sidecar::in_flight::Asked,
     time::Now,
     token::{Revocation, TokenText},
 };
@@ -273,13 +274,19 @@ impl Decided {
         let (token, identity) = self.identity()?;
         let is_old = |idle: Duration| cx.now.monotonic.saturating_sub(self.live_at) >= idle / 4;
         let may_be_idle = identity.idle_timeout().is_some_and(is_old);
-        let ends = identity.session.as_ref().and_then(|session| session.ends);
-        let may_be_over = ends.is_none() && identity.claims.check_time(cx.now.wall).is_err();
-        if !may_be_idle && !may_be_over && !self.is_unsure {
+        if !may_be_idle && !self.may_be_over(cx.now) && !self.is_unsure {
             return None;
         }
         let credential = credential_of(TokenText(token), &identity.claims, &self.route.policy)?;
         serde_json::to_vec(&CheckRequest { credential, address: None, user_agent: None }).ok()
+    }
+
+    /// Whether its token's time is over, and nobody has said when its session ends.
+    fn may_be_over(&self, now: Now) -> bool {
+        self.identity().is_some_and(|(_, identity)| {
+            let ends = identity.session.as_ref().and_then(|session| session.ends);
+            ends.is_none() && identity.claims.check_time(now.wall).is_err()
+        })
     }
 
     /// The sidecar has said how its session stands, or could not.
@@ -295,9 +302,14 @@ impl Decided {
             None => Evidence::Failed(DenyReason::StoreUnavailable),
         };
         let idle = identity.idle_timeout();
-        let is_surely_live = idle.is_some_and(|idle| cx.now.monotonic.saturating_sub(self.live_at) < idle);
+        let is_used = |idle| cx.now.monotonic.saturating_sub(self.live_at) < idle;
+        let is_hardly_over = idle.map_or(self.is_unsure && !self.may_be_over(cx.now), is_used);
+        // What its session permits by now counts.
+        if let Some(reply) = &outcome.reply {
+            self.confirm(reply, &outcome.asked);
+        }
         match self.judge(cx.feed.as_deref(), cx.now, evidence) {
-            Some(Standing::Refused(_)) if outcome.reply.is_none() && (is_surely_live || self.is_unsure) => {
+            Some(Standing::Refused(_)) if outcome.reply.is_none() && is_hardly_over => {
                 self.alarm = Some(cx.now.monotonic.saturating_add(RETRY));
             }
             // Its alarm rings then.
@@ -311,15 +323,21 @@ impl Decided {
         self
     }
 
+    /// Its session is as the sidecar has just said, where it says that it may be used.
+    fn confirm(&mut self, reply: &CheckReply, asked: &Asked) {
+        let may_be_used = matches!(reply.verdict, CheckVerdict::Live | CheckVerdict::SessionPending2fa);
+        let identity = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut());
+        if let Some((_, identity)) = identity.filter(|_| may_be_used) {
+            *identity = Rc::new(identity.as_ref().clone().confirmed(reply, asked.clone()));
+        }
+    }
+
     fn go_on<H: Host>(&mut self, outcome: &CheckOutcome, cx: &StepContext<'_, H>) {
         match &outcome.reply {
             // Live, or waiting for its second factor where the route accepts that.
-            Some(reply) => {
+            Some(_) => {
                 self.live_at = outcome.asked.at;
                 self.is_unsure = false;
-                if let Some((_, identity)) = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut()) {
-                    *identity = Rc::new(identity.as_ref().clone().confirmed(reply, outcome.asked.clone()));
-                }
                 self.set_alarm(cx.now);
             }
             None => self.alarm = Some(cx.now.monotonic.saturating_add(RETRY)),
