@@ -18,7 +18,7 @@ impl World {
         let foreign = token.foreign.and_then(|_| foreign::exercised(decision, route.demand()));
         let shown = [
             ("foreign tokens", foreign),
-            ("idle sessions", idle::exercised(session, decision, asked)),
+            ("idle sessions", idle::exercised(session.and_then(|session| session.idle), decision, asked)),
             ("scopes", scopes::exercised(token.scopes, decision, route.demand())),
             ("second factors", second_factor::exercised(token, session, decision, asked)),
         ];

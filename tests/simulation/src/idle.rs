@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use session_gate_protocol::{AllowReason, DenyReason};
 
-use crate::{clocks::Millis, decision::Decision, truth::Session};
+use crate::{clocks::Millis, decision::Decision};
 
 /// What must have happened in a large run.
 pub const NEEDED: [(&str, &str); 4] = [
@@ -86,9 +86,9 @@ impl Idle {
     }
 }
 
-/// What has been shown by a decision, if anything has.
-pub fn exercised(session: Option<&Session>, decision: Decision, asked: Option<bool>) -> Option<&'static str> {
-    session.and_then(|session| session.idle)?;
+/// What has been shown by a decision about a session with that idle time-out, if anything has.
+pub fn exercised(idle: Option<Idle>, decision: Decision, asked: Option<bool>) -> Option<&'static str> {
+    idle?;
     match (decision, asked) {
         (Decision::Allow(AllowReason::Token), None) => Some("admitted alone"),
         (Decision::Allow(AllowReason::Token), Some(true)) => Some("admitted, said a sidecar"),

@@ -38,6 +38,7 @@ mod queue;
 pub mod recorded;
 mod refusal;
 mod refusals;
+mod refused_calls;
 mod requests;
 mod rules;
 pub mod scenario;
