@@ -151,7 +151,7 @@ fn strings(values: &[Value]) -> Result<Vec<String>, DenyReason> {
 
 fn scopes(claim: &Value) -> Scopes {
     let texts: Vec<&str> = match claim {
-        Value::String(text) => text.split_ascii_whitespace().collect(),
+        Value::String(text) => text.split(' ').collect(),
         Value::Array(entries) => entries.iter().filter_map(Value::as_str).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     };
@@ -230,6 +230,7 @@ mod tests {
             (json!(["admins", "Domain Users", "\u{fc}", "", 7]), "admins"),
             (json!("re\"ad write"), "write"),
             (json!(["a b", "c"]), "c"),
+            (json!("x\tadmin read\nwrite z"), "z"),
             (json!(null), ""),
             (json!(7), ""),
         ] {

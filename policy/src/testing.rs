@@ -46,7 +46,7 @@ pub(crate) fn token() -> String {
 
 pub(crate) fn config() -> Value {
     json!({
-        "sidecar": {"cluster": "sidecar", "credential": "filter-credential"},
+        "sidecar": {"cluster": "sidecar", "credential": "the-credential-of-the-filter-in-tests"},
         "issuers": [{"issuer": "session-gate", "audiences": ["session-gate"], "jwks": "sidecar"}],
         "routes": [
             {"name": "public", "match": {"path": {"prefix": "/public"}}, "authentication": "public"},

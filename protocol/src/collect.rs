@@ -87,6 +87,11 @@ fn message(text: &str, found: Option<&Value>) -> String {
         let allowed = rest.split_once(", expected ").map_or("nothing", |(_, allowed)| allowed);
         return format!("is unknown here; allowed: {}", allowed.trim_start_matches("one of "));
     }
+    if text.starts_with("unknown variant ")
+        && let (Some(Value::String(_)), Some((_, expected))) = (found, text.rsplit_once("expected "))
+    {
+        return format!("is none of the allowed: {}", in_words(expected));
+    }
     let typed = ["invalid type: ", "invalid value: ", "unknown variant ", "invalid length "];
     if typed.iter().any(|prefix| text.starts_with(prefix))
         && let Some((_, expected)) = text.rsplit_once("expected ")

@@ -27,6 +27,9 @@ mod time;
 mod token;
 mod version;
 
+/// The shortest credential that the sidecar takes from a caller, in characters.
+pub const MIN_CREDENTIAL_CHARS: usize = 32;
+
 pub use check::{CheckReply, CheckRequest, CheckVerdict, CheckedCredential, CheckedSession, OwnToken};
 pub use claims::{Audience, Claims, MAX_LEEWAY};
 pub use collect::{Misfit, collect, first_misfit};

@@ -8,9 +8,6 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-/// The shortest credential, in characters.
-pub const MIN_CREDENTIAL_CHARS: usize = 32;
-
 /// What a caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {

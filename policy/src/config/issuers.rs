@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use session_gate_protocol::{JwkSet, MAX_LEEWAY, MAX_STALENESS, is_header_safe};
+use session_gate_protocol::{JwkSet, MAX_LEEWAY, MAX_STALENESS, MIN_CREDENTIAL_CHARS, is_header_safe};
 
 use super::{
     problems::Problems,
@@ -34,6 +34,11 @@ pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
     let visible = |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if credential.as_ref().is_some_and(|credential| !visible(credential)) {
         problems.add("sidecar.credential", "must be visible ASCII, or be left out");
+    } else if credential.as_ref().is_some_and(|credential| credential.len() < MIN_CREDENTIAL_CHARS) {
+        problems.warn(
+            "sidecar.credential",
+            format!("is none of a sidecar's: these have {MIN_CREDENTIAL_CHARS} characters or more"),
+        );
     }
     if authority.as_ref().is_some_and(|authority| !visible(authority)) {
         problems.add("sidecar.authority", "must be a host, with or without port");

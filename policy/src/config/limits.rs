@@ -78,6 +78,13 @@ impl Limits {
         limits
     }
 
+    /// Warns of those that no rule uses by now.
+    pub(super) fn warn_of_unused(&self, problems: &mut Problems) {
+        for (name, _) in self.0.iter().filter(|(_, limit)| Rc::strong_count(limit) == 1) {
+            problems.warn(format!("rate_limits.{name}"), "is used by no rule: name it in a `rate_limit` list");
+        }
+    }
+
     fn named(&self, names: &[String], path: &str, problems: &mut Problems) -> Vec<Rc<Limit>> {
         let mut limits: Vec<Rc<Limit>> = Vec::new();
         for (place, name) in names.iter().enumerate() {

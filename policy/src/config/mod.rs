@@ -143,6 +143,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         },
     };
     let routes = routes::routes(raw.routes, &defaults, problems);
+    defaults.limits.warn_of_unused(problems);
     let default_rule = match raw.default_rule {
         Some(raw::RawDefaultRule::Deny) => DefaultRule::Deny,
         Some(raw::RawDefaultRule::Authenticated) => DefaultRule::Authenticated,

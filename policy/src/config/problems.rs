@@ -113,13 +113,35 @@ impl Problems {
     ) -> Duration {
         let Some(text) = value else { return default };
         match humantime::parse_duration(text) {
-            Ok(duration) if allowed.contains(&duration) => duration,
+            Ok(duration) if allowed.contains(&duration) && has_usual_units(text) => duration,
             _ => {
-                let show = |duration: &Duration| humantime::format_duration(*duration).to_string();
                 let range = format!("{} to {}", show(allowed.start()), show(allowed.end()));
-                self.add(path, format!("must be a duration such as \"250ms\" or \"30s\", {range}"));
+                let message =
+                    format!("must be a duration in ms, s, min, h or days, such as \"250ms\" or \"30s\", {range}");
+                self.add(path, message);
                 default
             }
         }
+    }
+}
+
+/// Not months, which a capital letter would make of minutes, nor years.
+fn has_usual_units(text: &str) -> bool {
+    let units = text.split(|c: char| c.is_ascii_digit() || c == ' ').filter(|unit| !unit.is_empty());
+    units.into_iter().all(|unit| {
+        matches!(
+            unit,
+            "ms" | "msec" | "s" | "sec" | "secs" | "m" | "min" | "mins" | "h" | "hour" | "hours" | "d" | "day" | "days"
+        )
+    })
+}
+
+fn show(duration: &Duration) -> String {
+    const DAY: u64 = 86_400;
+    match duration.as_secs() {
+        seconds if seconds > 0 && seconds % DAY == 0 && duration.subsec_nanos() == 0 => {
+            format!("{}days", seconds / DAY)
+        }
+        _ => humantime::format_duration(*duration).to_string(),
     }
 }

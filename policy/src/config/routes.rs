@@ -46,7 +46,19 @@ pub(super) fn routes(raw: Vec<RawRoute>, defaults: &Defaults, problems: &mut Pro
         }
         routes.push(route.0);
     }
+    warn_of_unreachable(&routes, problems);
     routes
+}
+
+/// The first rule that matches counts: what an earlier one has all of is never reached, and hardly meant so.
+fn warn_of_unreachable(routes: &[Route], problems: &mut Problems) {
+    for (place, later) in routes.iter().enumerate() {
+        let earlier = routes.iter().take(place).position(|earlier| earlier.matcher.covers(&later.matcher));
+        if let Some(earlier) = earlier {
+            let message = format!("is never reached: routes[{earlier}] matches all that it does, and stands before it");
+            problems.warn(format!("routes[{place}]"), message);
+        }
+    }
 }
 
 fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems) -> (Route, Option<String>) {

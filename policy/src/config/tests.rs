@@ -379,9 +379,84 @@ fn every_mistake_in_cors_and_the_interpretations_is_named() {
 }
 
 #[test]
+fn a_rule_that_is_never_reached_is_a_warning() {
+    let warned = |matches: &[Value]| {
+        let mut document = config();
+        document["default_rule"] = json!("deny");
+        let route = |(place, rule): (usize, &Value)| json!({"name": format!("r{place}"), "match": rule});
+        document["routes"] = matches.iter().enumerate().map(route).collect();
+        let config = Config::from_value(document).unwrap();
+        config.warnings().iter().map(|warning| warning.path.clone()).collect::<Vec<_>>()
+    };
+    let prefix = |path: &str| json!({"path": {"prefix": path}});
+    let template = |path: &str| json!({"path": {"template": path}});
+    let exact = |path: &str| json!({"path": {"exact": path}});
+    for (earlier, later) in [
+        (json!({}), prefix("/a")),
+        (prefix("/me"), prefix("/me/admin")),
+        (prefix("/me"), exact("/me/")),
+        (prefix("/a"), template("/a/{id}")),
+        (template("/a/{id}"), exact("/a/b")),
+        (template("/{x}/{y}"), template("/a/{id}")),
+        (json!({"path": {"regex": "/[a-z]+"}}), exact("/abc")),
+        (json!({"methods": ["GET", "POST"]}), json!({"methods": ["HEAD"], "path": {"prefix": "/"}})),
+        (json!({"hosts": ["*.example"]}), json!({"hosts": ["a.example", "*.b.example"]})),
+    ] {
+        assert_eq!(warned(&[earlier.clone(), later.clone()]), ["routes[1]"], "{earlier} before {later}");
+        assert!(warned(&[later.clone(), earlier.clone()]).is_empty(), "{later} before {earlier}");
+    }
+    for (earlier, later) in [
+        (prefix("/me"), prefix("/metrics")),
+        (exact("/a"), prefix("/a")),
+        (template("/a/{id}"), prefix("/a/b")),
+        (prefix("/a/b"), template("/a/{id}")),
+        (json!({"path": {"regex": "/.*"}}), prefix("/a")),
+        (json!({"methods": ["GET"]}), json!({})),
+        (json!({"hosts": ["a.example"]}), json!({"hosts": ["a.example", "b.example"]})),
+        (json!({"hosts": ["a.example"]}), json!({"hosts": ["*.example"]})),
+    ] {
+        assert!(warned(&[earlier.clone(), later.clone()]).is_empty(), "{earlier} before {later}");
+    }
+}
+
+#[test]
+fn a_limit_that_no_rule_uses_is_a_warning() {
+    let mut document = config();
+    document["default_rule"] = json!("deny");
+    document["rate_limits"] =
+        json!({"default": {}, "authenticated": {}, "used": {"requests": 1}, "lost": {"requests": 1}});
+    document["routes"][0]["rate_limit"] = json!(["used"]);
+    let config = Config::from_value(document).unwrap();
+    let warned: Vec<_> = config.warnings().iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(warned, ["rate_limits.lost"]);
+}
+
+#[test]
+fn durations_have_the_usual_units_alone() {
+    let with = |window: &str| {
+        let mut document = config();
+        document["rate_limits"] = json!({"default": {"requests": 1, "window": window}});
+        Config::from_value(document)
+    };
+    for window in ["1s", "10 sec", "1m", "5min", "1h 30m", "2days", "31days"] {
+        assert!(with(window).is_ok(), "{window}");
+    }
+    for window in ["1M", "1month", "1y", "1week", "5", "1 fortnight"] {
+        let problems = with(window).unwrap_err();
+        assert_eq!(problems[0].path, "rate_limits.default.window", "{window}");
+        assert!(
+            problems[0].message.contains("ms, s, min, h or days") && problems[0].message.ends_with("1s to 31days"),
+            "{}",
+            problems[0].message
+        );
+    }
+}
+
+#[test]
 fn a_claim_that_looks_nested_is_a_warning() {
     let mut document = config();
     document["default_rule"] = json!("deny");
+    document["routes"][0]["rate_limit"] = json!(["nested", "name", "top"]);
     let limit = |claim: &str| json!({"requests": 1, "key": [{"claim": claim}], "requests_from": {"claim": claim}});
     document["rate_limits"] =
         json!({"nested": limit("org.id"), "name": limit("https://example.com/org.id"), "top": limit("org_id")});
@@ -396,7 +471,7 @@ fn a_setting_under_its_old_name_is_read_with_a_warning() {
         "sidecar": {"cluster": "sidecar"},
         "issuers": [{"issuer": "session-gate", "jwks": "sidecar", "revocation": "check"}],
         "limits": {"max_held_requests": 7},
-        "rate_limits": {"api": {"requests": 1, "store_away": "allow"}},
+        "rate_limits": {"default": {"requests": 1, "store_away": "allow"}},
         "default_rule": "deny",
     });
     let config = Config::from_value(document.clone()).unwrap();
@@ -404,7 +479,7 @@ fn a_setting_under_its_old_name_is_read_with_a_warning() {
     let warned: Vec<_> = config.warnings().iter().map(ToString::to_string).collect();
     let expected = [
         "limits: is called `bounds` now",
-        "rate_limits.api.store_away: is called `on_store_unavailable` now",
+        "rate_limits.default.store_away: is called `on_store_unavailable` now",
         "issuers[0].revocation: `check` is called `sessions` now",
     ];
     assert_eq!(warned, expected);

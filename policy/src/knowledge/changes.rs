@@ -13,12 +13,14 @@ pub struct Changes {
     pub touched: HashSet<Fingerprint>,
     /// What is refused beyond these: any stream may be meant.
     pub rules: bool,
+    /// Whether more may have changed than the feed says by now: the sidecar is to be asked about each stream.
+    pub unheard: bool,
 }
 
 impl Changes {
     /// Whether there is nothing that an open stream could be ended for.
     pub fn affect_no_stream(&self) -> bool {
-        self.touched.is_empty() && !self.rules
+        self.touched.is_empty() && !self.rules && !self.unheard
     }
 
     pub(super) fn note(&mut self, change: &FeedChange) {

@@ -18,6 +18,11 @@ const MAX_UNKNOWN: usize = 1_000;
 /// For how long they are known not to.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 
+/// For how long a session that other issuers' tokens are served in is remembered: less than any entry of the feed lives,
+/// which are as long as a token of the sidecar's and five minutes more, and these live for an hour at the least. What
+/// has ended a session longer ago, a worker may not know any more.
+pub(super) const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
+
 /// The replies of one epoch.
 #[derive(Debug)]
 pub(super) struct CheckCache {
@@ -99,9 +104,10 @@ impl CheckCache {
         monotonic: Duration,
     ) -> Option<&Rc<ServedSession>> {
         let Known { session, idle, asked } = self.sessions.get(&(user, named))?;
-        let is_idle = idle.is_some_and(|idle| monotonic.saturating_sub(*asked) >= idle / 4);
+        let age = monotonic.saturating_sub(*asked);
+        let is_old = age >= idle.map_or(REMEMBERED_FOR, |idle| REMEMBERED_FOR.min(idle / 4));
         let has_expired = session.ends.is_some_and(|ends| now >= ends);
-        (!has_expired && !is_idle).then_some(session)
+        (!has_expired && !is_old).then_some(session)
     }
 
     /// There is no such opaque token.

@@ -20,7 +20,10 @@ use std::{rc::Rc, time::Duration};
 use session_gate_protocol::{CheckedSession, CounterId, FeedCursor, FeedEpoch, FeedReply, Fingerprint, UnixSeconds};
 use session_gate_revocation::{Revocations, SessionScopes};
 
-use super::{Changes, Identity, ServedSession, check_cache::CheckCache};
+use super::{
+    Changes, Identity, ServedSession,
+    check_cache::{CheckCache, REMEMBERED_FOR},
+};
 use crate::{
     host::ClientInfo,
     ids::QuestionId,
@@ -136,16 +139,22 @@ impl Follower {
             return None;
         };
         self.failures = 0;
+        let mut changes = Changes::default();
+        if self.age(now.monotonic).is_some_and(|age| age >= REMEMBERED_FOR) {
+            // Of what has happened meanwhile the feed does not tell all any more.
+            self.checked.forget();
+            changes.unheard = true;
+        }
         if self.epoch.as_ref() != Some(&reply.epoch) {
             // The store has lost its data, or this is the first reply: what is known stays known, and
             // nothing is proven before the new epoch is known to its end.
+            changes.unheard |= self.epoch.is_some();
             self.epoch = Some(reply.epoch);
             self.complete = false;
             self.proven = None;
             self.checked.forget();
             self.revocations.forget_versions();
         }
-        let mut changes = Changes::default();
         changes.touched.extend(reply.ended.0.iter().map(|(ended, _)| *ended));
         self.revocations.end(&reply.ended, now.wall);
         for entry in reply.entries {

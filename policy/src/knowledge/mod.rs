@@ -11,6 +11,8 @@ pub mod standing;
 mod standing_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unheard_tests;
 
 pub use self::{
     changes::Changes,

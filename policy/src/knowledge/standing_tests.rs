@@ -20,12 +20,12 @@ use crate::{
 };
 
 /// A session of bob's, whose tokens another issuer mints.
-fn bobs(number: u8) -> String {
+pub(super) fn bobs(number: u8) -> String {
     let random = char::from(b'A' + number).to_string().repeat(43);
     format!("{}.{random}", SlotTag::of_user(&"bob".parse().unwrap()))
 }
 
-fn of_bob(number: u8, change: impl FnOnce(&mut CheckedSession)) -> CheckedSession {
+pub(super) fn of_bob(number: u8, change: impl FnOnce(&mut CheckedSession)) -> CheckedSession {
     let mut session = CheckedSession {
         session_id: bobs(number).parse().unwrap(),
         expires_at: UnixSeconds(NOW.0 + 600),
@@ -47,7 +47,7 @@ fn naming(number: u8) -> String {
     })
 }
 
-fn routes() -> Value {
+pub(super) fn routes() -> Value {
     let mut document = foreign_config();
     let routes = json!([
         {"name": "write", "match": {"path": {"exact": "/write"}}, "require_session": true, "scopes": {"all": ["write"]}},
@@ -65,7 +65,7 @@ fn routes() -> Value {
 }
 
 /// Serves a request of bob's for which the sidecar names that session.
-fn establish(worker: &mut Worker, token: &str, path: &str, reply: &CheckReply) -> Outcome {
+pub(super) fn establish(worker: &mut Worker, token: &str, path: &str, reply: &CheckReply) -> Outcome {
     let asked = send(worker, path, token, CLOCKS);
     answer_check(worker, asked, reply).remove(0).1
 }
@@ -303,6 +303,28 @@ fn a_stream_of_a_session_with_an_idle_timeout_is_asked_about_and_outlives_an_out
     worker.on_alarms(later(399_000), &NoHostCrypto);
     let outage: Outcome = worker.on_request(1, check_reply(None), later(400_000), &NoHostCrypto).into();
     assert!(outage.stream_ended, "by then its session may be over, and nobody can be asked");
+}
+
+#[test]
+fn a_stream_ends_with_the_answer_that_says_that_its_session_permits_less_by_now() {
+    let scoped = |version, scopes: &str| {
+        live(Some(of_bob(0, |session| {
+            session.idle_timeout = Some(400);
+            (session.version, session.scopes) = (version, Some(Scopes::parse_list(scopes).unwrap()));
+        })))
+    };
+    let mut worker = following_with(routes(), &[]);
+    assert!(establish(&mut worker, &naming(0), "/write", &scoped(1, "read write")).forwarded.is_some());
+    worker.on_request(1, Event::Answer(Headers::from_iter([(":status", "200")])), CLOCKS, &NoHostCrypto);
+    let mut answered = |millis, reply| -> Outcome {
+        let (_, effects) = worker.on_alarms(later(millis), &NoHostCrypto).remove(0);
+        assert!(Outcome::from(effects).call.is_some());
+        let asked = Asked { at: later(millis).monotonic, epoch: Some("e1".into()) };
+        let reply = Event::Check(Rc::new(CheckOutcome { reply: Some(reply), asked }));
+        worker.on_request(1, reply, later(millis), &NoHostCrypto).into()
+    };
+    assert!(!answered(100_000, scoped(2, "read write")).stream_ended);
+    assert!(answered(200_000, scoped(3, "read")).stream_ended);
 }
 
 #[test]

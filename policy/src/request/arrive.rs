@@ -74,11 +74,18 @@ fn refuse<H: Host>(
     conclude(PendingRequest { unroutable: Some(unroutable), ..held }, Err(unroutable.reason), cx, effects)
 }
 
+/// The value of a header that is there once. Of several an upstream may take any: by one of them nobody is counted, or a
+/// made-up one beside it would be a way around the limit.
+fn only<'a>(request: &'a Headers, name: &'a str) -> Option<&'a [u8]> {
+    let mut values = request.all(name);
+    values.next().filter(|_| values.next().is_none())
+}
+
 /// Keeps what is needed later, when the request's headers cannot be read any more.
 fn prepare<H: Host>(held: &mut PendingRequest, request: &Headers, cx: &StepContext<'_, H>) {
     let policy = &held.route.policy;
     let key_headers = policy.limits.key_headers();
-    held.key_headers = key_headers.filter_map(|name| Some((name.to_owned(), request.get(name)?.to_vec()))).collect();
+    held.key_headers = key_headers.filter_map(|name| Some((name.to_owned(), only(request, name)?.to_vec()))).collect();
     held.cleaning = cx.config.trusted.removal(request);
     held.cleaning.extend(cx.config.trusted.connection_without_ours(request));
     let parameter = policy.token_query_parameter.as_deref();

@@ -3,11 +3,12 @@
 //! A stream ends with what it was admitted by: when the feed takes that back, and when its session's time is over, or
 //! that of a token without a session. An answer that begins only after its session was ended may be the one to the
 //! request that has ended it: it has [`Follower::max_staleness`] to be over. One that has not begun has [`UNANSWERED`]
-//! to come: until then nobody knows whether its request ends, or sends on and on.
+//! to come: until then nobody knows whether its request ends, or sends on and on. Of gRPC, whose streams often say
+//! nothing before their first message, [`UNANSWERED_GRPC`].
 
 use std::{fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckRequest, DenyReason};
+use session_gate_protocol::{CheckReply, CheckRequest, CheckVerdict, DenyReason};
 
 use super::{
     ask::{ask, credential_of},
@@ -28,8 +29,9 @@ use crate::{
     limits::Ledger,
     response::caching::{self, DependsOn},
     routing::{Authentication, Route},
+    sidecar::in_flight::Asked,
     time::Now,
-    token::TokenText,
+    token::{Revocation, TokenText},
 };
 
 /// How soon the sidecar is asked again about an open stream where it could not be asked.
@@ -38,6 +40,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long after its end a request that has no answer yet may go on: as long as Envoy gives any request by default
 /// (`timeout` of a route), so that the request that has ended its own session is answered.
 pub const UNANSWERED: Duration = Duration::from_secs(15);
+
+/// The same of a call of gRPC: enough for a unary one that ends its own session.
+const UNANSWERED_GRPC: Duration = Duration::from_secs(1);
 
 /// What is known of a request that is decided.
 #[derive(Debug)]
@@ -48,9 +53,12 @@ pub struct Decided {
     source: Option<Source>,
     /// By what it was admitted; none: it was not, or its stream is being ended.
     admitted: Option<Admitted>,
-    /// Whether it goes on for as long as both sides like: its answer has begun, or it is an upgrade or
-    /// gRPC, whose answer may begin late.
+    /// Whether it goes on for as long as both sides like: its answer has begun, or it is an upgrade, whose answer may
+    /// begin late.
     is_stream: bool,
+    is_grpc: bool,
+    /// Whether the sidecar is to be asked, whatever the feed says.
+    is_unsure: bool,
     /// When to look whether it still may.
     alarm: Option<Duration>,
     /// Until when it may go on without an answer although it is refused by now.
@@ -84,6 +92,8 @@ impl Decided {
             source,
             admitted: None,
             is_stream: false,
+            is_grpc: style.grpc,
+            is_unsure: false,
             alarm: None,
             ends_by: None,
             live_at: Duration::ZERO,
@@ -93,7 +103,7 @@ impl Decided {
 
     /// A request that was forwarded.
     pub(super) fn admitted(held: PendingRequest, record: LimitRecord, admitted: Admitted, now: Now) -> Self {
-        let is_stream = held.is_upgrade || held.style.grpc;
+        let is_stream = held.is_upgrade;
         let decided = Self::refused(held, record);
         let mut decided = Self { admitted: Some(admitted), is_stream, live_at: now.monotonic, ..decided };
         decided.set_alarm(now);
@@ -108,6 +118,8 @@ impl Decided {
             source: None,
             admitted: None,
             is_stream: false,
+            is_grpc: false,
+            is_unsure: false,
             alarm: None,
             ends_by: None,
             live_at: Duration::ZERO,
@@ -121,19 +133,32 @@ impl Decided {
     }
 
     /// Whether its stream must be ended at once, for what the feed has said just now. Says so once. Without an answer
-    /// it has time until its alarm.
+    /// it has time until its alarm; where the feed may not have said all, its alarm rings now, and the sidecar is asked.
     pub fn must_end<H: Host>(&mut self, id: RequestId, changes: &Changes, feed: &Follower, host: &H, now: Now) -> bool {
         let is_refused = (changes.rules && self.is_blocked(id, Some(feed), host, now))
             || (self.is_touched(changes) && self.refusal(Some(feed), now).is_some());
         if is_refused && !self.is_stream {
-            self.alarm = Some(*self.ends_by.get_or_insert(now.monotonic.saturating_add(UNANSWERED)));
+            self.alarm = Some(*self.ends_by.get_or_insert(now.monotonic.saturating_add(self.patience())));
             return false;
         }
         if is_refused {
             self.admitted = None;
             self.alarm = None;
+        } else if changes.unheard && self.identity().is_some_and(|(_, one)| one.claims.revocation() != Revocation::None)
+        {
+            self.is_unsure = true;
+            self.alarm = Some(now.monotonic);
         }
         is_refused
+    }
+
+    /// How long after its end it may go on.
+    const fn patience(&self) -> Duration {
+        match (self.is_stream, self.is_grpc) {
+            (true, _) => Duration::ZERO,
+            (false, true) => UNANSWERED_GRPC,
+            (false, false) => UNANSWERED,
+        }
     }
 
     /// Whether its client is on the denylist.
@@ -223,8 +248,7 @@ impl Decided {
             let left = identity.claims.expires_at() - now.wall.0 as f64;
             Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(Duration::MAX)
         };
-        let patience = if self.is_stream { Duration::ZERO } else { UNANSWERED };
-        let due = now.monotonic.saturating_add(ends.unwrap_or_else(expires)).saturating_add(patience);
+        let due = now.monotonic.saturating_add(ends.unwrap_or_else(expires)).saturating_add(self.patience());
         let idle = identity.idle_timeout().map(|idle| self.live_at.saturating_add(idle / 4));
         self.alarm = Some(idle.map_or(due, |idle| due.min(idle)));
     }
@@ -250,13 +274,19 @@ impl Decided {
         let (token, identity) = self.identity()?;
         let is_old = |idle: Duration| cx.now.monotonic.saturating_sub(self.live_at) >= idle / 4;
         let may_be_idle = identity.idle_timeout().is_some_and(is_old);
-        let ends = identity.session.as_ref().and_then(|session| session.ends);
-        let may_be_over = ends.is_none() && identity.claims.check_time(cx.now.wall).is_err();
-        if !may_be_idle && !may_be_over {
+        if !may_be_idle && !self.may_be_over(cx.now) && !self.is_unsure {
             return None;
         }
         let credential = credential_of(TokenText(token), &identity.claims, &self.route.policy)?;
         serde_json::to_vec(&CheckRequest { credential, address: None, user_agent: None }).ok()
+    }
+
+    /// Whether its token's time is over, and nobody has said when its session ends.
+    fn may_be_over(&self, now: Now) -> bool {
+        self.identity().is_some_and(|(_, identity)| {
+            let ends = identity.session.as_ref().and_then(|session| session.ends);
+            ends.is_none() && identity.claims.check_time(now.wall).is_err()
+        })
     }
 
     /// The sidecar has said how its session stands, or could not.
@@ -272,9 +302,14 @@ impl Decided {
             None => Evidence::Failed(DenyReason::StoreUnavailable),
         };
         let idle = identity.idle_timeout();
-        let is_surely_live = idle.is_some_and(|idle| cx.now.monotonic.saturating_sub(self.live_at) < idle);
+        let is_used = |idle| cx.now.monotonic.saturating_sub(self.live_at) < idle;
+        let is_hardly_over = idle.map_or(self.is_unsure && !self.may_be_over(cx.now), is_used);
+        // What its session permits by now counts.
+        if let Some(reply) = &outcome.reply {
+            self.confirm(reply, &outcome.asked);
+        }
         match self.judge(cx.feed.as_deref(), cx.now, evidence) {
-            Some(Standing::Refused(_)) if outcome.reply.is_none() && is_surely_live => {
+            Some(Standing::Refused(_)) if outcome.reply.is_none() && is_hardly_over => {
                 self.alarm = Some(cx.now.monotonic.saturating_add(RETRY));
             }
             // Its alarm rings then.
@@ -288,14 +323,21 @@ impl Decided {
         self
     }
 
+    /// Its session is as the sidecar has just said, where it says that it may be used.
+    fn confirm(&mut self, reply: &CheckReply, asked: &Asked) {
+        let may_be_used = matches!(reply.verdict, CheckVerdict::Live | CheckVerdict::SessionPending2fa);
+        let identity = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut());
+        if let Some((_, identity)) = identity.filter(|_| may_be_used) {
+            *identity = Rc::new(identity.as_ref().clone().confirmed(reply, asked.clone()));
+        }
+    }
+
     fn go_on<H: Host>(&mut self, outcome: &CheckOutcome, cx: &StepContext<'_, H>) {
         match &outcome.reply {
             // Live, or waiting for its second factor where the route accepts that.
-            Some(reply) => {
+            Some(_) => {
                 self.live_at = outcome.asked.at;
-                if let Some((_, identity)) = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut()) {
-                    *identity = Rc::new(identity.as_ref().clone().confirmed(reply, outcome.asked.clone()));
-                }
+                self.is_unsure = false;
                 self.set_alarm(cx.now);
             }
             None => self.alarm = Some(cx.now.monotonic.saturating_add(RETRY)),

@@ -41,7 +41,7 @@ impl LimitRecord {
         ledger: Option<&mut Ledger>,
         now: Duration,
     ) -> Vec<HeaderChange> {
-        let said = |header: &str| answer.text(header).and_then(|text| text.trim().parse::<u64>().ok());
+        let said = |header: &str| answer.text(header).and_then(cost_said);
         if let Some(ledger) = ledger {
             for Ticket { limit, key, drawn } in &self.tickets {
                 if let Some(header) = limit.cost.header() {
@@ -64,5 +64,23 @@ impl LimitRecord {
                 ledger.correct(key, drawn, limit.reserve(), limit.reserve(), now);
             }
         }
+    }
+}
+
+/// The cost that an answer says: a number, however large.
+fn cost_said(text: &str) -> Option<u64> {
+    let digits = text.trim();
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_a_number_however_large() {
+        assert_eq!([" 7 ", "0", "99999999999999999999"].map(cost_said), [Some(7), Some(0), Some(u64::MAX)]);
+        assert_eq!(["", "-1", "+1", "1.5", "1e3", "7 8"].map(cost_said), [None; 6]);
     }
 }

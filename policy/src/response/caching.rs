@@ -7,6 +7,8 @@ use crate::http::{
 
 const CACHE_CONTROL: &str = "cache-control";
 const VARY: &str = "vary";
+/// What content delivery networks go by in its place (RFC 9213; Edge Architecture Specification).
+const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
 
 /// What an answer depends on, as far as the gate knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,13 @@ pub fn changes(answer: &Headers, depends_on: DependsOn) -> Vec<HeaderChange> {
     match depends_on {
         DependsOn::Credential(Source::Query) if is_stored => Vec::new(),
         DependsOn::Nothing | DependsOn::Credential(Source::Authorization) => Vec::new(),
-        DependsOn::Credential(Source::Query) => private_at_all_costs(answer).into_iter().collect(),
+        DependsOn::Credential(Source::Query) => {
+            let targeted = TARGETED.into_iter().filter(|name| answer.has(name));
+            private_at_all_costs(answer)
+                .into_iter()
+                .chain(targeted.map(|name| HeaderChange::Remove(name.to_owned())))
+                .collect()
+        }
         DependsOn::NoCredential => varies_by_cookie(answer).into_iter().collect(),
         DependsOn::Credential(Source::Cookie) => {
             let private = (says_nothing && !is_stored).then(|| HeaderChange::set(CACHE_CONTROL, "private"));
@@ -56,17 +64,27 @@ fn varies_by_cookie(answer: &Headers) -> Option<HeaderChange> {
 }
 
 fn private_at_all_costs(answer: &Headers) -> Option<HeaderChange> {
-    let given: Vec<&[u8]> = answer.all(CACHE_CONTROL).flat_map(|line| line.split(|&b| b == b',')).collect();
-    let name = |directive: &[u8]| {
-        directive.trim_ascii().split(|&b| b == b'=').next().unwrap_or_default().trim_ascii().to_ascii_lowercase()
-    };
-    if given.iter().any(|directive| matches!(name(directive).as_slice(), b"private" | b"no-store")) {
+    let given: Vec<&[u8]> = answer.all(CACHE_CONTROL).flat_map(directives).collect();
+    // With fields (`private="set-cookie"`) it is about these alone (RFC 9111, section 5.2.2.7).
+    if given.iter().any(|directive| matches!(directive.to_ascii_lowercase().as_slice(), b"private" | b"no-store")) {
         return None;
     }
+    let name =
+        |directive: &[u8]| directive.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     let mut kept: Vec<&[u8]> = vec![b"private"];
-    let is_shared = |directive: &[u8]| matches!(name(directive).as_slice(), b"public" | b"s-maxage" | b"");
-    kept.extend(given.iter().map(|directive| directive.trim_ascii()).filter(|directive| !is_shared(directive)));
+    let is_shared = |directive: &[u8]| matches!(name(directive).as_slice(), b"public" | b"private" | b"s-maxage" | b"");
+    kept.extend(given.iter().filter(|directive| !is_shared(directive)));
     Some(HeaderChange::set(CACHE_CONTROL, kept.join(&b", "[..])))
+}
+
+/// The directives of a line. A comma in quotes divides nothing.
+fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut is_quoted = false;
+    let divides = move |&b: &u8| {
+        is_quoted ^= b == b'"';
+        b == b',' && !is_quoted
+    };
+    line.split(divides).map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -125,5 +143,11 @@ mod tests {
         );
         assert!(changed(query, &[("cache-control", "No-Store")]).is_empty());
         assert!(changed(query, &[("cache-control", "private")]).is_empty());
+        let qualified = [
+            ("cache-control", "public, private=\"set-cookie, x\", no-cache=\"a, b\""),
+            ("cdn-cache-control", "public"),
+        ];
+        let removed = ("cdn-cache-control".to_owned(), String::new());
+        assert_eq!(changed(query, &qualified), [set("cache-control", "private, no-cache=\"a, b\""), removed]);
     }
 }

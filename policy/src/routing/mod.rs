@@ -1,5 +1,6 @@
 //! Which rule a request meets.
 
+mod case;
 mod path_regex;
 mod pattern;
 mod route;

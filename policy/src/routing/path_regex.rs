@@ -8,6 +8,8 @@ use regex_automata::{
     util::syntax,
 };
 
+use super::case::folded;
+
 /// Most bytes of a table; one that would be larger is refused. Usual ones have a few thousand.
 const MAX_TABLE: usize = 1 << 20;
 /// Most bytes that making one may take.
@@ -27,7 +29,7 @@ impl PathRegex {
     pub(super) fn new(text: &str, ignores_case: bool) -> Option<Self> {
         let syntax = syntax::Config::new().unicode(false).utf8(false).case_insensitive(ignores_case);
         // A path is compared in lower case, too, where such a capital would match nothing.
-        if text.chars().any(|c| !c.is_ascii() && c.to_lowercase().ne([c])) {
+        if text.chars().any(|c| !c.is_ascii() && folded(c.encode_utf8(&mut [0; 4])) != c.to_string()) {
             return None;
         }
         // Alone first: a text such as `a)|(?:b` would be right only between the anchors.

@@ -1,6 +1,6 @@
 //! What a rule matches: hosts, methods, and shapes of paths.
 
-use super::path_regex::PathRegex;
+use super::{case::folded, path_regex::PathRegex};
 use crate::http::authority::is_ipv6;
 
 /// Which requests a rule matches: all of its parts must.
@@ -65,6 +65,17 @@ impl Matcher {
             && (self.methods.is_empty() || self.methods.iter().any(|allowed| serves(allowed, method)))
     }
 
+    /// Whether it surely matches all that `later` does, so that a rule after it would never be reached.
+    pub fn covers(&self, later: &Self) -> bool {
+        let covers_host = |host: &HostPattern| self.hosts.iter().any(|pattern| pattern.covers(host));
+        let covers_method = |method: &String| self.methods.iter().any(|allowed| serves(allowed, method));
+        let covers_path =
+            |pattern: &PathPattern| later.path.as_ref().is_some_and(|path| pattern.as_written.covers(&path.as_written));
+        (self.hosts.is_empty() || (!later.hosts.is_empty() && later.hosts.iter().all(covers_host)))
+            && (self.methods.is_empty() || (!later.methods.is_empty() && later.methods.iter().all(covers_method)))
+            && self.path.as_ref().is_none_or(covers_path)
+    }
+
     pub(super) fn matches_path(&self, path: &str, case: Case) -> bool {
         self.path.as_ref().is_none_or(|pattern| pattern.matches(path, case))
     }
@@ -90,6 +101,16 @@ impl HostPattern {
         fits.then(|| if wild { Self::Suffix(format!(".{name}")) } else { Self::Exact(name) })
     }
 
+    fn covers(&self, other: &Self) -> bool {
+        match other {
+            Self::Exact(name) => self.matches(name),
+            Self::Suffix(suffix) => match self {
+                Self::Exact(_) => false,
+                Self::Suffix(wider) => suffix.ends_with(wider.as_str()),
+            },
+        }
+    }
+
     fn matches(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => name == host,
@@ -110,7 +131,7 @@ impl PathPattern {
     }
 
     fn folding(text: &str, shape: fn(&str) -> Shape) -> Self {
-        let lower = text.to_lowercase();
+        let lower = folded(text);
         Self { as_written: shape(text), folded: shape(&lower), has_case: lower != text }
     }
 
@@ -137,7 +158,7 @@ impl PathPattern {
         let segments = segments.collect::<Option<Vec<_>>>()?;
         let lower = |segment: &TemplateSegment| match segment {
             TemplateSegment::Any => TemplateSegment::Any,
-            TemplateSegment::Literal(literal) => TemplateSegment::Literal(literal.to_lowercase()),
+            TemplateSegment::Literal(literal) => TemplateSegment::Literal(folded(literal)),
         };
         let folded: Vec<_> = segments.iter().map(lower).collect();
         let has_case = folded != segments;
@@ -158,6 +179,23 @@ impl PathPattern {
 }
 
 impl Shape {
+    /// Whether it surely matches all that `other` does. What expressions match is known for single paths only.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exact(path)) => self.matches(path),
+            (Self::Prefix(_), Self::Prefix(path)) => self.matches(path),
+            (Self::Prefix(_) | Self::Template(_), Self::Template(segments)) => {
+                // No pattern has this character, so that it is matched only where anything is.
+                let segment = |segment: &TemplateSegment| match segment {
+                    TemplateSegment::Any => "/\0".to_owned(),
+                    TemplateSegment::Literal(literal) => format!("/{literal}"),
+                };
+                self.matches(&segments.iter().map(segment).collect::<String>())
+            }
+            (Self::Regex(_), _) | (_, Self::Regex(_)) | (Self::Exact(_) | Self::Template(_), _) => false,
+        }
+    }
+
     fn matches(&self, path: &str) -> bool {
         match self {
             Self::Exact(exact) => without_slash(exact) == without_slash(path),

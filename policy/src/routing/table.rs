@@ -5,6 +5,7 @@ use std::rc::Rc;
 use session_gate_protocol::DenyReason;
 
 use super::{
+    case::folded,
     pattern::{Case, Matcher},
     route::Route,
 };
@@ -56,7 +57,7 @@ impl RouteTable {
             self.judge(path, Case::Counts, path.by, readings, &mut found)?;
             let can_differ = || self.has_case || path.text.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii());
             if readings.ignores_case && can_differ() {
-                let folded = Reading { text: path.text.to_lowercase(), by: None };
+                let folded = Reading { text: folded(&path.text), by: None };
                 let by = Cause { interpretation: Interpretation::CaseInsensitivePaths, header: None };
                 self.judge(&folded, Case::Ignored, Some(by), readings, &mut found)?;
             }

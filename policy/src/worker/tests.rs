@@ -44,7 +44,7 @@ fn a_good_token_of_a_live_session_passes_with_its_identity() {
     let held = call(&mut worker, "GET", "/", &token());
     let asked = held.call.expect("the store is asked");
     assert_eq!(asked.cluster, "sidecar");
-    assert!(asked.headers.contains(&("authorization", "Bearer filter-credential".to_owned())));
+    assert!(asked.headers.contains(&("authorization", "Bearer the-credential-of-the-filter-in-tests".to_owned())));
     let question: serde_json::Value = serde_json::from_slice(&asked.body.unwrap()).unwrap();
     let credential = json!({"kind": "own", "user_id": "alice", "session_id": SESSION, "token_id": "t1"});
     assert_eq!(question, json!({"credential": credential}));

@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
-use session_gate_protocol::{MAX_LEEWAY, PublishedPolicy, is_header_safe};
+use session_gate_protocol::{MAX_LEEWAY, MIN_CREDENTIAL_CHARS, PublishedPolicy, is_header_safe};
 use tracing_subscriber::filter::Targets;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     sources::Origins,
 };
 use crate::{
-    credentials::{Credentials, MIN_CREDENTIAL_CHARS, Role},
+    credentials::{Credentials, Role},
     keys::{Algorithm, KeyOrigin, KeySource, KeyType, Signing},
     store::{
         FEWEST_COUNTERS, StoreSettings,

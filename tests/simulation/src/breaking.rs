@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{events::Event, faults::Fault, history::What, parameters::Weather, world::World};
+use crate::{events::Event, faults::Fault, history::What, store::refusing::Refused, world::World};
 
 impl World {
     /// Draws a fault, and when the next one comes.
@@ -28,7 +28,11 @@ impl World {
         let short = self.now + self.rng.u64(1..400);
         let long = self.now + self.rng.u64(1..4_000);
         let until = if self.rng.bool() { short } else { long };
-        let is_exact = self.parameters.weather == Weather::Exact;
+        let (is_calm, is_exact) = (self.is_healthy(), self.parameters.is_exact());
+        if is_calm || (self.parameters.may_refuse && self.rng.u8(0..6) == 0) {
+            let refused = if self.rng.bool() { Refused::New } else { Refused::All };
+            return self.strike(Fault::StoreRefuses { refused, until });
+        }
         let is_lasting = self.parameters.is_slow && self.rng.u8(0..8) == 0;
         let fault = match self.rng.u8(0..if is_exact { 8 } else { 22 }) {
             0..4 => Fault::Reset { worker },
@@ -81,11 +85,13 @@ impl World {
                 }
             }
             Fault::StoreLoss => {
+                self.accept_changes();
                 self.store.lose_data();
                 self.truth.lost(now);
                 self.limits.lost(now);
                 self.forget_clients();
             }
+            Fault::StoreRefuses { refused, until } => self.refuse_changes(refused, until),
             Fault::NetworkSlow { until } => self.network.slow_down(until),
             Fault::Keys { step } => self.exchange_keys(step),
         }

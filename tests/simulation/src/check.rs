@@ -6,7 +6,7 @@ use session_gate_protocol::{AllowReason, DenyReason};
 use crate::{
     clocks::{Millis, WorkerClock},
     demands::Mode,
-    mind::{InVersion, Mind},
+    mind::{InVersion, Mind, Told},
     numbers::{SessionNumber, TokenNumber},
     promise::{Promise, Violation},
     refusal::Refusal,
@@ -16,7 +16,9 @@ use crate::{
 };
 
 mod beyond;
+mod current;
 mod foreign;
+mod idle;
 mod rules;
 
 /// How far the workers' walls may be from the issuer's.
@@ -39,6 +41,8 @@ pub struct Case<'a> {
     pub settings: &'a WorkerSettings,
     /// The token; none: a forged one.
     pub token: Option<TokenNumber>,
+    /// In which session of its user's another issuer's is served, as the worker was told before it came.
+    pub told: Option<Told>,
     /// The client's address, by its number.
     pub address: u8,
     /// The route.
@@ -51,12 +55,20 @@ pub struct Case<'a> {
     pub version: Option<InVersion>,
     /// Whether nothing was ever wrong anywhere.
     pub is_healthy: bool,
+    /// Whether the store may refuse leases.
+    pub leases_may_be_refused: bool,
+    /// Whether the worker is current, whatever the store refuses.
+    pub must_be_current: bool,
     /// Whether a sidecar may be unable to read the feed.
     pub feeds_may_be_away: bool,
     /// When the keys were exchanged last.
     pub keys_since: Millis,
     /// What the store's wall shows, in seconds.
     pub store_wall: u64,
+    /// The same in milliseconds.
+    pub store_wall_now: u64,
+    /// Whether the store may not have noted uses of sessions.
+    pub uses_may_be_lost: bool,
 }
 
 type Verdict = Result<(), (Promise, String)>;
@@ -85,7 +97,7 @@ impl Case<'_> {
     /// # Errors
     /// The promise that it breaks.
     pub fn admitted(&self, reason: AllowReason) -> Result<(), Violation> {
-        self.violation(self.judge_admission(reason))
+        self.violation(self.judge_current().and_then(|()| self.judge_admission(reason)))
     }
 
     /// The request was refused.
@@ -99,7 +111,7 @@ impl Case<'_> {
         let Some((number, token)) = self.token.and_then(|number| Some((number, self.truth.token(number)?))) else {
             return Ok(());
         };
-        self.violation(self.judge_denial(reason, number, token))
+        self.violation(self.judge_current().and_then(|()| self.judge_denial(reason, number, token)))
     }
 
     fn is_foreign(&self) -> bool {
@@ -130,6 +142,7 @@ impl Case<'_> {
         self.judge_demand(token)?;
         self.judge_second_factor(token, reason)?;
         self.judge_session(token, reason)?;
+        self.judge_idle(token, reason)?;
         match reason {
             AllowReason::Token if self.asked.is_some() => self.judge_asked(number),
             AllowReason::Token => self.judge_alone(number, token),
@@ -221,7 +234,7 @@ impl Case<'_> {
         match reason {
             DenyReason::RateLimited => Ok(()),
             DenyReason::Blocked if self.may_be_barred(None, reason) => Ok(()),
-            DenyReason::LimitUnavailable if !self.is_healthy => Ok(()),
+            DenyReason::LimitUnavailable if !self.is_healthy || self.leases_may_be_refused => Ok(()),
             _ => broken(Promise::Live, format!("a public request was refused with {}", reason.as_str())),
         }
     }
@@ -243,15 +256,17 @@ impl Case<'_> {
                 token.revoked.is_some() || !token.revoking.is_clear() || is_cut_off()
             }
             DenyReason::SessionTerminated => session.is_some_and(|session| {
-                session.ended.is_some() || !session.ending.is_clear() || self.store_wall >= session.expires
+                session.ended.is_some() || !session.ending.is_clear() || self.store_wall >= session.ends()
             }),
             DenyReason::SessionSuspended => {
                 session.is_some_and(|session| self.may_seem_suspended(session, number, token))
             }
             // The worker goes by its own clock.
-            DenyReason::SessionExpired => {
-                session.is_some_and(|session| self.store_wall.max(self.clock.now(self.now).wall.0) >= session.expires)
-            }
+            DenyReason::SessionExpired => match session {
+                Some(session) if self.store_wall.max(self.clock.now(self.now).wall.0) >= session.expires => true,
+                Some(session) if self.store_wall >= session.ends() => return self.judge_expiry(session),
+                _ => false,
+            },
             DenyReason::SessionPending2fa => {
                 // Where nobody can vouch for the second factor, it counts as missing; also where the worker is too
                 // full to ask.
@@ -260,7 +275,9 @@ impl Case<'_> {
                 second_factor::is_asked_for(self.route) && (unvouched || session.is_some_and(is_awaited))
             }
             DenyReason::KeysUnavailable | DenyReason::TokenKeyUnknown => !self.is_healthy,
-            DenyReason::LimitUnavailable => matches!(self.route, Route::Limited(_)) && !self.is_healthy,
+            DenyReason::LimitUnavailable => {
+                matches!(self.route, Route::Limited(_)) && (!self.is_healthy || self.leases_may_be_refused)
+            }
             DenyReason::RateLimited => matches!(self.route, Route::Limited(_)),
             DenyReason::ScopeInsufficient => self.may_lack_scope(number, token),
             DenyReason::Overloaded | DenyReason::StoreUnavailable => !self.is_healthy && !self.can_tell(number, token),
@@ -315,6 +332,14 @@ impl Case<'_> {
             && self.mind.covers(number, token.issued)
             && !token.is_pending
             && !self.needs_session(token)
+            && self.is_busy(token)
             && self.asked.is_none()
+    }
+
+    /// Whether the token's session cannot have gone idle, as far as the worker knows.
+    fn is_busy(&self, token: &Token) -> bool {
+        let session = token.session.filter(|_| token.foreign.is_none());
+        let idle = session.and_then(|session| Some((session, self.truth.session(session)?.idle?)));
+        idle.is_none_or(|(session, idle)| self.mind.is_busy(session, idle.quarter(), self.now, self.clock))
     }
 }

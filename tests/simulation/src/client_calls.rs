@@ -139,6 +139,7 @@ impl World {
         };
         // A refusal of 404 or 409 has done nothing either, but may have told workers.
         self.is_over(&call, &covers, is_done);
+        self.judge_status(&call, answer.status, begun);
         if !is_done {
             self.counts.one("call failures", kind.name());
             return;
@@ -183,16 +184,17 @@ impl World {
         let wall = self.store_wall.at(self.now) / 1_000;
         let is_known = |number: SessionNumber| {
             let session = self.truth.session(number);
-            session.is_some_and(|session| wall < session.expires && session.generation == self.truth.generation)
+            session.is_some_and(|session| wall < session.ends() && session.generation == self.truth.generation)
         };
         sessions.into_iter().filter(|number| is_known(*number)).collect()
     }
 
     /// Whether a sidecar cannot know of the workers of others, or of its own before: it started so soon after
-    /// the store had lost its data that these have not told of themselves again. `docs/guarantees.md` says so.
+    /// the store had lost its data, or while it accepted no changes, that these have not told of themselves again. `docs/guarantees.md` says so.
     fn is_blind(&self, started: Millis) -> bool {
         let staleness = u64::try_from(self.parameters.settings.max_staleness.as_millis()).unwrap_or(u64::MAX);
         let lost_at = self.truth.lost_at;
-        lost_at.is_some_and(|lost| started >= lost && self.now < lost + 1_000 + staleness.saturating_mul(2))
+        let is_blind = self.refusals.blinds(started, self.now, staleness);
+        is_blind || lost_at.is_some_and(|lost| started >= lost && self.now < lost + 1_000 + staleness.saturating_mul(2))
     }
 }

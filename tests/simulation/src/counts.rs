@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{faults::Fault, foreign, rules, scopes, second_factor};
+use crate::{faults::Fault, foreign, idle, rules, scopes, second_factor};
 
 /// Counts, by group and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts(BTreeMap<(&'static str, &'static str), u64>);
 
 /// What must have happened in a large run, lest it has shown nothing.
-const NEEDED: [(&str, &str); 53] = [
+const NEEDED: [(&str, &str); 55] = [
     ("admitted", "failure_mode"),
     ("admitted", "last_known"),
     ("admitted", "token"),
@@ -61,6 +61,8 @@ const NEEDED: [(&str, &str); 53] = [
     ("requests", "decided after asking"),
     ("requests", "decided alone"),
     ("requests", "held and abandoned"),
+    ("store", "changes refused"),
+    ("store", "full, and takes back"),
     ("streams", "ended by the gate"),
     ("streams", "opened"),
 ];
@@ -96,8 +98,12 @@ impl Counts {
     /// What should have happened and never has.
     pub fn missing(&self) -> Vec<String> {
         let faults = Fault::NAMES.into_iter().map(|name| ("faults", name));
-        let subjects =
-            foreign::NEEDED.into_iter().chain(rules::NEEDED).chain(scopes::NEEDED).chain(second_factor::NEEDED);
+        let subjects = foreign::NEEDED
+            .into_iter()
+            .chain(idle::NEEDED)
+            .chain(rules::NEEDED)
+            .chain(scopes::NEEDED)
+            .chain(second_factor::NEEDED);
         let needed = NEEDED.into_iter().chain(subjects).chain(faults);
         needed
             .filter(|(group, name)| self.get(group, name) == 0)

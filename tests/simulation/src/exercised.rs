@@ -1,7 +1,7 @@
 //! What decisions have shown, for the summary.
 
 use crate::{
-    decision::Decision, foreign, numbers::TokenNumber, scopes, second_factor, worker_host::Route, world::World,
+    decision::Decision, foreign, idle, numbers::TokenNumber, scopes, second_factor, worker_host::Route, world::World,
 };
 
 impl World {
@@ -18,6 +18,7 @@ impl World {
         let foreign = token.foreign.and_then(|_| foreign::exercised(decision, route.demand()));
         let shown = [
             ("foreign tokens", foreign),
+            ("idle sessions", idle::exercised(session.and_then(|session| session.idle), decision, asked)),
             ("scopes", scopes::exercised(token.scopes, decision, route.demand())),
             ("second factors", second_factor::exercised(token, session, decision, asked)),
         ];

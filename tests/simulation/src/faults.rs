@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::clocks::Millis;
+use crate::{clocks::Millis, store::refusing::Refused};
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +27,8 @@ pub enum Fault {
     StoreSlow { sidecar: usize, until: Millis },
     /// The store loses all its data.
     StoreLoss,
+    /// The store can be read, and does not accept what takes room, or anything.
+    StoreRefuses { refused: Refused, until: Millis },
     /// Every link is slow.
     NetworkSlow { until: Millis },
     /// New keys: a step of their exchange.
@@ -47,13 +49,15 @@ impl Fault {
             Self::StoreAway { .. } => "store away",
             Self::StoreSlow { .. } => "store slow",
             Self::StoreLoss => "store data lost",
+            Self::StoreRefuses { refused: Refused::New, .. } => "store full",
+            Self::StoreRefuses { refused: Refused::All, .. } => "store accepts no changes",
             Self::NetworkSlow { .. } => "network slow",
             Self::Keys { .. } => "keys exchanged",
         }
     }
 
     /// Every kind.
-    pub const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 14] = [
         "partition",
         "worker cut off",
         "connections reset",
@@ -64,6 +68,8 @@ impl Fault {
         "store away",
         "store slow",
         "store data lost",
+        "store full",
+        "store accepts no changes",
         "network slow",
         "keys exchanged",
     ];
@@ -93,6 +99,7 @@ impl Fault {
             | Self::Freeze { until, .. }
             | Self::StoreAway { until, .. }
             | Self::StoreSlow { until, .. }
+            | Self::StoreRefuses { until, .. }
             | Self::NetworkSlow { until } => Some(until),
             Self::Reset { .. }
             | Self::WorkerCrash { .. }
@@ -119,7 +126,7 @@ impl fmt::Display for Fault {
             | Self::StoreAway { sidecar, .. }
             | Self::StoreSlow { sidecar, .. } => write!(f, ", sidecar {sidecar}"),
             Self::Keys { step } => write!(f, ", step {step}"),
-            Self::NetworkSlow { .. } | Self::StoreLoss => Ok(()),
+            Self::NetworkSlow { .. } | Self::StoreLoss | Self::StoreRefuses { .. } => Ok(()),
         }?;
         self.until().map_or(Ok(()), |until| write!(f, ", until {until}"))
     }

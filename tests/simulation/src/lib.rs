@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 mod breaking;
+mod case;
 mod check;
 mod client_calls;
 mod clients;
@@ -20,6 +21,8 @@ mod exercised;
 mod faults;
 mod foreign;
 mod history;
+mod idle;
+mod idle_streams;
 mod limited;
 mod limits;
 mod machines;
@@ -34,6 +37,8 @@ mod promise;
 mod queue;
 pub mod recorded;
 mod refusal;
+mod refusals;
+mod refused_calls;
 mod requests;
 mod rules;
 pub mod scenario;

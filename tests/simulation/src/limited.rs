@@ -208,6 +208,7 @@ impl World {
     pub(crate) fn begin_probes(&mut self) -> Millis {
         self.is_mended = true;
         self.network.calm_down();
+        self.accept_changes();
         let mut last = 0;
         let limits = self.parameters.settings.limits;
         for limit in 0..LIMITS {

@@ -39,6 +39,8 @@ pub struct Mind {
     suspended: HashMap<SessionNumber, Said>,
     /// What it was told last of what sessions permit, and of which version.
     permits: HashMap<SessionNumber, (u64, May)>,
+    /// Sessions with an idle time-out, and when it has last asked about them, in this epoch.
+    busy: HashMap<SessionNumber, Millis>,
     /// Tokens that it was told are good, in this epoch.
     vouched: HashSet<TokenNumber>,
     /// What it was told of rules.
@@ -117,6 +119,7 @@ impl Mind {
             self.proof = None;
             self.epochs += 1;
             self.vouched.clear();
+            self.busy.clear();
             self.told.clear();
             // Versions begin anew.
             self.suspended.values_mut().for_each(|said| said.version = 0);
@@ -302,6 +305,16 @@ impl Mind {
     /// Whether it was told so.
     pub fn has_vouched(&self, token: TokenNumber) -> bool {
         self.vouched.contains(&token)
+    }
+
+    /// It was answered, to a question of this epoch, that the session is good.
+    pub fn note_use(&mut self, session: SessionNumber, sent: Millis) {
+        self.busy.insert(session, sent);
+    }
+
+    /// Whether it has asked about the session within that time, by its own clock.
+    pub fn is_busy(&self, session: SessionNumber, within: Duration, now: Millis, clock: &WorkerClock) -> bool {
+        self.busy.get(&session).is_some_and(|sent| clock.between(*sent, now) < within)
     }
 
     /// Whether the feed would know of all that happened to a token that was issued at that second.

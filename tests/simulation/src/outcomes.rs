@@ -7,6 +7,7 @@ use crate::{
     clients::ClientCall,
     clocks::Millis,
     foreign::{self, Draft, Sid},
+    idle::Idle,
     numbers::{SessionNumber, TokenNumber, UserNumber},
     refusal::{Pending, Refusal},
     scopes::{Grants, TokenScopes, may_write},
@@ -35,6 +36,7 @@ impl World {
             status: session.status,
             version: session.version,
             expires: session.expires_at.0,
+            idle: session.idle_timeout.map(|timeout| Idle::new(timeout, session.last_activity.0)),
             ended: None,
             suspended: None,
             suspended_from: None,
@@ -190,7 +192,7 @@ impl World {
     }
 
     /// The token is no good any more; it is tried now and then.
-    fn retire(&mut self, token: TokenNumber) {
+    pub(crate) fn retire(&mut self, token: TokenNumber) {
         let Some(place) = self.clients.tokens.iter().position(|held| *held == token) else { return };
         self.clients.tokens.swap_remove(place);
         if self.clients.stale_tokens.len() >= TRIED_AGAIN {

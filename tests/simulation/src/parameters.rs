@@ -59,6 +59,10 @@ pub struct Parameters {
     pub is_slow: bool,
     /// Whether the data of the store may be lost.
     pub may_lose_data: bool,
+    /// After how long without use sessions end.
+    pub idle_timeout: Option<Duration>,
+    /// Whether the store may accept no changes for a while.
+    pub may_refuse: bool,
 }
 
 impl Parameters {
@@ -109,6 +113,8 @@ impl Parameters {
             probes: weather == Weather::Calm || rng.u8(0..6) == 0,
             fault_every: Duration::from_millis(rng.u64(60..1_500)),
             may_lose_data: rng.u8(0..3) == 0,
+            may_refuse: rng.bool() || (weather == Weather::Calm && rng.bool()),
+            idle_timeout: (rng.u8(0..3) == 0).then(|| Duration::from_secs(one_of(rng, &[1, 2, 3, 5, 8]))),
         }
     }
 

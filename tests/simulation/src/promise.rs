@@ -22,6 +22,10 @@ pub struct Violation {
 /// The promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {
+    /// What a store accepts that is full is done.
+    Accepted,
+    /// Workers stay current while the store can be read.
+    Current,
     /// Routes get what they ask for.
     Demands,
     /// A key that is used up costs no calls.
@@ -30,6 +34,8 @@ pub enum Promise {
     FailureMode,
     /// Nothing passes that nobody has signed, or whose time is over.
     Forged,
+    /// Sessions that are not used end, and no others.
+    Idle,
     /// What a worker knows against a token holds.
     Known,
     /// No window admits more than its limit.
@@ -53,10 +59,13 @@ pub enum Promise {
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Accepted => "what the store accepts is done",
+            Self::Current => "workers stay current while the store can be read",
             Self::Demands => "routes get what they ask for",
             Self::DeniedKeys => "a key that is used up costs no calls",
             Self::FailureMode => "failure modes",
             Self::Forged => "forged and expired tokens",
+            Self::Idle => "sessions end when they are not used, and not before",
             Self::Known => "what is known holds",
             Self::Limit => "no window admits more than its limit",
             Self::Live => "live sessions are served",

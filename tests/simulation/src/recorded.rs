@@ -13,7 +13,7 @@ use crate::{
         Call, Request, Scenario,
         script::{Link, StoreLine},
     },
-    store::{Fate, Op},
+    store::{Fate, Op, refusing::Refused},
     worker_host::Purpose,
 };
 
@@ -27,6 +27,8 @@ pub fn all() -> Vec<Scenario> {
         a_worker_that_is_full_has_lost_nothing(),
         who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before(),
         an_answer_that_begins_after_the_end_of_its_session_ends_soon(),
+        a_worker_stays_current_while_the_store_accepts_no_changes(),
+        a_session_ends_while_the_store_is_full(),
     ]
 }
 
@@ -157,4 +159,31 @@ pub fn an_answer_that_begins_after_the_end_of_its_session_ends_soon() -> Scenari
         .at(11_900, Request::stream("stream", 0, "alice", 2_500))
         .admits("stream", AllowReason::Token)
         .ends("stream")
+}
+
+/// The store lacks its replicas for five seconds, far longer than a sidecar's record is good for: the worker decides alone.
+pub fn a_worker_stays_current_while_the_store_accepts_no_changes() -> Scenario {
+    let nobody_asks =
+        Link { worker: 0, purpose: Purpose::Check, way: Way::There, until: 16_000, passage: Passage::Lost };
+    Scenario::new("a_worker_stays_current_while_the_store_accepts_no_changes", 16_000)
+        .at(9_000, Call::login("alice", 1))
+        .at(10_000, Fault::StoreRefuses { refused: Refused::All, until: 15_000 })
+        .at(10_000, nobody_asks)
+        .at(14_000, Call::about("end", Kind::Terminate, "alice"))
+        .at(14_500, Request::plain("request", 0, "alice"))
+        .answers("end", 503, None)
+        .admits("request", AllowReason::Token)
+}
+
+/// A full store refuses who logs in, and ends whom it is told to end: all workers know.
+pub fn a_session_ends_while_the_store_is_full() -> Scenario {
+    Scenario::new("a_session_ends_while_the_store_is_full", 16_000)
+        .at(9_000, Call::login("alice", 1))
+        .at(10_000, Fault::StoreRefuses { refused: Refused::New, until: 15_000 })
+        .at(12_000, Call::login("bob", 2))
+        .at(14_000, Call::about("end", Kind::Terminate, "alice").waiting())
+        .at(14_500, Request::plain("request", 0, "alice"))
+        .answers("bob", 503, None)
+        .answers("end", 200, Some(true))
+        .refuses("request", DenyReason::SessionTerminated)
 }

@@ -61,6 +61,8 @@ impl Scenario {
             fault_every: Duration::from_secs(1),
             is_slow: false,
             may_lose_data: false,
+            may_refuse: false,
+            idle_timeout: None,
         };
         Self { name, parameters, script: Script::new(ends) }
     }

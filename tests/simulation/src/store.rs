@@ -23,6 +23,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::scopes::{May, may_write};
 
 mod asked;
+pub mod refusing;
+
+use refusing::{Does, Refusing};
 
 /// How long a sidecar waits for the store: as with Redis.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -71,12 +74,18 @@ pub struct SharedStore {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     settings: StoreSettings,
+    /// Whether the feed is on a node of its own, which may be away alone.
+    is_cluster: bool,
     current: Mutex<Arc<MemoryStore>>,
     generation: AtomicU32,
+    /// What it does not accept at the moment.
+    pub refusing: Refusing,
     /// In which life of the store a session began.
     born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
     lease_steps: Mutex<Vec<LeaseStep>>,
+    /// Uses of sessions that it has noted.
+    uses: Mutex<Vec<(SessionId, u64)>>,
     /// What was appended to the feed, and until when it is relevant.
     appended: Mutex<Vec<NewFeedEntry>>,
 }
@@ -155,17 +164,20 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl SharedStore {
     /// An empty store.
-    pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, settings: StoreSettings) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, settings: StoreSettings, is_cluster: bool) -> Self {
         let current = Mutex::new(Self::empty(&clock, &random, settings));
         Self {
             clock,
             random,
             settings,
+            is_cluster,
             current,
             generation: AtomicU32::new(0),
+            refusing: Refusing::default(),
             born: Mutex::default(),
             applied: Mutex::default(),
             lease_steps: Mutex::default(),
+            uses: Mutex::default(),
             appended: Mutex::default(),
         }
     }
@@ -207,6 +219,16 @@ impl SharedStore {
     /// In which life of the store a session began.
     pub fn generation_of(&self, session: &SessionId) -> Option<u32> {
         locked(&self.born).get(session).copied()
+    }
+
+    /// Which uses of sessions with an idle time-out it has noted since somebody asked, in seconds.
+    pub fn take_uses(&self) -> Vec<(SessionId, u64)> {
+        std::mem::take(&mut *locked(&self.uses))
+    }
+
+    fn note_use(&self, session: Option<SessionData>) {
+        let session = session.filter(|session| session.idle_timeout.is_some());
+        locked(&self.uses).extend(session.map(|session| (session.session_id, session.last_activity.0)));
     }
 
     fn note_birth(&self, session: &SessionId) {
@@ -308,7 +330,11 @@ impl ReplicaStore {
         Self { shared, link }
     }
 
-    async fn ask<T: Send + 'static>(&self, op: Op, ask: Ask<T>) -> Result<T, StoreError> {
+    async fn ask<T: Send + 'static>(&self, (op, does): (Op, Does), ask: Ask<T>) -> Result<T, StoreError> {
+        let ask = move |shared: Arc<SharedStore>| async move {
+            shared.refusing.accepts(does)?;
+            ask(shared).await
+        };
         self.link.thaw().await;
         let fate = self.link.fate(op);
         let answer = match fate {

@@ -2,23 +2,52 @@
 
 use std::time::Duration;
 
+use session_gate_protocol::{CheckReply, CheckVerdict};
+
 use crate::{
+    clocks::Millis,
     history::What,
     mind::News,
     numbers::SessionNumber,
     promise::{Promise, Violation},
     rules::Barred,
+    sidecar::Answer,
     under_way::Request,
     worker_host::{Deed, RequestId},
     world::World,
 };
+
+/// What a worker was answered about a token, if it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered {
+    pub(crate) sent: Millis,
+    pub(crate) verdict: Option<CheckVerdict>,
+}
+
+impl Answered {
+    /// An answer to what was asked then.
+    pub(crate) fn new(sent: Millis, answer: Option<&Answer>) -> Self {
+        let reply = answer.and_then(|answer| serde_json::from_slice::<CheckReply>(&answer.body).ok());
+        Self { sent, verdict: reply.map(|reply| reply.verdict) }
+    }
+
+    fn is_expiry(self) -> bool {
+        self.verdict == Some(CheckVerdict::SessionExpired)
+    }
+}
 
 /// How often a worker looks at its streams.
 const TICK: Duration = Duration::from_millis(50);
 
 impl World {
     /// These streams were ended: exactly those that the news are about should be.
-    pub(crate) fn end_streams(&mut self, worker: usize, ended: &[RequestId], news: Option<&News>) {
+    pub(crate) fn end_streams(
+        &mut self,
+        worker: usize,
+        ended: &[RequestId],
+        news: Option<&News>,
+        answered: Option<Answered>,
+    ) {
         let Some(place) = self.workers.get(worker) else { return };
         let concerns = |request: &Request| {
             let Some((news, token)) = news.zip(request.token) else { return false };
@@ -38,8 +67,9 @@ impl World {
         let is_late = |id: &RequestId| place.requests.get(id).is_some_and(|request| request.is_late);
         let missed = expected.iter().find(|id| !ended.contains(id) && !is_late(id));
         let wrong = missed.map(|id| (*id, "was not ended"));
-        let is_over =
-            |id: &RequestId| place.requests.get(id).is_some_and(|request| self.has_outlived(worker, request, 0));
+        let is_over = |id: &RequestId| {
+            place.requests.get(id).is_some_and(|request| self.is_rightly_over(worker, request, answered))
+        };
         let unexpected = ended.iter().find(|id| !expected.contains(id) && !is_late(id) && !is_over(id));
         let wrong = wrong.or_else(|| unexpected.map(|id| (*id, "was ended")));
         let violation = wrong.map(|(id, text)| Violation {
@@ -61,6 +91,9 @@ impl World {
         }
         self.counts.add("scopes", "streams ended", scoped);
         self.counts.add("rules", "streams ended", barred);
+        if answered.is_some_and(Answered::is_expiry) {
+            self.counts.add("streams", "ended as idle", ended.len() as u64);
+        }
         self.end_requests(worker, ended);
         self.judge(violation.map_or(Ok(()), Err));
         if news.is_some_and(|news| !news.more) {
@@ -87,6 +120,12 @@ impl World {
         self.leak_or_loss(worker, wrong, "a stream was ended in its time");
     }
 
+    /// Whether a stream is over by its time, or by what its worker has just been answered.
+    fn is_rightly_over(&self, worker: usize, request: &Request, answered: Option<Answered>) -> bool {
+        self.has_outlived(worker, request, 0)
+            || answered.is_some_and(|answered| self.is_refused(worker, request, answered))
+    }
+
     /// Whether the time of a stream is over by its worker's clock, for so many seconds.
     fn has_outlived(&self, worker: usize, request: &Request, seconds: u64) -> bool {
         let Some(place) = self.workers.get(worker) else { return false };
@@ -96,7 +135,7 @@ impl World {
     }
 
     /// Whether the worker knows that a stream is not served any more.
-    fn is_taken_back(&self, worker: usize, request: &Request) -> bool {
+    pub(crate) fn is_taken_back(&self, worker: usize, request: &Request) -> bool {
         let Some((place, number)) = self.workers.get(worker).zip(request.token) else { return false };
         let takes_back = |token| place.mind.takes_back(number, token, request.version);
         self.truth.token(number).is_some_and(takes_back)
@@ -157,7 +196,9 @@ impl World {
         let is_long_open =
             |request: &&Request| request.open_since.is_some_and(|since| place.clock.between(since, self.now) > bound);
         let is_over = |request: &&Request| {
-            self.has_outlived(worker, request, 2) || (request.is_late && self.is_taken_back(worker, request))
+            self.has_outlived(worker, request, 2)
+                || self.has_nobody_to_vouch(worker, request)
+                || (request.is_late && self.is_taken_back(worker, request))
         };
         let wrong = place.requests.values().filter(is_long_open).find(is_over).copied();
         self.leak_or_loss(worker, wrong, "a stream goes on after its time");

@@ -5,7 +5,6 @@ use session_gate_protocol::{AllowReason, CheckReply, CheckVerdict, DenyReason, F
 use std::time::Duration;
 
 use crate::{
-    check::Case,
     clocks::Millis,
     decision::Decision,
     events::Event,
@@ -13,11 +12,11 @@ use crate::{
     limits::settings::KeyName,
     mind::{InVersion, News},
     numbers::{SessionNumber, TokenNumber},
-    parameters::Weather,
     rules::ADDRESSES,
     scenario::script::Written,
     scopes::{May, may_write},
     sidecar::Answer,
+    streams::Answered,
     truth::Truth,
     under_way::{CallUnderWay, Request},
     worker_host::{Deed, Form, Purpose, RequestId, Route},
@@ -40,10 +39,18 @@ impl WorkerPlace {
         for deed in deeds {
             let Deed::Told(id) = deed else { continue };
             let Some(request) = self.requests.get_mut(id) else { continue };
+            let said = served.and_then(|served| served.session);
+            let version = said.map(|(_, version, _)| InVersion { epochs: call.epochs, version });
+            if request.admitted.is_some() {
+                // A stream's own question, whose answer says nothing of other requests.
+                if is_good {
+                    (request.version, request.live_at) = (version, call.sent);
+                }
+                continue;
+            }
             request.asked = Some(is_good);
             request.asked_at = Some(call.sent);
-            let said = served.and_then(|served| served.session);
-            request.version = said.map(|(_, version, _)| InVersion { epochs: call.epochs, version });
+            request.version = version;
             let decided = deeds.iter().find_map(|deed| match deed {
                 Deed::Decide(of, decision) if of == id => Some(*decision),
                 _ => None,
@@ -65,6 +72,8 @@ impl WorkerPlace {
                 may.into_iter().for_each(|may| _ = self.mind.permits(session, version, Some(may)));
             }
             if is_vouched {
+                let own = request.session.filter(|_| request.account.is_none());
+                own.into_iter().for_each(|session| self.mind.note_use(session, call.sent));
                 self.mind.vouch(token);
                 served.session.into_iter().for_each(|(session, version, _)| self.mind.served(session, version));
             }
@@ -133,6 +142,7 @@ impl World {
             token,
             session,
             account,
+            told: account.and_then(|account| place.mind.session_told(account)),
             address,
             key,
             route,
@@ -144,6 +154,7 @@ impl World {
             asked: None,
             asked_at: None,
             version: None,
+            live_at: now,
             open_since: None,
             is_late: false,
         };
@@ -179,28 +190,11 @@ impl World {
     }
 
     fn on_decision(&mut self, worker: usize, id: RequestId, decision: Decision) {
-        let (now, is_healthy, store_wall) = (self.now, self.is_healthy(), self.store_wall.at(self.now) / 1_000);
+        let now = self.now;
         let Some(place) = self.workers.get(worker) else { return };
         let Some(request) = place.requests.get(&id).copied() else { return };
-        let Request { token, session, address, key, route, form, arrived, asked, asked_at, version, .. } = request;
-        let case = Case {
-            truth: &self.truth,
-            now,
-            worker,
-            clock: &place.clock,
-            mind: &place.mind,
-            settings: &self.parameters.settings,
-            token,
-            address,
-            route,
-            arrived: asked_at.unwrap_or(arrived).min(arrived),
-            asked,
-            version,
-            is_healthy,
-            feeds_may_be_away: self.parameters.weather == Weather::Rough,
-            keys_since: self.keys_since,
-            store_wall,
-        };
+        let Request { token, session, key, route, form, arrived, asked, .. } = request;
+        let case = self.case(worker, place, &request);
         let verdict = match decision {
             Decision::Allow(reason) => case.admitted(reason),
             Decision::Deny(reason) => case.denied(reason),
@@ -217,6 +211,7 @@ impl World {
             Decision::Deny(reason) => self.counts.one("refused", reason.as_str()),
         }
         self.note_exercised(token, decision, route, asked);
+        self.note_idle(token, decision);
         let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
         if let Some(key) = key {
             self.note_limited((worker, id), key, decision, (request.cost, goes_on));
@@ -232,7 +227,7 @@ impl World {
             request.open_since = Some(now);
         }
         if let Some(request) = self.workers.get_mut(worker).and_then(|place| place.requests.get_mut(&id)) {
-            request.admitted = Some(now);
+            (request.admitted, request.live_at) = (Some(now), now);
         }
         let (answers, leaves) =
             request.written.map_or_else(|| self.drawn_course(key.is_some()), |written| written.course);
@@ -323,7 +318,13 @@ impl World {
                 Deed::Call { .. } | Deed::Decide(..) | Deed::Told(_) => None,
             })
             .collect();
-        self.end_streams(worker, &ended, news.as_ref());
+        let answered = (call.purpose == Purpose::Check).then(|| {
+            // One that took too long is none.
+            let believed = self.parameters.settings.max_staleness;
+            let place = self.workers.get(worker).filter(|place| place.clock.between(call.sent, now) <= believed);
+            Answered::new(call.sent, answer.filter(|_| is_good && place.is_some()))
+        });
+        self.end_streams(worker, &ended, news.as_ref(), answered);
         self.carry_out(worker, deeds);
         let may_ambush = self.parameters.is_exact() && self.script.is_none();
         if news.is_some_and(|news| news.is_sharp) && may_ambush && self.rng.u8(0..3) == 0 {

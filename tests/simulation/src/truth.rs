@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 
-use session_gate_protocol::{CutOff, Fingerprint, SessionStatus};
+use session_gate_protocol::{CutOff, Fingerprint, SessionId, SessionStatus};
 
 use crate::{
     clocks::Millis,
     demands::Demand,
     foreign::Sid,
+    idle::Idle,
     numbers::{SessionNumber, TokenNumber, UserNumber, user_number},
     refusal::{Pending, Refusal},
     rules::{Barred, Rules},
@@ -33,6 +34,8 @@ pub struct Session {
     pub version: u64,
     /// When it expires by itself, in seconds by the store's wall.
     pub expires: u64,
+    /// Its idle time-out, and its uses.
+    pub idle: Option<Idle>,
     /// Its end.
     pub ended: Option<Refusal>,
     /// Its suspension, while it lasts.
@@ -232,6 +235,14 @@ impl Truth {
         }
     }
 
+    /// The store has noted that a session was used at that second.
+    pub fn used(&mut self, session: &SessionId, noted: u64) {
+        let number = self.session_by_id(session.as_str());
+        if let Some(idle) = number.and_then(|number| self.session_mut(number)?.idle.as_mut()) {
+            idle.note(noted);
+        }
+    }
+
     /// The store has lost everything.
     pub fn lost(&mut self, now: Millis) {
         self.generation += 1;
@@ -291,6 +302,11 @@ impl Truth {
 }
 
 impl Session {
+    /// When it ends by itself if it is used no more, in seconds by the store's wall.
+    pub fn ends(&self) -> u64 {
+        self.idle.map_or(self.expires, |idle| self.expires.min(idle.ends()))
+    }
+
     /// What refuses it.
     pub fn refusals(&self) -> impl Iterator<Item = Refusal> {
         [self.ended, self.suspended].into_iter().flatten()

@@ -4,7 +4,7 @@ use crate::{
     clocks::Millis,
     foreign::Sid,
     limits::settings::KeyName,
-    mind::InVersion,
+    mind::{InVersion, Told},
     numbers::{SessionNumber, TokenNumber, UserNumber},
     scenario::script::Written,
     worker_host::{Form, Purpose, Route},
@@ -17,6 +17,8 @@ pub(crate) struct Request {
     pub(crate) session: Option<SessionNumber>,
     /// Whose token it is, and what it says of its session, where another issuer has issued it.
     pub(crate) account: Option<(UserNumber, Sid)>,
+    /// In which session the worker knew by then that it is served: what it learns meanwhile takes that from later ones.
+    pub(crate) told: Option<Told>,
     /// Where it comes from.
     pub(crate) address: u8,
     /// What the limits of its route count it by.
@@ -36,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) asked_at: Option<Millis>,
     /// In which version the sidecar has said that its session is served.
     pub(crate) version: Option<InVersion>,
+    /// When the worker last knew, beyond doubt, that its session is good.
+    pub(crate) live_at: Millis,
     /// Since when it goes on for as long as both sides like.
     pub(crate) open_since: Option<Millis>,
     /// Whether its end was heard of before its answer began: such an answer passes, be it the answer to the

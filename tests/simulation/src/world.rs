@@ -20,6 +20,7 @@ use crate::{
     parameters::{Parameters, Weather},
     promise::{Promise, Violation},
     queue::Queue,
+    refusals::Refusals,
     scenario::{Scenario, script::Script},
     sidecar::{Answer, Common, SeededRandom, Sidecar},
     store::{MAX_METADATA_BYTES, SharedStore, StoreLink},
@@ -86,6 +87,7 @@ pub struct World {
     pub(crate) workers: Vec<WorkerPlace>,
     pub(crate) sidecars: Vec<SidecarPlace>,
     pub(crate) truth: Truth,
+    pub(crate) refusals: Refusals,
     pub(crate) limits: Limits,
     pub(crate) probes: Vec<Probe>,
     /// Whether nothing goes wrong any more.
@@ -142,11 +144,14 @@ impl World {
         let store_wall = Wall::new(start, ahead(&mut rng));
         let settings = StoreSettings { max_metadata_bytes: MAX_METADATA_BYTES, ..StoreSettings::default() };
         let random = Arc::new(SeededRandom::new(rng.u64(..)));
-        let store = Arc::new(SharedStore::new(Arc::new(store_wall), Arc::clone(&random) as _, settings));
+        // Scenarios say of each kind of question whether the store is there for it.
+        let is_cluster = script.is_some();
+        let store = SharedStore::new(Arc::new(store_wall), Arc::clone(&random) as _, settings, is_cluster);
+        let store = Arc::new(store);
         // The feed begins.
         store.current().read_feed(None, 1).await?;
-        let common =
-            Common { store: Arc::clone(&store), settings, pages: parameters.pages, idle_timeout: None, random };
+        let (pages, idle_timeout) = (parameters.pages, parameters.idle_timeout);
+        let common = Common { store: Arc::clone(&store), settings, pages, idle_timeout, random };
         let sidecars = (0..parameters.replicas)
             .map(|_| SidecarPlace {
                 started: 0,
@@ -196,6 +201,7 @@ impl World {
             workers,
             sidecars,
             truth: Truth::default(),
+            refusals: Refusals::default(),
             limits: Limits::new(parameters.settings.limits),
             probes: Vec::new(),
             is_mended: false,
@@ -224,7 +230,7 @@ impl World {
             Some(steps) => steps.into_iter().for_each(|(at, step)| self.push(at, Event::Written(step))),
             None => {
                 self.push(OPS_BEGIN, Event::NextOp);
-                if self.parameters.weather != Weather::Calm {
+                if self.parameters.weather != Weather::Calm || self.parameters.may_refuse {
                     self.push(OPS_BEGIN, Event::NextFault);
                 }
             }
@@ -278,6 +284,9 @@ impl World {
             }
             for entry in self.store.take_appended() {
                 self.truth.rules.applied(&entry.change, entry.until, now);
+            }
+            for (session, noted) in self.store.take_uses() {
+                self.truth.used(&session, noted);
             }
             for step in self.store.take_lease_steps() {
                 self.note_lease_step(step);
@@ -375,7 +384,7 @@ impl World {
         self.problem.get_or_insert(problem);
     }
 
-    /// Whether nothing ever goes wrong here.
+    /// Whether nothing ever goes wrong here, but that the store may refuse changes.
     pub(crate) fn is_healthy(&self) -> bool {
         self.parameters.weather == Weather::Calm
     }

@@ -38,3 +38,13 @@ fn who_logs_in_after_a_loss_is_not_taken_for_one_who_was_cut_off_before() {
 fn an_answer_that_begins_after_the_end_of_its_session_ends_soon() {
     assert_eq!(recorded::an_answer_that_begins_after_the_end_of_its_session_ends_soon().play().unwrap(), None);
 }
+
+#[test]
+fn a_worker_stays_current_while_the_store_accepts_no_changes() {
+    assert_eq!(recorded::a_worker_stays_current_while_the_store_accepts_no_changes().play().unwrap(), None);
+}
+
+#[test]
+fn a_session_ends_while_the_store_is_full() {
+    assert_eq!(recorded::a_session_ends_while_the_store_is_full().play().unwrap(), None);
+}

@@ -21,7 +21,8 @@ impl Case<'_> {
     /// where nobody can be asked, only in one that a sidecar has vouched for.
     pub(super) fn judge_session(&self, token: &Token, reason: AllowReason) -> Verdict {
         let Some(sid) = token.foreign.filter(|_| self.needs_session(token)) else { return Ok(()) };
-        let told = self.mind.session_told((token.user, sid));
+        // A new epoch that has begun since it came takes nothing from it.
+        let told = self.mind.session_told((token.user, sid)).or(self.told);
         let session = match sid {
             Sid::Absent => told.and_then(|told| told.session),
             Sid::Named(number) => Some(number),
@@ -49,7 +50,8 @@ impl Case<'_> {
 
     fn may_be_served(&self, number: SessionNumber, reason: AllowReason) -> bool {
         let Some(session) = self.truth.session(number) else { return false };
-        let is_over = self.clock.now(self.now).wall.0 >= session.expires;
+        let is_over = self.clock.now(self.now).wall.0 >= session.expires
+            || (reason == AllowReason::Token && self.has_gone_idle(session));
         let is_lost = session.generation < self.truth.generation
             && self
                 .truth
@@ -88,7 +90,7 @@ impl Case<'_> {
         let is_plain = |session: &&Session| {
             let is_served = session.served_since.is_some_and(|since| self.arrived > since && self.is_stale(since));
             let is_clear = session.ending.is_clear() && session.suspending.is_clear();
-            is_served && is_clear && self.store_wall + 2 < session.expires
+            is_served && is_clear && self.store_wall + 2 < session.ends()
         };
         let numbers = self.truth.sessions_of(token.user).iter();
         let mut sessions = numbers

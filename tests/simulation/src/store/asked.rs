@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_gate_protocol::{
-    Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId, UnixSeconds,
-    UserId,
+    CheckVerdict, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SessionStatus,
+    SlotTag, TokenId, UnixSeconds, UserId,
 };
 use store_sidecar::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
@@ -13,7 +13,10 @@ use store_sidecar::store::{
     Swept, Termination, Update,
 };
 
-use super::{LeaseStep, Op, ReplicaStore, SharedStore, StoreLink};
+use super::{
+    LeaseStep, Op, ReplicaStore, SharedStore, StoreLink,
+    refusing::Does::{Add, Read, TakeBack},
+};
 
 impl fmt::Debug for SharedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,6 +38,10 @@ impl fmt::Debug for ReplicaStore {
 
 #[async_trait]
 impl Store for ReplicaStore {
+    fn feed_may_be_away_alone(&self) -> bool {
+        self.shared.is_cluster
+    }
+
     async fn admit_session(
         &self,
         new: CreateSession,
@@ -50,12 +57,13 @@ impl Store for ReplicaStore {
             }
             Ok(admitted)
         };
-        self.ask(Op::Other, Box::new(move |shared| Box::pin(create(shared)))).await
+        self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(create(shared)))).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
         let id = id.clone();
-        self.ask(Op::Other, Box::new(|shared| Box::pin(async move { shared.current().session(&id).await }))).await
+        self.ask((Op::Other, Read), Box::new(|shared| Box::pin(async move { shared.current().session(&id).await })))
+            .await
     }
 
     async fn update_session(
@@ -65,6 +73,8 @@ impl Store for ReplicaStore {
         expected: Option<ETag>,
         op: OperationId,
     ) -> Result<Update, StoreError> {
+        let takes_back = patch.scopes.is_some() || patch.status.is_some_and(|status| status != SessionStatus::Active);
+        let does = if takes_back { TakeBack } else { Add };
         let (id, patch) = (id.clone(), patch.clone());
         let update = move |shared: Arc<SharedStore>| async move {
             let update = shared.current().update_session(&id, &patch, expected, op).await?;
@@ -73,7 +83,7 @@ impl Store for ReplicaStore {
             }
             Ok(update)
         };
-        self.ask(Op::Update, Box::new(move |shared| Box::pin(update(shared)))).await
+        self.ask((Op::Update, does), Box::new(move |shared| Box::pin(update(shared)))).await
     }
 
     async fn terminate_session(&self, id: &SessionId, op: OperationId) -> Result<Termination, StoreError> {
@@ -85,20 +95,20 @@ impl Store for ReplicaStore {
             }
             Ok(termination)
         };
-        self.ask(Op::Other, Box::new(|shared| Box::pin(terminate(shared)))).await
+        self.ask((Op::Other, TakeBack), Box::new(|shared| Box::pin(terminate(shared)))).await
     }
 
     async fn restore_version(&self, id: &SessionId, later: &LaterVersion) -> Result<(), StoreError> {
         let (id, later) = (id.clone(), later.clone());
         let restore =
             move |shared: Arc<SharedStore>| async move { shared.current().restore_version(&id, &later).await };
-        self.ask(Op::Other, Box::new(|shared| Box::pin(restore(shared)))).await
+        self.ask((Op::Other, TakeBack), Box::new(|shared| Box::pin(restore(shared)))).await
     }
 
     async fn list_sessions(&self, user: &UserId, page: &PageAsk) -> Result<SessionPage, StoreError> {
         let (user, page) = (user.clone(), page.clone());
         self.ask(
-            Op::Other,
+            (Op::Other, Read),
             Box::new(|shared| Box::pin(async move { shared.current().list_sessions(&user, &page).await })),
         )
         .await
@@ -114,7 +124,7 @@ impl Store for ReplicaStore {
         let begin = move |shared: Arc<SharedStore>| async move {
             shared.current().begin_cut_off(&user, except.as_ref(), floor).await
         };
-        self.ask(Op::Other, Box::new(|shared| Box::pin(begin(shared)))).await
+        self.ask((Op::Other, TakeBack), Box::new(|shared| Box::pin(begin(shared)))).await
     }
 
     async fn finish_cut_off(&self, user: &UserId, before: u64, except: Option<&SessionId>) -> Result<(), StoreError> {
@@ -128,26 +138,44 @@ impl Store for ReplicaStore {
             ended.for_each(|id| shared.note_end(id));
             Ok(())
         };
-        self.ask(Op::Other, Box::new(|shared| Box::pin(finish(shared)))).await
+        self.ask((Op::Other, TakeBack), Box::new(|shared| Box::pin(finish(shared)))).await
     }
 
     async fn sweep_sessions(&self, user: &UserId, after: Option<&IndexPlace>) -> Result<Swept, StoreError> {
         let (user, after) = (user.clone(), after.cloned());
         let sweep =
             move |shared: Arc<SharedStore>| async move { shared.current().sweep_sessions(&user, after.as_ref()).await };
-        self.ask(Op::Other, Box::new(|shared| Box::pin(sweep(shared)))).await
+        self.ask((Op::Other, TakeBack), Box::new(|shared| Box::pin(sweep(shared)))).await
     }
 
     async fn revoke_token(&self, user: &UserId, token: &TokenId, until: UnixSeconds) -> Result<(), StoreError> {
         let (user, token) = (user.clone(), token.clone());
         let revoke =
             move |shared: Arc<SharedStore>| async move { shared.current().revoke_token(&user, &token, until).await };
-        self.ask(Op::Other, Box::new(|shared| Box::pin(revoke(shared)))).await
+        self.ask((Op::Other, TakeBack), Box::new(|shared| Box::pin(revoke(shared)))).await
     }
 
     async fn check(&self, token: &OwnToken) -> Result<Checked, StoreError> {
         let token = token.clone();
-        self.ask(Op::Check, Box::new(|shared| Box::pin(async move { shared.current().check(&token).await }))).await
+        let check = move |shared: Arc<SharedStore>| async move {
+            let store = shared.current();
+            if shared.refusing.now().is_none() {
+                let checked = store.check(&token).await?;
+                if let Some(session) = checked.session.as_ref().filter(|session| session.idle_timeout.is_some()) {
+                    shared.note_use(store.session(&session.session_id).await?);
+                }
+                return Ok(checked);
+            }
+            // Without noting the use.
+            let alone = OwnToken { session_id: None, ..token.clone() };
+            let checked = store.check(&alone).await?;
+            let Some(id) = token.session_id.as_ref().filter(|_| checked.verdict == CheckVerdict::Live) else {
+                return Ok(checked);
+            };
+            let session = store.session(id).await?.filter(|session| session.user_id == token.user_id);
+            Ok(session.map_or_else(|| CheckVerdict::SessionUnknown.into(), |session| Checked::of(&session)))
+        };
+        self.ask((Op::Check, Read), Box::new(|shared| Box::pin(check(shared)))).await
     }
 
     async fn put_opaque(
@@ -161,18 +189,29 @@ impl Store for ReplicaStore {
         let put = move |shared: Arc<SharedStore>| async move {
             shared.current().put_opaque(&tag, &hash, &claims, until).await
         };
-        self.ask(Op::Other, Box::new(|shared| Box::pin(put(shared)))).await
+        self.ask((Op::Other, Add), Box::new(|shared| Box::pin(put(shared)))).await
     }
 
     async fn opaque(&self, tag: &SlotTag, hash: &str) -> Result<Option<Claims>, StoreError> {
         let (tag, hash) = (tag.clone(), hash.to_owned());
-        self.ask(Op::Other, Box::new(|shared| Box::pin(async move { shared.current().opaque(&tag, &hash).await })))
-            .await
+        self.ask(
+            (Op::Other, Read),
+            Box::new(|shared| Box::pin(async move { shared.current().opaque(&tag, &hash).await })),
+        )
+        .await
     }
 
     async fn touch(&self, sessions: &[SessionId]) -> Result<(), StoreError> {
         let sessions = sessions.to_vec();
-        self.ask(Op::Other, Box::new(|shared| Box::pin(async move { shared.current().touch(&sessions).await }))).await
+        let touch = move |shared: Arc<SharedStore>| async move {
+            let store = shared.current();
+            store.touch(&sessions).await?;
+            for id in &sessions {
+                shared.note_use(store.session(id).await?);
+            }
+            Ok(())
+        };
+        self.ask((Op::Other, Add), Box::new(|shared| Box::pin(touch(shared)))).await
     }
 
     async fn append_feed(&self, entries: &[NewFeedEntry]) -> Result<FeedCursor, StoreError> {
@@ -182,14 +221,14 @@ impl Store for ReplicaStore {
             shared.note_appended(entries);
             Ok(cursor)
         };
-        self.ask(Op::Append, Box::new(|shared| Box::pin(append(shared)))).await
+        self.ask((Op::Append, TakeBack), Box::new(|shared| Box::pin(append(shared)))).await
     }
 
     async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
         let known = known.cloned();
         let read =
             move |shared: Arc<SharedStore>| async move { shared.current().read_feed(known.as_ref(), limit).await };
-        self.ask(Op::Read, Box::new(move |shared| Box::pin(read(shared)))).await
+        self.ask((Op::Read, Read), Box::new(move |shared| Box::pin(read(shared)))).await
     }
 
     async fn publish_followers(&self, replica: &str, told: &Followers, lives: Duration) -> Result<(), StoreError> {
@@ -197,11 +236,12 @@ impl Store for ReplicaStore {
         let publish = move |shared: Arc<SharedStore>| async move {
             shared.current().publish_followers(&replica, &told, lives).await
         };
-        self.ask(Op::Publish, Box::new(move |shared| Box::pin(publish(shared)))).await
+        self.ask((Op::Publish, TakeBack), Box::new(move |shared| Box::pin(publish(shared)))).await
     }
 
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
-        self.ask(Op::Followers, Box::new(|shared| Box::pin(async move { shared.current().followers().await }))).await
+        self.ask((Op::Followers, Read), Box::new(|shared| Box::pin(async move { shared.current().followers().await })))
+            .await
     }
 
     async fn lease(&self, worker: &str, ask: &LeaseAsk) -> Result<Leased, StoreError> {
@@ -222,10 +262,10 @@ impl Store for ReplicaStore {
             });
             Ok(leased)
         };
-        self.ask(Op::Lease, Box::new(move |shared| Box::pin(lease(shared)))).await
+        self.ask((Op::Lease, Add), Box::new(move |shared| Box::pin(lease(shared)))).await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
-        self.ask(Op::Other, Box::new(|shared| Box::pin(async move { shared.current().health().await }))).await
+        self.ask((Op::Other, Read), Box::new(|shared| Box::pin(async move { shared.current().health().await }))).await
     }
 }
