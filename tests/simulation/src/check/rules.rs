@@ -10,14 +10,9 @@ impl Case<'_> {
         self.clock.now(self.now).wall.0
     }
 
-    /// What rules say against the request. Of the sidecar's own tokens a sidecar that cannot read the feed answers by the
-    /// rules that it knew: `docs/known-limits.md` says so.
+    /// What rules say against the request.
     pub(super) fn rule_refusals(&self, token: Option<&Token>) -> impl Iterator<Item = Refusal> {
-        let is_own = token.is_none_or(|token| token.foreign.is_none());
-        let counts = !(is_own && self.asked == Some(true));
-        Barred::all(token, self.address)
-            .filter(move |_| counts)
-            .filter_map(|barred| self.truth.rules.refusal(barred, self.wall()))
+        Barred::all(token, self.address).filter_map(|barred| self.truth.rules.refusal(barred, self.wall()))
     }
 
     /// What the worker knows of rules holds, also for whoever needs no token.
