@@ -22,6 +22,12 @@ impl UnixSeconds {
         Self(self.0.saturating_sub(duration.as_secs()))
     }
 
+    /// The same as a number, to compare with what may have a fraction.
+    #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64
+    }
+
     /// How long it is from `earlier` to this moment; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))

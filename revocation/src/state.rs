@@ -1,8 +1,6 @@
 //! Everything that is known from the feed.
 
-use session_gate_protocol::{
-    CounterId, CutOff, DenyReason, EndedList, FeedChange, Fingerprint, Scopes, SessionId, UnixSeconds,
-};
+use session_gate_protocol::{CounterId, CutOff, EndedList, FeedChange, Fingerprint, Scopes, SessionId, UnixSeconds};
 
 use crate::{EndedSet, Rules, SessionNames, TokenNames, expiring::Expiring};
 
@@ -224,11 +222,9 @@ impl Revocations {
     /// Whether a token that another issuer issued at `issued_at` (seconds since 1970) was cut off with all of its
     /// user's sessions. One that does not say when it was issued was issued before.
     pub fn is_cut_off(&self, names: &TokenNames, issued_at: Option<f64>) -> bool {
-        self.cut_offs.get(names.user).is_some_and(|cut| {
-            #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
-            let until = cut.issued_until.0 as f64;
-            issued_at.is_none_or(|issued| issued < until + 1.0)
-        })
+        self.cut_offs
+            .get(names.user)
+            .is_some_and(|cut| issued_at.is_none_or(|issued| issued < cut.issued_until.as_f64() + 1.0))
     }
 
     /// Whether the user is on the denylist.
@@ -249,11 +245,6 @@ impl Revocations {
     /// How many requests the quotas of a limit allow that key, where it is not what the limit says.
     pub fn limit_of(&self, counter: &CounterId, now: UnixSeconds) -> Option<&[u64]> {
         self.rules.limit_of(counter, now)
-    }
-
-    /// Why a session of the sidecar's is not served, as far as is known for good.
-    pub fn against_session(&self, session: &SessionNames) -> Option<DenyReason> {
-        self.has_ended(session).then_some(DenyReason::SessionTerminated)
     }
 }
 

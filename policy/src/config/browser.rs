@@ -1,4 +1,4 @@
-//! The sections that concern browsers: cookie, CSRF, CORS, security headers; and header names.
+//! The sections that concern browsers: cookie, CSRF, CORS, security headers.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::{
         csrf::CsrfPolicy,
         headers::collide_as_cgi_variables,
         security_headers::{HSTS, Precedence, SecurityHeader},
+        token::is_token,
     },
     response::upstream_headers::TrustedHeaders,
 };
@@ -32,15 +33,10 @@ const REVEALING: [&str; 7] = [
 
 pub(super) fn cookie(raw: RawCookie, problems: &mut Problems) -> String {
     let name = raw.name.unwrap_or_else(|| "__Host-session-gate".to_owned());
-    if !is_header_name(&name) {
+    if !is_token(&name) {
         problems.add("cookie.name", "must be a token of RFC 6265: letters, digits, and !#$%&'*+-.^_`|~");
     }
     name
-}
-
-/// RFC 9110's token, of which header and cookie names are made.
-pub(super) fn is_header_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 pub(super) fn csrf(raw: RawCsrf, problems: &mut Problems) -> CsrfPolicy {
@@ -88,7 +84,7 @@ pub(super) fn cors(raw: RawCors, path: &str, problems: &mut Problems) -> Cors {
     let lists = [("allow_methods", &allow_methods), ("allow_headers", &allow_headers)];
     for (field, list) in lists {
         for (place, name) in list.iter().flatten().enumerate() {
-            if !is_header_name(name) {
+            if !is_token(name) {
                 problems.add(format!("{path}.{field}[{place}]"), "must be a name");
             }
         }
@@ -133,10 +129,7 @@ pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> Trust
     .map(|(field, name, default)| {
         let name = name.unwrap_or_else(|| default.to_owned()).to_ascii_lowercase();
         // Other headers mean something to Envoy or to every upstream.
-        if !is_header_name(&name)
-            || !name.starts_with("x-")
-            || name.starts_with("x-envoy")
-            || name.starts_with("x-forwarded")
+        if !is_token(&name) || !name.starts_with("x-") || name.starts_with("x-envoy") || name.starts_with("x-forwarded")
         {
             problems.add(
                 format!("upstream_headers.{field}"),
@@ -157,7 +150,7 @@ pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> Trust
 pub(super) fn removed(raw: Option<Vec<String>>, problems: &mut Problems) -> Vec<String> {
     let names = raw.unwrap_or_else(|| REVEALING.map(str::to_owned).to_vec());
     for (place, name) in names.iter().enumerate() {
-        if !is_header_name(name) {
+        if !is_token(name) {
             problems.add(format!("remove_response_headers[{place}]"), "must be a header name");
         }
     }

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, rc::Rc, time::Duration};
 use session_gate_protocol::{Algorithm, LimitName, MAX_QUOTAS, MAX_REQUESTS, MAX_WINDOW_MS, MIN_WINDOW_MS, Quota};
 
 use super::{
-    browser::is_header_name,
     problems::Problems,
     raw::{
         RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawOnStoreUnavailable, RawQuota,
         RawRateLimit, RawRateLimits, RawRequestsFrom, RawWindow,
     },
 };
+use crate::http::token::is_token;
 use crate::limits::{Cost, KeyPart, Limit, LimitHeaders, OnStoreUnavailable, RequestsFrom, RouteLimits};
 
 /// The limit of requests without a token, where a route names none, and what it allows where it does not say.
@@ -273,7 +273,7 @@ fn key(raw: Vec<RawKeyPart>, path: &str, problems: &mut Problems) -> Vec<KeyPart
 }
 
 fn check_header(name: &str, path: &str, problems: &mut Problems) {
-    if !is_header_name(name) {
+    if !is_token(name) {
         problems.add(path, "must be a header's name");
     }
 }

@@ -81,7 +81,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
             format!("must be \"required\" beside {}, which no request without a token meets", demands.join(" and "));
         problems.add(field("authentication"), message);
     }
-    if raw.token_query_parameter.as_ref().is_some_and(|name| !is_token(name)) {
+    if raw.token_query_parameter.as_ref().is_some_and(|name| !is_unreserved(name)) {
         problems.add(field("token_query_parameter"), "must be letters, digits, and - . _ ~");
     }
     let policy = RoutePolicy {
@@ -137,7 +137,7 @@ fn failure_mode(raw: Option<RawFailureMode>, path: &str, problems: &mut Problems
 }
 
 /// RFC 3986's unreserved characters: what needs no encoding in a query.
-fn is_token(name: &str) -> bool {
+fn is_unreserved(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }
 

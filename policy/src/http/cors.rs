@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::headers::Headers;
+use super::{headers::Headers, token::is_token_byte};
 
 /// What pages of other origins may do on a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ fn pair(name: &str, value: &str) -> (String, String) {
 
 /// Names of headers or methods with commas between them: what may be sent back.
 fn is_token_list(list: &str) -> bool {
-    list.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(&b))
+    list.bytes().all(|byte| is_token_byte(byte) || matches!(byte, b',' | b' '))
 }
 
 #[cfg(test)]

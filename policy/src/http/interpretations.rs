@@ -8,8 +8,9 @@ use session_gate_protocol::DenyReason;
 use super::{
     authority::{self, bare_host, host_name},
     headers::Headers,
-    method::{self, is_method},
+    method,
     path::{PathBudget, PathInterpretations},
+    token::is_token,
     upstream_interpretations::{Interpretation, UpstreamInterpretations},
 };
 
@@ -93,7 +94,7 @@ impl RequestInterpretations {
     /// `MethodInvalid`, `AuthorityInvalid`, `PathInvalid` where it has none, or one that is not valid; `PathAmbiguous`
     /// where there are more readings than an honest request has.
     pub fn of(request: &Headers, upstreams: UpstreamInterpretations) -> Result<Self, Unroutable> {
-        let method = request.text(":method").filter(|method| is_method(method));
+        let method = request.text(":method").filter(|method| is_token(method));
         Self::with_method(request, method.ok_or(DenyReason::MethodInvalid)?, upstreams)
     }
 
@@ -103,7 +104,7 @@ impl RequestInterpretations {
     /// # Errors
     /// Like [`Self::of`].
     pub fn announced(request: &Headers, upstreams: UpstreamInterpretations) -> Result<Self, Unroutable> {
-        let method = request.text("access-control-request-method").filter(|method| is_method(method));
+        let method = request.text("access-control-request-method").filter(|method| is_token(method));
         Self::with_method(request, method.ok_or(DenyReason::MethodInvalid)?, upstreams)
     }
 

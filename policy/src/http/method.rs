@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use super::token::is_token_byte;
+
 /// Names without what comes before them, in lower case and with `_` for `-`: `_method` of Symfony, Laravel, WordPress,
 /// Spring and Express, and the header's name, which ASP.NET looks for in the query, too.
 const PARAMETERS: [(&str, NameBegins); 2] =
@@ -21,19 +23,10 @@ enum NameBegins {
     WithUnderscore,
 }
 
-/// RFC 9110's token.
-pub(super) fn is_method(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_method_byte)
-}
-
-fn is_method_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 /// The methods in what a header or a parameter says, upper case or not: whatever is a method by its form, between
 /// whatever is not.
 pub(super) fn methods_in(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|character: char| !u8::try_from(character).is_ok_and(is_method_byte)).filter(|method| !method.is_empty())
+    text.split(|character: char| !u8::try_from(character).is_ok_and(is_token_byte)).filter(|method| !method.is_empty())
 }
 
 /// What the parameters of a target's query say that name a method, decoded. All that repeat count, and some upstreams

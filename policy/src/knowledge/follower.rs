@@ -246,8 +246,7 @@ impl Follower {
     /// Whether the feed would know of everything that happened to a token: it was issued since the feed
     /// began, or asked about since then.
     fn is_younger_or_checked(&self, token: TokenText<'_>, claims: &VerifiedClaims) -> bool {
-        #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
-        let begins = self.epoch.as_ref().map(|epoch| epoch.since.0 as f64);
+        let begins = self.epoch.as_ref().map(|epoch| epoch.since.as_f64());
         let is_younger =
             begins.zip(claims.issued_at()).is_some_and(|(begins, issued)| issued >= begins + CLOCK_SKEW_SECONDS);
         is_younger || self.checked.has_token(token.fingerprint())

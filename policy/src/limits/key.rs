@@ -2,14 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use ipnet::Ipv6Net;
 use serde_json::Value;
-use session_gate_protocol::{LimitKey, Network};
+use session_gate_protocol::LimitKey;
 
 use super::limit::{KeyPart, Limit};
-
-/// A network of the size that one subscriber has (RFC 6177): whoever has one has all of its addresses.
-const IPV6_SUBSCRIBER: u8 = 64;
 
 /// Who sends a request, as far as limits look at it.
 pub trait Requester {
@@ -39,7 +35,7 @@ fn add(part: &KeyPart, requester: &impl Requester, parts: &mut BTreeMap<String, 
     let mut put = |name: &str, value: &str| parts.insert(name.to_owned(), LimitKey::part(value).into_owned());
     match part {
         KeyPart::Address => {
-            put("address", &requester.address().map(network).unwrap_or_default());
+            put("address", &requester.address().map(LimitKey::address).unwrap_or_default());
         }
         KeyPart::Claim(name) => {
             let value = match requester.claim(name) {
@@ -66,15 +62,5 @@ fn add(part: &KeyPart, requester: &impl Requester, parts: &mut BTreeMap<String, 
             }
             None => add(&KeyPart::Address, requester, parts),
         },
-    }
-}
-
-/// The address, or of IPv6 its subscriber's network. An IPv4 address is one however it is written.
-fn network(address: IpAddr) -> String {
-    match Network::address(address) {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            Ipv6Net::new(address, IPV6_SUBSCRIBER).map(|net| net.trunc().to_string()).unwrap_or_default()
-        }
     }
 }

@@ -244,8 +244,7 @@ impl Decided {
         let Some((_, identity)) = self.identity() else { return };
         let ends = identity.session.as_ref().and_then(|session| session.ends).map(|ends| ends.since(now.wall));
         let expires = || {
-            #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
-            let left = identity.claims.expires_at() - now.wall.0 as f64;
+            let left = identity.claims.expires_at() - now.wall.as_f64();
             Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(Duration::MAX)
         };
         let due = now.monotonic.saturating_add(ends.unwrap_or_else(expires)).saturating_add(self.patience());

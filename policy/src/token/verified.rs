@@ -178,8 +178,7 @@ impl VerifiedClaims {
     /// `TokenExpired`, `TokenNotYetValid`.
     pub fn check_time(&self, now: UnixSeconds) -> Result<(), DenyReason> {
         let leeway = self.0.issuer.leeway.as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
-        let now = now.0 as f64;
+        let now = now.as_f64();
         if now >= self.expires_at() {
             return Err(DenyReason::TokenExpired);
         }

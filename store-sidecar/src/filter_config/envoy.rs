@@ -73,9 +73,14 @@ fn check_plugin(plugin: &Value, place: &str, clusters: Option<Clusters<'_>>, rep
 
 /// The configuration that Envoy hands to the plugin.
 fn configuration(plugin: &Value) -> Result<Value, String> {
+    let is_text = field(plugin, "configuration")
+        .and_then(|configuration| text(configuration, "@type"))
+        .is_none_or(|kind| kind.ends_with("google.protobuf.StringValue"));
     match at(plugin, "configuration.value") {
         // The plugin gets the text in it.
-        Some(Value::String(text)) => serde_json::from_str(text).map_err(|error| format!("value must be JSON: {error}")),
+        Some(Value::String(text)) if is_text => {
+            serde_json::from_str(text).map_err(|error| format!("value must be JSON: {error}"))
+        }
         // Envoy hands any other message on as protobuf, which the filter refuses.
         Some(_) | None => {
             Err("must be a google.protobuf.StringValue with the filter's configuration, as JSON, as its value"

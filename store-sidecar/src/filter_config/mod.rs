@@ -26,10 +26,10 @@ pub use self::report::{Finding, Report, Severity};
 /// configuration with the filter in it, or Istio's `WasmPlugin` or `TrafficExtension`, with what surrounds it.
 pub fn check(text: &str) -> Report {
     let mut report = Report::default();
-    let documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
+    let documents = match documents(text) {
         Ok(documents) => documents,
-        Err(error) => {
-            report.error("", format!("not YAML: {error}"));
+        Err(message) => {
+            report.error("", message);
             return report;
         }
     };
@@ -45,6 +45,14 @@ pub fn check(text: &str) -> Report {
         report.error("", "no configuration of the filter in it: no plugin named session-gate");
     }
     report
+}
+
+/// What begins as JSON must be JSON, as it must be for Envoy: YAML allows more.
+fn documents(text: &str) -> Result<Vec<Value>, String> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).map(|document| vec![document]).map_err(|error| format!("not JSON: {error}"));
+    }
+    serde_saphyr::from_multiple(text).map_err(|error| format!("not YAML: {error}"))
 }
 
 /// The JSON Schema (draft 2020-12) of the filter's configuration, made from its types.

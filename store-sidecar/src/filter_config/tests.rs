@@ -47,6 +47,15 @@ fn it_is_found_bare_in_envoys_configuration_and_in_istios() {
 }
 
 #[test]
+fn what_envoy_would_not_read_is_not_called_good() {
+    let trailing = r#"{"routes": [{"name": "all", "authentication": "public"}],}"#;
+    assert_only(&lines(trailing), "error: not JSON: ", "trailing comma");
+    let of_struct = r#"{"@type": "x/google.protobuf.Struct", "value": "{\"routes\":[{\"name\":\"all\",\"authentication\":\"public\"}]}"}"#;
+    let place = "error: http_filters[0].config.configuration: ";
+    assert!(lines(&in_envoy(of_struct)).iter().any(|line| line.starts_with(place) && line.contains("StringValue")));
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_place() {
     assert_only(&lines("routes: [{name: a, authentication: public, colour: 1}]"), "error: routes[0].colour: ", "");
     let findings =
