@@ -149,8 +149,9 @@ impl Store for MeteredStore {
         replica: &str,
         followers: &Followers,
         lifetime: Duration,
+        overdue: Duration,
     ) -> Result<(), StoreError> {
-        self.metered("publish_followers", self.store.publish_followers(replica, followers, lifetime)).await
+        self.metered("publish_followers", self.store.publish_followers(replica, followers, lifetime, overdue)).await
     }
 
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {

@@ -6,7 +6,8 @@
 //! - that was sent soon enough after its last record was written ([`RECORD_LIVES`]): by then nobody has; or
 //! - where the store accepts no changes, after which it has found that record, not marked as gone. To mark it takes a
 //!   change, too: so the workers stay current for as long as the store refuses, and when it accepts changes again, either
-//!   the next record comes first or the mark, and whoever waits for these workers sees which.
+//!   the next record comes first or the mark, and whoever waits for these workers sees which. The mark comes late: who was
+//!   itself refused gives the others the time to write theirs, for the store may refuse again a moment later.
 //!
 //! What a replica has never been able to write a record of it reads and judges by, but vouches for nothing of it.
 //!
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 use super::{answering::Answering, followers::trust, shared::Shared};
 use crate::{
     logging::chain,
-    store::{FeedPosition, Followers, RECORD_LIVES, StoreError, StoreErrorKind},
+    store::{FeedPosition, Followers, RECORD_LIVES, RECORD_OVERDUE, StoreError, StoreErrorKind},
 };
 
 /// For how long a replica that cannot write its record still answers about single tokens.
@@ -80,7 +81,8 @@ impl OwnRecord {
         let longest = followers.longest();
         let answers_for = if is_closing { RECORD_LIVES } else { ANSWERS_WITHOUT };
         let lifetime = trust(answers_for + longest);
-        match shared.store.publish_followers(&shared.replica, &followers, lifetime).await {
+        let overdue = if shared.refused().is_recent() { Duration::MAX } else { RECORD_OVERDUE };
+        match shared.store.publish_followers(&shared.replica, &followers, lifetime, overdue).await {
             Ok(()) => {
                 self.written = Some(Written { sent, generation, position, is_closing });
                 let (until, written) = (sent + answers_for, Instant::now());

@@ -13,7 +13,7 @@ use tokio::{
 use super::{answering::Answering, crowd::Crowd, followers::Registry, known::Known};
 use crate::{
     metrics::Metrics,
-    store::{FeedPosition, Store},
+    store::{FeedPosition, RECORD_OVERDUE, Store},
 };
 
 /// Entries that are appended in one step, during which Redis does nothing else.
@@ -77,6 +77,13 @@ pub(super) struct Refused {
     pub(super) is_refused: bool,
     /// When it last did so.
     pub(super) last: Option<Instant>,
+}
+
+impl Refused {
+    /// Whether it is so late that others may not have been able to renew their records since.
+    pub(super) fn is_recent(&self) -> bool {
+        self.last.is_some_and(|last| last.elapsed() < RECORD_OVERDUE)
+    }
 }
 
 impl Shared {

@@ -185,7 +185,7 @@ pub trait Store: Send + Sync + 'static {
     async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError>;
 
     /// Replaces what that replica said of its followers, and marks the records of others as gone that have not been
-    /// renewed for [`RECORD_OVERDUE`](super::RECORD_OVERDUE).
+    /// renewed for `overdue`.
     ///
     /// `lifetime` is for how long workers may use what the replica tells them while it relies on this record, be it for
     /// [`RECORD_LIVES`](super::RECORD_LIVES) only. A record that is marked as gone is known for as long, then forgotten.
@@ -198,6 +198,7 @@ pub trait Store: Send + Sync + 'static {
         replica: &str,
         followers: &Followers,
         lifetime: Duration,
+        overdue: Duration,
     ) -> Result<(), StoreError>;
 
     /// What every replica says of its followers. A replica that finds its own record here, not marked as gone, knows that

@@ -204,8 +204,14 @@ impl Store for Faulty {
     async fn read_feed(&self, known: Option<&FeedPosition>, limit: usize) -> Result<FeedPage, StoreError> {
         self.ask("read_feed", |store| store.read_feed(known, limit)).await
     }
-    async fn publish_followers(&self, replica: &str, told: &Followers, lives: Duration) -> Result<(), StoreError> {
-        self.ask("publish_followers", |store| store.publish_followers(replica, told, lives)).await
+    async fn publish_followers(
+        &self,
+        replica: &str,
+        told: &Followers,
+        lives: Duration,
+        overdue: Duration,
+    ) -> Result<(), StoreError> {
+        self.ask("publish_followers", |store| store.publish_followers(replica, told, lives, overdue)).await
     }
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {
         self.ask("followers", |store| store.followers()).await

@@ -21,7 +21,8 @@ pub const MAX_STANDING_RULES: usize = 10_000;
 pub const RECORD_LIVES: Duration = Duration::from_millis(800);
 
 /// After which time without renewal a record is marked as gone, by the next that is written: a replica renews its own
-/// twice in that time, and one that is marked too early writes another.
+/// twice in that time, and one that is marked too early writes another. For as long after the store has refused a record,
+/// nobody marks another's.
 pub const RECORD_OVERDUE: Duration = Duration::from_millis(600);
 
 /// What is to be told through the feed.

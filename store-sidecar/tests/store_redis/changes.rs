@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 use session_gate_protocol::{FeedChange, FeedCursor, UnixSeconds};
 use store_sidecar::store::conformance::Harness as _;
 use store_sidecar::store::{FeedPage, FeedPosition, Follower, Followers, NewFeedEntry, Store as _, StoreErrorKind};
-use store_sidecar::store::{StoreSettings, test_redis::RedisServer};
+use store_sidecar::store::{RECORD_OVERDUE, StoreSettings, test_redis::RedisServer};
 
 use crate::harness::{Redis, USUAL, connect, is_away, poll_until};
 
@@ -53,7 +53,7 @@ async fn the_feed_is_stored_in_the_form_that_is_documented() {
     };
     let followers =
         Followers { epoch: "e".to_owned(), cursor: FeedCursor { millis: 6, number: 0 }, workers: vec![worker] };
-    redis.store.publish_followers("replica", &followers, Duration::from_millis(5_000)).await.unwrap();
+    redis.store.publish_followers("replica", &followers, Duration::from_millis(5_000), RECORD_OVERDUE).await.unwrap();
 
     let mut keys: Vec<String> = command(&mut connection, &["KEYS", "*"]).await;
     keys.sort();
@@ -212,7 +212,11 @@ async fn what_cannot_be_read_is_an_error_and_not_left_out() {
     assert_eq!(redis.store.append_feed(&[revoked(1)]).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
     command::<()>(&mut connection, &["HSET", WORKERS, "replica", "x"]).await;
     assert_eq!(redis.store.followers().await.unwrap_err().kind(), StoreErrorKind::Corrupt);
-    redis.store.publish_followers("replica", &Followers::default(), Duration::from_secs(5)).await.unwrap();
+    redis
+        .store
+        .publish_followers("replica", &Followers::default(), Duration::from_secs(5), RECORD_OVERDUE)
+        .await
+        .unwrap();
     assert_eq!(redis.store.followers().await.unwrap().len(), 1);
 }
 
@@ -229,7 +233,11 @@ async fn a_full_redis_is_still_read() {
     command::<()>(&mut connection, &["FLUSHALL"]).await;
     assert_ne!(read(&redis, None).await.epoch, page.epoch);
     append(&redis, 3).await;
-    redis.store.publish_followers("replica", &Followers::default(), Duration::from_secs(5)).await.unwrap();
+    redis
+        .store
+        .publish_followers("replica", &Followers::default(), Duration::from_secs(5), RECORD_OVERDUE)
+        .await
+        .unwrap();
     assert_eq!(redis.store.followers().await.unwrap().len(), 1);
 }
 
@@ -239,7 +247,7 @@ async fn a_master_that_its_replicas_have_left_takes_no_record_of_followers() {
     let master = Redis::with(&["min-replicas-to-write 1", "min-replicas-max-lag 1"], USUAL).await;
     let publish = async || {
         let lifetime = Duration::from_secs(5);
-        master.store.publish_followers("replica", &Followers::default(), lifetime).await.is_ok()
+        master.store.publish_followers("replica", &Followers::default(), lifetime, RECORD_OVERDUE).await.is_ok()
     };
     let mut replica = RedisServer::start_with(&[&format!("replicaof 127.0.0.1 {}", master.server.port())]).unwrap();
     poll_until(&publish, |taken| *taken).await;

@@ -4,7 +4,7 @@
 use session_gate_protocol::{CheckVerdict, FeedChange, SessionData};
 use store_sidecar::store::conformance::Harness as _;
 use store_sidecar::store::test_redis::RedisServer;
-use store_sidecar::store::{CreateSession, LaterVersion, NewFeedEntry, Store as _, StoreErrorKind};
+use store_sidecar::store::{CreateSession, LaterVersion, NewFeedEntry, RECORD_OVERDUE, Store as _, StoreErrorKind};
 
 use store_sidecar::store::conformance::op;
 
@@ -33,7 +33,9 @@ async fn all_fail(redis: &Redis) {
     assert!(is_away(&store.append_feed(&[entry]).await.unwrap_err()));
     assert!(is_away(&store.read_feed(None, 1).await.unwrap_err()));
     let lifetime = std::time::Duration::from_secs(1);
-    assert!(is_away(&store.publish_followers("replica", &Default::default(), lifetime).await.unwrap_err()));
+    assert!(is_away(
+        &store.publish_followers("replica", &Default::default(), lifetime, RECORD_OVERDUE).await.unwrap_err()
+    ));
     assert!(is_away(&store.followers().await.unwrap_err()));
     assert!(is_away(&store.health().await.unwrap_err()));
 }

@@ -8,7 +8,7 @@ use session_gate_protocol::{CheckVerdict, FeedChange, LeaseAsk};
 use store_sidecar::rng::OsRandom;
 use store_sidecar::store::redis::{Eviction, RedisOptions, RedisStartError, RedisStore};
 use store_sidecar::store::test_redis::RedisServer;
-use store_sidecar::store::{LaterVersion, NewFeedEntry, Store as _, StoreErrorKind};
+use store_sidecar::store::{LaterVersion, NewFeedEntry, RECORD_OVERDUE, Store as _, StoreErrorKind};
 
 use store_sidecar::store::conformance::op;
 
@@ -44,7 +44,10 @@ async fn works(store: &RedisStore) {
     store.append_feed(&[NewFeedEntry { until: session.expires_at, change: FeedChange::KeysChanged }]).await.unwrap();
     assert!(!store.read_feed(None, 10).await.unwrap().entries.is_empty());
     for lifetime in [0, 1_000] {
-        store.publish_followers("replica", &Default::default(), Duration::from_millis(lifetime)).await.unwrap();
+        store
+            .publish_followers("replica", &Default::default(), Duration::from_millis(lifetime), RECORD_OVERDUE)
+            .await
+            .unwrap();
     }
     assert_eq!(store.followers().await.unwrap().len(), 1);
     let leased = store.lease("w", &lease(number.into())).await.unwrap();

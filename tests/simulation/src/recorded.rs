@@ -29,6 +29,7 @@ pub fn all() -> Vec<Scenario> {
         an_answer_that_begins_after_the_end_of_its_session_ends_soon(),
         a_worker_stays_current_while_the_store_accepts_no_changes(),
         a_session_ends_while_the_store_is_full(),
+        a_worker_stays_current_where_the_store_accepts_changes_for_a_moment(),
     ]
 }
 
@@ -186,4 +187,26 @@ pub fn a_session_ends_while_the_store_is_full() -> Scenario {
         .answers("bob", 503, None)
         .answers("end", 200, Some(true))
         .refuses("request", DenyReason::SessionTerminated)
+}
+
+/// Seed 7031297778065524738. Between two times at which the store accepts nothing it accepts one record, by which sidecar 1
+/// could count out sidecar 0.
+pub fn a_worker_stays_current_where_the_store_accepts_changes_for_a_moment() -> Scenario {
+    let nobody_asks =
+        Link { worker: 0, purpose: Purpose::Check, way: Way::There, until: 20_000, passage: Passage::Lost };
+    let held_up = StoreLine {
+        sidecar: 0,
+        op: Op::Publish,
+        until: 15_050,
+        fate: Fate::Pass(Duration::from_millis(100), Duration::ZERO),
+    };
+    Scenario::new("a_worker_stays_current_where_the_store_accepts_changes_for_a_moment", 20_000)
+        .envoys(2)
+        .at(9_000, Call::login("alice", 1))
+        .at(10_000, Fault::StoreRefuses { refused: Refused::All, until: 15_000 })
+        .at(10_000, nobody_asks)
+        .at(14_990, held_up)
+        .at(15_050, Fault::StoreRefuses { refused: Refused::All, until: 18_000 })
+        .at(16_000, Request::plain("request", 0, "alice"))
+        .admits("request", AllowReason::Token)
 }

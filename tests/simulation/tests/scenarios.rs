@@ -48,3 +48,9 @@ fn a_worker_stays_current_while_the_store_accepts_no_changes() {
 fn a_session_ends_while_the_store_is_full() {
     assert_eq!(recorded::a_session_ends_while_the_store_is_full().play().unwrap(), None);
 }
+
+#[test]
+fn a_worker_stays_current_where_the_store_accepts_changes_for_a_moment() {
+    let scenario = recorded::a_worker_stays_current_where_the_store_accepts_changes_for_a_moment();
+    assert_eq!(scenario.play().unwrap(), None);
+}

@@ -38,6 +38,35 @@ async fn workers_stay_current_for_as_long_as_it_lasts() {
     assert!(follow(&feed, "w", Duration::from_secs(10)).await < 100);
 }
 
+/// The first to write could count the others out, before they have tried again.
+#[tokio::test(start_paused = true)]
+async fn workers_stay_current_where_it_accepts_changes_for_a_moment() {
+    let store = memory_store();
+    let ((here, here_faults), (there, there_faults)) = (replica(&store, "here"), replica(&store, "there"));
+    follow(&there, "w", Duration::from_millis(200)).await;
+    refuse(&here_faults, true);
+    refuse(&there_faults, true);
+    assert!(follow(&there, "w", Duration::from_secs(5)).await < 100);
+    let writes = async {
+        refuse(&here_faults, false);
+        // More than one record: a new worker is told of at once.
+        sleep(Duration::from_millis(60)).await;
+        here.poll(&query("new", None, Duration::ZERO)).await.unwrap();
+        sleep(Duration::from_millis(60)).await;
+        let records = store.followers().await.unwrap();
+        let written = records.iter().find(|record| record.replica == "here").unwrap();
+        assert!(written.followers.workers.iter().any(|worker| worker.worker == "new"), "{written:?}");
+        refuse(&here_faults, true);
+    };
+    let (oldest, ()) = tokio::join!(follow(&there, "w", Duration::from_secs(5)), writes);
+    assert!(oldest < 100, "{oldest}");
+    // Where it is more than a moment, whoever is still silent is counted out.
+    refuse(&here_faults, false);
+    sleep(2 * RECORD_LIVES).await;
+    let records = store.followers().await.unwrap();
+    assert!(records.iter().all(|record| record.gone == (record.replica == "there")), "{records:?}");
+}
+
 /// Nobody else can know of it.
 #[tokio::test(start_paused = true)]
 async fn a_new_worker_is_told_all_there_is_at_once_but_may_not_trust_it() {

@@ -4,7 +4,10 @@ use serde_json::json;
 use session_gate_protocol::LimitKey;
 
 use super::*;
-use crate::store::faulty::{Faults, Faulty};
+use crate::store::{
+    RECORD_OVERDUE,
+    faulty::{Faults, Faulty},
+};
 
 fn counter(user: &str) -> String {
     format!("api:user={user}").parse::<LimitKey>().unwrap().counter().to_string()
@@ -119,7 +122,7 @@ async fn workers_are_counted_over_all_replicas_and_nobody_waits_for_that() {
     };
     let workers = ["w1", "w2", "w3"].map(follower).to_vec();
     let followers = Followers { workers, ..Followers::default() };
-    gate.store.publish_followers("there", &followers, Duration::from_secs(60)).await.unwrap();
+    gate.store.publish_followers("there", &followers, Duration::from_secs(60), RECORD_OVERDUE).await.unwrap();
     let workers = async || lease(&gate, "w1", &[]).await.json()["workers"].clone();
     assert_eq!(workers().await, 1);
     tokio::time::sleep(Duration::from_millis(10)).await;

@@ -325,7 +325,7 @@ impl Store for BrokenStore {
     async fn read_feed(&self, _: Option<&FeedPosition>, _: usize) -> Result<FeedPage, StoreError> {
         self.fail()
     }
-    async fn publish_followers(&self, _: &str, _: &Followers, _: Duration) -> Result<(), StoreError> {
+    async fn publish_followers(&self, _: &str, _: &Followers, _: Duration, _: Duration) -> Result<(), StoreError> {
         self.fail()
     }
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {

@@ -8,6 +8,7 @@ use super::{
     feed::{Worker, millis},
     *,
 };
+use crate::store::RECORD_OVERDUE;
 
 fn receipt(answer: &Answer) -> Receipt {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
@@ -97,7 +98,7 @@ async fn say(gate: &Gate, worker: &Worker, cursor: FeedCursor, applied: FeedCurs
     let name = worker.name.to_owned();
     let follower = crate::store::Follower { worker: name, applied, seen_ms: 0, max_staleness_ms: 1_000 };
     let followers = Followers { epoch: worker.epoch.clone(), cursor, workers: vec![follower] };
-    gate.store.publish_followers("there", &followers, Duration::from_secs(2)).await.unwrap();
+    gate.store.publish_followers("there", &followers, Duration::from_secs(2), RECORD_OVERDUE).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,7 +134,7 @@ async fn a_replica_that_says_nothing_is_not_overlooked() {
     let worker = Worker::start(&gate, "there").await;
     // Nobody follows there as far as it is known; but it may have answered somebody since.
     let followers = Followers { epoch: worker.epoch.clone(), cursor: worker.after, workers: Vec::new() };
-    gate.store.publish_followers("there", &followers, Duration::from_secs(2)).await.unwrap();
+    gate.store.publish_followers("there", &followers, Duration::from_secs(2), RECORD_OVERDUE).await.unwrap();
     let start = Instant::now();
     let receipt = receipt(&gate.delete_and_wait(&path).await);
     assert!(!receipt.applied && receipt.pending.is_empty(), "{receipt:?}");

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use session_gate_protocol::{FeedChange, FeedCursor, FeedEntry, UnixSeconds};
 
 use super::{Harness, SETTINGS, Store, now, secs, token};
-use crate::store::{FeedPage, FeedPosition, Follower, Followers, NewFeedEntry};
+use crate::store::{FeedPage, FeedPosition, Follower, Followers, NewFeedEntry, RECORD_OVERDUE};
 
 /// An entry that says that the token of that number is revoked.
 fn revoked(number: usize, until: UnixSeconds) -> NewFeedEntry {
@@ -194,9 +195,9 @@ pub async fn followers_are_known_until_their_replica_is_gone<H: Harness>() {
     };
     let followers =
         Followers { epoch: "e".to_owned(), cursor: FeedCursor { millis: 6, number: 0 }, workers: vec![worker] };
-    store.publish_followers("first", &Followers::default(), secs(900)).await.unwrap();
-    store.publish_followers("second", &Followers::default(), secs(400)).await.unwrap();
-    store.publish_followers("first", &followers, secs(900)).await.unwrap();
+    store.publish_followers("first", &Followers::default(), secs(900), RECORD_OVERDUE).await.unwrap();
+    store.publish_followers("second", &Followers::default(), secs(400), RECORD_OVERDUE).await.unwrap();
+    store.publish_followers("first", &followers, secs(900), RECORD_OVERDUE).await.unwrap();
     let known = async || {
         let mut published = store.followers().await.unwrap();
         published.sort_by(|a, b| a.replica.cmp(&b.replica));
@@ -212,13 +213,15 @@ pub async fn followers_are_known_until_their_replica_is_gone<H: Harness>() {
     let (who, published) = known().await;
     assert_eq!(who, names(&[("first", false), ("second", false)]), "nobody has written since");
     assert!(published[0].age >= secs(500) && published[0].followers == followers);
-    store.publish_followers("third", &Followers::default(), secs(900)).await.unwrap();
+    store.publish_followers("third", &Followers::default(), secs(900), Duration::MAX).await.unwrap();
+    assert_eq!(known().await.0, names(&[("first", false), ("second", false), ("third", false)]), "all are spared");
+    store.publish_followers("third", &Followers::default(), secs(900), RECORD_OVERDUE).await.unwrap();
     let (who, published) = known().await;
     assert_eq!(who, names(&[("first", true), ("second", true), ("third", false)]));
     assert!(published[0].age <= secs(60) && published[0].followers == followers);
     harness.pass(secs(500)).await;
     assert_eq!(known().await.0, names(&[("first", true), ("third", false)]), "no worker of the second trusts it");
-    store.publish_followers("first", &followers, secs(900)).await.unwrap();
+    store.publish_followers("first", &followers, secs(900), RECORD_OVERDUE).await.unwrap();
     assert_eq!(known().await.0, names(&[("first", false), ("third", true)]), "it is back");
     harness.pass(secs(1_000)).await;
     assert_eq!(known().await.0, names(&[("first", false)]));

@@ -9,7 +9,6 @@ use session_gate_protocol::{FeedCursor, FeedEntry, FeedEpoch, RuleId, UnixSecond
 use crate::store::feed::{RuleWord, is_of_use};
 use crate::store::{
     FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, RECORD_LIVES,
-    RECORD_OVERDUE,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -131,12 +130,19 @@ impl Log {
     }
 
     /// Replaces what a replica says of its followers, at the time `millis`, and marks those of others as gone that were
-    /// not renewed in time.
-    pub(super) fn publish(&mut self, replica: &str, followers: &Followers, lifetime: Duration, millis: u64) {
+    /// not renewed for `overdue`.
+    pub(super) fn publish(
+        &mut self,
+        replica: &str,
+        followers: &Followers,
+        lifetime: Duration,
+        overdue: Duration,
+        millis: u64,
+    ) {
         self.followers.retain(|_, published| published.is_known(millis));
         for published in self.followers.values_mut() {
             let age = published.age(millis);
-            if !published.gone && age >= RECORD_OVERDUE {
+            if !published.gone && age >= overdue {
                 // What it said up to now its workers may trust for as long as they do.
                 let rest = published.lifetime.saturating_sub(age);
                 let lifetime = rest.max(published.lifetime.saturating_sub(RECORD_LIVES));

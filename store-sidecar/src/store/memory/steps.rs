@@ -194,9 +194,10 @@ impl Store for MemoryStore {
         replica: &str,
         followers: &Followers,
         lifetime: Duration,
+        overdue: Duration,
     ) -> Result<(), StoreError> {
         let (mut log, millis) = self.log()?;
-        log.publish(replica, followers, lifetime, millis);
+        log.publish(replica, followers, lifetime, overdue, millis);
         Ok(())
     }
 

@@ -9,8 +9,8 @@ use super::scripts;
 use super::values::secs;
 use crate::store::feed::{RuleWord, epoch_id, is_of_use};
 use crate::store::{
-    FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, RECORD_LIVES,
-    RECORD_OVERDUE, StoreError, StoreErrorKind, UNLIMITED,
+    FeedPage, FeedPosition, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers, RECORD_LIVES, StoreError,
+    StoreErrorKind, UNLIMITED,
 };
 
 /// An entry of the stream as Redis answers it: its place, and its fields and values.
@@ -68,10 +68,11 @@ impl RedisStore {
         replica: &str,
         followers: &Followers,
         lifetime: Duration,
+        overdue: Duration,
     ) -> Result<(), StoreError> {
         let json = serde_json::to_string(followers).map_err(corrupt)?;
         let [lifetime, overdue, lives] =
-            [lifetime, RECORD_OVERDUE, RECORD_LIVES].map(|duration| duration.as_millis().to_string());
+            [lifetime, overdue, RECORD_LIVES].map(|duration| duration.as_millis().to_string());
         let arguments = [replica, &lifetime, &json, &overdue, &lives];
         self.run(&scripts::FOLLOWERS_PUBLISH, &[&self.keys.followers], &arguments, self.deadline()).await
     }

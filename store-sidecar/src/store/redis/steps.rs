@@ -148,8 +148,9 @@ impl Store for RedisStore {
         replica: &str,
         followers: &Followers,
         lifetime: Duration,
+        overdue: Duration,
     ) -> Result<(), StoreError> {
-        self.write_followers(replica, followers, lifetime).await
+        self.write_followers(replica, followers, lifetime, overdue).await
     }
 
     async fn followers(&self) -> Result<Vec<PublishedFollowers>, StoreError> {

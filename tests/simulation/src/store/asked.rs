@@ -231,10 +231,16 @@ impl Store for ReplicaStore {
         self.ask((Op::Read, Read), Box::new(move |shared| Box::pin(read(shared)))).await
     }
 
-    async fn publish_followers(&self, replica: &str, told: &Followers, lives: Duration) -> Result<(), StoreError> {
+    async fn publish_followers(
+        &self,
+        replica: &str,
+        told: &Followers,
+        lives: Duration,
+        overdue: Duration,
+    ) -> Result<(), StoreError> {
         let (replica, told) = (replica.to_owned(), told.clone());
         let publish = move |shared: Arc<SharedStore>| async move {
-            shared.current().publish_followers(&replica, &told, lives).await
+            shared.current().publish_followers(&replica, &told, lives, overdue).await
         };
         self.ask((Op::Publish, TakeBack), Box::new(move |shared| Box::pin(publish(shared)))).await
     }
