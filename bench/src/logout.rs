@@ -286,9 +286,14 @@ impl Server {
 
     /// The commands that were slow.
     async fn slow(&mut self) -> Result<Vec<SlowCommand>> {
-        let log: Vec<(u64, u64, u64, Vec<String>)> =
-            redis::cmd("SLOWLOG").arg("GET").arg(-1).query_async(&mut self.0).await?;
-        Ok(log.into_iter().map(|(_, _, micros, command)| SlowCommand { micros, command }).collect())
+        let log: Vec<Vec<redis::Value>> = redis::cmd("SLOWLOG").arg("GET").arg(-1).query_async(&mut self.0).await?;
+        let slow = |entry: Vec<redis::Value>| {
+            // Its number, when it was, how long it took, and the command come first.
+            let mut entry = entry.into_iter().skip(2);
+            let (micros, command) = entry.next().zip(entry.next()).context("a slow command")?;
+            Ok(SlowCommand { micros: redis::from_redis_value(micros)?, command: redis::from_redis_value(command)? })
+        };
+        log.into_iter().map(slow).collect()
     }
 
     /// How often that command was called.
