@@ -1,7 +1,8 @@
 //! What decisions have shown, for the summary.
 
 use crate::{
-    decision::Decision, foreign, idle, numbers::TokenNumber, scopes, second_factor, worker_host::Route, world::World,
+    decision::Decision, foreign, idle, numbers::TokenNumber, opaque, scopes, second_factor, worker_host::Route,
+    world::World,
 };
 
 impl World {
@@ -19,6 +20,7 @@ impl World {
         let shown = [
             ("foreign tokens", foreign),
             ("idle sessions", idle::exercised(session.and_then(|session| session.idle), decision, asked)),
+            ("opaque tokens", token.is_opaque().then(|| opaque::exercised(decision, asked)).flatten()),
             ("scopes", scopes::exercised(token.scopes, decision, route.demand())),
             ("second factors", second_factor::exercised(token, session, decision, asked)),
         ];

@@ -100,12 +100,14 @@ impl World {
     }
 
     fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, call: &ClientCall) {
-        let claims = claims(&data.token);
+        let opaque = self.store.opaque.said_by(&data.token);
+        let generation = opaque.as_ref().map_or(self.truth.generation, |(_, generation)| *generation);
+        let claims = opaque.map(|(claims, _)| claims).or_else(|| claims(&data.token));
         let token = Token {
             text: data.token,
             session,
             user: call.user,
-            generation: self.truth.generation,
+            generation,
             issued: data.issued_at.0,
             expires: data.expires_at.0,
             is_pending: claims.as_ref().is_some_and(|claims| claims.pending_2fa),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use session_gate_protocol::{CheckReply, CheckVerdict};
 
 use crate::{
+    check::LEEWAY_SECONDS,
     clocks::Millis,
     history::What,
     mind::News,
@@ -130,8 +131,8 @@ impl World {
     fn has_outlived(&self, worker: usize, request: &Request, seconds: u64) -> bool {
         let Some(place) = self.workers.get(worker) else { return false };
         let Some(token) = request.token.and_then(|token| self.truth.token(token)) else { return false };
-        let expires = self.truth.session_of(token).map_or(token.expires, |session| session.expires);
-        Some(expires).is_some_and(|expires| place.clock.now(self.now).wall.0 >= expires + seconds)
+        let expires = self.truth.session_of(token).map_or(token.expires + LEEWAY_SECONDS, |session| session.expires);
+        place.clock.now(self.now).wall.0 >= expires + seconds
     }
 
     /// Whether the worker knows that a stream is not served any more.

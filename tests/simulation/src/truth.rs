@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use session_gate_protocol::{CutOff, Fingerprint, SessionId, SessionStatus};
+use session_gate_protocol::{CutOff, Fingerprint, OpaqueToken, SessionId, SessionStatus};
 
 use crate::{
     clocks::Millis,
@@ -298,6 +298,13 @@ impl Truth {
                 None => token.scopes.may_write(None),
             },
         }
+    }
+}
+
+impl Token {
+    /// Whether only a sidecar can read it.
+    pub fn is_opaque(&self) -> bool {
+        OpaqueToken::looks_like_one(&self.text)
     }
 }
 

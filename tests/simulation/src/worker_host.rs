@@ -190,7 +190,10 @@ impl WorkerSettings {
                 "max_staleness": millis(self.max_staleness),
             },
             "issuers": [
-                {"issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar", "leeway": "5s"},
+                {
+                    "issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar", "leeway": "5s",
+                    "opaque_tokens": true,
+                },
                 {
                     "issuer": foreign::ISSUER, "audiences": ["simulation"], "jwks": {"inline": foreign::jwks()?},
                     "leeway": "5s",
