@@ -22,9 +22,6 @@ mod idle;
 mod opaque;
 mod rules;
 
-/// For how long a worker goes on by a token whose time is over, in seconds.
-pub const LEEWAY_SECONDS: u64 = 5;
-
 /// A request and the worker that has decided about it.
 #[derive(Debug)]
 pub struct Case<'a> {
@@ -184,7 +181,8 @@ impl Case<'_> {
             Some(lost)
                 if token.generation < self.truth.generation
                     && self.is_stale(lost)
-                    && !self.mind.has_vouched(number) =>
+                    && !self.mind.has_vouched(number)
+                    && !self.is_dated_ahead(number, token) =>
             {
                 broken(Promise::StoreLoss, format!("not asked about since the store lost its data at {lost}"))
             }
@@ -227,7 +225,7 @@ impl Case<'_> {
     }
 
     fn is_expired(&self, token: &Token) -> bool {
-        self.clock.now(self.now).wall.0 >= token.expires + LEEWAY_SECONDS
+        self.clock.now(self.now).wall.0 >= token.accepted_until()
     }
 
     // === denials ===

@@ -66,8 +66,9 @@ impl World {
         };
         let issued = UnixSeconds(self.issuer_wall.at(self.now) / 1_000);
         let scope = if self.rng.bool() { "read" } else { "read write" };
+        let lifetime = if self.rng.u8(0..4) == 0 { self.rng.u64(1..40) } else { foreign::LIFETIME };
         let random = std::array::from_fn(|_| self.rng.u8(..));
-        let draft = Draft { user: name, session, scope, issued, random };
+        let draft = Draft { user: name, session, scope, issued, lifetime, random };
         let (text, expires) = match foreign::token(draft) {
             Ok(token) => token,
             Err(problem) => return self.give_up(problem),

@@ -197,7 +197,7 @@ impl World {
             network,
             store,
             store_wall,
-            issuer_wall: Wall::new(start, 0),
+            issuer_wall: Wall::new(start, parameters.issuer_millis),
             common,
             keys: (0, None),
             keys_since: 0,
