@@ -212,9 +212,14 @@ impl Service {
 
     /// What an opaque token of ours says, while it has not expired.
     pub(super) async fn opaque_claims(&self, token: &str) -> Result<Option<Claims>, ServiceError> {
-        let Ok(token) = OpaqueToken::parse(token) else { return Ok(None) };
-        let claims = self.tools.store.opaque(token.tag(), &token.hash()).await?;
+        let claims = self.kept_claims(token).await?;
         Ok(claims.filter(|claims| self.now() < claims.exp))
+    }
+
+    /// What an opaque token of ours says, expired or not, for as long as any verifier may accept it.
+    pub(super) async fn kept_claims(&self, token: &str) -> Result<Option<Claims>, ServiceError> {
+        let Ok(token) = OpaqueToken::parse(token) else { return Ok(None) };
+        Ok(self.tools.store.opaque(token.tag(), &token.hash()).await?)
     }
 }
 

@@ -65,10 +65,10 @@ impl Service {
         self.revoke_token(&claims.sub, &claims.jti, until).await.map(Some)
     }
 
-    /// What a token of ours says: a JWT, expired or not, or an opaque one that has not expired.
+    /// What a token of ours says, expired or not: a JWT, or an opaque one for as long as any verifier may accept it.
     pub(super) async fn presented(&self, token: &str) -> Result<Option<Claims>, ServiceError> {
         if OpaqueToken::looks_like_one(token) {
-            return self.opaque_claims(token).await;
+            return self.kept_claims(token).await;
         }
         Ok(self.verify(token).map(|verified| verified.claims().clone()))
     }

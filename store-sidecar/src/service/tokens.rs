@@ -79,10 +79,11 @@ impl Service {
         })
     }
 
-    /// Stores the claims, and answers the opaque token that stands for them.
+    /// Stores the claims, and answers the opaque token that stands for them. They are kept for as long as any verifier may
+    /// accept it, so that it can be revoked until then.
     async fn keep(&self, claims: &Claims) -> Result<String, ServiceError> {
         let token = OpaqueToken::new(&claims.sub, &random_bytes(&*self.tools.random)?);
-        self.tools.store.put_opaque(token.tag(), &token.hash(), claims, claims.exp).await?;
+        self.tools.store.put_opaque(token.tag(), &token.hash(), claims, claims.exp.after(MAX_LEEWAY)).await?;
         Ok(token.expose().to_owned())
     }
 

@@ -19,10 +19,8 @@ mod beyond;
 mod current;
 mod foreign;
 mod idle;
+mod opaque;
 mod rules;
-
-/// How far the workers' walls may be from the issuer's.
-const LEEWAY_SECONDS: u64 = 5;
 
 /// A request and the worker that has decided about it.
 #[derive(Debug)]
@@ -138,6 +136,7 @@ impl Case<'_> {
         if self.mind.knows_end_of(number, token) {
             return broken(Promise::Known, "the worker knew of its end");
         }
+        self.judge_read(number, token)?;
         self.judge_known_rules(Some(token))?;
         self.judge_demand(token)?;
         self.judge_second_factor(token, reason)?;
@@ -182,7 +181,8 @@ impl Case<'_> {
             Some(lost)
                 if token.generation < self.truth.generation
                     && self.is_stale(lost)
-                    && !self.mind.has_vouched(number) =>
+                    && !self.mind.has_vouched(number)
+                    && !self.is_dated_ahead(number, token) =>
             {
                 broken(Promise::StoreLoss, format!("not asked about since the store lost its data at {lost}"))
             }
@@ -225,7 +225,7 @@ impl Case<'_> {
     }
 
     fn is_expired(&self, token: &Token) -> bool {
-        self.clock.now(self.now).wall.0 >= token.expires + LEEWAY_SECONDS
+        self.clock.now(self.now).wall.0 >= token.accepted_until()
     }
 
     // === denials ===
@@ -279,6 +279,7 @@ impl Case<'_> {
                 matches!(self.route, Route::Limited(_)) && (!self.is_healthy || self.leases_may_be_refused)
             }
             DenyReason::RateLimited => matches!(self.route, Route::Limited(_)),
+            DenyReason::TokenUnknown => self.may_be_unknown(token),
             DenyReason::ScopeInsufficient => self.may_lack_scope(number, token),
             DenyReason::Overloaded | DenyReason::StoreUnavailable => !self.is_healthy && !self.can_tell(number, token),
             _ => false,
@@ -329,6 +330,7 @@ impl Case<'_> {
         let has_key = self.mind.keys.is_some_and(|keys| keys >= self.keys_since);
         has_key
             && self.is_current()
+            && self.can_read(number, token)
             && self.mind.covers(number, token.issued)
             && !token.is_pending
             && !self.needs_session(token)

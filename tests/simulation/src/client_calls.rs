@@ -12,6 +12,7 @@ use crate::{
     numbers::{SessionNumber, TokenNumber, UserNumber},
     refusal::{Pending, Refusal},
     sidecar::Answer,
+    store::refusing::Does,
     world::World,
 };
 
@@ -139,7 +140,10 @@ impl World {
         };
         // A refusal of 404 or 409 has done nothing either, but may have told workers.
         self.is_over(&call, &covers, is_done);
-        self.judge_status(&call, answer.status, begun);
+        // An opaque token takes room.
+        if kind != Kind::MintOpaque || !self.refusals.may_concern(Does::Add, begun) {
+            self.judge_status(&call, answer.status, begun);
+        }
         if !is_done {
             self.counts.one("call failures", kind.name());
             return;
@@ -148,7 +152,7 @@ impl World {
         let refusal = Refusal { begun, acked: self.now, receipt };
         match kind {
             Kind::Login => self.on_login(&call, answer, begun),
-            Kind::Mint | Kind::UserToken => self.on_minted(&call, answer),
+            Kind::Mint | Kind::MintOpaque | Kind::UserToken => self.on_minted(&call, answer),
             Kind::Narrow | Kind::Unscope | Kind::Widen => self.on_scoped(&call, refusal, answer),
             Kind::BlockAddress
             | Kind::BlockUser

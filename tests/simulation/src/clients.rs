@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Login,
     Logout,
     Mint,
+    /// A token that only the sidecar can read, of a session or of a user.
+    MintOpaque,
     Narrow,
     Resume,
     Revoke,
@@ -80,6 +82,8 @@ pub(crate) struct Clients {
     pub(crate) stale_tokens: VecDeque<TokenNumber>,
     /// Other issuers' tokens.
     pub(crate) foreign: VecDeque<TokenNumber>,
+    /// Opaque tokens that nobody has made.
+    pub(crate) made_up: VecDeque<String>,
     pub(crate) sessions: Vec<SessionNumber>,
     pub(crate) suspended: BTreeSet<SessionNumber>,
     pub(crate) calls: u32,
@@ -108,6 +112,7 @@ impl Kind {
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Mint => "mint",
+            Self::MintOpaque => "mint, opaque",
             Self::Narrow => "scopes narrowed",
             Self::Resume => "resume",
             Self::Revoke => "revoke",
@@ -149,7 +154,7 @@ impl Kind {
 
     /// Whether it takes something back.
     pub(crate) const fn takes_back(self) -> bool {
-        !matches!(self, Self::Login | Self::Mint | Self::Resume | Self::UserToken)
+        !matches!(self, Self::Login | Self::Mint | Self::MintOpaque | Self::Resume | Self::UserToken)
     }
 }
 

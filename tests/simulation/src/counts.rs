@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{faults::Fault, foreign, idle, rules, scopes, second_factor};
+use crate::{faults::Fault, foreign, idle, opaque, rules, scopes, second_factor};
 
 /// Counts, by group and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,6 +101,7 @@ impl Counts {
         let subjects = foreign::NEEDED
             .into_iter()
             .chain(idle::NEEDED)
+            .chain(opaque::NEEDED)
             .chain(rules::NEEDED)
             .chain(scopes::NEEDED)
             .chain(second_factor::NEEDED);

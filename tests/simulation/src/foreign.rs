@@ -13,13 +13,17 @@ use crate::{decision::Decision, demands::Demand, numbers::SessionNumber};
 
 /// What it is called.
 pub const ISSUER: &str = "https://login.example";
-/// How long its tokens are good, in seconds.
-const LIFETIME: u64 = 3_600;
+/// How long its tokens are good, in seconds, if no shorter.
+pub const LIFETIME: u64 = 3_600;
+/// How far its clock may be from the workers', in seconds.
+pub const LEEWAY: u64 = 30;
 
 /// What must have happened in a large run.
-pub const NEEDED: [(&str, &str); 6] = [
+pub const NEEDED: [(&str, &str); 8] = [
     ("foreign tokens", "admitted"),
     ("foreign tokens", "admitted by their session"),
+    ("foreign tokens", "admitted when they are over, within the leeway"),
+    ("foreign tokens", "admitted, dated ahead"),
     ("foreign tokens", "cut off"),
     ("foreign tokens", "refused without a session"),
     ("foreign tokens", "refused without an answer"),
@@ -46,8 +50,10 @@ pub struct Draft {
     pub session: Option<SessionId>,
     /// What it permits.
     pub scope: &'static str,
-    /// When it is issued.
+    /// When it is issued, and good from then on.
     pub issued: UnixSeconds,
+    /// For how long, in seconds.
+    pub lifetime: u64,
     /// What its id is made from.
     pub random: [u8; 16],
 }
@@ -80,14 +86,14 @@ pub fn jwks() -> Result<JwkSet> {
 /// # Errors
 /// Where it cannot be signed.
 pub fn token(draft: Draft) -> Result<(String, UnixSeconds)> {
-    let Draft { user, session, scope, issued, random } = draft;
-    let expires = UnixSeconds(issued.0 + LIFETIME);
+    let Draft { user, session, scope, issued, lifetime, random } = draft;
+    let expires = UnixSeconds(issued.0 + lifetime);
     let claims = Claims {
         iss: ISSUER.to_owned(),
         sub: user.parse()?,
         aud: Audience::One("simulation".to_owned()),
         exp: expires,
-        nbf: UnixSeconds(issued.0.saturating_sub(60)),
+        nbf: issued,
         iat: issued,
         jti: TokenId::new(&random),
         sid: session,
@@ -119,5 +125,17 @@ pub fn exercised(decision: Decision, demand: Option<Demand>) -> Option<&'static 
             Some("refused with the session that they name")
         }
         Decision::Deny(_) => None,
+    }
+}
+
+/// What has been shown of an issuer whose clock is wrong, by a decision about a token that it has issued then and that
+/// expires then, while the store's wall shows `now`.
+pub fn by_clock(decision: Decision, (issued, expires): (u64, u64), now: u64) -> Option<&'static str> {
+    match decision {
+        Decision::Allow(AllowReason::Token) if issued > now + 1 => Some("admitted, dated ahead"),
+        Decision::Allow(AllowReason::Token) if now > expires + 1 => {
+            Some("admitted when they are over, within the leeway")
+        }
+        _ => None,
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     history::What,
     mind::Mind,
     network::{Passage, Way},
+    opaque,
     sidecar::{Answer, ApiCall, Sidecar},
     under_way::CallUnderWay,
     worker_host::{Purpose, WorkerHost},
@@ -126,6 +127,7 @@ impl World {
         place.requests.clear();
         place.calls.clear();
         place.lease_calls.clear();
+        place.opaque_calls.clear();
         let lost = self.limits.gone(worker);
         self.counts.add("limits", "leases lost with a worker", lost);
         let at = self.now + if self.script.is_some() { 1 } else { self.rng.u64(0..VM_STARTS) };
@@ -175,6 +177,9 @@ impl World {
         } else {
             self.rng.usize(0..self.parameters.replicas)
         };
+        if purpose == Purpose::Check {
+            place.opaque_calls.extend(opaque::asked_about(&call).map(|token| (number, token)));
+        }
         place.calls.insert(number, CallUnderWay { purpose, sent: now, epochs: place.mind.epochs() });
         let feed = purpose == Purpose::Feed;
         if feed {

@@ -13,6 +13,7 @@ use crate::{
     demands::Demand,
     foreign::Sid,
     numbers::{SessionNumber, TokenNumber, UserNumber, user_number},
+    opaque::KnownOpaque,
     rules::KnownRules,
     scopes::{May, may_write},
     truth::{End, Token, Truth},
@@ -43,6 +44,8 @@ pub struct Mind {
     busy: HashMap<SessionNumber, Millis>,
     /// Tokens that it was told are good, in this epoch.
     vouched: HashSet<TokenNumber>,
+    /// What it was told of opaque tokens.
+    pub opaque: KnownOpaque,
     /// What it was told of rules.
     pub rules: KnownRules,
     /// When it was given keys last.

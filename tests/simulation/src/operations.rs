@@ -56,7 +56,8 @@ impl World {
                 let user = self.rng.u32(0..self.parameters.users);
                 self.client_calls(Kind::Login, user, None, None, None);
             }
-            25..40 => self.client_calls(Kind::Mint, user, Some(session), None, None),
+            25..30 => self.client_calls(Kind::MintOpaque, user, Some(session), None, None),
+            30..40 => self.client_calls(Kind::Mint, user, Some(session), None, None),
             40..50 => self.client_calls(Kind::Terminate, user, Some(session), None, None),
             50..53 => self.client_calls(Kind::TerminateByPatch, user, Some(session), None, None),
             53..55 => self.client_calls(Kind::TerminateUser, user, None, None, None),
@@ -73,6 +74,7 @@ impl World {
             }
             87..90 => self.client_calls(Kind::SuspendRefused, user, Some(session), None, None),
             90..96 => self.client_calls(Kind::Revoke, user, None, token, None),
+            96 | 97 => self.client_calls(Kind::MintOpaque, user, None, None, None),
             _ => self.client_calls(Kind::UserToken, user, None, None, None),
         }
     }
@@ -160,6 +162,9 @@ impl World {
 
     /// A token that nobody has signed.
     pub(crate) fn forged(&mut self) -> Option<String> {
+        if self.rng.u8(0..3) == 0 {
+            return self.made_up();
+        }
         let token = self.rng.choice(&self.clients.tokens).copied()?;
         let other = self.rng.choice(&self.clients.tokens).copied()?;
         let good = &self.truth.token(token)?.text;

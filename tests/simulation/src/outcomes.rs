@@ -66,8 +66,9 @@ impl World {
         };
         let issued = UnixSeconds(self.issuer_wall.at(self.now) / 1_000);
         let scope = if self.rng.bool() { "read" } else { "read write" };
+        let lifetime = if self.rng.u8(0..4) == 0 { self.rng.u64(1..40) } else { foreign::LIFETIME };
         let random = std::array::from_fn(|_| self.rng.u8(..));
-        let draft = Draft { user: name, session, scope, issued, random };
+        let draft = Draft { user: name, session, scope, issued, lifetime, random };
         let (text, expires) = match foreign::token(draft) {
             Ok(token) => token,
             Err(problem) => return self.give_up(problem),
@@ -100,12 +101,14 @@ impl World {
     }
 
     fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, call: &ClientCall) {
-        let claims = claims(&data.token);
+        let opaque = self.store.opaque.said_by(&data.token);
+        let generation = opaque.as_ref().map_or(self.truth.generation, |(_, generation)| *generation);
+        let claims = opaque.map(|(claims, _)| claims).or_else(|| claims(&data.token));
         let token = Token {
             text: data.token,
             session,
             user: call.user,
-            generation: self.truth.generation,
+            generation,
             issued: data.issued_at.0,
             expires: data.expires_at.0,
             is_pending: claims.as_ref().is_some_and(|claims| claims.pending_2fa),

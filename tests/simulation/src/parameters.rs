@@ -41,6 +41,8 @@ pub struct Parameters {
     pub drift_ppm: i64,
     /// By how much walls differ at most, in milliseconds.
     pub wall_millis: i64,
+    /// By how much the other issuer's clock is fast, or slow, in milliseconds.
+    pub issuer_millis: i64,
     /// How many operations come in a millisecond on average.
     pub ops_per_milli: f64,
     /// How many users there are.
@@ -100,6 +102,8 @@ impl Parameters {
             pages,
             drift_ppm: if is_rough && rng.bool() { one_of(rng, &[200, 2_000, 10_000]) } else { 0 },
             wall_millis: one_of(rng, &[0, 500, 1_000]),
+            // Workers' walls may be off the other way, and the leeway is 30 s.
+            issuer_millis: one_of(rng, &[0, 2_000, -2_000, 10_000, -10_000, 28_000, -28_000]),
             ops_per_milli: match (is_large, is_slow) {
                 (true, _) => 1.0 + rng.f64() * 3.0,
                 (false, true) => 0.1 + rng.f64() * 0.1,

@@ -22,6 +22,8 @@ pub struct Violation {
 /// The promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {
+    /// Nobody is asked about what a worker can tell by itself.
+    Alone,
     /// What a store accepts that is full is done.
     Accepted,
     /// Workers stay current while the store can be read.
@@ -59,6 +61,7 @@ pub enum Promise {
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Alone => "no call about what a worker can tell",
             Self::Accepted => "what the store accepts is done",
             Self::Current => "workers stay current while the store can be read",
             Self::Demands => "routes get what they ask for",

@@ -44,6 +44,15 @@ impl World {
                 let body = json!({"session_id": session()?, "scopes": scopes(variety), "duration": duration});
                 with_json("POST", "/v1/tokens".to_owned(), &body)
             }
+            Kind::MintOpaque => {
+                let duration = (variety < 300).then_some(2 + variety % 6);
+                let mut body = json!({"scopes": scopes(variety), "duration": duration, "opaque": true});
+                match call.session {
+                    Some(_) => body["session_id"] = json!(session()?),
+                    None => body["user_id"] = json!(user),
+                }
+                with_json("POST", "/v1/tokens".to_owned(), &body)
+            }
             Kind::Narrow => change(json!({"scopes": ["read"]}))?,
             Kind::Resume => patch("active")?,
             Kind::Revoke => ApiCall {

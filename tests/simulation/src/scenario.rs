@@ -52,6 +52,7 @@ impl Scenario {
             pages: Pages::default(),
             drift_ppm: 0,
             wall_millis: 0,
+            issuer_millis: 0,
             ops_per_milli: 0.0,
             users: 1,
             sessions: 1,

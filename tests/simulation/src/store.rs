@@ -23,8 +23,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::scopes::{May, may_write};
 
 mod asked;
+mod opaque;
 pub mod refusing;
 
+use opaque::OpaqueTokens;
 use refusing::{Does, Refusing};
 
 /// How long a sidecar waits for the store: as with Redis.
@@ -80,6 +82,8 @@ pub struct SharedStore {
     generation: AtomicU32,
     /// What it does not accept at the moment.
     pub refusing: Refusing,
+    /// What opaque tokens say.
+    pub opaque: OpaqueTokens,
     /// In which life of the store a session began.
     born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
@@ -174,6 +178,7 @@ impl SharedStore {
             current,
             generation: AtomicU32::new(0),
             refusing: Refusing::default(),
+            opaque: OpaqueTokens::default(),
             born: Mutex::default(),
             applied: Mutex::default(),
             lease_steps: Mutex::default(),

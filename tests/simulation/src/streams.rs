@@ -114,7 +114,7 @@ impl World {
         let requests = ended.iter().filter_map(|id| place.requests.get(id));
         let wrong = requests
             .copied()
-            .find(|request| !self.has_outlived(worker, request, 0) && !self.is_taken_back(worker, request));
+            .find(|request| !self.may_be_over(worker, request) && !self.is_taken_back(worker, request));
         self.end_requests(worker, &ended);
         self.counts.add("streams", "ended by time", ended.len() as u64);
         self.leak_or_loss(worker, wrong, "a stream was ended in its time");
@@ -122,16 +122,32 @@ impl World {
 
     /// Whether a stream is over by its time, or by what its worker has just been answered.
     fn is_rightly_over(&self, worker: usize, request: &Request, answered: Option<Answered>) -> bool {
-        self.has_outlived(worker, request, 0)
-            || answered.is_some_and(|answered| self.is_refused(worker, request, answered))
+        self.may_be_over(worker, request) || answered.is_some_and(|answered| self.is_refused(worker, request, answered))
     }
 
-    /// Whether the time of a stream is over by its worker's clock, for so many seconds.
-    fn has_outlived(&self, worker: usize, request: &Request, seconds: u64) -> bool {
-        let Some(place) = self.workers.get(worker) else { return false };
-        let Some(token) = request.token.and_then(|token| self.truth.token(token)) else { return false };
-        let expires = self.truth.session_of(token).map_or(token.expires, |session| session.expires);
-        Some(expires).is_some_and(|expires| place.clock.now(self.now).wall.0 >= expires + seconds)
+    /// When a stream's time is over, in seconds, at the soonest and at the latest: with its session; without one, or as far
+    /// as its worker knows, with its token.
+    fn ends(&self, request: &Request) -> Option<(u64, u64)> {
+        let token = request.token.and_then(|token| self.truth.token(token))?;
+        let by_token = token.accepted_until();
+        let by_session = self.truth.session_of(token).map_or(by_token, |session| session.expires);
+        let is_own = token.foreign.is_none();
+        Some(if is_own { (by_session, by_session) } else { (by_session.min(by_token), by_session.max(by_token)) })
+    }
+
+    /// Whether its worker's clock shows that second.
+    fn has_come(&self, worker: usize, second: u64) -> bool {
+        self.workers.get(worker).is_some_and(|place| place.clock.now(self.now).wall.0 >= second)
+    }
+
+    /// Whether the time of a stream may be over.
+    fn may_be_over(&self, worker: usize, request: &Request) -> bool {
+        self.ends(request).is_some_and(|(soonest, _)| self.has_come(worker, soonest))
+    }
+
+    /// Whether it has been over for two seconds, whatever its worker knows.
+    fn is_long_over(&self, worker: usize, request: &Request) -> bool {
+        self.ends(request).is_some_and(|(_, latest)| self.has_come(worker, latest + 2))
     }
 
     /// Whether the worker knows that a stream is not served any more.
@@ -196,7 +212,7 @@ impl World {
         let is_long_open =
             |request: &&Request| request.open_since.is_some_and(|since| place.clock.between(since, self.now) > bound);
         let is_over = |request: &&Request| {
-            self.has_outlived(worker, request, 2)
+            self.is_long_over(worker, request)
                 || self.has_nobody_to_vouch(worker, request)
                 || (request.is_late && self.is_taken_back(worker, request))
         };

@@ -137,6 +137,7 @@ impl World {
         let cost = if key.is_some() && self.script.is_none() { self.rng.u64(0..8) } else { 1 };
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.is_up) else { return };
         let header = key.map(|(_, name)| name).filter(|_| text.is_none());
+        let is_unknown = text.is_some_and(|text| place.mind.opaque.is_unknown(text, now, &place.clock));
         let (id, deeds) = place.host.request(now, (text, address), header, route, form);
         let request = Request {
             token,
@@ -160,6 +161,7 @@ impl World {
         };
         place.requests.insert(id, request);
         let life = place.life;
+        self.judge_question(worker, &request, is_unknown, &deeds);
         self.carry_out(worker, deeds);
         if self.script.is_some() {
             return;
@@ -286,7 +288,10 @@ impl World {
         let is_good = answer.is_some_and(|answer| answer.status == 200);
         match call.purpose {
             Purpose::Check => {}
-            Purpose::Other if is_good => place.mind.keys = Some(call.sent),
+            Purpose::Other if is_good => {
+                place.mind.keys = Some(call.sent);
+                place.mind.opaque.forget();
+            }
             Purpose::Feed | Purpose::Leases | Purpose::Other => {}
         }
         if !is_good {
@@ -301,12 +306,15 @@ impl World {
             .and_then(|answer| self.hear(worker, call.sent, answer));
         let Some(place) = self.workers.get_mut(worker) else { return };
         let request = place.lease_calls.remove(&number);
+        let opaque = place.opaque_calls.remove(&number);
         let replied = place.host.replied(now, number, answer);
         let is_heard = replied.is_some();
         let deeds = replied.unwrap_or_default();
         if call.purpose == Purpose::Check {
             let served = answer.filter(|_| is_good).map(|answer| Served::read(answer, &self.truth));
             place.note_answer(&deeds, call, served, now, self.parameters.settings.max_staleness);
+            let answer = answer.filter(|_| is_good);
+            place.note_read(&deeds, opaque, answer, now);
         }
         if let (Some(request), Some(answer)) = (request, answer.filter(|_| is_heard)) {
             self.hear_of_leases(worker, call.sent, &request, answer);

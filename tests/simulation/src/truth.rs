@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
-use session_gate_protocol::{CutOff, Fingerprint, SessionId, SessionStatus};
+use session_gate_protocol::{CutOff, Fingerprint, OpaqueToken, SessionId, SessionStatus};
 
 use crate::{
     clocks::Millis,
     demands::Demand,
-    foreign::Sid,
+    foreign::{self, Sid},
     idle::Idle,
     numbers::{SessionNumber, TokenNumber, UserNumber, user_number},
     refusal::{Pending, Refusal},
@@ -16,6 +16,9 @@ use crate::{
     scopes::{Grants, TokenScopes},
     store::Applied,
 };
+
+/// For how long a worker goes on by a token of the sidecar's own whose time is over, in seconds.
+pub const LEEWAY: u64 = 5;
 
 /// A session.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ pub struct Token {
     pub user: UserNumber,
     /// In which life of the store it was minted.
     pub generation: u32,
-    /// When it was issued, in seconds by its sidecar's wall.
+    /// When it was issued, in seconds by its issuer's wall.
     pub issued: u64,
     /// When it expires, in seconds.
     pub expires: u64,
@@ -298,6 +301,18 @@ impl Truth {
                 None => token.scopes.may_write(None),
             },
         }
+    }
+}
+
+impl Token {
+    /// Up to which second a worker accepts it, by its own wall.
+    pub const fn accepted_until(&self) -> u64 {
+        self.expires + if self.foreign.is_some() { foreign::LEEWAY } else { LEEWAY }
+    }
+
+    /// Whether only a sidecar can read it.
+    pub fn is_opaque(&self) -> bool {
+        OpaqueToken::looks_like_one(&self.text)
     }
 }
 

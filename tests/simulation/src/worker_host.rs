@@ -28,6 +28,7 @@ use crate::{
     limits::settings::{AllLimits, COST_HEADER, KEY_HEADER, KeyName, path},
     rules,
     sidecar::{Answer, ApiCall},
+    truth::LEEWAY,
 };
 
 /// How often a worker looks whether something is due.
@@ -190,10 +191,14 @@ impl WorkerSettings {
                 "max_staleness": millis(self.max_staleness),
             },
             "issuers": [
-                {"issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar", "leeway": "5s"},
+                {
+                    "issuer": "session-gate", "audiences": ["simulation"], "jwks": "sidecar",
+                    "leeway": format!("{LEEWAY}s"),
+                    "opaque_tokens": true,
+                },
                 {
                     "issuer": foreign::ISSUER, "audiences": ["simulation"], "jwks": {"inline": foreign::jwks()?},
-                    "leeway": "5s",
+                    "leeway": format!("{}s", foreign::LEEWAY),
                 },
             ],
             "routes": routes,

@@ -50,6 +50,8 @@ pub(crate) struct WorkerPlace {
     pub(crate) calls: BTreeMap<u32, CallUnderWay>,
     /// What is asked about limits, by the number of the call.
     pub(crate) lease_calls: BTreeMap<u32, LeaseRequest>,
+    /// Opaque tokens that it asks to have read, likewise.
+    pub(crate) opaque_calls: BTreeMap<u32, String>,
 }
 
 /// Where a sidecar runs.
@@ -177,6 +179,7 @@ impl World {
                 requests: BTreeMap::new(),
                 calls: BTreeMap::new(),
                 lease_calls: BTreeMap::new(),
+                opaque_calls: BTreeMap::new(),
             });
         }
         let is_calm = parameters.weather == Weather::Calm;
@@ -194,7 +197,7 @@ impl World {
             network,
             store,
             store_wall,
-            issuer_wall: Wall::new(start, 0),
+            issuer_wall: Wall::new(start, parameters.issuer_millis),
             common,
             keys: (0, None),
             keys_since: 0,

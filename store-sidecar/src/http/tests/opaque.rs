@@ -80,6 +80,18 @@ async fn it_ends_by_revocation_with_its_session_and_in_time() {
     }
 }
 
+/// A worker may accept it for as long as its leeway, and serve it by what it knows.
+#[tokio::test(start_paused = true)]
+async fn one_that_has_just_expired_is_revoked_for_those_who_still_accept_it() {
+    let gate = Gate::new();
+    let (_, token, id) = login(&gate, "alice").await;
+    gate.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(verdict(&check(&gate, &token).await), "credential_unknown");
+    assert_eq!(gate.form("/v1/tokens/revoke", format!("token={token}")).await.status, StatusCode::OK);
+    let own = json!({"credential": {"kind": "own", "user_id": "alice", "token_id": id}});
+    assert_eq!(verdict(&gate.post("/v1/check", own).await), "token_revoked");
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_logs_out() {
     let gate = Gate::new();

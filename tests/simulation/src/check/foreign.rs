@@ -6,7 +6,7 @@ use super::{Case, Promise, Verdict, broken};
 use crate::{
     demands::Demand,
     foreign::Sid,
-    numbers::SessionNumber,
+    numbers::{SessionNumber, TokenNumber},
     second_factor,
     truth::{Session, Token},
 };
@@ -46,6 +46,11 @@ impl Case<'_> {
             Some(version) => self.mind.knows_suspended_since(session, version),
             None => self.mind.knows_suspended(session),
         })
+    }
+
+    /// Whether another issuer has dated the token so far ahead that it seems to be younger than the feed.
+    pub(super) fn is_dated_ahead(&self, number: TokenNumber, token: &Token) -> bool {
+        token.foreign.is_some() && self.mind.covers(number, token.issued)
     }
 
     fn may_be_served(&self, number: SessionNumber, reason: AllowReason) -> bool {

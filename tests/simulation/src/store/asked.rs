@@ -1,6 +1,10 @@
 //! Each question to the store, with what it needs in its own hands: its asker may be gone when it arrives.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use session_gate_protocol::{
@@ -187,7 +191,9 @@ impl Store for ReplicaStore {
     ) -> Result<(), StoreError> {
         let (tag, hash, claims) = (tag.clone(), hash.to_owned(), claims.clone());
         let put = move |shared: Arc<SharedStore>| async move {
-            shared.current().put_opaque(&tag, &hash, &claims, until).await
+            shared.current().put_opaque(&tag, &hash, &claims, until).await?;
+            shared.opaque.note(hash, claims, shared.generation.load(Ordering::Relaxed));
+            Ok(())
         };
         self.ask((Op::Other, Add), Box::new(|shared| Box::pin(put(shared)))).await
     }

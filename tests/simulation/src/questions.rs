@@ -1,0 +1,88 @@
+//! Questions about tokens: which a worker may ask, and what it was told of opaque ones.
+
+use session_gate_protocol::DenyReason;
+
+use crate::{
+    clocks::Millis,
+    decision::Decision,
+    numbers::UserNumber,
+    opaque,
+    promise::{Promise, Violation},
+    sidecar::Answer,
+    under_way::Request,
+    worker_host::{Deed, Purpose},
+    world::{WorkerPlace, World},
+};
+
+/// How many tokens that nobody has made are tried again and again.
+const MADE_UP: usize = 16;
+
+impl WorkerPlace {
+    /// An answer has told these requests what their token says, or that there is none.
+    pub(crate) fn note_read(&mut self, deeds: &[Deed], opaque: Option<String>, answer: Option<&Answer>, now: Millis) {
+        let Some((text, answer)) = opaque.zip(answer) else { return };
+        // Whom a worker knows to be blocked it refuses before it reads the answer.
+        let is_blocked = |of| {
+            deeds.iter().any(|deed| matches!(deed, Deed::Decide(id, Decision::Deny(DenyReason::Blocked)) if *id == of))
+        };
+        for deed in deeds {
+            let Deed::Told(id) = deed else { continue };
+            // One that took too long is none.
+            let Some(request) = self.requests.get(id).filter(|request| request.asked == Some(true)) else { continue };
+            match request.token {
+                Some(token) if !opaque::is_unknown(answer) => self.mind.opaque.note(token, !is_blocked(*id)),
+                _ if is_blocked(*id) => {}
+                _ => self.mind.opaque.note_unknown(text.clone(), now),
+            }
+        }
+    }
+}
+
+impl World {
+    /// An opaque token that nobody has made.
+    pub(crate) fn made_up(&mut self) -> Option<String> {
+        if self.clients.made_up.is_empty() || self.rng.u8(0..8) == 0 {
+            let user: UserNumber = self.rng.u32(0..self.parameters.users);
+            let random = std::array::from_fn(|_| self.rng.u8(..));
+            match opaque::made_up(&format!("user-{user}"), &random) {
+                Ok(token) => self.clients.made_up.push_back(token),
+                Err(problem) => self.give_up(problem),
+            }
+            if self.clients.made_up.len() > MADE_UP {
+                self.clients.made_up.pop_front();
+            }
+        }
+        let number = self.rng.usize(0..self.clients.made_up.len().max(1));
+        self.clients.made_up.get(number).cloned()
+    }
+
+    /// A request has come, and this is what its worker does first: it asks nobody about what it can tell by itself. Of an
+    /// opaque token it knows for a while that there is none, and no longer (`is_unknown`).
+    pub(crate) fn judge_question(&mut self, worker: usize, request: &Request, is_unknown: bool, deeds: &[Deed]) {
+        let asks = deeds.iter().any(|deed| matches!(deed, Deed::Call { purpose: Purpose::Check, .. }));
+        let is_refused =
+            deeds.iter().any(|deed| matches!(deed, Deed::Decide(_, Decision::Deny(DenyReason::TokenUnknown))));
+        if request.token.is_none() && asks {
+            self.counts.one("opaque tokens", "made up, said a sidecar");
+        }
+        if request.token.is_none() && is_refused {
+            self.counts.one("opaque tokens", "made up, refused by what was said");
+        }
+        let can_tell =
+            || self.workers.get(worker).is_some_and(|place| self.case(worker, place, request).needs_nobody());
+        let wrong = match (asks, is_unknown) {
+            (true, true) => Some((Promise::Alone, "asks about a token that it was told does not exist")),
+            (true, false) if can_tell() => Some((Promise::Alone, "asks about a token that it can tell of")),
+            (false, false) if is_refused => Some((Promise::Live, "refused as unknown, and nobody has said so lately")),
+            _ => None,
+        };
+        let violation = wrong.map(|(promise, text)| Violation {
+            promise,
+            text: format!("{text}: {request:?}"),
+            session: request.session,
+            key: None,
+            worker,
+        });
+        self.judge(violation.map_or(Ok(()), Err));
+    }
+}
