@@ -46,11 +46,11 @@ impl World {
             }
             Kind::MintOpaque => {
                 let duration = (variety < 300).then_some(2 + variety % 6);
-                let mut body = json!({"scopes": scopes(variety), "duration": duration, "opaque": true});
-                match call.session {
-                    Some(_) => body["session_id"] = json!(session()?),
-                    None => body["user_id"] = json!(user),
-                }
+                let (whose, id) = match call.session {
+                    Some(_) => ("session_id", json!(session()?)),
+                    None => ("user_id", json!(user)),
+                };
+                let body = json!({(whose): id, "scopes": scopes(variety), "duration": duration, "opaque": true});
                 with_json("POST", "/v1/tokens".to_owned(), &body)
             }
             Kind::Narrow => change(json!({"scopes": ["read"]}))?,
