@@ -10,6 +10,7 @@ mod claims;
 mod collect;
 mod feed;
 mod fingerprint;
+mod http_token;
 mod id;
 mod jwk;
 mod limit;
@@ -38,6 +39,7 @@ pub use feed::{
     MAX_STALENESS, NotApplied, Receipt, UnknownChange,
 };
 pub use fingerprint::{EndedList, Fingerprint};
+pub use http_token::{is_token, is_token_byte};
 pub use id::{
     ETag, InvalidText, KeyId, MAX_JTI_BYTES, MAX_USER_ID_BYTES, SessionId, SlotTag, TokenId, UserId, is_header_safe,
 };

@@ -278,4 +278,16 @@ mod tests {
             assert!(!revokes(&pattern, &claims(json!({ "iss": "i", "iat": iat }))), "{iat}");
         }
     }
+
+    #[test]
+    fn blocks_are_what_concerns_a_client_or_a_user_whatever_the_token() {
+        let read = |value: Value| serde_json::from_value::<Rule>(value).unwrap();
+        let blocks = [
+            json!({ "kind": "address", "network": "192.0.2.0/24" }),
+            json!({ "kind": "user", "user_id": "alice" }),
+            json!({ "kind": "user_agent", "contains": "badbot/1" }),
+        ];
+        assert!(blocks.into_iter().map(read).all(|rule| rule.is_block()));
+        assert!(!read(json!({ "kind": "tokens", "iss": "i", "sub": "alice" })).is_block());
+    }
 }

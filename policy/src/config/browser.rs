@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use session_gate_protocol::is_token;
+
 use super::{
     problems::Problems,
     raw::{
@@ -15,7 +17,6 @@ use crate::{
         csrf::CsrfPolicy,
         headers::collide_as_cgi_variables,
         security_headers::{HSTS, Precedence, SecurityHeader},
-        token::is_token,
     },
     response::upstream_headers::TrustedHeaders,
 };

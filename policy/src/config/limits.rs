@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use session_gate_protocol::{Algorithm, LimitName, MAX_QUOTAS, MAX_REQUESTS, MAX_WINDOW_MS, MIN_WINDOW_MS, Quota};
+use session_gate_protocol::{
+    Algorithm, LimitName, MAX_QUOTAS, MAX_REQUESTS, MAX_WINDOW_MS, MIN_WINDOW_MS, Quota, is_token,
+};
 
 use super::{
     problems::Problems,
@@ -11,7 +13,6 @@ use super::{
         RawRateLimit, RawRateLimits, RawRequestsFrom, RawWindow,
     },
 };
-use crate::http::token::is_token;
 use crate::limits::{Cost, KeyPart, Limit, LimitHeaders, OnStoreUnavailable, RequestsFrom, RouteLimits};
 
 /// The limit of requests without a token, where a route names none, and what it allows where it does not say.

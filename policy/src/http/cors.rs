@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::{headers::Headers, token::is_token_byte};
+use session_gate_protocol::is_token_byte;
+
+use super::headers::Headers;
 
 /// What pages of other origins may do on a route.
 #[derive(Clone, Debug, PartialEq, Eq)]

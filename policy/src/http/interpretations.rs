@@ -3,14 +3,13 @@
 //! What upstreams may make of it is listed in [`super::upstream_interpretations`]. A rule is only applied where every
 //! combination of these readings meets the same one.
 
-use session_gate_protocol::DenyReason;
+use session_gate_protocol::{DenyReason, is_token};
 
 use super::{
     authority::{self, bare_host, host_name},
     headers::Headers,
     method,
     path::{PathBudget, PathInterpretations},
-    token::is_token,
     upstream_interpretations::{Interpretation, UpstreamInterpretations},
 };
 

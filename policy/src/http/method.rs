@@ -7,8 +7,7 @@
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
-
-use super::token::is_token_byte;
+use session_gate_protocol::is_token_byte;
 
 /// Names without what comes before them, in lower case and with `_` for `-`: `_method` of Symfony, Laravel, WordPress,
 /// Spring and Express, and the header's name, which ASP.NET looks for in the query, too.

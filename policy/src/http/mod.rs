@@ -10,5 +10,4 @@ mod method;
 pub mod path;
 pub mod scheme;
 pub mod security_headers;
-pub mod token;
 pub mod upstream_interpretations;

@@ -86,19 +86,7 @@ impl Decided {
     /// A request that was refused, by us or by Envoy.
     pub(super) fn refused(held: PendingRequest, record: LimitRecord) -> Self {
         let PendingRequest { route, style, source, .. } = held;
-        Self {
-            route,
-            https: style.scheme.is_https(),
-            source,
-            admitted: None,
-            is_stream: false,
-            is_grpc: style.grpc,
-            is_unsure: false,
-            alarm: None,
-            ends_by: None,
-            live_at: Duration::ZERO,
-            record,
-        }
+        Self { https: style.scheme.is_https(), source, is_grpc: style.grpc, record, ..Self::unseen(&route) }
     }
 
     /// A request that was forwarded.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::Ipv6Net;
 
 use super::LimitKey;
-use crate::{FieldProblem, Network};
+use crate::{FieldProblem, Network, is_token};
 
 /// A network of the size that one subscriber has (RFC 6177): whoever has one has all of its addresses.
 const IPV6_SUBSCRIBER: u8 = 64;
@@ -69,11 +69,6 @@ fn counted_address(text: &str) -> Result<String, &'static str> {
         "" => Ok(String::new()),
         _ => address().or_else(network).ok_or("must be an IPv4 or IPv6 address, or an IPv6 network of /64"),
     }
-}
-
-/// Whether a header can have that name (RFC 9110, section 5.6.2).
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 #[cfg(test)]

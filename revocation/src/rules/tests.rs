@@ -68,6 +68,36 @@ fn user_agents_are_refused_by_a_part_of_them_in_any_case() {
 }
 
 #[test]
+fn a_block_concerns_what_it_names_and_nothing_else() {
+    let alice = Fingerprint::of_user("alice");
+    let address = rules(&[network("192.0.2.0/24")]);
+    let user = rules(&[json!({"kind": "user", "user_id": "alice"})]);
+    let agent = rules(&[json!({"kind": "user_agent", "contains": "badbot/1"})]);
+    let tokens = rules(&[json!({"kind": "tokens", "iss": "i", "sub": "alice"})]);
+    let blocks_address = |rules: &Rules| refuses(rules, "::ffff:192.0.2.9", NOW);
+    let blocks_agent = |rules: &Rules, agent: &str| rules.blocks(|| None, agent, NOW);
+    let (bot, tame) = ("Mozilla/5.0 (BadBot/1.2)", "BadBot/2");
+    assert!(blocks_address(&address) && !refuses(&address, "192.0.3.9", NOW));
+    assert!(user.blocks_user(alice, NOW));
+    for other in ["alice2", "Alice"] {
+        assert!(!user.blocks_user(Fingerprint::of_user(other), NOW), "{other}");
+    }
+    assert!(blocks_agent(&agent, bot) && !blocks_agent(&agent, tame));
+    for rules in [&user, &agent, &tokens] {
+        assert!(!blocks_address(rules));
+    }
+    for rules in [&address, &agent, &tokens] {
+        assert!(!rules.blocks_user(alice, NOW));
+    }
+    for rules in [&address, &user, &tokens] {
+        assert!(!blocks_agent(rules, bot));
+    }
+    let names = TokenNames::of("i", "alice", None, None, false);
+    let claims = || json!({"iss": "i", "sub": "alice"}).as_object().cloned();
+    assert!(tokens.revoke(&names, claims, NOW) && !user.revoke(&names, claims, NOW));
+}
+
+#[test]
 fn rules_that_are_over_make_room() {
     let mut rules = Rules::default();
     for i in 0..50_000_u64 {

@@ -28,8 +28,9 @@ pub(super) struct RevocationsQuery {
     #[serde(default)]
     after: FeedCursor,
     /// How many entries at most: 1 to 1,000; none: 100.
+    #[serde(default)]
     #[param(value_type = Option<usize>)]
-    limit: Option<PageLimit>,
+    limit: PageLimit,
 }
 
 /// Reply of `GET /v1/revocations`: entries of the feed that are still of use, oldest first.
@@ -105,7 +106,7 @@ pub(super) async fn revocations(
     State(api): State<Shared>,
     ApiQuery(query): ApiQuery<RevocationsQuery>,
 ) -> ApiResult<Response> {
-    let limit = query.limit.unwrap_or_default().0;
+    let limit = query.limit.0;
     let (entries, cursor, more) = api.service.feed().entries(query.after, limit).map_err(stored)?;
     Ok(([NO_STORE], Json(Revocations { cursor, more, entries })).into_response())
 }

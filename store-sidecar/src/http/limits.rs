@@ -24,8 +24,9 @@ pub(super) struct OverridesQuery {
     /// The last key of the page before; none: from the start.
     after: Option<String>,
     /// How many keys at most: 1 to 1,000; none: 100.
+    #[serde(default)]
     #[param(value_type = Option<usize>)]
-    limit: Option<PageLimit>,
+    limit: PageLimit,
 }
 
 impl Query for OverridesQuery {
@@ -73,7 +74,7 @@ pub(super) async fn put(
     security(("bearer" = []))
 )]
 pub(super) async fn list(State(api): State<Shared>, ApiQuery(query): ApiQuery<OverridesQuery>) -> ApiResult<Response> {
-    let limit = query.limit.unwrap_or_default().0;
+    let limit = query.limit.0;
     let OverridePage { overrides, more } = api.service.limit_overrides(query.after.as_deref(), limit).await?;
     Ok(([NO_STORE], Json(LimitOverrides { overrides, more })).into_response())
 }

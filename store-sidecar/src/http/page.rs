@@ -1,3 +1,5 @@
+//! How long pages of lists are.
+
 use serde::Deserialize;
 use serde_json::Value;
 

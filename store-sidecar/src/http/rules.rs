@@ -26,8 +26,9 @@ pub(super) struct BlocksQuery {
     #[param(value_type = Option<String>)]
     after: Option<RuleId>,
     /// How many rules at most: 1 to 1,000; none: 100.
+    #[serde(default)]
     #[param(value_type = Option<usize>)]
-    limit: Option<PageLimit>,
+    limit: PageLimit,
 }
 
 impl Query for BlocksQuery {
@@ -72,7 +73,7 @@ pub(super) async fn block(
     security(("bearer" = []))
 )]
 pub(super) async fn list(State(api): State<Shared>, ApiQuery(query): ApiQuery<BlocksQuery>) -> ApiResult<Response> {
-    let RulePage { rules, more } = api.service.blocks(query.after.as_ref(), query.limit.unwrap_or_default().0).await?;
+    let RulePage { rules, more } = api.service.blocks(query.after.as_ref(), query.limit.0).await?;
     Ok(([NO_STORE], Json(Blocks { blocks: rules, more })).into_response())
 }
 

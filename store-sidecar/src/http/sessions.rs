@@ -131,8 +131,9 @@ pub(super) struct ListQuery {
     /// The `next` of the page before; none: from the start.
     after: Option<String>,
     /// How many sessions at most: 1 to 1,000; none: 100.
+    #[serde(default)]
     #[param(value_type = Option<usize>)]
-    limit: Option<PageLimit>,
+    limit: PageLimit,
 }
 
 impl Query for ListQuery {
@@ -170,7 +171,7 @@ pub(super) async fn list_of_user(
     UserPath(user): UserPath,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> ApiResult<Response> {
-    let limit = query.limit.unwrap_or_default().0;
+    let limit = query.limit.0;
     let no_place = || wrong_field("after", "must be the `next` of the page before".to_owned());
     let after = query.after.map(|after| IndexPlace::parse(&after).ok_or_else(no_place)).transpose()?;
     let sessions = api.service.user_sessions(&user, &PageAsk { after, limit }).await?;
