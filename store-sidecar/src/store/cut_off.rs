@@ -9,8 +9,9 @@ use session_gate_protocol::{SessionData, SessionId, SessionStatus, UnixSeconds};
 /// because fewer are allowed now than before, the logins after it end the rest.
 pub const MAX_EVICTED: usize = 10;
 
-/// How many sessions are looked at in one step of the store: some two milliseconds of Redis.
-pub const SWEEP_BATCH: usize = 64;
+/// How many sessions are looked at in one step of the store: some two milliseconds of Redis, well below its usual
+/// slow log.
+pub const SWEEP_BATCH: usize = 32;
 
 /// What a new session is admitted by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

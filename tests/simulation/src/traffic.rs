@@ -138,12 +138,16 @@ impl World {
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.is_up) else { return };
         let header = key.map(|(_, name)| name).filter(|_| text.is_none());
         let is_unknown = text.is_some_and(|text| place.mind.opaque.is_unknown(text, now, &place.clock));
+        let told = account.and_then(|account| place.mind.session_told(account));
+        // Admitted alone, it is served in the version that the worker was told of: an older suspension is over.
+        let version = told.and_then(|told| told.version);
+        let version = version.map(|version| InVersion { epochs: place.mind.epochs(), version });
         let (id, deeds) = place.host.request(now, (text, address), header, route, form);
         let request = Request {
             token,
             session,
             account,
-            told: account.and_then(|account| place.mind.session_told(account)),
+            told,
             address,
             key,
             route,
@@ -154,7 +158,7 @@ impl World {
             admitted: None,
             asked: None,
             asked_at: None,
-            version: None,
+            version,
             live_at: now,
             open_since: None,
             is_late: false,
