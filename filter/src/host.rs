@@ -83,6 +83,7 @@ pub(crate) fn headers(map: MapType) -> Headers {
 pub(crate) fn change(map: MapType, changes: &[HeaderChange]) {
     for change in changes {
         match change {
+            HeaderChange::Add(name, value) => note("add header", hostcalls::add_map_value_bytes(map, name, value)),
             HeaderChange::Remove(name) => note("remove header", hostcalls::remove_map_value(map, name)),
             HeaderChange::Set(name, value) => {
                 note("set header", hostcalls::set_map_value_bytes(map, name, Some(value)));

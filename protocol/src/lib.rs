@@ -24,6 +24,7 @@ mod reason;
 mod rule;
 mod scope;
 mod session;
+mod session_command;
 mod time;
 mod token;
 mod version;
@@ -61,6 +62,7 @@ pub use scope::{Scope, Scopes};
 pub use session::{
     InvalidTransition, ListedSession, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
 };
+pub use session_command::{LogoutScope, SessionCommand, SessionCommandReply, SessionCommandRequest, SessionToken};
 pub use time::UnixSeconds;
 pub use token::{Introspection, IntrospectionForm, NewToken, TokenData, TokenForm, TokenType};
 pub use version::{PROTOCOL_HEADER, PROTOCOL_VERSION};

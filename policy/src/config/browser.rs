@@ -7,7 +7,7 @@ use session_gate_protocol::is_token;
 use super::{
     problems::Problems,
     raw::{
-        RawCookie, RawCors, RawCsrf, RawHeader, RawHeaderMode, RawHeaderWithMode, RawSecurityHeaders,
+        RawCookie, RawCors, RawCsrf, RawHeader, RawHeaderMode, RawHeaderWithMode, RawSameSite, RawSecurityHeaders,
         RawUpstreamHeaders,
     },
 };
@@ -18,7 +18,10 @@ use crate::{
         headers::collide_as_cgi_variables,
         security_headers::{HSTS, Precedence, SecurityHeader},
     },
-    response::upstream_headers::TrustedHeaders,
+    response::{
+        cookie::{SameSite, SessionCookie},
+        upstream_headers::TrustedHeaders,
+    },
 };
 
 /// Headers that tell an attacker what runs behind.
@@ -32,12 +35,47 @@ const REVEALING: [&str; 7] = [
     "x-envoy-upstream-service-time",
 ];
 
-pub(super) fn cookie(raw: RawCookie, problems: &mut Problems) -> String {
-    let name = raw.name.unwrap_or_else(|| "__Host-session-gate".to_owned());
+pub(super) fn cookie(raw: RawCookie, problems: &mut Problems) -> SessionCookie {
+    let RawCookie { name, domain, same_site, partitioned } = raw;
+    let name = name.unwrap_or_else(|| "__Host-session-gate".to_owned());
     if !is_token(&name) {
         problems.add("cookie.name", "must be a token of RFC 6265: letters, digits, and !#$%&'*+-.^_`|~");
     }
-    name
+    if let Some(domain) = &domain {
+        // Browsers compare the prefix in any case (RFC 6265bis, section 4.1.3.2).
+        if name.get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-")) {
+            let message = "must not be set beside a cookie.name that begins with __Host-: browsers refuse that cookie";
+            problems.add("cookie.domain", message);
+        }
+        if !is_domain(domain) {
+            problems.add("cookie.domain", "must be a domain in lower case, without a dot at its ends: example.com");
+        }
+    }
+    let same_site = match same_site {
+        Some(RawSameSite::Lax) => SameSite::Lax,
+        Some(RawSameSite::None) => SameSite::None,
+        Some(RawSameSite::Strict) => SameSite::Strict,
+        None if partitioned => SameSite::None,
+        None => SameSite::Lax,
+    };
+    if partitioned && same_site != SameSite::None {
+        problems.add("cookie.same_site", "must be none beside partitioned: frames of other sites get no other cookie");
+    }
+    SessionCookie { name, domain, same_site, partitioned }
+}
+
+/// Labels of letters, digits and hyphens, two at least: browsers refuse a cookie of a whole top-level domain.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253
+        && text.contains('.')
+        && text.split('.').all(is_label)
+        && text.parse::<std::net::IpAddr>().is_err()
 }
 
 pub(super) fn csrf(raw: RawCsrf, problems: &mut Problems) -> CsrfPolicy {

@@ -20,7 +20,7 @@ use self::problems::Problems;
 use crate::{
     http::{csrf::CsrfPolicy, security_headers::SecurityHeaders, upstream_interpretations::UpstreamInterpretations},
     limits::LimitHeaders,
-    response::upstream_headers::TrustedHeaders,
+    response::{cookie::SessionCookie, upstream_headers::TrustedHeaders},
     routing::{Authentication, DefaultRule, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
     sidecar::client::Sidecar,
     token::{Issuers, KeySource, Revocation},
@@ -38,7 +38,7 @@ pub struct Config {
     /// What upstreams may make of a request.
     pub interpretations: UpstreamInterpretations,
     /// The cookie that may carry the token.
-    pub cookie: String,
+    pub cookie: SessionCookie,
     /// The check of cookie requests.
     pub csrf: CsrfPolicy,
     /// The realm in `WWW-Authenticate`.

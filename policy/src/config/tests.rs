@@ -11,6 +11,29 @@ fn problems(document: Value) -> Vec<String> {
 }
 
 #[test]
+fn a_cookie_that_browsers_would_refuse_is_refused_here() {
+    let with = |cookie: Value| {
+        let mut document = config();
+        document["cookie"] = cookie;
+        problems(document)
+    };
+    for good in [
+        json!({"domain": "example.com", "name": "gate"}),
+        json!({"partitioned": true}),
+        json!({"same_site": "strict"}),
+        json!({"partitioned": true, "same_site": "none"}),
+    ] {
+        assert_eq!(with(good.clone()), Vec::<String>::new(), "{good}");
+    }
+    for bad in ["com", ".example.com", "Example.com", "example.com.", "a..b", "127.0.0.1", "example.com; Path=/x", ""] {
+        assert_eq!(with(json!({"domain": bad, "name": "gate"})), ["cookie.domain"], "{bad}");
+    }
+    assert_eq!(with(json!({"domain": "example.com"})), ["cookie.domain"], "__Host-");
+    assert_eq!(with(json!({"domain": "example.com", "name": "__host-x"})), ["cookie.domain"]);
+    assert_eq!(with(json!({"partitioned": true, "same_site": "lax"})), ["cookie.same_site"]);
+}
+
+#[test]
 fn a_right_configuration_is_read() {
     assert_eq!(problems(config()), Vec::<String>::new());
     assert_eq!(problems(json!({"routes": [{"name": "all", "authentication": "public"}]})), Vec::<String>::new());

@@ -61,6 +61,8 @@ pub fn collide_as_cgi_variables(one: &str, other: &str) -> bool {
 /// One change to a message's headers. Changes are applied in their order.
 #[derive(Clone, PartialEq, Eq)]
 pub enum HeaderChange {
+    /// The header is there once more, with this value: whatever others there are stay.
+    Add(String, Vec<u8>),
     /// Every header of that name goes.
     Remove(String),
     /// The header has this value and no other.
@@ -70,6 +72,7 @@ pub enum HeaderChange {
 impl fmt::Debug for HeaderChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Add(name, _) => write!(f, "Add({name}, …)"),
             Self::Remove(name) => write!(f, "Remove({name})"),
             Self::Set(name, _) => write!(f, "Set({name}, …)"),
         }

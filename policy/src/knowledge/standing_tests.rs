@@ -168,7 +168,7 @@ fn a_foreign_token_that_names_a_session_is_served_in_that_one_wherever_it_goes()
         forwarded
             .filter_map(|change| match change {
                 HeaderChange::Set(name, value) if name == "x-session-id" => String::from_utf8(value.clone()).ok(),
-                HeaderChange::Set(..) | HeaderChange::Remove(_) => None,
+                HeaderChange::Set(..) | HeaderChange::Add(..) | HeaderChange::Remove(_) => None,
             })
             .next()
     };

@@ -496,7 +496,7 @@ fn clients_are_told_what_this_worker_can_still_give() {
             crate::http::headers::HeaderChange::Set(name, value) => {
                 format!("{name}: {}", String::from_utf8(value).unwrap())
             }
-            crate::http::headers::HeaderChange::Remove(name) => name,
+            crate::http::headers::HeaderChange::Add(name, _) | crate::http::headers::HeaderChange::Remove(name) => name,
         });
         headers.collect::<Vec<_>>()
     };

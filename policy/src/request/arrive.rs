@@ -89,5 +89,5 @@ fn prepare<H: Host>(held: &mut PendingRequest, request: &Headers, cx: &StepConte
     held.cleaning = cx.config.trusted.removal(request);
     held.cleaning.extend(cx.config.trusted.connection_without_ours(request));
     let parameter = policy.token_query_parameter.as_deref();
-    held.cleaning.extend(credential::removal(request, &cx.config.cookie, parameter));
+    held.cleaning.extend(credential::removal(request, &cx.config.cookie.name, parameter));
 }

@@ -53,7 +53,7 @@ pub(super) fn find_token(
         return Permit::without_credential(route).map(Found::Permit);
     }
     let parameter = route.token_query_parameter.as_deref();
-    let Some(offer) = credential::offered(request, &config.cookie, parameter)? else {
+    let Some(offer) = credential::offered(request, &config.cookie.name, parameter)? else {
         return Permit::without_credential(route).map(Found::Permit);
     };
     held.source = Some(offer.source);

@@ -94,7 +94,9 @@ mod tests {
     fn changed(depends_on: DependsOn, answer: &[(&str, &str)]) -> Vec<(String, String)> {
         let changes = changes(&answer.iter().copied().collect(), depends_on);
         let text = |change| match change {
-            HeaderChange::Set(name, value) => (name, String::from_utf8(value).unwrap()),
+            HeaderChange::Add(name, value) | HeaderChange::Set(name, value) => {
+                (name, String::from_utf8(value).unwrap())
+            }
             HeaderChange::Remove(name) => (name, String::new()),
         };
         changes.into_iter().map(text).collect()

@@ -1,6 +1,7 @@
 //! What clients and upstreams are told.
 
 pub mod caching;
+pub mod cookie;
 pub mod denial;
 pub mod grpc;
 pub mod upstream_headers;

@@ -600,7 +600,7 @@ fn answer_headers(headers: &[(&str, &str)]) -> Vec<String> {
     let answer = Event::Answer(headers.iter().copied().collect());
     let set = |change| match change {
         HeaderChange::Set(name, value) => Some(format!("{name}: {}", String::from_utf8(value).unwrap())),
-        HeaderChange::Remove(_) => None,
+        HeaderChange::Add(..) | HeaderChange::Remove(_) => None,
     };
     step(&mut worker, 1, answer).answer.unwrap().into_iter().filter_map(set).collect()
 }

@@ -1,0 +1,121 @@
+//! The session cookie as browsers are told to keep it, and to forget it (RFC 6265bis, CHIPS).
+
+use std::fmt;
+
+/// Longest life of a cookie, in seconds: browsers cut longer ones to 400 days (RFC 6265bis, section 5.5).
+const MAX_AGE: u64 = 400 * 86_400;
+
+/// Longest name and value together, in bytes: a browser drops a longer cookie without a word (RFC 6265bis, section 5.7).
+const MAX_BYTES: usize = 4096;
+
+/// On which requests from pages of other sites a browser sends the cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// On page loads alone.
+    Lax,
+    /// On all.
+    None,
+    /// On none.
+    Strict,
+}
+
+impl fmt::Display for SameSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lax => "Lax",
+            Self::None => "None",
+            Self::Strict => "Strict",
+        })
+    }
+}
+
+/// The session cookie: one set of attributes, however it is set or removed. `Path` is `/`; it is always `Secure` and
+/// `HttpOnly`, and never has an `Expires`, which goes by the client's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionCookie {
+    /// Its name.
+    pub name: String,
+    /// The domain whose hosts share it; none: this host's alone.
+    pub domain: Option<String>,
+    /// On which requests from pages of other sites it is sent.
+    pub same_site: SameSite,
+    /// Whether each top-level site has one of its own (CHIPS).
+    pub partitioned: bool,
+}
+
+impl SessionCookie {
+    /// The `Set-Cookie` that has a browser keep the token, for so many seconds, or until it is closed. None: the cookie
+    /// would be too large.
+    pub fn keep(&self, token: &str, max_age: Option<u64>) -> Option<String> {
+        if self.name.len() + 1 + token.len() > MAX_BYTES {
+            return None;
+        }
+        let max_age = max_age.map(|seconds| format!("; Max-Age={}", seconds.min(MAX_AGE))).unwrap_or_default();
+        let domain = self.domain.as_deref();
+        Some(self.line(&format!("={token}; Path=/{max_age}"), domain, self.same_site, self.partitioned))
+    }
+
+    /// The `Set-Cookie`s that remove it in each form in which it may have been set: the partitioned one is another cookie,
+    /// and so is the one of this host alone.
+    pub fn removal(&self) -> Vec<String> {
+        let domains: &[Option<&str>] = match self.domain.as_deref() {
+            Some(domain) => &[Some(domain), None],
+            None => &[None],
+        };
+        let plain = if self.partitioned { SameSite::Lax } else { self.same_site };
+        let forms = domains.iter().flat_map(|domain| [(*domain, plain, false), (*domain, SameSite::None, true)]);
+        forms
+            .map(|(domain, same_site, partitioned)| self.line("=; Path=/; Max-Age=0", domain, same_site, partitioned))
+            .collect()
+    }
+
+    fn line(&self, value: &str, domain: Option<&str>, same_site: SameSite, partitioned: bool) -> String {
+        let domain = domain.map(|domain| format!("; Domain={domain}")).unwrap_or_default();
+        let partitioned = if partitioned { "; Partitioned" } else { "" };
+        format!("{}{value}{domain}; Secure; HttpOnly; SameSite={same_site}{partitioned}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookie() -> SessionCookie {
+        let name = "__Host-session-gate".to_owned();
+        SessionCookie { name, domain: None, same_site: SameSite::Lax, partitioned: false }
+    }
+
+    #[test]
+    fn it_is_kept_as_long_as_its_session_may_last() {
+        let base = "__Host-session-gate=abc; Path=/";
+        let kept = |max_age| cookie().keep("abc", max_age).unwrap();
+        assert_eq!(kept(None), format!("{base}; Secure; HttpOnly; SameSite=Lax"));
+        assert_eq!(kept(Some(60)), format!("{base}; Max-Age=60; Secure; HttpOnly; SameSite=Lax"));
+        assert_eq!(kept(Some(u64::MAX)), format!("{base}; Max-Age=34560000; Secure; HttpOnly; SameSite=Lax"));
+        let shared = SessionCookie { name: "gate".to_owned(), domain: Some("example.com".to_owned()), ..cookie() };
+        let expected = "gate=abc; Path=/; Domain=example.com; Secure; HttpOnly; SameSite=Lax";
+        assert_eq!(shared.keep("abc", None).unwrap(), expected);
+        let partitioned = SessionCookie { partitioned: true, same_site: SameSite::None, ..cookie() };
+        assert!(partitioned.keep("abc", None).unwrap().ends_with("; SameSite=None; Partitioned"));
+    }
+
+    #[test]
+    fn one_that_a_browser_would_drop_is_not_set() {
+        let room = MAX_BYTES - "__Host-session-gate=".len();
+        assert!(cookie().keep(&"a".repeat(room), None).is_some());
+        assert_eq!(cookie().keep(&"a".repeat(room + 1), None), None);
+    }
+
+    #[test]
+    fn it_is_removed_in_each_form_that_it_may_have() {
+        let gone = "__Host-session-gate=; Path=/; Max-Age=0; Secure; HttpOnly";
+        let both = [format!("{gone}; SameSite=Lax"), format!("{gone}; SameSite=None; Partitioned")];
+        assert_eq!(cookie().removal(), both);
+        let partitioned = SessionCookie { partitioned: true, same_site: SameSite::None, ..cookie() };
+        assert_eq!(partitioned.removal(), both);
+        let shared = SessionCookie { name: "gate".to_owned(), domain: Some("example.com".to_owned()), ..cookie() };
+        let removal = shared.removal();
+        assert_eq!(removal.len(), 4);
+        assert_eq!(removal.iter().filter(|line| line.contains("; Domain=example.com;")).count(), 2);
+    }
+}
