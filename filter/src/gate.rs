@@ -48,10 +48,15 @@ struct UnderWay {
 }
 
 /// What carrying out a request's effects has led to.
+#[derive(Clone, Copy)]
 enum Outcome {
+    /// The answer that was held goes on.
+    AnswerReleased,
     /// It was forwarded.
     Forwarded,
-    /// It is held, or was answered.
+    /// Nothing: what goes on goes on.
+    GoesOn,
+    /// It, or its answer, is held, or was replaced by ours.
     Stopped,
 }
 
@@ -70,13 +75,23 @@ impl Gate {
     pub(crate) fn on_request(&self, id: RequestId) -> Action {
         match self.step(id, Event::Request(host::headers(MapType::HttpRequestHeaders))) {
             Outcome::Forwarded => Action::Continue,
-            Outcome::Stopped => Action::Pause,
+            // A request that is neither forwarded nor answered waits.
+            Outcome::GoesOn | Outcome::Stopped | Outcome::AnswerReleased => Action::Pause,
         }
     }
 
     /// The headers of a request's answer have come.
-    pub(crate) fn on_answer(&self, id: RequestId) {
-        self.step(id, Event::Answer(host::headers(MapType::HttpResponseHeaders)));
+    pub(crate) fn on_answer(&self, id: RequestId) -> Action {
+        match self.step(id, Event::Answer(host::headers(MapType::HttpResponseHeaders))) {
+            Outcome::Stopped => Action::Pause,
+            Outcome::GoesOn | Outcome::AnswerReleased | Outcome::Forwarded => Action::Continue,
+        }
+    }
+
+    /// An answer's trailers have come.
+    pub(crate) fn on_answer_trailers() {
+        let changes = Worker::answer_trailer_changes(&host::headers(MapType::HttpResponseTrailers));
+        host::change(MapType::HttpResponseTrailers, &changes);
     }
 
     /// A request's trailers have come.
@@ -174,8 +189,13 @@ impl Gate {
     /// Carries out effects on requests that are not the one at hand.
     fn act(&self, requests: Vec<RequestEffects>, active: Option<RequestId>) {
         for (id, effects) in requests {
-            if host::act_for(id) && matches!(self.carry_out(id, effects, active), Outcome::Forwarded) {
-                host::resume_request();
+            if !host::act_for(id) {
+                continue;
+            }
+            match self.carry_out(id, effects, active) {
+                Outcome::AnswerReleased => host::resume_answer(),
+                Outcome::Forwarded => host::resume_request(),
+                Outcome::GoesOn | Outcome::Stopped => {}
             }
         }
     }
@@ -193,7 +213,7 @@ impl Gate {
     }
 
     fn carry_out(&self, id: RequestId, effects: Vec<Effect>, active: Option<RequestId>) -> Outcome {
-        let mut outcome = Outcome::Stopped;
+        let mut outcome = Outcome::GoesOn;
         for effect in effects {
             match effect {
                 Effect::Call(callout, call) => {
@@ -211,7 +231,12 @@ impl Gate {
                     host::change(MapType::HttpRequestHeaders, &changes);
                     outcome = Outcome::Forwarded;
                 }
-                Effect::Reply(reply) => host::reply(&reply),
+                Effect::HoldAnswer => outcome = Outcome::Stopped,
+                Effect::ReleaseAnswer => outcome = Outcome::AnswerReleased,
+                Effect::Reply(reply) => {
+                    host::reply(&reply);
+                    outcome = Outcome::Stopped;
+                }
             }
         }
         outcome

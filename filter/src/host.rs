@@ -122,6 +122,10 @@ pub(crate) fn resume_request() {
     note("resume request", hostcalls::resume_http_request());
 }
 
+pub(crate) fn resume_answer() {
+    note("resume answer", hostcalls::resume_http_response());
+}
+
 /// Ends the request's stream at once.
 pub(crate) fn end_stream() {
     note("end stream", hostcalls::reset_http_request());

@@ -131,9 +131,11 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        if let Some(gate) = &self.gate {
-            gate.on_answer(self.id);
-        }
+        self.gate.as_ref().map_or(Action::Continue, |gate| gate.on_answer(self.id))
+    }
+
+    fn on_http_response_trailers(&mut self, _trailers: usize) -> Action {
+        Gate::on_answer_trailers();
         Action::Continue
     }
 }

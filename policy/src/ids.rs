@@ -22,4 +22,6 @@ pub enum Callout {
     Keys,
     /// Asks about limits, for every request that needs it or ahead of them.
     Leases(CallId),
+    /// Has done what an answer says of sessions.
+    SessionCommand(CallId),
 }

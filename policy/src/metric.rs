@@ -23,6 +23,10 @@ pub enum Counter {
     Limit(LimitName, LimitOutcome),
     /// A key of a limit was forgotten for want of room.
     LimitKeyForgotten,
+    /// What an answer says of sessions was followed, or was not.
+    SessionCommand(CommandResult),
+    /// An answer has said something of sessions on a route that allows nothing: it was taken out.
+    SessionHeaderStripped,
     /// A token's signature was known to be good.
     TokenCache(CacheOutcome),
 }
@@ -38,6 +42,36 @@ pub enum CallOutcome {
     Answered,
     /// It did not answer in time, could not be reached, or answered otherwise.
     Failed,
+}
+
+/// What became of what an answer says of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommandResult {
+    /// It was done.
+    Done,
+    /// The sidecar has not done it, or nobody knows: the client got a 503.
+    Failed,
+    /// Its request cannot ask for it: a prefetch, for instance.
+    Ignored,
+    /// It cannot be read.
+    Invalid,
+    /// The route, or the sidecar, does not allow it.
+    Refused,
+}
+
+impl CommandResult {
+    const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Ignored, Self::Invalid, Self::Refused];
+
+    /// Its name in metrics and the access log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Ignored => "ignored",
+            Self::Invalid => "invalid",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Whether a token was in the cache.
@@ -77,6 +111,8 @@ impl Counter {
             Self::Leases(outcome) => format!("session_gate.leases.{}", outcome.as_str()),
             Self::Limit(name, outcome) => format!("session_gate.limit.{name}.{}", outcome.as_str()),
             Self::LimitKeyForgotten => "session_gate.limit_keys.forgotten".to_owned(),
+            Self::SessionCommand(result) => format!("session_gate.session_command.{}", result.as_str()),
+            Self::SessionHeaderStripped => "session_gate.session_header.stripped".to_owned(),
             Self::TokenCache(CacheOutcome::Hit) => "session_gate.token_cache.hit".to_owned(),
             Self::TokenCache(CacheOutcome::Miss) => "session_gate.token_cache.miss".to_owned(),
         }
@@ -103,8 +139,9 @@ impl Counter {
             outcomes.map(|outcome| Self::Limit(name.clone(), outcome))
         });
         let cache = [CacheOutcome::Hit, CacheOutcome::Miss].into_iter().map(Self::TokenCache);
-        let single = [Self::CheckShared, Self::LimitKeyForgotten];
-        allow.chain(deny).chain(calls).chain(limits).chain(single).chain(cache).collect()
+        let commands = CommandResult::ALL.into_iter().map(Self::SessionCommand);
+        let single = [Self::CheckShared, Self::LimitKeyForgotten, Self::SessionHeaderStripped];
+        allow.chain(deny).chain(calls).chain(limits).chain(single).chain(commands).chain(cache).collect()
     }
 }
 

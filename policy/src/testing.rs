@@ -91,6 +91,8 @@ pub(crate) struct Outcome {
     pub(crate) counted: Vec<Counter>,
     pub(crate) described: Vec<String>,
     pub(crate) stream_ended: bool,
+    pub(crate) answer_held: bool,
+    pub(crate) answer_released: bool,
 }
 
 impl From<Vec<Effect>> for Outcome {
@@ -102,11 +104,13 @@ impl From<Vec<Effect>> for Outcome {
                     outcome.call = Some(call);
                     outcome.callout = Some(callout);
                 }
-                Effect::ChangeAnswer(changes) => outcome.answer = Some(changes),
+                Effect::ChangeAnswer(changes) => outcome.answer.get_or_insert_default().extend(changes),
                 Effect::Count(counter) => outcome.counted.push(counter),
                 Effect::Describe(text) => outcome.described.push(text),
                 Effect::EndStream => outcome.stream_ended = true,
                 Effect::Forward(_, changes) => outcome.forwarded = Some(changes),
+                Effect::HoldAnswer => outcome.answer_held = true,
+                Effect::ReleaseAnswer => outcome.answer_released = true,
                 Effect::Reply(reply) => outcome.reply = Some(reply),
             }
         }

@@ -62,7 +62,9 @@ pub use scope::{Scope, Scopes};
 pub use session::{
     InvalidTransition, ListedSession, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
 };
-pub use session_command::{LogoutScope, SessionCommand, SessionCommandReply, SessionCommandRequest, SessionToken};
+pub use session_command::{
+    LogoutScope, SessionCommand, SessionCommandKind, SessionCommandReply, SessionCommandRequest, SessionToken,
+};
 pub use time::UnixSeconds;
 pub use token::{Introspection, IntrospectionForm, NewToken, TokenData, TokenForm, TokenType};
 pub use version::{PROTOCOL_HEADER, PROTOCOL_VERSION};

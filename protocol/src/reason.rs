@@ -38,8 +38,12 @@ pub enum DenyReason {
     RateLimited,
     /// The token lacks a scope (RFC 6750, section 3.1).
     ScopeInsufficient,
+    /// What the application says of a session is not allowed on its route, or cannot be done.
+    SessionCommandRefused,
     /// The session's time is over.
     SessionExpired,
+    /// What the application says of a session cannot be read (RFC 9651).
+    SessionHeaderInvalid,
     /// The route asks for a session and the token has none.
     SessionMissing,
     /// The session waits for its second factor (RFC 9470).
@@ -83,7 +87,7 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, in the order of their names.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::AuthorityInvalid,
         Self::Blocked,
         Self::CredentialMissing,
@@ -100,7 +104,9 @@ impl DenyReason {
         Self::PathInvalid,
         Self::RateLimited,
         Self::ScopeInsufficient,
+        Self::SessionCommandRefused,
         Self::SessionExpired,
+        Self::SessionHeaderInvalid,
         Self::SessionMissing,
         Self::SessionPending2fa,
         Self::SessionSuspended,
@@ -141,7 +147,9 @@ impl DenyReason {
             Self::PathInvalid => "path_invalid",
             Self::RateLimited => "rate_limited",
             Self::ScopeInsufficient => "scope_insufficient",
+            Self::SessionCommandRefused => "session_command_refused",
             Self::SessionExpired => "session_expired",
+            Self::SessionHeaderInvalid => "session_header_invalid",
             Self::SessionMissing => "session_missing",
             Self::SessionPending2fa => "session_pending_2fa",
             Self::SessionSuspended => "session_suspended",

@@ -83,6 +83,46 @@ pub enum SessionCommand {
     },
 }
 
+/// What kind of command it is: the label of metrics, and the name in configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionCommandKind {
+    /// The user has proved more.
+    Elevate,
+    /// A user has logged in.
+    Login,
+    /// Sessions end.
+    Logout,
+    /// A password was changed.
+    PasswordChanged,
+}
+
+impl SessionCommandKind {
+    /// Every kind, in the order of their names.
+    pub const ALL: [Self; 4] = [Self::Elevate, Self::Login, Self::Logout, Self::PasswordChanged];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Elevate => "elevate",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::PasswordChanged => "password_changed",
+        }
+    }
+}
+
+impl SessionCommand {
+    /// Its kind.
+    pub const fn kind(&self) -> SessionCommandKind {
+        match self {
+            Self::Elevate { .. } => SessionCommandKind::Elevate,
+            Self::Login { .. } => SessionCommandKind::Login,
+            Self::Logout { .. } => SessionCommandKind::Logout,
+            Self::PasswordChanged { .. } => SessionCommandKind::PasswordChanged,
+        }
+    }
+}
+
 /// Which sessions a logout ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

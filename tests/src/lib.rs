@@ -22,4 +22,4 @@ pub mod upstream;
 pub mod vectors;
 
 pub use client::{Call, Http, Reply};
-pub use stack::{Stack, Store};
+pub use stack::{Builder, Stack, Store};

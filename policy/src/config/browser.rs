@@ -17,6 +17,7 @@ use crate::{
         csrf::CsrfPolicy,
         headers::collide_as_cgi_variables,
         security_headers::{HSTS, Precedence, SecurityHeader},
+        session_headers::is_reserved,
     },
     response::{
         cookie::{SameSite, SessionCookie},
@@ -174,6 +175,9 @@ pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> Trust
                 format!("upstream_headers.{field}"),
                 "must be a header name that begins with x-, and not with x-envoy or x-forwarded",
             );
+        }
+        if is_reserved(&name) {
+            problems.add(format!("upstream_headers.{field}"), "must not be a header that says something of sessions");
         }
         name
     });

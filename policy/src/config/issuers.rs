@@ -18,10 +18,21 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
-    let RawSidecar { cluster, authority, timeout, credential, keys_refresh, keys_refetch, max_staleness } = raw;
+    let RawSidecar {
+        cluster,
+        authority,
+        timeout,
+        command_timeout,
+        credential,
+        keys_refresh,
+        keys_refetch,
+        max_staleness,
+    } = raw;
     let millisecond = Duration::from_millis(1);
     let timeout =
         problems.duration("sidecar.timeout", timeout.as_deref(), millisecond..=60 * SECOND, 250 * millisecond);
+    let command_timeout =
+        problems.duration("sidecar.command_timeout", command_timeout.as_deref(), millisecond..=60 * SECOND, 2 * SECOND);
     let max_staleness =
         problems.duration("sidecar.max_staleness", max_staleness.as_deref(), 100 * millisecond..=MAX_STALENESS, SECOND);
     if timeout > max_staleness {
@@ -47,6 +58,7 @@ pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
         cluster: problems.required("sidecar.cluster", cluster),
         authority: authority.unwrap_or_else(|| "session-gate-sidecar".to_owned()),
         timeout,
+        command_timeout,
         credential,
         keys_refresh,
         keys_refetch,

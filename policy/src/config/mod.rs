@@ -11,6 +11,7 @@ mod problems;
 pub mod raw;
 mod renamed;
 mod routes;
+mod session_commands;
 
 use serde_json::Value;
 use session_gate_protocol::collect;
@@ -140,9 +141,15 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
                 set: defaults.security_headers.clone(),
                 remove: defaults.remove.clone(),
             },
+            session_commands: None,
         },
     };
     let routes = routes::routes(raw.routes, &defaults, problems);
+    if sidecar.is_none()
+        && let Some(place) = routes.iter().position(|route| route.policy.session_commands.is_some())
+    {
+        problems.add("sidecar", format!("is required: it does what routes[{place}].session_commands allow"));
+    }
     defaults.limits.warn_of_unused(problems);
     let default_rule = match raw.default_rule {
         Some(raw::RawDefaultRule::Deny) => DefaultRule::Deny,

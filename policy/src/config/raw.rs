@@ -3,6 +3,7 @@
 
 mod limits;
 mod routing;
+mod session_commands;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ pub use self::limits::{
     RawRateLimits, RawRequestsFrom, RawWindow,
 };
 pub use self::routing::{RawCors, RawDefaultRule, RawUpstreamInterpretations};
+pub use self::session_commands::{RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery};
 use session_gate_jose::Algorithm;
 
 /// Configuration of Session Gate's filter.
@@ -68,6 +70,8 @@ pub struct RawSidecar {
     pub authority: Option<String>,
     /// How long a call may take: 1ms to 60s. Default: `250ms`.
     pub timeout: Option<String>,
+    /// How long an answer waits for what it says of sessions to be done: 1ms to 60s. Default: `2s`.
+    pub command_timeout: Option<String>,
     /// The bearer credential of the sidecar's `filter` role.
     pub credential: Option<String>,
     /// How often its keys are fetched: 1s to 1day. Default: `1min`.
@@ -254,6 +258,8 @@ pub struct RawRoute {
     pub cors: Option<RawCors>,
     /// Overrides single headers.
     pub security_headers: RawSecurityHeaders,
+    /// What the application may say of sessions by headers of its answers: logins, logouts. Default: nothing.
+    pub session_commands: Option<RawSessionCommands>,
 }
 
 /// Which requests a rule is for: all of its parts must match.

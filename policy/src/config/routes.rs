@@ -10,6 +10,7 @@ use super::{
     limits::Limits,
     problems::Problems,
     raw::{RawAuthentication, RawFailureMode, RawMatch, RawPath, RawRoute, RawScopes},
+    session_commands,
 };
 use crate::{
     http::{
@@ -107,6 +108,9 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
             ),
             remove: defaults.remove.clone(),
         },
+        session_commands: raw
+            .session_commands
+            .map(|raw| session_commands::session_commands(raw, &field("session_commands"), problems)),
     };
     let matcher = matcher(raw.r#match, &field("match"), defaults.interpretations, problems);
     (Route { name: parsed.unwrap_or_else(RouteName::fallback), matcher, policy }, (!name.is_empty()).then_some(name))

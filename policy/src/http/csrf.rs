@@ -30,24 +30,32 @@ pub struct CsrfPolicy {
 impl CsrfPolicy {
     /// Whether the request may be served with a cookie as its credential.
     pub fn allows(&self, request: &Headers, readings: &RequestInterpretations, scheme: ClientScheme) -> bool {
-        if !is_unsafe(request, readings) {
-            return true;
-        }
+        !is_unsafe(request, readings) || self.is_own_page(request, scheme).unwrap_or(self.allow_missing_origin)
+    }
+
+    /// Whether the browser says that a page of another site has sent it, and it may change something. A program says
+    /// nothing; browsers always do.
+    pub fn is_foreign(&self, request: &Headers, readings: &RequestInterpretations, scheme: ClientScheme) -> bool {
+        is_unsafe(request, readings) && self.is_own_page(request, scheme) == Some(false)
+    }
+
+    /// Whether one of our own pages has sent it. None: it does not say.
+    fn is_own_page(&self, request: &Headers, scheme: ClientScheme) -> Option<bool> {
         let origin = request.get("origin");
         if origin.is_some_and(|origin| self.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin)) {
-            return true;
+            return Some(true);
         }
         match (request.get("sec-fetch-site"), origin) {
-            (Some(site), _) => matches!(site, b"same-origin" | b"none"),
-            (None, Some(origin)) => is_own(origin, request, scheme),
-            (None, None) => self.allow_missing_origin,
+            (Some(site), _) => Some(matches!(site, b"same-origin" | b"none")),
+            (None, Some(origin)) => Some(is_own(origin, request, scheme)),
+            (None, None) => None,
         }
     }
 }
 
 /// Whether it may be read as anything but a safe method (RFC 9110, section 9.2.1), or is a handshake
 /// that opens a WebSocket.
-fn is_unsafe(request: &Headers, readings: &RequestInterpretations) -> bool {
+pub fn is_unsafe(request: &Headers, readings: &RequestInterpretations) -> bool {
     let is_safe = |method: &Reading| matches!(method.text.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
     !readings.methods.iter().all(is_safe) || request.has("upgrade")
 }
@@ -125,6 +133,24 @@ mod tests {
     fn without_both_headers_only_where_told() {
         assert!(!strict(&[]));
         assert!(allows(&CsrfPolicy { allow_missing_origin: true, ..CsrfPolicy::default() }, &[]));
+    }
+
+    #[test]
+    fn a_login_form_of_another_site_is_told_from_a_program() {
+        let is_foreign = |headers: &[(&str, &str)]| {
+            let request: Headers = headers.iter().copied().collect();
+            let readings = RequestInterpretations::of(&request, Default::default()).unwrap();
+            CsrfPolicy::default().is_foreign(&request, &readings, ClientScheme::of(&request))
+        };
+        let post = [(":method", "POST"), (":authority", "app.example"), (":path", "/login"), (":scheme", "https")];
+        let with = |headers: &[(&'static str, &'static str)]| is_foreign(&[&post, headers].concat());
+        assert!(!with(&[]), "no browser");
+        assert!(!with(&[("sec-fetch-site", "same-origin")]) && !with(&[("origin", "https://app.example")]));
+        assert!(with(&[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")]));
+        assert!(with(&[("origin", "https://evil.example")]) && with(&[("origin", "null")]));
+        assert!(with(&[("sec-fetch-site", "same-site")]), "a sibling");
+        let get = [(":method", "GET"), (":authority", "app.example"), (":path", "/"), (":scheme", "https")];
+        assert!(!is_foreign(&[&get[..], &[("sec-fetch-site", "cross-site")]].concat()));
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl fmt::Debug for HeaderChange {
 }
 
 impl HeaderChange {
+    /// The header is there once more, with this value.
+    pub fn add(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        Self::Add(name.into(), value.into())
+    }
+
     /// The header has this value and no other.
     pub fn set(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         Self::Set(name.into(), value.into())

@@ -10,4 +10,5 @@ mod method;
 pub mod path;
 pub mod scheme;
 pub mod security_headers;
+pub mod session_headers;
 pub mod upstream_interpretations;

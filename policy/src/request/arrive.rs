@@ -6,6 +6,7 @@ use session_gate_protocol::DenyReason;
 
 use super::{
     authenticate::{Found, authenticate, check_denylist, find_token},
+    command::CommandContext,
     conclude::conclude,
     context::StepContext,
     effect::Effect,
@@ -38,6 +39,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         limit_rounds: 0,
         limit_record: Default::default(),
         cleaning: Vec::new(),
+        command: None,
     };
     // First, since it needs no rule: to find that costs more than to see who asks.
     if let Err(reason) = check_denylist(&held, cx) {
@@ -56,7 +58,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         Ok(interpretations) => interpretations,
         Err(unroutable) => return refuse(held, unroutable, cx, effects),
     };
-    prepare(&mut held, request, cx);
+    prepare(&mut held, request, &interpretations, cx);
     let decision = match find_token(request, &interpretations, &mut held, cx.config) {
         Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
         Ok(Found::Token) => authenticate(&mut held, cx, effects),
@@ -82,7 +84,12 @@ fn only<'a>(request: &'a Headers, name: &'a str) -> Option<&'a [u8]> {
 }
 
 /// Keeps what is needed later, when the request's headers cannot be read any more.
-fn prepare<H: Host>(held: &mut PendingRequest, request: &Headers, cx: &StepContext<'_, H>) {
+fn prepare<H: Host>(
+    held: &mut PendingRequest,
+    request: &Headers,
+    readings: &RequestInterpretations,
+    cx: &StepContext<'_, H>,
+) {
     let policy = &held.route.policy;
     let key_headers = policy.limits.key_headers();
     held.key_headers = key_headers.filter_map(|name| Some((name.to_owned(), only(request, name)?.to_vec()))).collect();
@@ -90,4 +97,7 @@ fn prepare<H: Host>(held: &mut PendingRequest, request: &Headers, cx: &StepConte
     held.cleaning.extend(cx.config.trusted.connection_without_ours(request));
     let parameter = policy.token_query_parameter.as_deref();
     held.cleaning.extend(credential::removal(request, &cx.config.cookie.name, parameter));
+    let command = CommandContext::of(request, readings, (&held.route, &held.style), cx);
+    held.cleaning.extend(command.as_ref().and_then(CommandContext::nonce_header));
+    held.command = command.map(Box::new);
 }

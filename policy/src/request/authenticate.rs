@@ -49,6 +49,10 @@ pub(super) fn find_token(
     if route.require_https && !held.style.scheme.is_https() {
         return Err(DenyReason::HttpsRequired);
     }
+    // A login form of another site's would log its visitor in as somebody else, cookie or not.
+    if held.command.as_ref().is_some_and(|command| command.is_forged()) {
+        return Err(DenyReason::CsrfRefused);
+    }
     if route.authentication == Authentication::Public {
         return Permit::without_credential(route).map(Found::Permit);
     }

@@ -8,6 +8,7 @@ use super::{
     context::StepContext,
     decided::{Admitted, Decided},
     effect::Effect,
+    limit_record::LimitRecord,
     pending::{Decision, Next, PendingRequest},
     permit::Permit,
     phase::Phase,
@@ -40,20 +41,20 @@ pub(super) fn conclude<H: Host>(
     if let Some(by) = held.unroutable.and_then(|unroutable| unroutable.by) {
         record.notes.push_str(&format!(" interpretation={}", by.interpretation.name()));
     }
-    let describe = |decision: &str, reason: &str| {
-        let notes = &record.notes;
-        Effect::Describe(format!("decision={decision} reason={reason} rule={}{notes}", held.route.name))
-    };
     match decision {
         Ok(permit) => {
             effects.push(Effect::Count(Counter::Allow(permit.reason())));
-            effects.push(describe("allow", permit.reason().as_str()));
+            let description = describe("allow", permit.reason().as_str(), &held, &record);
+            if let Some(command) = &mut held.command {
+                command.decision.clone_from(&description);
+            }
+            effects.push(Effect::Describe(description));
             let admitted = forward(&mut held, permit, cx, effects);
             Phase::Decided(Decided::admitted(held, record, admitted, cx.now))
         }
         Err(reason) => {
             effects.push(Effect::Count(Counter::Deny(reason)));
-            effects.push(describe("deny", reason.as_str()));
+            effects.push(Effect::Describe(describe("deny", reason.as_str(), &held, &record)));
             let policy = &held.route.policy;
             let scopes = policy.scopes.as_ref().map(|rule| rule.scopes());
             let reply = denial::reply(reason, &held.style, &cx.config.realm, scopes, policy.cors.as_ref());
@@ -68,6 +69,11 @@ pub(super) fn conclude<H: Host>(
             Phase::Decided(Decided::refused(held, record))
         }
     }
+}
+
+/// What the access log says.
+fn describe(decision: &str, reason: &str, held: &PendingRequest, record: &LimitRecord) -> String {
+    format!("decision={decision} reason={reason} rule={}{}", held.route.name, record.notes)
 }
 
 fn forward<H: Host>(

@@ -11,7 +11,7 @@ use crate::{
     ids::RequestId,
     knowledge::Follower,
     limits::{LeaseCalls, Ledger, Waiter},
-    sidecar::checks::Checks,
+    sidecar::{checks::Checks, in_flight::InFlight},
     time::Now,
     token::{FetchedKeys, cache::TokenCache},
 };
@@ -41,6 +41,8 @@ pub struct StepContext<'a, H: Host> {
     pub lease_calls: &'a mut LeaseCalls,
     /// Which requests are woken behind this one, and for which keys of limits they have waited.
     pub queued_behind: &'a [Waiter],
+    /// What answers say of sessions, under way.
+    pub commands: &'a mut InFlight<()>,
     /// What the sidecar knows this VM by.
     pub worker: &'a str,
     /// Sessions that were used and not reported yet.

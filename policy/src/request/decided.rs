@@ -8,10 +8,11 @@
 
 use std::{fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckReply, CheckRequest, CheckVerdict, DenyReason};
+use session_gate_protocol::{CheckReply, CheckRequest, CheckVerdict, DenyReason, UserId};
 
 use super::{
     ask::{ask, credential_of},
+    command::CommandContext,
     context::StepContext,
     effect::Effect,
     event::CheckOutcome,
@@ -20,15 +21,16 @@ use super::{
 };
 use crate::{
     host::{ClientInfo, Host},
-    http::{credential::Source, headers::Headers},
+    http::{credential::Source, headers::Headers, session_headers},
     ids::RequestId,
     knowledge::{
         Changes, Follower, Identity,
         standing::{Case, Evidence, Standing, standing},
     },
     limits::Ledger,
+    metric::Counter,
     response::caching::{self, DependsOn},
-    routing::{Authentication, Route},
+    routing::{Authentication, Route, SessionCommands},
     sidecar::in_flight::Asked,
     time::Now,
     token::{Revocation, TokenText},
@@ -67,6 +69,8 @@ pub struct Decided {
     live_at: Duration,
     /// What its limits have said.
     record: LimitRecord,
+    /// What was kept for its answer, where that may say something of sessions.
+    command: Option<Box<CommandContext>>,
 }
 
 /// By what a request was admitted.
@@ -85,8 +89,8 @@ impl fmt::Debug for Admitted {
 impl Decided {
     /// A request that was refused, by us or by Envoy.
     pub(super) fn refused(held: PendingRequest, record: LimitRecord) -> Self {
-        let PendingRequest { route, style, source, .. } = held;
-        Self { https: style.scheme.is_https(), source, is_grpc: style.grpc, record, ..Self::unseen(&route) }
+        let PendingRequest { route, style, source, command, .. } = held;
+        Self { https: style.scheme.is_https(), source, is_grpc: style.grpc, record, command, ..Self::unseen(&route) }
     }
 
     /// A request that was forwarded.
@@ -112,6 +116,7 @@ impl Decided {
             ends_by: None,
             live_at: Duration::ZERO,
             record: LimitRecord::default(),
+            command: None,
         }
     }
 
@@ -192,6 +197,28 @@ impl Decided {
         self.record.release(ledger, now);
     }
 
+    /// Its rule.
+    pub(super) const fn route(&self) -> &Rc<Route> {
+        &self.route
+    }
+
+    /// What its answer may say of sessions, if it was forwarded and its route allows anything.
+    pub(super) fn commanded(&self) -> Option<(&CommandContext, &SessionCommands)> {
+        self.admitted.as_ref()?;
+        self.command.as_deref().zip(self.route.policy.session_commands.as_ref())
+    }
+
+    /// Whom its route serves, and nobody without a token.
+    pub(super) fn signed_in(&self) -> Option<&UserId> {
+        let is_required = self.route.policy.authentication == Authentication::Required;
+        self.identity().filter(|_| is_required).map(|(_, identity)| identity.claims.subject())
+    }
+
+    /// Its answer was replaced by ours.
+    pub(super) fn replaced(self) -> Self {
+        Self { admitted: None, alarm: None, is_stream: true, ..self }
+    }
+
     /// Its answer's headers have come.
     pub(super) fn answered<H: Host>(
         mut self,
@@ -202,6 +229,11 @@ impl Decided {
         self.is_stream = true;
         let mut changes = self.route.policy.security_headers.changes(answer, self.https);
         changes.extend(caching::changes(answer, self.depends_on()));
+        let said = session_headers::removal(answer);
+        if !said.is_empty() && self.command.is_none() {
+            effects.push(Effect::Count(Counter::SessionHeaderStripped));
+        }
+        changes.extend(said);
         let Self { route, record, .. } = &mut self;
         let (ledger, now) = (cx.ledger.as_deref_mut(), cx.now.monotonic);
         changes.extend(record.settle_costs(&route.policy.limits, answer, ledger, now));

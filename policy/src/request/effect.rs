@@ -21,6 +21,10 @@ pub enum Effect {
     EndStream,
     /// Apply these changes to the request and let it pass.
     Forward(Permit, Vec<HeaderChange>),
+    /// Hold its answer back, until it is released or replaced by a reply.
+    HoldAnswer,
+    /// Let the answer that was held back go.
+    ReleaseAnswer,
     /// Answer it.
     Reply(Reply),
 }

@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
-use session_gate_protocol::CheckReply;
+use session_gate_protocol::{CheckReply, Problem, ProblemCode, SessionCommandReply};
 
-use crate::{http::headers::Headers, sidecar::in_flight::Asked};
+use crate::{
+    http::headers::Headers,
+    sidecar::{client::CallReply, in_flight::Asked},
+};
 
 /// What happens to a request.
 #[derive(Debug)]
@@ -21,6 +24,19 @@ pub enum Event {
     Answer(Headers),
     /// It goes on, and it is time to look whether it still may.
     Alarm,
+    /// The sidecar has done what the answer says of sessions, or has not.
+    Command(CommandOutcome),
+}
+
+/// What has come of what an answer says of sessions.
+#[derive(Debug)]
+pub enum CommandOutcome {
+    /// It is done.
+    Done(SessionCommandReply),
+    /// The sidecar was asked, and does not do it: nothing has happened.
+    Refused(Problem),
+    /// It was not done, or nobody knows.
+    Failed,
 }
 
 /// What the sidecar has said about a credential; no reply: nothing that could be used.
@@ -30,4 +46,24 @@ pub struct CheckOutcome {
     pub reply: Option<CheckReply>,
     /// When it was asked.
     pub asked: Asked,
+}
+
+impl CommandOutcome {
+    /// What a reply to `POST /v1/session-commands` says.
+    pub fn of(reply: &CallReply) -> Self {
+        if let Some(done) = reply.json() {
+            return Self::Done(done);
+        }
+        // That our own credential or address is wrong is no fault of the application's.
+        let is_refusal = |problem: &Problem| {
+            matches!(
+                problem.code,
+                ProblemCode::InvalidRequest | ProblemCode::StateConflict | ProblemCode::PayloadTooLarge
+            )
+        };
+        match serde_json::from_slice(&reply.body).ok().filter(is_refusal) {
+            Some(problem) => Self::Refused(problem),
+            None => Self::Failed,
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod admit;
 mod arrive;
 mod ask;
 mod authenticate;
+mod command;
 mod conclude;
 mod context;
 mod decided;
@@ -40,7 +41,7 @@ pub use self::{
     context::{MAX_USED, StepContext},
     decided::Decided,
     effect::Effect,
-    event::{CheckOutcome, Event},
+    event::{CheckOutcome, CommandOutcome, Event},
     pending::PendingRequest,
     phase::Phase,
     room::Room,
@@ -87,19 +88,34 @@ impl Phase {
                 let record = std::mem::take(&mut held.limit_record);
                 Self::Decided(Decided::refused(held, record).answered(&answer, cx, &mut effects))
             }
-            (Self::Decided(decided), Event::Answer(answer)) => {
-                Self::Decided(decided.answered(&answer, cx, &mut effects))
-            }
+            (Self::Decided(decided), Event::Answer(answer)) => command::on_answer(decided, answer, cx, &mut effects),
+            (Self::AwaitCommand(held), Event::Command(outcome)) => command::on_reply(*held, &outcome, cx, &mut effects),
             (Self::Decided(decided), Event::Alarm) => Self::Decided(decided.look_again(cx, &mut effects)),
             (Self::Decided(decided), Event::Check(outcome)) => {
                 Self::Decided(decided.on_check(&outcome, cx, &mut effects))
             }
-            (phase @ Self::Start, Event::Keys | Event::Check(_) | Event::Limits | Event::Alarm)
-            | (phase @ Self::AwaitTurn(..), Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm)
-            | (phase @ Self::AwaitKeys(_), Event::Request(_) | Event::Check(_) | Event::Limits | Event::Alarm)
-            | (phase @ Self::AwaitCheck(..), Event::Request(_) | Event::Keys | Event::Limits | Event::Alarm)
-            | (phase @ Self::AwaitLimits(..), Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm)
-            | (phase @ Self::Decided(_), Event::Request(_) | Event::Keys | Event::Limits) => phase,
+            (phase @ Self::Start, Event::Keys | Event::Check(_) | Event::Limits | Event::Alarm | Event::Command(_))
+            | (
+                phase @ Self::AwaitTurn(..),
+                Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm | Event::Command(_),
+            )
+            | (
+                phase @ Self::AwaitKeys(_),
+                Event::Request(_) | Event::Check(_) | Event::Limits | Event::Alarm | Event::Command(_),
+            )
+            | (
+                phase @ Self::AwaitCheck(..),
+                Event::Request(_) | Event::Keys | Event::Limits | Event::Alarm | Event::Command(_),
+            )
+            | (
+                phase @ Self::AwaitLimits(..),
+                Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm | Event::Command(_),
+            )
+            | (
+                phase @ Self::AwaitCommand(_),
+                Event::Request(_) | Event::Keys | Event::Check(_) | Event::Limits | Event::Answer(_) | Event::Alarm,
+            )
+            | (phase @ Self::Decided(_), Event::Request(_) | Event::Keys | Event::Limits | Event::Command(_)) => phase,
         };
         (next, effects)
     }

@@ -4,7 +4,7 @@ use std::{fmt, rc::Rc};
 
 use session_gate_protocol::DenyReason;
 
-use super::{context::StepContext, limit_record::LimitRecord, permit::Permit};
+use super::{command::CommandContext, context::StepContext, limit_record::LimitRecord, permit::Permit};
 use crate::{
     host::{ClientInfo, Host},
     http::{credential::Source, headers::HeaderChange, interpretations::Unroutable},
@@ -37,6 +37,8 @@ pub struct PendingRequest {
     pub(super) limit_record: LimitRecord,
     /// What takes the client's trusted headers, our cookie and our parameter out.
     pub(super) cleaning: Vec<HeaderChange>,
+    /// What is kept for its answer, where that may say something of sessions.
+    pub(super) command: Option<Box<CommandContext>>,
 }
 
 impl fmt::Debug for PendingRequest {

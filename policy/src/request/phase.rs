@@ -1,12 +1,14 @@
 //! The phases of a request. What each event leads to in each of them is said in [`Phase::step`].
 
+use session_gate_protocol::SessionCommandKind;
+
 use super::{
     decided::Decided,
     pending::PendingRequest,
     permit::Permit,
     room::{Place, Unverified},
 };
-use crate::{ids::CallId, knowledge::Identity};
+use crate::{http::headers::Headers, ids::CallId, knowledge::Identity};
 
 /// Where a request is.
 #[derive(Debug)]
@@ -24,6 +26,18 @@ pub enum Phase {
     AwaitLimits(PendingRequest, Permit, CallId),
     /// It was forwarded or refused; its answer is on the way, or goes on.
     Decided(Decided),
+    /// Its answer says something of sessions, and is held until the sidecar has done it.
+    AwaitCommand(Box<HeldAnswer>),
+}
+
+/// An answer that is held.
+#[derive(Debug)]
+pub struct HeldAnswer {
+    pub(super) decided: Decided,
+    /// Its headers, as the upstream has sent them.
+    pub(super) answer: Headers,
+    /// What it says of sessions.
+    pub(super) kind: SessionCommandKind,
 }
 
 impl Phase {
@@ -34,8 +48,19 @@ impl Phase {
             Self::AwaitKeys(_) => Place::Unverified(Unverified::Key),
             Self::AwaitCheck(_, None, _) => Place::Unverified(Unverified::Opaque),
             Self::AwaitLimits(_, permit, _) if permit.identity().is_none() => Place::Unverified(Unverified::Anonymous),
-            Self::AwaitLimits(..) | Self::AwaitCheck(..) => Place::Verified,
+            Self::AwaitLimits(..) | Self::AwaitCheck(..) | Self::AwaitCommand(_) => Place::Verified,
             Self::Start | Self::Decided(_) => return None,
         })
+    }
+
+    /// The request, once it is decided.
+    pub fn decided(&self) -> Option<&Decided> {
+        match self {
+            Self::Decided(decided) => Some(decided),
+            Self::AwaitCommand(held) => Some(&held.decided),
+            Self::Start | Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => {
+                None
+            }
+        }
     }
 }

@@ -49,6 +49,13 @@ pub fn changes(answer: &Headers, depends_on: DependsOn) -> Vec<HeaderChange> {
     }
 }
 
+/// What keeps every cache from storing an answer, whatever the upstream says.
+pub fn never_stored(answer: &Headers) -> Vec<HeaderChange> {
+    let targeted = TARGETED.into_iter().filter(|name| answer.has(name));
+    let removed = targeted.map(|name| HeaderChange::Remove(name.to_owned()));
+    [HeaderChange::set(CACHE_CONTROL, "no-store")].into_iter().chain(removed).collect()
+}
+
 fn varies_by_cookie(answer: &Headers) -> Option<HeaderChange> {
     let given: Vec<&[u8]> = answer.all(VARY).collect();
     let names = || given.iter().flat_map(|line| line.split(|&b| b == b',')).map(<[u8]>::trim_ascii);

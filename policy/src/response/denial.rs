@@ -127,6 +127,8 @@ const fn shape(reason: DenyReason) -> Shape {
         DenyReason::PathInvalid => plain(400, "The path is not valid"),
         DenyReason::RateLimited => plain(429, "Too many requests"),
         DenyReason::ScopeInsufficient => bearer(403, "insufficient_scope", "The token lacks a scope"),
+        DenyReason::SessionCommandRefused => plain(502, "The application's answer cannot be followed"),
+        DenyReason::SessionHeaderInvalid => plain(502, "The application's answer cannot be read"),
         DenyReason::SessionExpired => invalid_token("The session has expired"),
         DenyReason::SessionMissing => invalid_token("The token does not belong to a session"),
         DenyReason::SessionPending2fa => {

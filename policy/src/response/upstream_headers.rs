@@ -3,7 +3,10 @@
 use session_gate_protocol::Scopes;
 
 use crate::{
-    http::headers::{HeaderChange, Headers, collide_as_cgi_variables},
+    http::{
+        headers::{HeaderChange, Headers, collide_as_cgi_variables},
+        session_headers::is_reserved,
+    },
     knowledge::Identity,
 };
 
@@ -28,7 +31,7 @@ impl TrustedHeaders {
     pub fn removal(&self, request: &Headers) -> Vec<HeaderChange> {
         let mut removed: Vec<&str> = Vec::new();
         for (name, _) in request.iter() {
-            if !removed.contains(&name) && self.names().iter().any(|trusted| collide_as_cgi_variables(trusted, name)) {
+            if self.is_trusted(name) && !removed.contains(&name) {
                 removed.push(name);
             }
         }
@@ -41,7 +44,7 @@ impl TrustedHeaders {
         let options = || request.all("connection").flat_map(|line| line.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
         let is_ours = |option: &&[u8]| {
             let name = String::from_utf8_lossy(option);
-            self.names().iter().any(|trusted| collide_as_cgi_variables(trusted, &name))
+            self.is_trusted(&name)
         };
         options().find(is_ours)?;
         let kept: Vec<&[u8]> = options().filter(|option| !option.is_empty() && !is_ours(option)).collect();
@@ -50,6 +53,11 @@ impl TrustedHeaders {
         } else {
             HeaderChange::set("connection", kept.join(&b", "[..]))
         })
+    }
+
+    /// Whether an upstream might take a header of that name for one of these, or for what the gate says of sessions.
+    fn is_trusted(&self, name: &str) -> bool {
+        self.names().iter().any(|trusted| collide_as_cgi_variables(trusted, name)) || is_reserved(name)
     }
 
     /// Tells the upstream whom it serves, and what that may do.

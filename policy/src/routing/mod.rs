@@ -4,11 +4,13 @@ mod case;
 mod path_regex;
 mod pattern;
 mod route;
+mod session_commands;
 mod table;
 
 pub use self::{
     pattern::{HostPattern, Matcher, PathPattern, is_plain_pattern},
     route::{Authentication, FailureMode, Route, RouteName, RoutePolicy, ScopeRule},
+    session_commands::{SessionCommands, TokenDelivery},
     table::{DefaultRule, RouteTable},
 };
 

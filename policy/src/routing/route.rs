@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use session_gate_protocol::{Scope, Scopes};
 
-use super::pattern::Matcher;
+use super::{pattern::Matcher, session_commands::SessionCommands};
 use crate::{
     http::{cors::Cors, security_headers::SecurityHeaders},
     limits::RouteLimits,
@@ -48,6 +48,8 @@ pub struct RoutePolicy {
     pub cors: Option<Cors>,
     /// What the answers carry.
     pub security_headers: SecurityHeaders,
+    /// What the application may say of sessions; none: nothing.
+    pub session_commands: Option<SessionCommands>,
 }
 
 /// Whether a credential is needed.

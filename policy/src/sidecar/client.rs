@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::de::DeserializeOwned;
-use session_gate_protocol::{Activity, LeaseRequest, PROTOCOL_HEADER, PROTOCOL_VERSION};
+use session_gate_protocol::{Activity, LeaseRequest, PROTOCOL_HEADER, PROTOCOL_VERSION, SessionCommandRequest};
 
 /// How the sidecar is reached. `Debug` hides the credential.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Sidecar {
     pub authority: String,
     /// How long a call may take.
     pub timeout: Duration,
+    /// How long an answer waits for what it says of sessions to be done.
+    pub command_timeout: Duration,
     /// The bearer credential of the filter's role, where the sidecar asks for one.
     pub credential: Option<String>,
     /// How often its keys are fetched.
@@ -92,6 +94,12 @@ impl Sidecar {
         Some(self.post("/v1/leases", serde_json::to_vec(request).ok()?))
     }
 
+    /// Has what an application says of sessions be done. `None` if it cannot be written down.
+    pub fn session_command(&self, request: &SessionCommandRequest) -> Option<Call> {
+        let call = self.post("/v1/session-commands", serde_json::to_vec(request).ok()?);
+        Some(Call { timeout: self.command_timeout, ..call })
+    }
+
     fn post(&self, path: &str, body: Vec<u8>) -> Call {
         let mut call = self.call("POST", path);
         call.headers.push(("content-type", "application/json".to_owned()));
@@ -124,11 +132,21 @@ impl Sidecar {
 
 impl fmt::Debug for Sidecar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cluster, authority, timeout, credential, keys_refresh, keys_refetch, max_staleness } = self;
+        let Self {
+            cluster,
+            authority,
+            timeout,
+            command_timeout,
+            credential,
+            keys_refresh,
+            keys_refetch,
+            max_staleness,
+        } = self;
         f.debug_struct("Sidecar")
             .field("cluster", cluster)
             .field("authority", authority)
             .field("timeout", timeout)
+            .field("command_timeout", command_timeout)
             .field("credential", &credential.as_ref().map(|_| "…"))
             .field("keys_refresh", keys_refresh)
             .field("keys_refetch", keys_refetch)

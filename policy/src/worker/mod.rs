@@ -4,6 +4,7 @@
 //! and time, and carries out effects.
 
 mod leases;
+mod replies;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -12,21 +13,24 @@ use std::{
     time::Duration,
 };
 
-use session_gate_protocol::{Activity, CheckReply, SessionId, UnixSeconds};
+use session_gate_protocol::{Activity, SessionId, UnixSeconds};
 
 use crate::{
     config::Config,
     host::Host,
-    http::headers::{HeaderChange, Headers},
-    ids::{CallId, Callout, QuestionId, RequestId},
+    http::{
+        headers::{HeaderChange, Headers},
+        session_headers,
+    },
+    ids::{Callout, QuestionId, RequestId},
     knowledge::Changes,
     limits::{LeaseCalls, Reachable, Waiter},
     metric::{CallOutcome, Counter},
-    request::{CheckOutcome, Effect, Event, MAX_USED, Phase, Room, StepContext},
+    request::{Effect, Event, MAX_USED, Phase, Room, StepContext},
     sidecar::{
         checks::Checks,
         client::{Call, CallReply},
-        in_flight::Asked,
+        in_flight::{Asked, InFlight},
     },
     time::Now,
     token::{FetchedKeys, cache::TokenCache},
@@ -75,6 +79,8 @@ pub struct Worker {
     checks: Checks,
     /// Questions about limits under way.
     lease_calls: LeaseCalls,
+    /// What answers say of sessions, under way.
+    commands: InFlight<()>,
     /// When to look at which open stream.
     alarms: BTreeSet<(Duration, RequestId)>,
     /// Sessions that were used since the last report.
@@ -136,6 +142,7 @@ impl Worker {
             source,
             checks: Checks::default(),
             lease_calls: LeaseCalls::default(),
+            commands: InFlight::default(),
             alarms: BTreeSet::new(),
             used: HashSet::new(),
             report_from: REPORT_PERIOD,
@@ -179,6 +186,7 @@ impl Worker {
             checks: &mut self.checks,
             ledger,
             lease_calls: &mut self.lease_calls,
+            commands: &mut self.commands,
             queued_behind: waking.queued_behind,
             worker,
             used: &mut self.used,
@@ -214,7 +222,10 @@ impl Worker {
         self.waiting.retain(|waiting| *waiting != id);
         self.checks.leave(id);
         self.lease_calls.leave(id);
-        if let (Phase::Decided(decided), Some(source)) = (phase, &self.source) {
+        // What it has asked for is done all the same; nobody waits for the reply.
+        self.commands.leave(id);
+        drop(self.commands.take_lost());
+        if let (Some(decided), Some(source)) = (phase.decided(), &self.source) {
             decided.release(&mut source.borrow_mut().ledger, now.monotonic);
         }
     }
@@ -252,24 +263,8 @@ impl Worker {
             Callout::Feed(question) => self.on_feed(question, reply, now, host),
             Callout::Keys => self.on_keys(reply, now, host),
             Callout::Leases(call) => self.on_leases(call, reply, now, host),
+            Callout::SessionCommand(call) => self.on_command(call, reply, now, host),
         }
-    }
-
-    /// The sidecar has answered about a credential, or has not. Wakes every request that waits for it. An
-    /// answer that took longer than knowledge is believed says nothing any more.
-    fn on_check<H: Host>(&mut self, call: CallId, reply: &CallReply, now: Now, host: &H) -> CalloutOutcome {
-        let Some(finished) = self.checks.finish(call) else { return CalloutOutcome::default() };
-        let waking = WakeReason { sender: finished.sent_for(), queued_behind: &[] };
-        let asked = finished.asked;
-        let believed = self.source.as_ref().map(|source| source.borrow().feed.max_staleness());
-        let is_late = believed.is_some_and(|believed| now.monotonic.saturating_sub(asked.at) > believed);
-        let reply = reply.json::<CheckReply>().filter(|_| !is_late);
-        let outcome = if reply.is_some() { CallOutcome::Answered } else { CallOutcome::Failed };
-        let checked = Rc::new(CheckOutcome { reply, asked });
-        let waiting = finished.waiting.into_iter();
-        let requests =
-            waiting.map(|(id, ())| (id, self.step(id, Event::Check(Rc::clone(&checked)), waking, now, host))).collect();
-        CalloutOutcome { counters: vec![Counter::Check(outcome)], requests, ..CalloutOutcome::default() }
     }
 
     /// What has changed is known from here on.
@@ -318,6 +313,11 @@ impl Worker {
 
     fn read_keys(&self, body: &[u8]) -> Option<FetchedKeys> {
         FetchedKeys::read(body, self.config.issuers.iter())
+    }
+
+    /// What has to go from an answer's trailers: what is for the gate alone.
+    pub fn answer_trailer_changes(trailers: &Headers) -> Vec<HeaderChange> {
+        session_headers::removal(trailers)
     }
 
     /// What has to go from a request's trailers: an upstream may take them for headers.
@@ -369,9 +369,12 @@ struct WakeReason<'a> {
 fn alarm_of(phase: &Phase) -> Option<Duration> {
     match phase {
         Phase::Decided(decided) => decided.alarm(),
-        Phase::Start | Phase::AwaitTurn(..) | Phase::AwaitKeys(_) | Phase::AwaitCheck(..) | Phase::AwaitLimits(..) => {
-            None
-        }
+        Phase::Start
+        | Phase::AwaitTurn(..)
+        | Phase::AwaitKeys(_)
+        | Phase::AwaitCheck(..)
+        | Phase::AwaitLimits(..)
+        | Phase::AwaitCommand(_) => None,
     }
 }
 
@@ -383,6 +386,8 @@ impl Worker {
     }
 }
 
+#[cfg(test)]
+mod command_tests;
 #[cfg(test)]
 mod limit_tests;
 #[cfg(test)]

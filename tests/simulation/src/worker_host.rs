@@ -318,6 +318,8 @@ impl WorkerHost {
                 Effect::Forward(permit, _) => deeds.push(Deed::Decide(id, Decision::Allow(permit.reason()))),
                 Effect::Count(Counter::Deny(reason)) => deeds.push(Deed::Decide(id, Decision::Deny(reason))),
                 Effect::EndStream => deeds.push(Deed::EndStream(id)),
+                // Nobody here says anything of sessions in an answer.
+                Effect::HoldAnswer | Effect::ReleaseAnswer => {}
                 Effect::ChangeAnswer(_) | Effect::Count(_) | Effect::Describe(_) | Effect::Reply(_) => {}
             }
         }
@@ -329,7 +331,7 @@ impl WorkerHost {
             Callout::Feed(_) => Purpose::Feed,
             Callout::Check(_) => Purpose::Check,
             Callout::Leases(_) => Purpose::Leases,
-            Callout::Activity | Callout::Keys => Purpose::Other,
+            Callout::Activity | Callout::Keys | Callout::SessionCommand(_) => Purpose::Other,
         };
         self.next_call += 1;
         self.calls.insert(self.next_call, (callout, made_by));

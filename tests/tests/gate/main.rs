@@ -21,6 +21,7 @@ mod path_corpus;
 mod reach;
 mod reconfigure;
 mod redis_trouble;
+mod session_commands;
 mod sidecar_trouble;
 mod slow_clients;
 mod streams;

@@ -1,0 +1,86 @@
+//! What a route's application may say of sessions.
+
+use session_gate_protocol::{Scope, Scopes, SessionCommandKind};
+
+use super::{
+    problems::Problems,
+    raw::{RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery},
+};
+use crate::routing::{SessionCommands, TokenDelivery};
+
+pub(super) fn session_commands(raw: RawSessionCommands, path: &str, problems: &mut Problems) -> SessionCommands {
+    let RawSessionCommands {
+        allow,
+        scopes,
+        amr,
+        classes,
+        switch_user,
+        on_navigation,
+        token,
+        require_nonce,
+        clear_site_data,
+    } = raw;
+    let field = |name: &str| format!("{path}.{name}");
+    if allow.is_empty() && !problems.has(&field("allow")) {
+        problems.add(field("allow"), "must name at least one of elevate, login, logout, password_changed");
+    }
+    for (place, method) in amr.iter().enumerate() {
+        if method.is_empty() || !method.bytes().all(|b| b.is_ascii_graphic()) {
+            problems.add(format!("{path}.amr[{place}]"), "must be visible ASCII without spaces, such as pwd or otp");
+        }
+    }
+    for (place, class) in classes.iter().enumerate() {
+        if class.is_empty() {
+            problems.add(format!("{path}.classes[{place}]"), "must not be empty");
+        }
+    }
+    SessionCommands {
+        allow: allow.into_iter().map(kind).collect(),
+        scopes: granted(scopes, &field("scopes"), problems),
+        amr,
+        classes,
+        switch_user,
+        on_navigation,
+        token: match token {
+            Some(RawTokenDelivery::Header) => TokenDelivery::Header,
+            Some(RawTokenDelivery::Cookie) | None => TokenDelivery::Cookie,
+        },
+        require_nonce,
+        clear_site_data: site_data(clear_site_data, &field("clear_site_data"), problems),
+    }
+}
+
+const fn kind(raw: RawSessionCommand) -> SessionCommandKind {
+    match raw {
+        RawSessionCommand::Elevate => SessionCommandKind::Elevate,
+        RawSessionCommand::Login => SessionCommandKind::Login,
+        RawSessionCommand::Logout => SessionCommandKind::Logout,
+        RawSessionCommand::PasswordChanged => SessionCommandKind::PasswordChanged,
+    }
+}
+
+fn granted(names: Vec<String>, path: &str, problems: &mut Problems) -> Scopes {
+    let mut scopes = Vec::new();
+    for (place, name) in names.into_iter().enumerate() {
+        match Scope::try_from(name) {
+            Ok(scope) => scopes.push(scope),
+            Err(error) => problems.add(format!("{path}[{place}]"), error.to_string()),
+        }
+    }
+    scopes.into_iter().collect()
+}
+
+/// The header's value (Clear Site Data, section 3.1).
+fn site_data(mut kinds: Vec<RawSiteData>, path: &str, problems: &mut Problems) -> Option<String> {
+    kinds.sort_unstable();
+    kinds.dedup();
+    if kinds.contains(&RawSiteData::Cookies) {
+        problems.warn(path, "\"cookies\" clears those of every host of the registrable domain, not of this one alone");
+    }
+    let quoted = |kind: &RawSiteData| match kind {
+        RawSiteData::Cache => "\"cache\"",
+        RawSiteData::Cookies => "\"cookies\"",
+        RawSiteData::Storage => "\"storage\"",
+    };
+    (!kinds.is_empty()).then(|| kinds.iter().map(quoted).collect::<Vec<_>>().join(", "))
+}
