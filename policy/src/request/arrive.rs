@@ -6,7 +6,7 @@ use session_gate_protocol::DenyReason;
 
 use super::{
     authenticate::{Found, authenticate, check_denylist, find_token},
-    command::CommandContext,
+    command_context::CommandContext,
     conclude::conclude,
     context::StepContext,
     effect::Effect,

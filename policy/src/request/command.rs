@@ -3,14 +3,13 @@
 //!
 //! Nothing is half-made: an answer that says what cannot be read, is not allowed or could not be done is replaced.
 
-use std::{fmt, rc::Rc};
-
 use session_gate_protocol::{
     DenyReason, ProblemCode, SessionCommand, SessionCommandKind, SessionCommandReply, SessionCommandRequest,
     SessionToken,
 };
 
 use super::{
+    command_context::{CommandContext, SentBy},
     context::StepContext,
     decided::Decided,
     effect::Effect,
@@ -21,122 +20,18 @@ use crate::{
     config::Config,
     host::{ClientInfo, Host},
     http::{
-        credential,
-        csrf::is_unsafe,
         headers::{HeaderChange, Headers},
-        interpretations::RequestInterpretations,
-        session_headers::{self, NONCE, TOKEN},
+        session_headers::{self, TOKEN},
     },
     ids::Callout,
     metric::{CommandResult, Counter},
     response::{
         caching,
-        denial::{self, Reply, ReplyStyle},
+        denial::{self, Reply},
     },
     routing::{Route, SessionCommands, TokenDelivery},
     sidecar::in_flight::Asked,
 };
-
-/// What is kept of a request whose answer may say something of sessions.
-pub(super) struct CommandContext {
-    /// The token that it brought, whatever that is worth: its session is the current one.
-    token: Option<Rc<str>>,
-    style: ReplyStyle,
-    user_agent: Rc<str>,
-    sent_by: SentBy,
-    nonce: Option<String>,
-    /// What the access log says of the decision about the request.
-    pub(super) decision: String,
-}
-
-/// What has sent a request, as far as following its answer depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SentBy {
-    /// A page of another site, and it may change something.
-    ForeignPage,
-    /// A page or a program, and it may change something.
-    Action,
-    /// A user who has followed a link on a page of the same origin.
-    Link,
-    /// Anything else that reads.
-    Read,
-    /// A browser that fetches ahead what its user may never ask for.
-    Prefetch,
-}
-
-impl fmt::Debug for CommandContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The rest has a credential in it, or says who the client is.
-        f.debug_struct("CommandContext").field("sent_by", &self.sent_by).finish_non_exhaustive()
-    }
-}
-
-impl CommandContext {
-    /// What is to be kept of a request, if its route's application may say something of sessions; and the nonce that its
-    /// upstream gets.
-    pub(super) fn of<H: Host>(
-        request: &Headers,
-        readings: &RequestInterpretations,
-        (route, style): (&Route, &ReplyStyle),
-        cx: &StepContext<'_, H>,
-    ) -> Option<Self> {
-        let commands = route.policy.session_commands.as_ref()?;
-        let unique = || format!("{}-{:x}-{:x}", cx.worker, cx.id, cx.now.monotonic.as_nanos());
-        Some(Self {
-            token: presented(request, route, cx.config),
-            style: style.clone(),
-            user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
-            sent_by: SentBy::of(request, readings, style, cx.config),
-            nonce: commands.require_nonce.then(unique),
-            decision: String::new(),
-        })
-    }
-
-    /// Tells the upstream what its answer must repeat.
-    pub(super) fn nonce_header(&self) -> Option<HeaderChange> {
-        self.nonce.as_ref().map(|nonce| HeaderChange::set(NONCE, nonce.as_str()))
-    }
-
-    /// Whether another site's page has sent it: it might log its visitor in as somebody else.
-    pub(super) fn is_forged(&self) -> bool {
-        self.sent_by == SentBy::ForeignPage
-    }
-
-    /// Whether the answer may come from a cache: an earlier user's login.
-    fn may_be_cached(&self, answer: &Headers) -> bool {
-        let repeats = |nonce: &String| answer.get(NONCE) == Some(nonce.as_bytes());
-        answer.has("age") || !self.nonce.as_ref().is_none_or(repeats)
-    }
-}
-
-/// The one token that the request brought.
-fn presented(request: &Headers, route: &Route, config: &Config) -> Option<Rc<str>> {
-    let parameter = route.policy.token_query_parameter.as_deref();
-    let offer = credential::offered(request, &config.cookie.name, parameter).ok().flatten()?;
-    let token = offer.token().ok().filter(|token| token.len() <= config.max_token_bytes)?;
-    Some(token.into())
-}
-
-impl SentBy {
-    fn of(request: &Headers, readings: &RequestInterpretations, style: &ReplyStyle, config: &Config) -> Self {
-        let says = |name: &str, what: &str| request.text(name).is_some_and(|value| value.contains(what));
-        if says("sec-purpose", "prefetch")
-            || says("purpose", "prefetch")
-            || says("x-moz", "prefetch")
-            || request.has("next-router-prefetch")
-        {
-            return Self::Prefetch;
-        }
-        if is_unsafe(request, readings) {
-            let is_foreign = config.csrf.is_foreign(request, readings, style.scheme);
-            return if is_foreign { Self::ForeignPage } else { Self::Action };
-        }
-        let is = |name: &str, value: &str| request.get(name) == Some(value.as_bytes());
-        let is_link =
-            is("sec-fetch-mode", "navigate") && is("sec-fetch-user", "?1") && is("sec-fetch-site", "same-origin");
-        if is_link { Self::Link } else { Self::Read }
-    }
-}
 
 /// What comes of an answer.
 enum Verdict {

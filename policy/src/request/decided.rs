@@ -12,7 +12,7 @@ use session_gate_protocol::{CheckReply, CheckRequest, CheckVerdict, DenyReason, 
 
 use super::{
     ask::{ask, credential_of},
-    command::CommandContext,
+    command_context::CommandContext,
     context::StepContext,
     effect::Effect,
     event::CheckOutcome,

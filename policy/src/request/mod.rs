@@ -18,6 +18,7 @@ mod arrive;
 mod ask;
 mod authenticate;
 mod command;
+mod command_context;
 mod conclude;
 mod context;
 mod decided;

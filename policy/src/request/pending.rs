@@ -4,7 +4,7 @@ use std::{fmt, rc::Rc};
 
 use session_gate_protocol::DenyReason;
 
-use super::{command::CommandContext, context::StepContext, limit_record::LimitRecord, permit::Permit};
+use super::{command_context::CommandContext, context::StepContext, limit_record::LimitRecord, permit::Permit};
 use crate::{
     host::{ClientInfo, Host},
     http::{credential::Source, headers::HeaderChange, interpretations::Unroutable},

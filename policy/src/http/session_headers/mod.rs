@@ -2,32 +2,20 @@
 //! RFC 9651, and never a client's to send, nor to see.
 
 mod field;
+mod names;
 mod read;
 
-pub use self::read::{Unreadable, read};
+use self::names::RESERVED;
+pub use self::{
+    names::{NONCE, TOKEN},
+    read::{Unreadable, read},
+};
 use super::headers::{HeaderChange, Headers, collide_as_cgi_variables};
-
-/// The current session's user has proved more: `?1;scopes="admin";amr="otp"`.
-pub const ELEVATE: &str = "x-session-elevate";
-/// Who has logged in: `"alice";scopes="read write";amr="pwd";class="remember";pending_2fa`.
-pub const LOGIN: &str = "x-session-login";
-/// Whose login has failed. Not acted upon yet.
-const LOGIN_FAILED: &str = "x-session-login-failed";
-/// Which sessions end: `current`, `others` or `all`.
-pub const LOGOUT: &str = "x-session-logout";
-/// What the gate has sent with the request, and the answer must repeat where its route asks for that.
-pub const NONCE: &str = "x-session-nonce";
-/// Whose password was changed: `"alice"`, or `?1` for the current session's user.
-pub const PASSWORD_CHANGED: &str = "x-session-password-changed";
-/// The client's new token, where a route gives it in a header.
-pub const TOKEN: &str = "x-session-token";
-
-const RESERVED: [&str; 7] = [ELEVATE, LOGIN, LOGIN_FAILED, LOGOUT, NONCE, PASSWORD_CHANGED, TOKEN];
 
 /// Whether an upstream, or a server between, might take a header of that name for one of these.
 pub fn is_reserved(name: &str) -> bool {
     // Every answer's headers are looked at: most are told apart by their length and first letter.
-    (TOKEN.len()..=PASSWORD_CHANGED.len()).contains(&name.len())
+    (names::SHORTEST..=names::LONGEST).contains(&name.len())
         && name.as_bytes().first().is_some_and(|first| first.eq_ignore_ascii_case(&b'x'))
         && RESERVED.iter().any(|reserved| collide_as_cgi_variables(reserved, name))
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use session_gate_protocol::{LogoutScope, Scopes, SessionCommand, UserId};
 
 use super::{
-    ELEVATE, LOGIN, LOGOUT, PASSWORD_CHANGED,
     field::{Bare, Field},
+    names::{ELEVATE, LOGIN, LOGOUT, PASSWORD_CHANGED},
 };
 use crate::http::headers::Headers;
 
