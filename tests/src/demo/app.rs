@@ -1,22 +1,23 @@
-//! The demo's application: it checks passwords, and leaves all that follows to the gate. It knows the
-//! sidecar by two calls, and its user by the header that the gate sets.
+//! The demo's application: it checks passwords, and leaves all that follows to the gate. It knows its user by the headers
+//! that the gate sets, and logs users in and out by a header of its answers. It calls nobody.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::body::Bytes;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header::SET_COOKIE};
-use axum::response::{IntoResponse as _, Json, Response};
-use axum::{Router, routing::post};
+use axum::extract::{Form, Request};
+use axum::http::{HeaderMap, StatusCode, header::LOCATION};
+use axum::response::{Html, IntoResponse as _, Json, Response};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::client::{Call, Http};
 use crate::upstream::describe;
 
 /// Who may log in: name, password, scopes.
@@ -29,20 +30,17 @@ pub struct App {
     server: JoinHandle<()>,
 }
 
-struct Context {
-    sidecar: SocketAddr,
-}
-
 impl App {
     /// Starts it on that port; 0 stands for a free one.
-    pub async fn start(port: u16, sidecar: SocketAddr) -> Result<Self> {
+    pub async fn start(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let app = Router::new()
-            .route("/login", post(login))
+            .route("/", get(home))
+            .route("/login", get(login_page).post(login))
+            .route("/api/login", post(api_login))
             .route("/logout", post(logout))
-            .fallback(echo)
-            .with_state(Arc::new(Context { sidecar }));
+            .fallback(echo);
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 eprintln!("the application has ended: {error}");
@@ -70,67 +68,69 @@ struct Credentials {
     scopes: Option<Vec<String>>,
 }
 
-async fn login(State(context): State<Arc<Context>>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
-    let Ok(credentials) = serde_json::from_slice::<Credentials>(&body) else {
-        return Ok(answer(StatusCode::BAD_REQUEST, "send {\"user\": …, \"password\": …, \"scopes\": […]}"));
-    };
-    let known = USERS.iter().find(|(user, password, _)| *user == credentials.user && *password == credentials.password);
-    let Some((user, _, allowed)) = known else {
-        return Ok(answer(StatusCode::UNAUTHORIZED, "wrong user or password"));
-    };
-    let scopes: Vec<&str> = match &credentials.scopes {
-        Some(wanted) => allowed.iter().copied().filter(|scope| wanted.iter().any(|wanted| wanted == scope)).collect(),
-        None => allowed.to_vec(),
-    };
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let request = Call::post("/v1/login").json(&json!({
-        "user_id": user,
-        "scopes": scopes,
-        "amr": ["pwd"],
-        "user_agent": text("user-agent"),
-        // Envoy sets this header, and lets no client set it.
-        "ip_address": text("x-envoy-external-address"),
-    }));
-    let reply = request.send(context.sidecar, Http::V1).await?;
-    let token = reply.field("/token/token").with_context(|| format!("the sidecar answers {}", reply.text()))?;
-    let expires_at = reply.json()?.pointer("/token/expires_at").cloned();
-    let cookie = format!("__Host-session-gate={token}; Path=/; Secure; HttpOnly; SameSite=Lax");
-    Ok(([(SET_COOKIE, cookie)], Json(json!({"token": token, "expires_at": expires_at}))).into_response())
+impl Credentials {
+    /// What the gate is told of a user whose password is right.
+    fn login_header(&self) -> Option<[(&'static str, String); 1]> {
+        let is_right = |known: &&(&str, &str, _)| known.0 == self.user && known.1 == self.password;
+        let (user, _, allowed) = USERS.iter().find(is_right)?;
+        let wanted = |scope: &&str| self.scopes.as_ref().is_none_or(|wanted| wanted.iter().any(|one| one == scope));
+        let scopes: Vec<&str> = allowed.iter().copied().filter(wanted).collect();
+        Some([("x-session-login", format!("\"{user}\";scopes=\"{}\";amr=\"pwd\"", scopes.join(" ")))])
+    }
 }
 
-async fn logout(State(context): State<Arc<Context>>, headers: HeaderMap) -> Result<Response, Failure> {
-    // The gate sets this header, and lets no client set it.
-    let session_id = headers.get("x-session-id").and_then(|value| value.to_str().ok());
-    let request = Call::post("/v1/logout?wait=applied").json(&json!({"session_id": session_id}));
-    let reply = request.send(context.sidecar, Http::V1).await?;
-    let ended: Value = reply.json()?;
-    let cookie = "__Host-session-gate=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0";
-    Ok(([(SET_COOKIE, cookie)], Json(ended)).into_response())
+async fn home(headers: HeaderMap) -> Html<String> {
+    let user = headers.get("x-user-id").and_then(|value| value.to_str().ok());
+    let known = USERS.iter().find(|(known, ..)| Some(*known) == user);
+    Html(match known {
+        Some((user, ..)) => format!(
+            "<p>You are {user}. <a href=\"/orders\">Your orders</a></p>\
+             <form method=\"post\" action=\"/logout\"><button>Log out</button></form>"
+        ),
+        None => "<p>You are not logged in. <a href=\"/login\">Log in</a></p>".to_owned(),
+    })
+}
+
+async fn login_page() -> Html<&'static str> {
+    Html(
+        "<form method=\"post\"><p>alice has the password wonderland, and bob builder.</p>\
+         <input name=\"user\" placeholder=\"user\"> <input name=\"password\" type=\"password\" placeholder=\"password\"> \
+         <button>Log in</button></form>",
+    )
+}
+
+async fn login(Form(credentials): Form<Credentials>) -> Response {
+    match credentials.login_header() {
+        Some(header) => (StatusCode::SEE_OTHER, header, [(LOCATION, "/")]).into_response(),
+        None => (StatusCode::UNAUTHORIZED, Html("<p>Wrong user or password. <a href=\"/login\">Again</a></p>"))
+            .into_response(),
+    }
+}
+
+/// The same for programs.
+async fn api_login(body: Bytes) -> Response {
+    let Ok(credentials) = serde_json::from_slice::<Credentials>(&body) else {
+        return answer(StatusCode::BAD_REQUEST, "send {\"user\": …, \"password\": …, \"scopes\": […]}");
+    };
+    match credentials.login_header() {
+        Some(header) => (header, answer(StatusCode::OK, "the token is in x-session-token")).into_response(),
+        None => answer(StatusCode::UNAUTHORIZED, "wrong user or password"),
+    }
+}
+
+async fn logout() -> Response {
+    (StatusCode::SEE_OTHER, [("x-session-logout", "current")], [(LOCATION, "/")]).into_response()
 }
 
 /// Everything else tells what reached the application.
-async fn echo(request: Request) -> Result<Json<Value>, Failure> {
+async fn echo(request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(anyhow::Error::from)?.to_bytes();
-    Ok(Json(describe(&head, &body)))
+    match body.collect().await {
+        Ok(body) => Json(describe(&head, &body.to_bytes())).into_response(),
+        Err(_) => answer(StatusCode::BAD_REQUEST, "the body has not come"),
+    }
 }
 
 fn answer(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({"message": message}))).into_response()
-}
-
-/// A call to the sidecar that failed.
-struct Failure(anyhow::Error);
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-impl axum::response::IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        eprintln!("the application cannot answer: {:#}", self.0);
-        answer(StatusCode::BAD_GATEWAY, "the session service does not answer as it should")
-    }
 }

@@ -60,7 +60,7 @@ impl Demo {
             port => Sidecar::start_on(port, environment, dir).await?,
         };
         eprintln!("starting the application");
-        let app = app::App::start(ports.app, sidecar.address()).await?;
+        let app = app::App::start(ports.app).await?;
         eprintln!("starting Envoy with the filter");
         let mut config = Config::example()?;
         config.use_ports(ports.gate, ports.admin)?;
