@@ -54,7 +54,7 @@ pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
 pub use metadata::Metadata;
 pub use network::Network;
 pub use opaque::{OPAQUE_PREFIX, OpaqueToken};
-pub use policy::PublishedPolicy;
+pub use policy::{KeysReply, PublishedPolicy};
 pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use reason::{AllowReason, DenyReason};
 pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};

@@ -36,7 +36,7 @@ pub struct Config {
     pub session: SessionConfig,
     /// Tokens and the keys that sign them.
     pub tokens: TokenConfig,
-    /// What is published at `/v1/policy`: SecurityConfig and the durations.
+    /// What is published at `/v1/policy`, and to filters: SecurityConfig and the durations.
     pub policy: PublishedPolicy,
     /// MonitoringConfig.
     pub monitoring: MonitoringConfig,

@@ -55,7 +55,7 @@ fn the_defaults_are_those_of_the_table() {
         lockout_duration: 1800,
         require_2fa: false,
         force_logout_on_password_change: true,
-        require_https: true,
+        require_https: false,
         session_duration: 86_400,
         session_idle_timeout: None,
         token_duration: 3600,

@@ -298,7 +298,7 @@ fn policy(raw: &RawSecurity, session: &SessionConfig, judge: &mut Judge<'_>) -> 
         lockout_duration: minutes(lockout).as_secs(),
         require_2fa: raw.require_2fa.unwrap_or(false),
         force_logout_on_password_change: raw.force_logout_on_password_change.unwrap_or(true),
-        require_https: raw.require_https.unwrap_or(true),
+        require_https: raw.require_https.unwrap_or(false),
         session_duration: session.duration.as_secs(),
         session_idle_timeout: session.idle_timeout.map(|idle| idle.as_secs()),
         token_duration: 0,

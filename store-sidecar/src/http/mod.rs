@@ -47,7 +47,7 @@ pub struct Api {
     pub service: Service,
     /// Says who may ask.
     pub credentials: CurrentCredentials,
-    /// What `/v1/policy` answers.
+    /// What `/v1/policy` answers, and filters are told with the keys.
     pub policy: PublishedPolicy,
     /// Whether there is a `/metrics`.
     pub metrics: bool,

@@ -119,7 +119,7 @@ fn policy() -> PublishedPolicy {
         lockout_duration: 1800,
         require_2fa: false,
         force_logout_on_password_change: true,
-        require_https: true,
+        require_https: false,
         session_duration: 86_400,
         session_idle_timeout: None,
         token_duration: 3600,
