@@ -31,9 +31,12 @@ pub struct LoginRequest {
     /// Whether the second factor is still missing: the session starts as `pending_2fa`.
     #[serde(default)]
     pub pending_2fa: bool,
-    /// Seconds until the session ends, at most the configured duration; none: the configured one.
+    /// Seconds until the session ends, at most the duration of its class, or else the configured one; none: that.
     #[serde(default)]
     pub duration: Option<u64>,
+    /// The session's class, as the sidecar's configuration names them; none: the configured durations.
+    #[serde(default)]
+    pub class: Option<String>,
     /// What the token permits.
     #[serde(default)]
     pub scopes: Scopes,
@@ -52,7 +55,9 @@ pub struct LoginRequest {
 impl LoginRequest {
     /// The two requests that a login consists of; the token's session is yet to be named.
     pub fn split(self) -> (NewSession, NewToken) {
-        let Self { user_id, ip_address, user_agent, device_type, location, metadata, pending_2fa, duration, .. } = self;
+        let Self {
+            user_id, ip_address, user_agent, device_type, location, metadata, pending_2fa, class, duration, ..
+        } = self;
         let session = NewSession {
             user_id,
             ip_address,
@@ -62,6 +67,7 @@ impl LoginRequest {
             scopes: None,
             metadata,
             pending_2fa,
+            class,
             duration,
         };
         let token = NewToken {

@@ -28,7 +28,7 @@ impl Service {
         // A token that is too large is refused before there is a session.
         let claims = self.claims(&token, new.session.user_id.clone(), Some(&draft(&new)))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
-        let session = self.admit(new).await?;
+        let session = self.admit(new, None).await?;
         match self.mint(token, session.user_id.clone(), Some(&session)).await {
             Ok(token) => {
                 self.tools.metrics.logged_in();
@@ -114,6 +114,8 @@ fn draft(new: &CreateSession) -> SessionData {
         idle_timeout: new.idle_timeout.map(|idle| idle.as_secs()),
         status: if session.pending_2fa { SessionStatus::Pending2fa } else { SessionStatus::Active },
         scopes: session.scopes,
+        class: session.class,
+        persistent: new.is_persistent,
         metadata: session.metadata,
         version: 1,
         // As many digits as a real one has.

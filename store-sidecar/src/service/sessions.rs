@@ -9,6 +9,7 @@ use super::{
     input::{duration, invalid},
 };
 use crate::{
+    config::SessionClass,
     metrics::EndReason,
     rng::random_bytes,
     store::{CreateSession, PageAsk, Update},
@@ -31,7 +32,7 @@ impl Service {
     /// `Invalid`, or those of the store.
     pub async fn create_session(&self, session: NewSession) -> Result<SessionData, ServiceError> {
         let new = self.new_session(session)?;
-        self.admit(new).await
+        self.admit(new, None).await
     }
 
     /// Judges a new session and gives it its id.
@@ -46,10 +47,27 @@ impl Service {
         if !self.session.store.metadata_fits(&session.metadata) {
             problems.push(metadata_too_large(self.session.store.max_metadata_bytes));
         }
-        let duration = duration(session.duration, self.session.duration, &mut problems);
+        let class = self.class(session.class.as_deref(), &mut problems);
+        let duration = duration(session.duration, class.duration, &mut problems);
         ServiceError::unless_empty(problems)?;
-        let id = SessionId::new(&session.user_id, &random_bytes(&*self.tools.random)?);
-        Ok(CreateSession { id, session, duration, idle_timeout: self.session.idle_timeout })
+        let id = self.new_session_id(&session.user_id)?;
+        let SessionClass { duration: _, idle_timeout, is_persistent } = class;
+        Ok(CreateSession { id, session, duration, idle_timeout, is_persistent })
+    }
+
+    pub(super) fn new_session_id(&self, user: &UserId) -> Result<SessionId, ServiceError> {
+        Ok(SessionId::new(user, &random_bytes(&*self.tools.random)?))
+    }
+
+    fn class(&self, name: Option<&str>, problems: &mut Vec<FieldProblem>) -> SessionClass {
+        let Some(name) = name else { return self.session.without_class() };
+        let classes = &self.session.classes;
+        classes.get(name).copied().unwrap_or_else(|| {
+            let names = classes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let allowed = if names.is_empty() { "none: no classes are configured".to_owned() } else { names };
+            problems.push(invalid("class", format!("is no class of sessions; allowed: {allowed}")));
+            self.session.without_class()
+        })
     }
 
     /// The session, ended ones too while they are known. What the feed says against it counts.

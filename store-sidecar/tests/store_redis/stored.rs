@@ -107,10 +107,15 @@ async fn scopes_and_opaque_tokens_are_stored_in_the_form_that_is_documented() {
     let mut connection = redis.connection().await;
     let mut new = new_session("alice", 7);
     new.session.scopes = Some(Scopes::parse_list("write read").unwrap());
+    new.session.class = Some("remember".to_owned());
+    new.is_persistent = true;
     let session = redis.store.create_session(new, op()).await.unwrap();
     let scopes: Option<String> =
         redis::cmd("HGET").arg(SESSION).arg("scopes").query_async(&mut connection).await.unwrap();
     assert_eq!(scopes.as_deref(), Some("read write"));
+    let fields: Vec<Option<String>> =
+        redis::cmd("HMGET").arg(SESSION).arg("class").arg("persistent").query_async(&mut connection).await.unwrap();
+    assert_eq!(fields, [Some("remember".to_owned()), Some("1".to_owned())]);
     let none = serde_json::from_value(json!({ "scopes": null })).unwrap();
     redis.store.update_session(&session.session_id, &none, None, op()).await.unwrap();
     let scopes: Option<String> =
