@@ -68,6 +68,8 @@ pub struct SessionConfig {
     pub classes: BTreeMap<String, SessionClass>,
     /// How many a user may have; 0: any number.
     pub max_per_user: usize,
+    /// Whether a change of the password ends the user's other sessions.
+    pub password_change_ends_sessions: bool,
     /// What the store is told.
     pub store: StoreSettings,
 }

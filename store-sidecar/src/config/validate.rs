@@ -35,6 +35,7 @@ pub(super) fn config(raw: RawConfig, origins: &Origins, problems: &mut Problems)
     let mut session = self::session(session.unwrap_or_default(), judge);
     let (tokens, refresh_threshold) = self::tokens(tokens.unwrap_or_default(), judge);
     let policy = policy(&security.unwrap_or_default(), &session, judge);
+    session.password_change_ends_sessions = policy.force_logout_on_password_change;
     let monitoring = self::monitoring(monitoring.unwrap_or_default(), judge);
     session.store.max_counters = max_counters(&limits.unwrap_or_default(), judge);
     let redis = self::redis(redis.unwrap_or_default(), judge);
@@ -131,6 +132,8 @@ fn session(raw: RawSession, judge: &mut Judge<'_>) -> SessionConfig {
         idle_timeout: idle.map(minutes),
         classes: classes::judged(raw.classes.unwrap_or_default(), duration, judge),
         max_per_user: usize::try_from(max_per_user).unwrap_or(usize::MAX),
+        // A section of its own, see `config`.
+        password_change_ends_sessions: true,
         store: StoreSettings {
             retention: hours(retention),
             activity_resolution: Duration::from_secs(resolution),

@@ -17,7 +17,7 @@ use crate::{
 
 /// Longest `user_agent`, `device_type` and `location`, in bytes. Clients choose their user agent, so a
 /// login must not fail on an odd one; this is past any that browsers send.
-const MAX_TEXT_BYTES: usize = 2048;
+pub(super) const MAX_TEXT_BYTES: usize = 2048;
 
 /// Longest scopes of a session, in bytes of a token's `scope`: every token of it must hold them.
 const MAX_SCOPES_BYTES: usize = 2048;
@@ -166,7 +166,7 @@ fn check_texts(ip_address: Option<&str>, texts: [&Option<String>; 3], problems: 
     }
 }
 
-fn check_scopes(scopes: Option<&Scopes>, problems: &mut Vec<FieldProblem>) {
+pub(super) fn check_scopes(scopes: Option<&Scopes>, problems: &mut Vec<FieldProblem>) {
     if scopes.is_some_and(|scopes| scopes.to_string().len() > MAX_SCOPES_BYTES) {
         problems.push(invalid("scopes", format!("must be at most {MAX_SCOPES_BYTES} bytes, with a blank between two")));
     }

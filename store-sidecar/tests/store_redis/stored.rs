@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, SessionStatus, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME, op};
-use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
+use store_sidecar::store::{CreateSession, Rotation, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
 
 use crate::harness::{Redis, USUAL, check, new_session, poll_until};
 
@@ -247,6 +247,9 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec_async(&mut connection).await.unwrap();
     let refused = redis.store.create_session(new_session("alice", 2), op()).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
+    let rotation = Rotation { user_id: session.user_id.clone(), id: new_session("alice", 3).id, scopes: None };
+    let refused = redis.store.rotate_session(&session.session_id, &rotation, op()).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Refused, "and the old id lives on, see below");
     redis.store.revoke_token(&session.user_id, &"t".parse().unwrap(), UnixSeconds(u64::MAX)).await.unwrap();
     let suspend = serde_json::from_value(json!({ "status": "suspended" })).unwrap();
     let suspended = redis.store.update_session(&other.session_id, &suspend, None, op()).await.unwrap();

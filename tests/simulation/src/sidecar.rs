@@ -140,6 +140,7 @@ impl Sidecar {
             idle_timeout: common.idle_timeout,
             classes: BTreeMap::new(),
             max_per_user: 0,
+            password_change_ends_sessions: true,
             store: common.settings,
         };
         let tokens = TokenConfig {

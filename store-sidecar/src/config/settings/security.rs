@@ -53,6 +53,6 @@ pub(super) const SECURITY: &[Setting] = &[
         "force-logout-on-password-change",
         Bool,
         "true",
-        "Whether the login service is to end a user's sessions when the password is changed: it reads that at /v1/policy",
+        "Whether a change of the password that an application tells the filter of ends the user's other sessions",
     ),
 ];

@@ -1,6 +1,7 @@
 mod changes;
 mod check;
 mod cut_off;
+mod elevation;
 mod feed;
 mod golden;
 mod hardening;
@@ -13,6 +14,7 @@ mod receipts;
 mod roles;
 mod rules;
 mod scopes;
+mod session_commands;
 mod sessions;
 mod tokens;
 
@@ -73,6 +75,8 @@ struct Setup {
     credentials: Credentials,
     idle_timeout: Option<Duration>,
     no_metrics: bool,
+    /// Whether a change of the password ends no session.
+    sessions_outlive_passwords: bool,
     /// Puts something between the service and the memory store.
     store: Option<MakeStore>,
 }
@@ -171,6 +175,7 @@ impl Gate {
             idle_timeout: setup.idle_timeout,
             classes: classes(),
             max_per_user: 5,
+            password_change_ends_sessions: !setup.sessions_outlive_passwords,
             store: settings,
         };
         let tokens = TokenConfig {
