@@ -50,11 +50,11 @@ pub use limit::{
     LimitOverrideData, MAX_LEASE_ASKS, MAX_LEASE_MS, MAX_LIMIT_KEY_BYTES, MAX_QUOTAS, MAX_REQUESTS, MAX_SETTLED,
     MAX_WINDOW_MS, MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
 };
-pub use login::{LoginReply, LoginRequest, LogoutReply, LogoutRequest};
+pub use login::{ElevateRequest, LoginReply, LoginRequest, LogoutReply, LogoutRequest};
 pub use metadata::Metadata;
 pub use network::Network;
 pub use opaque::{OPAQUE_PREFIX, OpaqueToken};
-pub use policy::PublishedPolicy;
+pub use policy::{KeysReply, PublishedPolicy};
 pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use reason::{AllowReason, DenyReason};
 pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};

@@ -6,7 +6,7 @@ use crate::{Metadata, NewSession, NewToken, Scopes, SessionData, SessionId, Toke
 
 /// Body of `POST /v1/login`, sent by the application after it has checked the password: what a new
 /// session and its first token need. A session id is always new (no fixation).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LoginRequest {
@@ -31,10 +31,20 @@ pub struct LoginRequest {
     /// Whether the second factor is still missing: the session starts as `pending_2fa`.
     #[serde(default)]
     pub pending_2fa: bool,
-    /// Seconds until the session ends, at most the configured duration; none: the configured one.
+    /// Seconds until the session ends, at most the duration of its class, or else the configured one; none: that.
     #[serde(default)]
     pub duration: Option<u64>,
-    /// What the token permits.
+    /// The session's class, as the sidecar's configuration names them; none: the configured durations.
+    #[serde(default)]
+    pub class: Option<String>,
+    /// What all tokens of the session permit, whatever they say themselves; none: each what it says.
+    #[serde(default)]
+    pub session_scopes: Option<Scopes>,
+    /// The session that ends with this login, by its id or one of its tokens, whatever that is worth by now. What names no
+    /// session of this service's ends none.
+    #[serde(default)]
+    pub replaces: Option<String>,
+    /// What the token permits; none: nothing, or what the session permits where that is said.
     #[serde(default)]
     pub scopes: Scopes,
     /// Whether the token is opaque: a random text that only the sidecar can read, in place of a JWT.
@@ -50,19 +60,20 @@ pub struct LoginRequest {
 }
 
 impl LoginRequest {
-    /// The two requests that a login consists of; the token's session is yet to be named.
+    /// The two requests that a login consists of; the token's session is yet to be named. What it `replaces` is not in
+    /// them.
     pub fn split(self) -> (NewSession, NewToken) {
-        let Self { user_id, ip_address, user_agent, device_type, location, metadata, pending_2fa, duration, .. } = self;
         let session = NewSession {
-            user_id,
-            ip_address,
-            user_agent,
-            device_type,
-            location,
-            scopes: None,
-            metadata,
-            pending_2fa,
-            duration,
+            user_id: self.user_id,
+            ip_address: self.ip_address,
+            user_agent: self.user_agent,
+            device_type: self.device_type,
+            location: self.location,
+            scopes: self.session_scopes,
+            metadata: self.metadata,
+            pending_2fa: self.pending_2fa,
+            class: self.class,
+            duration: self.duration,
         };
         let token = NewToken {
             user_id: None,
@@ -77,7 +88,50 @@ impl LoginRequest {
     }
 }
 
-/// Reply of `POST /v1/login`: session and token in one.
+impl fmt::Debug for LoginRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginRequest")
+            .field("user_id", &self.user_id)
+            .field("class", &self.class)
+            .field("pending_2fa", &self.pending_2fa)
+            .field("replaces", &self.replaces.as_ref().map(|_| "…"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Body of `POST /v1/elevate`, sent by the application after the session's user has proved more: a second factor, or the
+/// password once more. The session is named by its id or by one of its tokens.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ElevateRequest {
+    /// The session's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// Or one of its tokens: the new one carries over what that one says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// What the session permits from now on; none: what it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
+    /// What was proved now (RFC 8176), beside what the token says was before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+}
+
+impl fmt::Debug for ElevateRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session_id, token, scopes, amr } = self;
+        f.debug_struct("ElevateRequest")
+            .field("session_id", session_id)
+            .field("token", &token.as_ref().map(|_| "…"))
+            .field("scopes", scopes)
+            .field("amr", amr)
+            .finish()
+    }
+}
+
+/// Reply of `POST /v1/login` and `POST /v1/elevate`: session and token in one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LoginReply {
@@ -101,15 +155,19 @@ pub struct LogoutRequest {
     /// Whether every session of the user ends.
     #[serde(default)]
     pub all: bool,
+    /// Whether every session of the user ends but this one, whose token stays good.
+    #[serde(default)]
+    pub others: bool,
 }
 
 impl fmt::Debug for LogoutRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { session_id, token, all } = self;
+        let Self { session_id, token, all, others } = self;
         f.debug_struct("LogoutRequest")
             .field("session_id", session_id)
             .field("token", &token.as_ref().map(|_| "…"))
             .field("all", all)
+            .field("others", others)
             .finish()
     }
 }
@@ -120,4 +178,18 @@ impl fmt::Debug for LogoutRequest {
 pub struct LogoutReply {
     /// How many sessions this call ended: 0 where they had ended already.
     pub terminated: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_lacks_the_tokens() {
+        let login = serde_json::from_str::<LoginRequest>(r#"{"user_id":"alice","replaces":"secret"}"#).unwrap();
+        let elevate = serde_json::from_str::<ElevateRequest>(r#"{"token":"secret"}"#).unwrap();
+        let logout = serde_json::from_str::<LogoutRequest>(r#"{"token":"secret"}"#).unwrap();
+        let shown = format!("{login:?} {elevate:?} {logout:?}");
+        assert!(shown.contains("alice") && !shown.contains("secret"), "{shown}");
+    }
 }

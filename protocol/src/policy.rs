@@ -1,7 +1,20 @@
 use serde::{Deserialize, Serialize};
 
-/// Reply of `GET /v1/policy`: the rules that the login service follows because the gate itself never
-/// sees a password, and the durations that are in force. Durations are seconds.
+use crate::Jwk;
+
+/// Reply of `GET /v1/keys`: a set of keys (RFC 7517, section 5), and what else the filter takes from the sidecar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeysReply {
+    /// The keys.
+    pub keys: Vec<Jwk>,
+    /// What the sidecar's configuration says is in force, unless the filter's own says otherwise; none: an older sidecar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PublishedPolicy>,
+}
+
+/// Reply of `GET /v1/policy`, and part of that of `GET /v1/keys`: what the sidecar's configuration says is in force, for the
+/// login service and for the filter. Durations are seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PublishedPolicy {

@@ -61,6 +61,7 @@ pub fn command() -> Command {
         let value = match setting.kind {
             Kind::Bool => "true|false",
             Kind::Integer => "NUMBER",
+            Kind::Section => "JSON",
             Kind::List => "A,B…",
             Kind::Secret => "SECRET",
             Kind::SecretList => "SECRET,SECRET…",

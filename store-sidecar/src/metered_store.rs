@@ -13,8 +13,8 @@ use crate::{
     metrics::Metrics,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store,
-        StoreError, Swept, Termination, Update,
+        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation,
+        SessionPage, Store, StoreError, Swept, Termination, Update,
     },
 };
 
@@ -61,6 +61,15 @@ impl Store for MeteredStore {
         op: OperationId,
     ) -> Result<Admitted, StoreError> {
         self.metered("create_session", self.store.admit_session(new, admission, op)).await
+    }
+
+    async fn rotate_session(
+        &self,
+        old: &SessionId,
+        rotation: &Rotation,
+        op: OperationId,
+    ) -> Result<Rotated, StoreError> {
+        self.metered("rotate_session", self.store.rotate_session(old, rotation, op)).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {

@@ -33,6 +33,12 @@ pub struct SessionData {
     pub status: SessionStatus,
     /// What its tokens permit, whatever they say themselves; none: each what it says.
     pub scopes: Option<Scopes>,
+    /// Its class; none: it was given none.
+    #[serde(default)]
+    pub class: Option<String>,
+    /// Whether a browser may keep its cookie when it is closed.
+    #[serde(default)]
+    pub persistent: bool,
     /// The application's own data.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub metadata: Metadata,
@@ -97,6 +103,8 @@ mod tests {
             idle_timeout,
             status: SessionStatus::Active,
             scopes: None,
+            class: None,
+            persistent: false,
             metadata: Metadata::new(),
             version: 1,
             generation: 0,

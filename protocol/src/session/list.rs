@@ -46,6 +46,12 @@ pub struct ListedSession {
     pub status: SessionStatus,
     /// What its tokens permit, whatever they say themselves; none: each what it says.
     pub scopes: Option<Scopes>,
+    /// Its class; none: it was given none.
+    #[serde(default)]
+    pub class: Option<String>,
+    /// Whether a browser may keep its cookie when it is closed.
+    #[serde(default)]
+    pub persistent: bool,
     /// Counts the changes; the `ETag` of the session's resource. Activity does not count.
     pub version: u64,
 }
@@ -65,6 +71,8 @@ impl From<SessionData> for ListedSession {
             idle_timeout,
             status,
             scopes,
+            class,
+            persistent,
             metadata: _,
             version,
             generation: _,
@@ -82,6 +90,8 @@ impl From<SessionData> for ListedSession {
             idle_timeout,
             status,
             scopes,
+            class,
+            persistent,
             version,
         }
     }

@@ -34,7 +34,11 @@ pub struct NewSession {
     /// Whether the second factor is still missing: the session starts as `pending_2fa`.
     #[serde(default)]
     pub pending_2fa: bool,
-    /// Seconds until it ends, at most the configured duration; none: the configured duration.
+    /// The session's class, as the sidecar's configuration names them: it decides how long the session lives, and whether a
+    /// browser keeps its cookie; none: `session.duration_hours` and the like, and a cookie until the browser closes.
+    #[serde(default)]
+    pub class: Option<String>,
+    /// Seconds until it ends, at most the duration of its class, or else the configured one; none: that.
     #[serde(default)]
     pub duration: Option<u64>,
 }

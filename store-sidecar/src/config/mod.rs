@@ -1,6 +1,8 @@
 //! The configuration, read from flags, the environment and a file, into types that cannot be wrong.
 //! Every mistake is reported, not just the first.
 
+mod classes;
+mod judge;
 mod log_level;
 mod problem;
 mod raw;
@@ -10,7 +12,7 @@ mod sources;
 mod tests;
 mod validate;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use session_gate_protocol::PublishedPolicy;
 use tracing_subscriber::filter::Targets;
@@ -36,7 +38,7 @@ pub struct Config {
     pub session: SessionConfig,
     /// Tokens and the keys that sign them.
     pub tokens: TokenConfig,
-    /// What is published at `/v1/policy`: SecurityConfig and the durations.
+    /// What is published at `/v1/policy`, and to filters: SecurityConfig and the durations.
     pub policy: PublishedPolicy,
     /// MonitoringConfig.
     pub monitoring: MonitoringConfig,
@@ -62,10 +64,37 @@ pub struct SessionConfig {
     pub duration: Duration,
     /// How long it lives without activity; none: as long as with.
     pub idle_timeout: Option<Duration>,
+    /// What is different for sessions of a class, by its name.
+    pub classes: BTreeMap<String, SessionClass>,
     /// How many a user may have; 0: any number.
     pub max_per_user: usize,
+    /// Whether a change of the password ends the user's other sessions.
+    pub password_change_ends_sessions: bool,
     /// What the store is told.
     pub store: StoreSettings,
+}
+
+/// How long sessions of a class live, and their cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionClass {
+    /// How long a session lives at most.
+    pub duration: Duration,
+    /// How long it lives without activity; none: as long as with.
+    pub idle_timeout: Option<Duration>,
+    /// Whether a browser may keep its cookie when it is closed.
+    pub is_persistent: bool,
+}
+
+impl SessionConfig {
+    /// How long a session lives at most that has no class.
+    pub const fn without_class(&self) -> SessionClass {
+        SessionClass { duration: self.duration, idle_timeout: self.idle_timeout, is_persistent: false }
+    }
+
+    /// How long a session of any class lives at most.
+    pub fn longest(&self) -> Duration {
+        self.classes.values().map(|class| class.duration).fold(self.duration, Duration::max)
+    }
 }
 
 /// What tokens say and how they are signed.

@@ -1,5 +1,7 @@
 //! The configuration as it is written: everything optional, nothing judged.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// All sections.
@@ -77,11 +79,20 @@ pub(super) struct RawServer {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSession {
     pub activity_resolution_seconds: Option<u64>,
+    pub classes: Option<BTreeMap<String, RawSessionClass>>,
     pub duration_hours: Option<u64>,
     pub ended_retention_hours: Option<u64>,
     pub idle_timeout_minutes: Option<u64>,
     pub max_metadata_bytes: Option<u64>,
     pub max_per_user: Option<u64>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSessionClass {
+    pub duration_hours: Option<u64>,
+    pub idle_timeout_minutes: Option<u64>,
+    pub persistent: Option<bool>,
 }
 
 #[derive(Clone, Default, Deserialize)]

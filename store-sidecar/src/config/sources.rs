@@ -59,10 +59,13 @@ pub(super) struct Origins {
 }
 
 impl Origins {
-    /// The name of a setting as the user wrote it; of one that is not given, its environment variable.
+    /// The name of a setting as the user wrote it; of one that is not given, its environment variable. What is within a
+    /// setting has that one's name before its own.
     pub(super) fn name_of(&self, path: &str) -> String {
-        let fallback = || by_path(path).map_or(path, |setting| setting.env).to_owned();
-        self.names.get(path).cloned().unwrap_or_else(fallback)
+        let known = || self.names.get(path).cloned().or_else(|| by_path(path).map(|setting| setting.env.to_owned()));
+        let within = || self.names.iter().find_map(|(setting, name)| Some((name, path.strip_prefix(setting)?)));
+        let within = || within().filter(|(_, rest)| rest.starts_with('.')).map(|(name, rest)| format!("{name}{rest}"));
+        known().or_else(within).unwrap_or_else(|| path.to_owned())
     }
 
     fn in_file(&self, path: &str) -> String {
@@ -180,6 +183,11 @@ fn parse(text: &str, kind: Kind) -> Result<Value, String> {
             .map(|number| Value::Number(Number::from(number)))
             .map_err(|_| format!("is {text:?}; allowed: a whole number, 0 or more")),
         Kind::List | Kind::SecretList => Ok(list()),
+        Kind::Section => match serde_saphyr::from_str::<Value>(text) {
+            Ok(section @ Value::Object(_)) => Ok(section),
+            Ok(_) => Err("is no section; allowed: a JSON object".to_owned()),
+            Err(_) => Err("is not JSON, or names a field twice; allowed: a JSON object".to_owned()),
+        },
         Kind::Secret | Kind::Text => Ok(Value::String(text.to_owned())),
     }
 }

@@ -55,7 +55,7 @@ fn the_defaults_are_those_of_the_table() {
         lockout_duration: 1800,
         require_2fa: false,
         force_logout_on_password_change: true,
-        require_https: true,
+        require_https: false,
         session_duration: 86_400,
         session_idle_timeout: None,
         token_duration: 3600,
@@ -81,6 +81,7 @@ fn every_setting_can_be_set_in_each_way_and_the_kinds_fit() {
             Kind::Bool => ("true", "true"),
             Kind::Integer => ("7", "7"),
             Kind::List | Kind::SecretList => ("a,b", "[a, b]"),
+            Kind::Section => (r#"{"a": {"idle_timeout_minutes": 1}}"#, "{a: {idle_timeout_minutes: 1}}"),
             Kind::Secret | Kind::Text => ("text", "text"),
         };
         let (section, field) = setting.path.split_once('.').unwrap();
@@ -94,6 +95,79 @@ fn every_setting_can_be_set_in_each_way_and_the_kinds_fit() {
         assert_eq!(merged(&sources(&[(setting.flag, text)], &[], None)), format!("--{}", setting.flag));
         assert_eq!(merged(&sources(&[], &[(setting.env, text)], None)), setting.env);
         assert_eq!(merged(&sources(&[], &[], Some(&yaml))), format!("gate.yaml: {}", setting.path));
+    }
+}
+
+#[test]
+fn classes_of_sessions_live_as_long_as_they_say() {
+    let file = "session: {duration_hours: 12, classes: {browser: {idle_timeout_minutes: 30}, \
+                remember-me_2: {duration_hours: 2160, idle_timeout_minutes: 20160, persistent: true}, \
+                kiosk: {duration_hours: 8760, persistent: true}}}";
+    let class = |hours, idle: Option<u64>, is_persistent| SessionClass {
+        duration: Duration::from_hours(hours),
+        idle_timeout: idle.map(|minutes| Duration::from_secs(minutes * 60)),
+        is_persistent,
+    };
+    let config = load(&[], &[], file);
+    let expected = [
+        ("browser", class(12, Some(30), false)),
+        ("kiosk", class(8760, None, true)),
+        ("remember-me_2", class(2160, Some(20_160), true)),
+    ];
+    assert_eq!(config.session.classes, expected.map(|(name, class)| (name.to_owned(), class)).into());
+    assert_eq!(
+        (config.session.longest(), config.session.duration),
+        (Duration::from_hours(8760), Duration::from_hours(12))
+    );
+    assert_eq!(config.session.without_class(), class(12, None, false));
+    // The environment has all of them, or none.
+    let env = [("SESSION_GATE_SESSION_CLASSES", r#"{"a": {"idle_timeout_minutes": 1}}"#)];
+    assert_eq!(load(&[], &env, file).session.classes.into_keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(load(&[], &[], "").session.longest(), Duration::from_hours(24));
+}
+
+#[test]
+fn every_mistake_in_a_class_is_told_by_its_place() {
+    let classes = r#"{
+        "browser": {"duration_hours": 1}, "Remember me": {"persistent": true, "idle": 3},
+        "x": {"duration_hours": 8761, "idle_timeout_minutes": 0, "persistent": "yes"},
+        "y": {"duration_hours": 1, "idle_timeout_minutes": 61}, "z": 1
+    }"#;
+    let mistakes = |name: &str| {
+        [
+            ("z", "is a number; allowed: a section"),
+            ("Remember me.idle", "is unknown here; allowed: `duration_hours`, `idle_timeout_minutes`, `persistent`"),
+            ("x.persistent", "is a text; allowed: true or false"),
+            ("Remember me", "is no name of a class; allowed: 1 to 64 of a-z 0-9 _ -"),
+            (
+                "browser.idle_timeout_minutes",
+                "is missing: a class that is not persistent needs one, or its cookies live on in browsers that restore their \
+                 windows",
+            ),
+            ("x.duration_hours", "is 8761; allowed: 1 to 8760"),
+            ("x.idle_timeout_minutes", "is 0; allowed: 1 to 1440"),
+            ("y.idle_timeout_minutes", "is 61; allowed: 1 to 60"),
+        ]
+        .map(|(place, message)| format!("{name}.{place} {message}"))
+    };
+    let sorted = |mut found: Vec<String>| {
+        found.sort();
+        found
+    };
+    let found = problems(&[("SESSION_GATE_SESSION_CLASSES", classes)], "");
+    assert_eq!(sorted(found), sorted(mistakes("SESSION_GATE_SESSION_CLASSES").to_vec()));
+    let found = problems(&[], &format!("session: {{classes: {classes}}}"));
+    assert_eq!(sorted(found), sorted(mistakes("gate.yaml: session.classes").to_vec()));
+    for (wrong, message) in [
+        ("{", "is not JSON, or names a field twice; allowed: a JSON object"),
+        (
+            r#"{"a": {"persistent": true}, "a": {"persistent": true}}"#,
+            "is not JSON, or names a field twice; allowed: a JSON object",
+        ),
+        ("[1]", "is no section; allowed: a JSON object"),
+    ] {
+        let found = problems(&[("SESSION_GATE_SESSION_CLASSES", wrong)], "");
+        assert_eq!(found, [format!("SESSION_GATE_SESSION_CLASSES {message}")]);
     }
 }
 
@@ -121,8 +195,8 @@ security: {min_password_length: 4}
         "gate.yaml: sesion is unknown here; allowed: `credentials`, `limits`, `monitoring`, `redis`, `security`, `server`, \
          `session`, `tokens`",
         "gate.yaml: session.duration_hours is a text; allowed: a whole number, 0 or more",
-        "gate.yaml: session.idle_timeout is unknown here; allowed: `activity_resolution_seconds`, `duration_hours`, \
-         `ended_retention_hours`, `idle_timeout_minutes`, `max_metadata_bytes`, `max_per_user`",
+        "gate.yaml: session.idle_timeout is unknown here; allowed: `activity_resolution_seconds`, `classes`, \
+         `duration_hours`, `ended_retention_hours`, `idle_timeout_minutes`, `max_metadata_bytes`, `max_per_user`",
         "ENABLE_METRICS is \"perhaps\"; allowed: true or false",
         "SESSION_GATE_LISTN is no setting",
         "gate.yaml: credentials.app has a credential that is too short; allowed: 32 characters or more",

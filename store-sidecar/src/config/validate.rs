@@ -1,14 +1,16 @@
 //! Judges what the raw types hold, section by section, and collects every mistake.
 
-use std::{fs, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use session_gate_protocol::{MAX_LEEWAY, MIN_CREDENTIAL_CHARS, PublishedPolicy, is_header_safe};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig, log_level,
-    problem::{Problem, Problems},
+    Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig, classes,
+    judge::{Judge, hours, minutes},
+    log_level,
+    problem::Problems,
     raw::{
         RawConfig, RawCredentials, RawLimits, RawMonitoring, RawRedis, RawSecurity, RawServer, RawSession, RawTokens,
     },
@@ -23,53 +25,6 @@ use crate::{
     },
 };
 
-/// Notes mistakes by the name that the user wrote.
-struct Judge<'a> {
-    origins: &'a Origins,
-    problems: &'a mut Problems,
-}
-
-impl Judge<'_> {
-    fn refuse(&mut self, path: &str, message: impl Into<String>) {
-        self.problems.add(Problem::new(self.origins.name_of(path), message));
-    }
-
-    /// The number if it is in `allowed`, else the default.
-    fn number(&mut self, path: &str, given: Option<u64>, default: u64, allowed: RangeInclusive<u64>) -> u64 {
-        match given {
-            Some(number) if !allowed.contains(&number) => {
-                self.refuse(path, format!("is {number}; allowed: {} to {}", allowed.start(), allowed.end()));
-                default
-            }
-            given => given.unwrap_or(default),
-        }
-    }
-
-    /// A text that comes from a setting or, for secrets, from the file that a sibling setting names.
-    fn text_or_file(&mut self, path: &str, text: Option<String>, file: Option<String>) -> Option<String> {
-        let file_path = format!("{path}_file");
-        match (text, file) {
-            (Some(_), Some(_)) => {
-                let other = self.origins.name_of(path);
-                self.refuse(&file_path, format!("is given beside {other}; set only one of them"));
-                None
-            }
-            (text, None) => text,
-            (None, Some(file)) => match fs::read_to_string(&file) {
-                Ok(text) if text.trim().is_empty() => {
-                    self.refuse(&file_path, format!("names {file:?}, which is empty"));
-                    None
-                }
-                Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(error) => {
-                    self.refuse(&file_path, format!("names {file:?}, which cannot be read: {}", error.kind()));
-                    None
-                }
-            },
-        }
-    }
-}
-
 /// The configuration; none where it could not even be put together. Whether it may be used is for
 /// `problems` to say.
 pub(super) fn config(raw: RawConfig, origins: &Origins, problems: &mut Problems) -> Option<Config> {
@@ -77,9 +32,10 @@ pub(super) fn config(raw: RawConfig, origins: &Origins, problems: &mut Problems)
     let RawConfig { credentials, limits, monitoring, redis, security, server, session, tokens } = raw;
     let server = self::server(server.unwrap_or_default(), judge);
     let credentials = self::credentials(credentials.unwrap_or_default(), server.listen, judge);
-    let mut session = self::session(&session.unwrap_or_default(), judge);
+    let mut session = self::session(session.unwrap_or_default(), judge);
     let (tokens, refresh_threshold) = self::tokens(tokens.unwrap_or_default(), judge);
     let policy = policy(&security.unwrap_or_default(), &session, judge);
+    session.password_change_ends_sessions = policy.force_logout_on_password_change;
     let monitoring = self::monitoring(monitoring.unwrap_or_default(), judge);
     session.store.max_counters = max_counters(&limits.unwrap_or_default(), judge);
     let redis = self::redis(redis.unwrap_or_default(), judge);
@@ -92,14 +48,6 @@ pub(super) fn config(raw: RawConfig, origins: &Origins, problems: &mut Problems)
     };
     let redis = redis.map(|options| options.issuer(tokens.issuer.clone()));
     Some(Config { server, credentials, session, tokens, policy, monitoring, redis })
-}
-
-const fn hours(hours: u64) -> Duration {
-    Duration::from_secs(hours.saturating_mul(3600))
-}
-
-const fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes.saturating_mul(60))
 }
 
 fn server(raw: RawServer, judge: &mut Judge<'_>) -> ServerConfig {
@@ -163,7 +111,7 @@ fn credentials(raw: RawCredentials, listen: SocketAddr, judge: &mut Judge<'_>) -
     credentials
 }
 
-fn session(raw: &RawSession, judge: &mut Judge<'_>) -> SessionConfig {
+fn session(raw: RawSession, judge: &mut Judge<'_>) -> SessionConfig {
     let duration = judge.number("session.duration_hours", raw.duration_hours, 24, 1..=8760);
     let idle = raw
         .idle_timeout_minutes
@@ -182,7 +130,10 @@ fn session(raw: &RawSession, judge: &mut Judge<'_>) -> SessionConfig {
     SessionConfig {
         duration: hours(duration),
         idle_timeout: idle.map(minutes),
+        classes: classes::judged(raw.classes.unwrap_or_default(), duration, judge),
         max_per_user: usize::try_from(max_per_user).unwrap_or(usize::MAX),
+        // A section of its own, see `config`.
+        password_change_ends_sessions: true,
         store: StoreSettings {
             retention: hours(retention),
             activity_resolution: Duration::from_secs(resolution),
@@ -298,7 +249,7 @@ fn policy(raw: &RawSecurity, session: &SessionConfig, judge: &mut Judge<'_>) -> 
         lockout_duration: minutes(lockout).as_secs(),
         require_2fa: raw.require_2fa.unwrap_or(false),
         force_logout_on_password_change: raw.force_logout_on_password_change.unwrap_or(true),
-        require_https: raw.require_https.unwrap_or(true),
+        require_https: raw.require_https.unwrap_or(false),
         session_duration: session.duration.as_secs(),
         session_idle_timeout: session.idle_timeout.map(|idle| idle.as_secs()),
         token_duration: 0,

@@ -4,7 +4,9 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use session_gate_protocol::{CheckReply, CheckRequest, LoginReply, LoginRequest, LogoutReply, LogoutRequest, Problem};
+use session_gate_protocol::{
+    CheckReply, CheckRequest, ElevateRequest, LoginReply, LoginRequest, LogoutReply, LogoutRequest, Problem,
+};
 
 use super::{
     Shared,
@@ -14,7 +16,7 @@ use super::{
     reply::{ApiResult, NO_STORE},
 };
 
-/// A new session and its first token, after the application has checked the password.
+/// A new session and its first token, after the application has checked the password. It may take the place of another.
 #[utoipa::path(
     post, path = "/v1/login", tag = "login", operation_id = "login", request_body = LoginRequest,
     responses(
@@ -27,7 +29,25 @@ pub(super) async fn login(State(api): State<Shared>, ApiJson(request): ApiJson<L
     Ok((StatusCode::CREATED, [NO_STORE], Json(api.service.login(request).await?)).into_response())
 }
 
-/// Ends a session, named by its id or by one of its tokens, or all sessions of its user.
+/// Puts a session under a new id, active and with a new token, after its user has proved more. The old id is dead.
+#[utoipa::path(
+    post, path = "/v1/elevate", tag = "login", operation_id = "elevate", request_body = ElevateRequest,
+    responses(
+        (status = 201, description = "The session under its new id, and its token", body = LoginReply),
+        (status = 409, description = "It has ended or is suspended, or the token is revoked", body = Problem,
+            content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn elevate(
+    State(api): State<Shared>,
+    ApiJson(request): ApiJson<ElevateRequest>,
+) -> ApiResult<Response> {
+    Ok((StatusCode::CREATED, [NO_STORE], Json(api.service.elevate(request).await?)).into_response())
+}
+
+/// Ends a session, named by its id or by one of its tokens, or all sessions of its user, or all others.
 #[utoipa::path(
     post, path = "/v1/logout", tag = "login", operation_id = "logout", request_body = LogoutRequest,
     params(Wait),

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use session_gate_protocol::{JwkSet, Problem, ProblemCode, PublishedPolicy};
+use session_gate_protocol::{JwkSet, KeysReply, Problem, ProblemCode, PublishedPolicy};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -152,25 +152,26 @@ pub(super) async fn jwks(State(api): State<Shared>) -> Response {
     key_set(&api.service.keys().public_keys(), cached)
 }
 
-/// All keys that verify tokens, **shared secrets included**. Asked by the filter.
+/// All keys that verify tokens, **shared secrets included**, and what is in force. Asked by the filter.
 #[utoipa::path(
     get, path = "/v1/keys", tag = "filter", operation_id = "verificationKeys",
     responses(
-        (status = 200, description = "The keys", body = JwkSet, content_type = "application/jwk-set+json"),
+        (status = 200, description = "The keys", body = KeysReply, content_type = "application/jwk-set+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
 pub(super) async fn keys(State(api): State<Shared>) -> Response {
-    key_set(&api.service.keys().verification_keys(), NO_STORE)
+    let JwkSet { keys } = api.service.keys().verification_keys();
+    key_set(&KeysReply { keys, policy: Some(api.policy.clone()) }, NO_STORE)
 }
 
-fn key_set(keys: &JwkSet, cache: (header::HeaderName, HeaderValue)) -> Response {
+fn key_set(keys: &impl Serialize, cache: (header::HeaderName, HeaderValue)) -> Response {
     let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
     ([cache, content_type], serde_json::to_string(keys).unwrap_or_default()).into_response()
 }
 
-/// The rules that the login service follows, and the durations in force.
+/// What the sidecar's configuration says is in force: rules for the login service and for filters, and durations.
 #[utoipa::path(
     get, path = "/v1/policy", tag = "login", operation_id = "policy",
     responses(

@@ -16,6 +16,7 @@ mod receipt;
 mod reply;
 mod roles;
 mod rules;
+mod session_commands;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,7 @@ pub struct Api {
     pub service: Service,
     /// Says who may ask.
     pub credentials: CurrentCredentials,
-    /// What `/v1/policy` answers.
+    /// What `/v1/policy` answers, and filters are told with the keys.
     pub policy: PublishedPolicy,
     /// Whether there is a `/metrics`.
     pub metrics: bool,
@@ -82,6 +83,8 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
         .merge(guarded("/v1/tokens/revoke", post(tokens::revoke)))
         .merge(guarded("/v1/login", post(login::login)))
         .merge(guarded("/v1/logout", post(login::logout)))
+        .merge(guarded("/v1/elevate", post(login::elevate)))
+        .merge(guarded("/v1/session-commands", post(session_commands::command)))
         .merge(guarded("/v1/policy", get(meta::policy)))
         .merge(guarded("/v1/check", post(login::check)))
         .merge(guarded("/v1/keys", get(meta::keys)))

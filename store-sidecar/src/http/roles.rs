@@ -6,12 +6,13 @@ const APP: &[Role] = &[Role::App];
 const FILTER: &[Role] = &[Role::Filter];
 
 /// Each route that asks for a credential, and the roles that may use it; an admin may use all.
-const ROLES: [(&str, &[Role]); 22] = [
+const ROLES: [(&str, &[Role]); 24] = [
     ("/metrics", &[Role::Monitor]),
     ("/v1/activity", FILTER),
     ("/v1/blocks", APP),
     ("/v1/blocks/{rule_id}", APP),
     ("/v1/check", FILTER),
+    ("/v1/elevate", APP),
     ("/v1/feed", FILTER),
     ("/v1/keys", FILTER),
     ("/v1/leases", FILTER),
@@ -22,6 +23,7 @@ const ROLES: [(&str, &[Role]); 22] = [
     ("/v1/policy", APP),
     ("/v1/revocations", APP),
     ("/v1/revocations/{rule_id}", APP),
+    ("/v1/session-commands", FILTER),
     ("/v1/sessions", APP),
     ("/v1/sessions/{session_id}", APP),
     ("/v1/tokens", APP),

@@ -23,8 +23,12 @@ pub enum EndReason {
     Evicted,
     /// A logout.
     Logout,
+    /// A change of the password.
+    PasswordChanged,
     /// A change of its status to `terminated`.
     Patched,
+    /// Another took its place: by a login, or an elevation.
+    Replaced,
     /// All sessions of a user were ended.
     UserDeleted,
 }
@@ -35,8 +39,61 @@ impl EndReason {
             Self::Deleted => "deleted",
             Self::Evicted => "evicted",
             Self::Logout => "logout",
+            Self::PasswordChanged => "password_changed",
             Self::Patched => "patched",
+            Self::Replaced => "replaced",
             Self::UserDeleted => "user_deleted",
+        }
+    }
+}
+
+/// What an application has said of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandKind {
+    /// It goes on with more rights.
+    Elevate,
+    /// It begins.
+    Login,
+    /// It ends.
+    Logout,
+    /// Its user's password was changed.
+    PasswordChanged,
+}
+
+impl CommandKind {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Elevate => "elevate",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::PasswordChanged => "password_changed",
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandOutcome {
+    /// The current session's state does not allow it.
+    Conflict,
+    /// It was done.
+    Done,
+    /// Something failed in the sidecar itself.
+    Failed,
+    /// The command is wrong.
+    Invalid,
+    /// The store did not answer.
+    Unavailable,
+}
+
+impl CommandOutcome {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Invalid => "invalid",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -152,6 +209,12 @@ pub(super) const fn kind(change: &FeedChange) -> &'static str {
         FeedChange::UserSessionsEnded(_) => "user_sessions_ended",
         FeedChange::Unknown(_) => "unknown",
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CommandLabels {
+    pub(super) kind: &'static str,
+    pub(super) outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -15,8 +15,9 @@ use super::{
     gauge::OptionalGauge,
     histogram::{NewHistogram, request_histogram, session_histogram},
     labels::{
-        BuildLabels, EndReason, HttpLabels, LeaseOutcome, OpLabel, OutcomeLabel, PollOutcome, ReasonLabel,
-        ReceiptOutcome, Repair, RepairLabels, RouteLabels, StoreLabels, VerdictLabel,
+        BuildLabels, CommandKind, CommandLabels, CommandOutcome, EndReason, HttpLabels, LeaseOutcome, OpLabel,
+        OutcomeLabel, PollOutcome, ReasonLabel, ReceiptOutcome, Repair, RepairLabels, RouteLabels, StoreLabels,
+        VerdictLabel,
     },
     limits::LimitMetrics,
 };
@@ -36,6 +37,7 @@ pub struct Metrics {
     logins: Counter,
     logouts: Counter,
     opaque_tokens_issued: Counter,
+    session_commands: Family<CommandLabels, Counter>,
     session_duration: Histogram,
     sessions_created: Counter,
     sessions_swept: Counter,
@@ -65,6 +67,7 @@ impl Default for Metrics {
             logins: Counter::default(),
             logouts: Counter::default(),
             opaque_tokens_issued: Counter::default(),
+            session_commands: Family::default(),
             session_duration: session_histogram(),
             sessions_created: Counter::default(),
             sessions_swept: Counter::default(),
@@ -110,6 +113,11 @@ impl Metrics {
             "opaque_tokens_issued",
             "Tokens minted that only the sidecar can read",
             self.opaque_tokens_issued.clone(),
+        );
+        r.register(
+            "session_commands",
+            "What applications said of sessions by a header of their answers, by kind and outcome",
+            self.session_commands.clone(),
         );
         r.register("session_duration_seconds", "Age of sessions when they were ended", self.session_duration.clone());
         r.register("sessions_created", "Sessions created", self.sessions_created.clone());
@@ -216,6 +224,12 @@ impl Metrics {
     /// Somebody logged out.
     pub fn logged_out(&self) {
         self.logouts.inc();
+    }
+
+    /// What an application said of a session was done, or not.
+    pub fn session_command(&self, kind: CommandKind, outcome: CommandOutcome) {
+        let labels = CommandLabels { kind: kind.as_str(), outcome: outcome.as_str() };
+        self.session_commands.get_or_create(&labels).inc();
     }
 
     /// A session was created.

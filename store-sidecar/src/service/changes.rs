@@ -11,11 +11,13 @@ use session_gate_protocol::{
     ETag, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, SessionPatch, SessionStatus, TokenId,
     UnixSeconds, UserId,
 };
+use tokio::time::Instant;
 
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, check::OWN_PATIENCE, repair::known};
 use crate::{
+    feed::Against,
     metrics::EndReason,
-    store::{NewFeedEntry, Termination, Update},
+    store::{NewFeedEntry, Rotated, Rotation, Termination, Update},
 };
 
 /// What was done, and the place in the feed up to which a worker must have read to know of it; none
@@ -26,6 +28,16 @@ pub struct Told<T> {
     pub done: T,
     /// The place in the feed.
     pub at: Option<FeedCursor>,
+}
+
+/// That a session ends has been told.
+pub(super) enum EndTold {
+    /// It had ended, and everybody had been told.
+    Before(FeedCursor),
+    /// By this call: it is to end in the store now.
+    Now(Box<SessionData>, FeedCursor),
+    /// The store does not know it.
+    OfLost(FeedCursor),
 }
 
 /// What of a session everybody must be told.
@@ -65,19 +77,82 @@ impl Service {
         id: &SessionId,
         reason: EndReason,
     ) -> Result<Told<Termination>, ServiceError> {
+        match self.tell_end(id).await? {
+            EndTold::Now(session, at) => Ok(Told { done: self.end_in_store(&session, reason).await?, at: Some(at) }),
+            EndTold::Before(at) => Ok(Told { done: Termination::AlreadyEnded, at: Some(at) }),
+            EndTold::OfLost(at) => Ok(Told { done: Termination::NotFound, at: Some(at) }),
+        }
+    }
+
+    /// Tells everybody that a session ends: the first half of ending it.
+    pub(super) async fn tell_end(&self, id: &SessionId) -> Result<EndTold, ServiceError> {
         let Some(session) = self.tools.store.session(id).await? else {
-            return Ok(Told { done: Termination::NotFound, at: Some(self.tell_of_lost(id).await?) });
+            return Ok(EndTold::OfLost(self.tell_of_lost(id).await?));
         };
         if let Some(at) = self.end_told_before(&session).await? {
-            return Ok(Told { done: Termination::AlreadyEnded, at: Some(at) });
+            return Ok(EndTold::Before(at));
         }
-        let at = Some(self.tell(vec![ended(&session)]).await?);
-        let done = self.tools.store.terminate_session(id, self.operation()?).await?;
+        let at = self.tell(vec![ended(&session)]).await?;
+        Ok(EndTold::Now(Box::new(session), at))
+    }
+
+    /// The second half.
+    pub(super) async fn end_in_store(
+        &self,
+        session: &SessionData,
+        reason: EndReason,
+    ) -> Result<Termination, ServiceError> {
+        let done = self.tools.store.terminate_session(&session.session_id, self.operation()?).await?;
         if done == Termination::Ended {
             self.tools.metrics.sessions_ended(reason, 1);
-            self.note_age(&session);
+            self.note_age(session);
         }
-        Ok(Told { done, at })
+        Ok(done)
+    }
+
+    /// Puts a session under a new id. Nobody is served under the old one from before this: it is as good as suspended until
+    /// it is known to have ended, since an end can't be taken back and the store may refuse. (An end besides would pass for one
+    /// that the store has lost with whoever asks about the session meanwhile, and that would end it.)
+    ///
+    /// # Errors
+    /// Those of the store: then the session may have ended, and there may be one under the new id that nobody knows.
+    pub(super) async fn rotate(&self, old: &SessionData, rotation: &Rotation) -> Result<Rotated, ServiceError> {
+        let op = self.operation()?;
+        self.tell(vec![entry(old, suspended(old))]).await?;
+        let rotated = match self.tools.store.rotate_session(&old.session_id, rotation, op).await {
+            Ok(rotated) => rotated,
+            Err(error) => {
+                // Nobody knows what has become of it: the old id is dead, and nobody learns the new one.
+                drop(self.tell(vec![ended(old)]).await);
+                return Err(error.into());
+            }
+        };
+        match &rotated {
+            Rotated::Done(session) => {
+                let is_ended = self.is_ended_by_others(old, session).await?;
+                self.tell(vec![ended(old)]).await?;
+                if is_ended {
+                    return Ok(Rotated::Refused(SessionStatus::Terminated));
+                }
+            }
+            Rotated::NotFound => drop(self.tell_of_lost(&old.session_id).await?),
+            // Whoever has ended it tells of it: another rotation, which has not been undone, looks for any other end first.
+            Rotated::Refused(SessionStatus::Terminated) => {}
+            Rotated::Refused(_) => {
+                let now = self.stored_session(&old.session_id).await?;
+                self.tell_state(&now, Telling { status: true, scopes: false }).await?;
+            }
+        }
+        Ok(rotated)
+    }
+
+    /// Whether somebody has told meanwhile that a session ends, which goes on under a new id since: before it could be ended
+    /// in the store, it had another id there.
+    async fn is_ended_by_others(&self, old: &SessionData, new: &SessionData) -> Result<bool, ServiceError> {
+        let feed = &self.tools.feed;
+        feed.try_catch_up(Instant::now(), OWN_PATIENCE).await?;
+        let old_ended = feed.against(&old.user_id, &known(old))? == Some(Against::Ended);
+        Ok(old_ended || feed.against(&new.user_id, &known(new))?.is_some())
     }
 
     /// Changes a session, and tells everybody where that concerns whether it is served, or what its

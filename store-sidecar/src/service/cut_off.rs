@@ -61,7 +61,7 @@ impl Service {
 
     fn cut_off(&self, user: &UserId, begun: &BegunCutOff) -> NewFeedEntry {
         // No session of the user's lasts longer than that, and none that a store has lost.
-        let longest = begun.latest_expiry.max(begun.now.after(self.session.duration));
+        let longest = begun.latest_expiry.max(begun.now.after(self.session.longest()));
         NewFeedEntry {
             until: longest.after(MAX_LEEWAY),
             change: FeedChange::UserSessionsEnded(CutOff {
@@ -86,19 +86,26 @@ impl Service {
         });
     }
 
-    /// Stores a new session. Where its user has too many, the oldest end: first everybody is told.
-    pub(super) async fn admit(&self, new: CreateSession) -> Result<SessionData, ServiceError> {
+    /// Stores a new session. Where its user has too many, the oldest end: first everybody is told. In the same step those
+    /// of the user's end that it takes the place of, of which everybody has been told.
+    pub(super) async fn admit(
+        &self,
+        new: CreateSession,
+        replaced: Option<SessionId>,
+    ) -> Result<SessionData, ServiceError> {
         let user = &new.session.user_id;
         // A replica that has just started waits; one that cannot read the feed takes what the store knows.
         drop(self.tools.feed.first_reading(FIRST_READING).await);
         let floor = self.tools.feed.cut_off_of(user).unwrap_or_default();
-        let mut admission = Admission { floor, max_sessions: self.session.max_per_user, evict: Vec::new() };
+        let evict = Vec::from_iter(replaced);
+        let replaced = evict.len();
+        let mut admission = Admission { floor, max_sessions: self.session.max_per_user, evict };
         let op = self.operation()?;
         for _ in 0..MAX_ATTEMPTS {
             match self.tools.store.admit_session(new.clone(), &admission, op).await? {
                 Admitted::Created(session) => {
                     self.tools.metrics.session_created();
-                    let evicted = u64::try_from(admission.evict.len()).unwrap_or(u64::MAX);
+                    let evicted = u64::try_from(admission.evict.len().saturating_sub(replaced)).unwrap_or(u64::MAX);
                     if evicted > 0 {
                         self.tools.metrics.sessions_ended(EndReason::Evicted, evicted);
                     }

@@ -1,20 +1,44 @@
 use session_gate_protocol::{
-    LoginReply, LoginRequest, LogoutReply, LogoutRequest, SessionData, SessionStatus, UnixSeconds,
+    Claims, LoginReply, LoginRequest, LogoutReply, LogoutRequest, LogoutScope, NewSession, NewToken, SessionData,
+    SessionId, SessionStatus, UnixSeconds,
 };
 
-use super::{Service, ServiceError, Told, input::invalid};
+use super::{Service, ServiceError, Told, changes::EndTold, input::invalid};
 use crate::{
     metrics::EndReason,
     store::{CreateSession, Termination},
 };
 
 impl Service {
-    /// A new session and its first token. The application has checked the password.
+    /// A new session and its first token, in the place of the session that it names. The application has checked the
+    /// password.
     ///
     /// # Errors
-    /// `Invalid`, or those of the store: then nobody has logged in.
-    pub async fn login(&self, request: LoginRequest) -> Result<LoginReply, ServiceError> {
+    /// `Invalid`, or those of the store: then nobody has logged in, and the session that was to be replaced may have ended.
+    pub async fn login(&self, mut request: LoginRequest) -> Result<LoginReply, ServiceError> {
+        let replaces = match request.replaces.take() {
+            Some(named) => self.session_named(&named).await?,
+            None => None,
+        };
         let (session, token) = request.split();
+        self.log_in(session, token, replaces.as_ref()).await
+    }
+
+    /// The session that its id names, or one of its tokens.
+    async fn session_named(&self, named: &str) -> Result<Option<SessionId>, ServiceError> {
+        match named.parse() {
+            Ok(id) => Ok(Some(id)),
+            Err(_) => Ok(self.presented(named).await?.and_then(|claims| claims.sid)),
+        }
+    }
+
+    /// A new session and its first token, in the place of another session.
+    pub(super) async fn log_in(
+        &self,
+        session: NewSession,
+        token: NewToken,
+        replaces: Option<&SessionId>,
+    ) -> Result<LoginReply, ServiceError> {
         let mut problems = self.token_problems(&token);
         let new = match self.new_session(session) {
             Ok(new) => new,
@@ -28,31 +52,69 @@ impl Service {
         // A token that is too large is refused before there is a session.
         let claims = self.claims(&token, new.session.user_id.clone(), Some(&draft(&new)))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
-        let session = self.admit(new).await?;
+        let session = self.admit_in_place_of(replaces, new).await?;
         match self.mint(token, session.user_id.clone(), Some(&session)).await {
             Ok(token) => {
                 self.tools.metrics.logged_in();
                 Ok(LoginReply { session, token })
             }
             Err(error) => {
-                // Nobody learns this session's id, so nobody misses it; if this fails, it expires.
-                if let Ok(op) = self.operation() {
-                    let _ended = self.tools.store.terminate_session(&session.session_id, op).await;
-                }
+                self.abandon(&session.session_id).await;
                 Err(error)
             }
         }
     }
 
-    /// Ends a session, named by its id or by one of its tokens, or all sessions of its user. A token
-    /// that has expired still names its session: a logout only takes away.
+    /// Ends a session of which nobody has learnt; if this fails, it expires.
+    pub(super) async fn abandon(&self, id: &SessionId) {
+        if let Ok(op) = self.operation() {
+            drop(self.tools.store.terminate_session(id, op).await);
+        }
+    }
+
+    /// Stores a new session. The one before is dead from before this: of the same user it ends in the same step; of another
+    /// before, so that a crash in between logs out.
+    async fn admit_in_place_of(
+        &self,
+        old: Option<&SessionId>,
+        new: CreateSession,
+    ) -> Result<SessionData, ServiceError> {
+        let told = match old {
+            Some(old) => self.tell_end(old).await?,
+            None => return self.admit(new, None).await,
+        };
+        match told {
+            EndTold::Now(old, _) if old.user_id == new.session.user_id => {
+                let session = self.admit(new, Some(old.session_id.clone())).await?;
+                if !old.status.is_final() {
+                    self.tools.metrics.sessions_ended(EndReason::Replaced, 1);
+                    self.note_age(&old);
+                }
+                Ok(session)
+            }
+            EndTold::Now(old, _) => {
+                self.end_in_store(&old, EndReason::Replaced).await?;
+                self.admit(new, None).await
+            }
+            EndTold::Before(_) | EndTold::OfLost(_) => self.admit(new, None).await,
+        }
+    }
+
+    /// Ends a session, named by its id or by one of its tokens, or all sessions of its user, or all others. A token that
+    /// has expired still names its session: a logout only takes away.
     ///
     /// # Errors
     /// `Invalid`, `SessionNotFound` for an unknown session id, `TokenUnknown`, or those of the store: then call again.
     pub async fn logout(&self, request: LogoutRequest) -> Result<Told<LogoutReply>, ServiceError> {
-        let LogoutRequest { session_id, token, all } = request;
+        let LogoutRequest { session_id, token, all, others } = request;
+        let sessions = match (all, others) {
+            (false, false) => LogoutScope::Current,
+            (true, false) => LogoutScope::All,
+            (false, true) => LogoutScope::Others,
+            (true, true) => return Err(ServiceError::Invalid(vec![invalid("others", "is given beside all")])),
+        };
         let told = match (session_id, token) {
-            (Some(id), None) if all => {
+            (Some(id), None) if sessions != LogoutScope::Current => {
                 let user = match self.session(&id).await {
                     Err(ServiceError::SessionNotFound) => {
                         self.tell_of_lost(&id).await?;
@@ -60,10 +122,14 @@ impl Service {
                     }
                     session => session?.user_id,
                 };
-                self.terminate_user_sessions(&user, None, EndReason::Logout).await?.map(|ended| ended.terminated)
+                let except = Some(&id).filter(|_| sessions == LogoutScope::Others);
+                self.terminate_user_sessions(&user, except, EndReason::Logout).await?.map(|ended| ended.terminated)
             }
             (Some(id), None) => self.terminate_session(&id, EndReason::Logout).await?,
-            (None, Some(token)) => self.logout_by_token(&token, all).await?,
+            (None, Some(token)) => {
+                let claims = self.presented(&token).await?.ok_or(ServiceError::TokenUnknown)?;
+                self.logout_by_token(&claims, sessions).await?
+            }
             (Some(_), Some(_)) => {
                 return Err(ServiceError::Invalid(vec![invalid("token", "is given beside session_id")]));
             }
@@ -76,22 +142,28 @@ impl Service {
         Ok(told.map(|terminated| LogoutReply { terminated }))
     }
 
-    async fn logout_by_token(&self, token: &str, all: bool) -> Result<Told<u64>, ServiceError> {
-        let claims = self.presented(token).await?;
-        let claims = claims.ok_or(ServiceError::TokenUnknown)?;
-        let told = match &claims.sid {
-            _ if all => {
-                let told = self.terminate_user_sessions(&claims.sub, None, EndReason::Logout).await?;
-                told.map(|ended| ended.terminated)
-            }
+    /// Ends what a token names, and the token, unless its session goes on.
+    pub(super) async fn logout_by_token(
+        &self,
+        claims: &Claims,
+        sessions: LogoutScope,
+    ) -> Result<Told<u64>, ServiceError> {
+        let of_user = async |except: Option<&SessionId>| {
+            let told = self.terminate_user_sessions(&claims.sub, except, EndReason::Logout).await?;
+            Ok::<_, ServiceError>(told.map(|ended| ended.terminated))
+        };
+        let told = match (sessions, &claims.sid) {
+            (LogoutScope::All, _) => of_user(None).await?,
+            (LogoutScope::Others, Some(id)) => return of_user(Some(id)).await,
+            (LogoutScope::Others, None) => return Err(ServiceError::SessionNotFound),
             // One that the store does not know is long gone, or lost: it has ended all the same.
-            Some(id) => {
+            (LogoutScope::Current, Some(id)) => {
                 let ended = self.end_session(id, EndReason::Logout).await?;
                 ended.map(|ended| u64::from(ended == Termination::Ended))
             }
-            None => Told { done: 0, at: None },
+            (LogoutScope::Current, None) => Told { done: 0, at: None },
         };
-        let revoked = self.revoke_presented(&claims).await?;
+        let revoked = self.revoke_presented(claims).await?;
         Ok(Told { at: told.at.max(revoked), ..told })
     }
 }
@@ -114,6 +186,8 @@ fn draft(new: &CreateSession) -> SessionData {
         idle_timeout: new.idle_timeout.map(|idle| idle.as_secs()),
         status: if session.pending_2fa { SessionStatus::Pending2fa } else { SessionStatus::Active },
         scopes: session.scopes,
+        class: session.class,
+        persistent: new.is_persistent,
         metadata: session.metadata,
         version: 1,
         // As many digits as a real one has.
@@ -121,7 +195,7 @@ fn draft(new: &CreateSession) -> SessionData {
     }
 }
 
-fn renamed(error: ServiceError, from: &str, to: &str) -> ServiceError {
+pub(super) fn renamed(error: ServiceError, from: &str, to: &str) -> ServiceError {
     match error {
         ServiceError::Invalid(mut problems) => {
             for problem in problems.iter_mut().filter(|problem| problem.field == from) {

@@ -9,6 +9,7 @@ use super::{
     input::{duration, invalid},
 };
 use crate::{
+    config::SessionClass,
     metrics::EndReason,
     rng::random_bytes,
     store::{CreateSession, PageAsk, Update},
@@ -16,7 +17,7 @@ use crate::{
 
 /// Longest `user_agent`, `device_type` and `location`, in bytes. Clients choose their user agent, so a
 /// login must not fail on an odd one; this is past any that browsers send.
-const MAX_TEXT_BYTES: usize = 2048;
+pub(super) const MAX_TEXT_BYTES: usize = 2048;
 
 /// Longest scopes of a session, in bytes of a token's `scope`: every token of it must hold them.
 const MAX_SCOPES_BYTES: usize = 2048;
@@ -31,7 +32,7 @@ impl Service {
     /// `Invalid`, or those of the store.
     pub async fn create_session(&self, session: NewSession) -> Result<SessionData, ServiceError> {
         let new = self.new_session(session)?;
-        self.admit(new).await
+        self.admit(new, None).await
     }
 
     /// Judges a new session and gives it its id.
@@ -46,10 +47,27 @@ impl Service {
         if !self.session.store.metadata_fits(&session.metadata) {
             problems.push(metadata_too_large(self.session.store.max_metadata_bytes));
         }
-        let duration = duration(session.duration, self.session.duration, &mut problems);
+        let class = self.class(session.class.as_deref(), &mut problems);
+        let duration = duration(session.duration, class.duration, &mut problems);
         ServiceError::unless_empty(problems)?;
-        let id = SessionId::new(&session.user_id, &random_bytes(&*self.tools.random)?);
-        Ok(CreateSession { id, session, duration, idle_timeout: self.session.idle_timeout })
+        let id = self.new_session_id(&session.user_id)?;
+        let SessionClass { duration: _, idle_timeout, is_persistent } = class;
+        Ok(CreateSession { id, session, duration, idle_timeout, is_persistent })
+    }
+
+    pub(super) fn new_session_id(&self, user: &UserId) -> Result<SessionId, ServiceError> {
+        Ok(SessionId::new(user, &random_bytes(&*self.tools.random)?))
+    }
+
+    fn class(&self, name: Option<&str>, problems: &mut Vec<FieldProblem>) -> SessionClass {
+        let Some(name) = name else { return self.session.without_class() };
+        let classes = &self.session.classes;
+        classes.get(name).copied().unwrap_or_else(|| {
+            let names = classes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let allowed = if names.is_empty() { "none: no classes are configured".to_owned() } else { names };
+            problems.push(invalid("class", format!("is no class of sessions; allowed: {allowed}")));
+            self.session.without_class()
+        })
     }
 
     /// The session, ended ones too while they are known. What the feed says against it counts.
@@ -148,7 +166,7 @@ fn check_texts(ip_address: Option<&str>, texts: [&Option<String>; 3], problems: 
     }
 }
 
-fn check_scopes(scopes: Option<&Scopes>, problems: &mut Vec<FieldProblem>) {
+pub(super) fn check_scopes(scopes: Option<&Scopes>, problems: &mut Vec<FieldProblem>) {
     if scopes.is_some_and(|scopes| scopes.to_string().len() > MAX_SCOPES_BYTES) {
         problems.push(invalid("scopes", format!("must be at most {MAX_SCOPES_BYTES} bytes, with a blank between two")));
     }

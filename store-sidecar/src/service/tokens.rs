@@ -59,20 +59,26 @@ impl Service {
         session: Option<&SessionData>,
     ) -> Result<TokenData, ServiceError> {
         let claims = self.claims(&new, user, session)?;
+        self.issue(claims, new.opaque).await
+    }
+
+    /// Mints the token of these claims.
+    pub(super) async fn issue(&self, claims: Claims, opaque: bool) -> Result<TokenData, ServiceError> {
         if claims.exp <= claims.iat {
             // Its last second has begun since it was read.
             return Err(ServiceError::StateConflict("the session is expired".to_owned()));
         }
         self.check_size(&claims)?;
-        let token = if new.opaque { self.keep(&claims).await? } else { self.sign(&claims).await? };
-        self.tools.metrics.token_issued(new.opaque);
+        let token = if opaque { self.keep(&claims).await? } else { self.sign(&claims).await? };
+        self.tools.metrics.token_issued(opaque);
         Ok(TokenData {
             token,
             token_type: TokenType::Bearer,
             token_id: claims.jti,
             user_id: claims.sub,
             session_id: claims.sid,
-            scopes: permitted(&new, session)?,
+            // A list that we wrote.
+            scopes: Scopes::parse_list(&claims.scope).unwrap_or_default(),
             issued_at: claims.iat,
             expires_at: claims.exp,
             metadata: claims.metadata,
@@ -140,18 +146,20 @@ impl Service {
     pub(super) fn token_problems(&self, new: &NewToken) -> Vec<FieldProblem> {
         let mut problems = Vec::new();
         duration(new.duration, self.tokens.duration, &mut problems);
-        if new.amr.len() > MAX_AMR {
-            problems.push(invalid("amr", format!("must have at most {MAX_AMR} entries")));
-        }
-        for (i, method) in new.amr.iter().enumerate() {
-            if method.is_empty() || method.len() > MAX_AMR_BYTES || !method.bytes().all(|b| b.is_ascii_graphic()) {
-                problems.push(invalid(
-                    format!("amr[{i}]"),
-                    format!("must be 1 to {MAX_AMR_BYTES} visible ASCII characters"),
-                ));
-            }
-        }
+        check_amr(&new.amr, &mut problems);
         problems
+    }
+}
+
+pub(super) fn check_amr(amr: &[String], problems: &mut Vec<FieldProblem>) {
+    if amr.len() > MAX_AMR {
+        problems.push(invalid("amr", format!("must have at most {MAX_AMR} entries")));
+    }
+    for (i, method) in amr.iter().enumerate() {
+        if method.is_empty() || method.len() > MAX_AMR_BYTES || !method.bytes().all(|b| b.is_ascii_graphic()) {
+            problems
+                .push(invalid(format!("amr[{i}]"), format!("must be 1 to {MAX_AMR_BYTES} visible ASCII characters")));
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::error::{StoreError, StoreErrorKind};
 use super::feed::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
 use super::limits::Leased;
 use super::operation::OperationId;
+use super::rotation::{Rotated, Rotation};
 use super::session::{Checked, CreateSession, LaterVersion, Termination, Update};
 
 /// How the store is, for `/readyz` and the gauges of `/metrics`.
@@ -72,6 +73,19 @@ pub trait Store: Send + Sync + 'static {
         admission: &Admission,
         op: OperationId,
     ) -> Result<Admitted, StoreError>;
+
+    /// Puts a session that may be used under a new id: from the moment this returns no check of the old one says `Live`.
+    /// The new one is `active`, begins now, and has all else of the old one, its end and its generation too. Of two
+    /// rotations of one session one wins.
+    ///
+    /// # Errors
+    /// `Conflict` where the new id exists already or was made for another user.
+    async fn rotate_session(
+        &self,
+        old: &SessionId,
+        rotation: &Rotation,
+        op: OperationId,
+    ) -> Result<Rotated, StoreError>;
 
     /// The session, with its status at this moment; ended ones too, while they are known.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError>;

@@ -19,8 +19,8 @@ use session_gate_protocol::{
 
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
-    StoreErrorKind, Swept, Termination, Update, memory::MemoryStore,
+    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation, SessionPage,
+    Store, StoreError, StoreErrorKind, Swept, Termination, Update, memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -144,6 +144,14 @@ impl Store for Faulty {
         op: OperationId,
     ) -> Result<Admitted, StoreError> {
         self.ask("create_session", |store| store.admit_session(new, admission, op)).await
+    }
+    async fn rotate_session(
+        &self,
+        old: &SessionId,
+        rotation: &Rotation,
+        op: OperationId,
+    ) -> Result<Rotated, StoreError> {
+        self.ask("rotate_session", |store| store.rotate_session(old, rotation, op)).await
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
         self.ask("session", |store| store.session(id)).await

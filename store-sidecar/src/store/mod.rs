@@ -16,6 +16,7 @@ pub mod memory;
 mod operation;
 mod patch;
 pub mod redis;
+mod rotation;
 mod session;
 mod settings;
 #[cfg(any(test, feature = "test-util"))]
@@ -34,6 +35,7 @@ pub use self::{
     },
     limits::Leased,
     operation::OperationId,
+    rotation::{Rotated, Rotation},
     session::{Checked, CreateSession, LaterVersion, Termination, Update},
     settings::{DEFAULT_MAX_COUNTERS, FEWEST_COUNTERS, MAX_LIFETIME, StoreSettings},
 };

@@ -22,6 +22,8 @@ pub struct CreateSession {
     pub duration: Duration,
     /// How long it lives without activity; none: as long as with.
     pub idle_timeout: Option<Duration>,
+    /// Whether a browser may keep its cookie when it is closed: by its class.
+    pub is_persistent: bool,
 }
 
 impl CreateSession {
@@ -47,7 +49,8 @@ impl CreateSession {
     /// The session that this makes at `now`, of that generation among its user's.
     pub(super) fn created_at(self, now: UnixSeconds, generation: u64) -> SessionData {
         let status = self.status();
-        let NewSession { user_id, ip_address, user_agent, device_type, location, metadata, scopes, .. } = self.session;
+        let NewSession { user_id, ip_address, user_agent, device_type, location, metadata, scopes, class, .. } =
+            self.session;
         SessionData {
             session_id: self.id,
             user_id,
@@ -61,6 +64,8 @@ impl CreateSession {
             idle_timeout: self.idle_timeout.map(|idle| idle.min(MAX_LIFETIME).as_secs()),
             status,
             scopes,
+            class,
+            persistent: self.is_persistent,
             metadata,
             version: 1,
             generation,

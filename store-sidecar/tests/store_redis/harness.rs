@@ -145,7 +145,13 @@ pub async fn connection(url: &str) -> MultiplexedConnection {
 pub fn new_session(user: &str, number: u8) -> CreateSession {
     let user_id: UserId = user.parse().unwrap();
     let session: NewSession = serde_json::from_value(serde_json::json!({ "user_id": user_id })).unwrap();
-    CreateSession { id: SessionId::new(&user_id, &[number; 32]), session, duration: LIFETIME, idle_timeout: None }
+    CreateSession {
+        id: SessionId::new(&user_id, &[number; 32]),
+        session,
+        duration: LIFETIME,
+        idle_timeout: None,
+        is_persistent: false,
+    }
 }
 
 /// The verdict on a token of that session.

@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, SessionStatus, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME, op};
-use store_sidecar::store::{CreateSession, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
+use store_sidecar::store::{CreateSession, Rotation, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
 
 use crate::harness::{Redis, USUAL, check, new_session, poll_until};
 
@@ -107,10 +107,15 @@ async fn scopes_and_opaque_tokens_are_stored_in_the_form_that_is_documented() {
     let mut connection = redis.connection().await;
     let mut new = new_session("alice", 7);
     new.session.scopes = Some(Scopes::parse_list("write read").unwrap());
+    new.session.class = Some("remember".to_owned());
+    new.is_persistent = true;
     let session = redis.store.create_session(new, op()).await.unwrap();
     let scopes: Option<String> =
         redis::cmd("HGET").arg(SESSION).arg("scopes").query_async(&mut connection).await.unwrap();
     assert_eq!(scopes.as_deref(), Some("read write"));
+    let fields: Vec<Option<String>> =
+        redis::cmd("HMGET").arg(SESSION).arg("class").arg("persistent").query_async(&mut connection).await.unwrap();
+    assert_eq!(fields, [Some("remember".to_owned()), Some("1".to_owned())]);
     let none = serde_json::from_value(json!({ "scopes": null })).unwrap();
     redis.store.update_session(&session.session_id, &none, None, op()).await.unwrap();
     let scopes: Option<String> =
@@ -242,6 +247,9 @@ async fn a_full_redis_refuses_what_is_new_and_still_answers_and_ends() {
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec_async(&mut connection).await.unwrap();
     let refused = redis.store.create_session(new_session("alice", 2), op()).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
+    let rotation = Rotation { user_id: session.user_id.clone(), id: new_session("alice", 3).id, scopes: None };
+    let refused = redis.store.rotate_session(&session.session_id, &rotation, op()).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Refused, "and the old id lives on, see below");
     redis.store.revoke_token(&session.user_id, &"t".parse().unwrap(), UnixSeconds(u64::MAX)).await.unwrap();
     let suspend = serde_json::from_value(json!({ "status": "suspended" })).unwrap();
     let suspended = redis.store.update_session(&other.session_id, &suspend, None, op()).await.unwrap();

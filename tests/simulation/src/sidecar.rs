@@ -1,6 +1,7 @@
 //! One replica of the sidecar: the real service and its real router, over the shared store.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -137,7 +138,9 @@ impl Sidecar {
         let session = SessionConfig {
             duration: Duration::from_hours(24),
             idle_timeout: common.idle_timeout,
+            classes: BTreeMap::new(),
             max_per_user: 0,
+            password_change_ends_sessions: true,
             store: common.settings,
         };
         let tokens = TokenConfig {

@@ -1,19 +1,19 @@
-//! The settings that are published for others.
+//! The settings of security, for the filter and the login service.
 
 use super::setting::{
     Kind::{Bool, Integer},
     Setting, setting,
 };
 
-/// What is published at `/v1/policy`.
+/// What is published at `/v1/policy`, and to filters with the keys.
 pub(super) const SECURITY: &[Setting] = &[
     setting(
         "security.require_https",
         "REQUIRE_HTTPS",
         "require-https",
         Bool,
-        "true",
-        "Published at /v1/policy: whether clients must come by https (enforced by the filter's own setting)",
+        "false",
+        "Whether clients must come by https: enforced by the filter, unless its own configuration says otherwise",
     ),
     setting(
         "security.max_login_attempts",
@@ -21,7 +21,7 @@ pub(super) const SECURITY: &[Setting] = &[
         "max-login-attempts",
         Integer,
         "5",
-        "Published at /v1/policy: failed logins until an account is locked; 1 to 1000",
+        "Failed logins until an account is locked, for the login service to read at /v1/policy; 1 to 1000",
     ),
     setting(
         "security.lockout_duration_minutes",
@@ -29,7 +29,7 @@ pub(super) const SECURITY: &[Setting] = &[
         "lockout-duration-minutes",
         Integer,
         "30",
-        "Published at /v1/policy: how long it stays locked; 1 to 10080",
+        "How long it stays locked, for the login service to read at /v1/policy; 1 to 10080",
     ),
     setting(
         "security.min_password_length",
@@ -37,7 +37,7 @@ pub(super) const SECURITY: &[Setting] = &[
         "min-password-length",
         Integer,
         "12",
-        "Published at /v1/policy for the login service; 8 to 128",
+        "The shortest password, for the login service to read at /v1/policy; 8 to 128",
     ),
     setting(
         "security.require_2fa",
@@ -45,7 +45,7 @@ pub(super) const SECURITY: &[Setting] = &[
         "require-2fa",
         Bool,
         "false",
-        "Published at /v1/policy for the login service, which then logs in with pending_2fa",
+        "Whether a login needs a second factor, for the login service to read at /v1/policy: it logs in with pending_2fa then",
     ),
     setting(
         "security.force_logout_on_password_change",
@@ -53,6 +53,6 @@ pub(super) const SECURITY: &[Setting] = &[
         "force-logout-on-password-change",
         Bool,
         "true",
-        "Published at /v1/policy for the login service, which then ends the user's sessions",
+        "Whether a change of the password that an application tells the filter of ends the user's other sessions",
     ),
 ];

@@ -1,7 +1,7 @@
 //! The settings of sessions and tokens.
 
 use super::setting::{
-    Kind::{Integer, List, Secret, Text},
+    Kind::{Integer, List, Secret, Section, Text},
     Setting, setting,
 };
 
@@ -22,6 +22,15 @@ pub(super) const SESSION: &[Setting] = &[
         Integer,
         "none",
         "After how long without activity a session ends; 1 or more, at most the duration",
+    ),
+    setting(
+        "session.classes",
+        "SESSION_GATE_SESSION_CLASSES",
+        "session-classes",
+        Section,
+        "none",
+        "Classes of sessions that live longer or shorter, by name: `{\"browser\": {\"duration_hours\": 24, \"idle_timeout_minutes\": \
+         30}, \"remember\": {\"duration_hours\": 2160, \"idle_timeout_minutes\": 20160, \"persistent\": true}}`",
     ),
     setting(
         "session.activity_resolution_seconds",

@@ -26,6 +26,8 @@ pub enum Kind {
     Integer,
     /// Several texts: a list in the file, with commas between in the environment and flags.
     List,
+    /// Several settings by their names: a section in the file, JSON in the environment and flags.
+    Section,
     /// A credential: never shown.
     Secret,
     /// Several credentials.
@@ -41,6 +43,7 @@ impl Kind {
             Self::Bool => "true or false",
             Self::Integer => "a whole number",
             Self::List => "a list",
+            Self::Section => "JSON",
             Self::Secret => "a secret",
             Self::SecretList => "a list of secrets",
             Self::Text => "text",

@@ -157,12 +157,18 @@ fn bodies() -> Vec<(String, Value)> {
     add("CheckRequest/properties/address", json!({ "pattern": format!("^{}$", address()) }));
     add("CheckedCredential/oneOf/0", json!({ "additionalProperties": false }));
     add("CheckedCredential/oneOf/1", json!({ "additionalProperties": false }));
+    for kind in 0..4 {
+        add(&format!("SessionCommand/oneOf/{kind}"), json!({ "additionalProperties": false }));
+    }
     add("IntrospectionForm/properties/token", json!({ "minLength": 1 }));
-    add("LogoutRequest", json!({ "oneOf": [only(&logout, 0), only(&logout, 1)] }));
+    let both = json!({ "required": ["all", "others"], "properties": { "all": { "const": true }, "others": { "const": true } } });
+    add("LogoutRequest", json!({ "oneOf": [only(&logout, 0), only(&logout, 1)], "not": both }));
+    add("ElevateRequest", json!({ "oneOf": [only(&logout, 0), only(&logout, 1)] }));
+    add("SessionCommandRequest/properties/ip_address", json!({ "pattern": format!("^{}$", address()) }));
     add("NewToken", json!({ "anyOf": [given("session_id"), given("user_id")] }));
     add("SessionPatch/properties/scopes", scopes(json!(["array", "null"])));
     add("TokenForm/properties/token", json!({ "minLength": 1 }));
-    for schema in ["LoginRequest", "NewToken"] {
+    for schema in ["ElevateRequest", "LoginRequest", "NewToken", "SessionCommand/oneOf/0", "SessionCommand/oneOf/1"] {
         add(&format!("{schema}/properties/amr"), amr());
     }
     for schema in ["LoginRequest", "NewSession", "NewToken"] {

@@ -115,7 +115,8 @@ async fn a_session_that_begins_while_all_end_goes_on() {
     let late = format!("/v1/sessions/{id}");
     let session = serde_json::from_value(json!({"user_id": "alice"})).unwrap();
     faults.interrupt("finish_cut_off", async move {
-        let new = CreateSession { id, session, duration: Duration::from_secs(60), idle_timeout: None };
+        let new =
+            CreateSession { id, session, duration: Duration::from_secs(60), idle_timeout: None, is_persistent: false };
         store.create_session(new, op()).await.unwrap();
     });
     assert_eq!(gate.delete("/v1/users/alice/sessions").await.json(), json!({"terminated": 1}));

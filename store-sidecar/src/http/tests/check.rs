@@ -72,7 +72,7 @@ async fn logins_that_nobody_finishes_do_not_hide_the_session_that_is_active() {
         bytes[..8].copy_from_slice(&number.to_be_bytes());
         let session = serde_json::from_value(json!({"user_id": "alice", "pending_2fa": true})).unwrap();
         let (id, duration) = (SessionId::new(&user, &bytes), Duration::from_hours(24));
-        let new = CreateSession { id, session, duration, idle_timeout: None };
+        let new = CreateSession { id, session, duration, idle_timeout: None, is_persistent: false };
         gate.store.create_session(new, op()).await.unwrap();
     }
     faults.asked();

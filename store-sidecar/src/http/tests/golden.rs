@@ -60,12 +60,16 @@ fn example<T: serde::de::DeserializeOwned>(name: &str) {
 #[test]
 fn the_examples_in_the_documentation_are_good() {
     use session_gate_protocol::{
-        LeaseRequest, LoginRequest, LogoutRequest, NewBlock, NewLimitOverride, NewRevocation, NewToken,
+        ElevateRequest, LeaseRequest, LoginRequest, LogoutRequest, NewBlock, NewLimitOverride, NewRevocation, NewToken,
+        SessionCommandReply, SessionCommandRequest,
     };
     example::<LoginRequest>("LoginRequest");
     example::<SessionPatch>("SessionPatch");
     example::<SessionPatch>("SessionPatch scopes");
     example::<LogoutRequest>("LogoutRequest");
+    example::<ElevateRequest>("ElevateRequest");
+    example::<SessionCommandRequest>("SessionCommandRequest");
+    example::<SessionCommandReply>("SessionCommandReply");
     example::<NewBlock>("NewBlock");
     example::<NewRevocation>("NewRevocation");
     example::<NewLimitOverride>("NewLimitOverride");

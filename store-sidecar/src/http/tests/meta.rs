@@ -222,6 +222,9 @@ async fn keys_are_published_to_those_who_may_have_them() {
     assert_eq!(public.json(), json!({"keys": []}), "never a shared secret");
     let all = gate.get("/v1/keys").await;
     assert_eq!((all.header("cache-control"), &all.json()["keys"][0]["kty"]), ("no-store", &json!("oct")));
+    assert_eq!(all.json()["policy"], gate.get("/v1/policy").await.json(), "what is in force comes with them");
+    let reply: session_gate_protocol::KeysReply = serde_json::from_str(&all.text).unwrap();
+    assert_eq!(reply.policy, Some(policy()));
     let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/keys/testdata/p256.pem");
     let source = KeySource {
         signing: Signing::Files { files: vec![keys], algorithm: None },

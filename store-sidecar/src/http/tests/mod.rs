@@ -1,6 +1,7 @@
 mod changes;
 mod check;
 mod cut_off;
+mod elevation;
 mod feed;
 mod golden;
 mod hardening;
@@ -13,10 +14,11 @@ mod receipts;
 mod roles;
 mod rules;
 mod scopes;
+mod session_commands;
 mod sessions;
 mod tokens;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{
@@ -34,7 +36,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::{
     clock::ManualClock,
-    config::{SessionConfig, TokenConfig},
+    config::{SessionClass, SessionConfig, TokenConfig},
     credentials::{Credentials, Role},
     feed::Feed,
     keys::{Algorithm, CurrentKeys, KeyRing, KeySource, Signing},
@@ -44,8 +46,8 @@ use crate::{
     service::Tools,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store,
-        StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update,
+        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation,
+        SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -73,6 +75,8 @@ struct Setup {
     credentials: Credentials,
     idle_timeout: Option<Duration>,
     no_metrics: bool,
+    /// Whether a change of the password ends no session.
+    sessions_outlive_passwords: bool,
     /// Puts something between the service and the memory store.
     store: Option<MakeStore>,
 }
@@ -112,6 +116,20 @@ fn ring() -> KeyRing {
     source(Algorithm::Hs256).load(&SeededRandom::default()).unwrap()
 }
 
+fn classes() -> BTreeMap<String, SessionClass> {
+    let browser = SessionClass {
+        duration: Duration::from_hours(24),
+        idle_timeout: Some(Duration::from_secs(30 * 60)),
+        is_persistent: false,
+    };
+    let remember = SessionClass {
+        duration: Duration::from_hours(90 * 24),
+        idle_timeout: Some(Duration::from_hours(14 * 24)),
+        is_persistent: true,
+    };
+    [("browser", browser), ("remember", remember)].map(|(name, class)| (name.to_owned(), class)).into()
+}
+
 fn policy() -> PublishedPolicy {
     PublishedPolicy {
         min_password_length: 12,
@@ -119,7 +137,7 @@ fn policy() -> PublishedPolicy {
         lockout_duration: 1800,
         require_2fa: false,
         force_logout_on_password_change: true,
-        require_https: true,
+        require_https: false,
         session_duration: 86_400,
         session_idle_timeout: None,
         token_duration: 3600,
@@ -155,7 +173,9 @@ impl Gate {
         let session = SessionConfig {
             duration: Duration::from_hours(24),
             idle_timeout: setup.idle_timeout,
+            classes: classes(),
             max_per_user: 5,
+            password_change_ends_sessions: !setup.sessions_outlive_passwords,
             store: settings,
         };
         let tokens = TokenConfig {
@@ -272,6 +292,9 @@ impl BrokenStore {
 #[async_trait]
 impl Store for BrokenStore {
     async fn admit_session(&self, _: CreateSession, _: &Admission, _: OperationId) -> Result<Admitted, StoreError> {
+        self.fail()
+    }
+    async fn rotate_session(&self, _: &SessionId, _: &Rotation, _: OperationId) -> Result<Rotated, StoreError> {
         self.fail()
     }
     async fn session(&self, _: &SessionId) -> Result<Option<SessionData>, StoreError> {

@@ -24,7 +24,7 @@ async fn status(gate: &Gate, method: &str, path: &str, authorization: Option<&st
 }
 
 /// Every route with the roles that may use it, and admin may.
-const GUARDED: [(&str, &str, &[&str]); 29] = [
+const GUARDED: [(&str, &str, &[&str]); 31] = [
     ("POST", "/v1/sessions", &[APP]),
     ("GET", "/v1/sessions/x", &[APP]),
     ("PATCH", "/v1/sessions/x", &[APP]),
@@ -36,6 +36,8 @@ const GUARDED: [(&str, &str, &[&str]); 29] = [
     ("POST", "/v1/tokens/revoke", &[APP]),
     ("POST", "/v1/login", &[APP]),
     ("POST", "/v1/logout", &[APP]),
+    ("POST", "/v1/elevate", &[APP]),
+    ("POST", "/v1/session-commands", &[FILTER]),
     ("GET", "/v1/policy", &[APP]),
     ("POST", "/v1/check", &[FILTER]),
     ("GET", "/v1/keys", &[FILTER]),

@@ -19,7 +19,7 @@ async fn a_session_is_created_read_changed_and_ended() {
         "session_id": session["session_id"], "user_id": "alice", "ip_address": "192.0.2.1", "user_agent": "curl",
         "device_type": "laptop", "location": "CH", "created_at": START.0, "last_activity": START.0,
         "expires_at": START.0 + 600, "idle_timeout": null, "status": "active", "metadata": {"theme": "dark"},
-        "scopes": null, "version": 1,
+        "scopes": null, "class": null, "persistent": false, "version": 1,
     });
     assert_eq!(session, expected);
     let read = gate.get(&path).await;

@@ -258,7 +258,7 @@ pub async fn what_was_cut_off_is_swept_in_batches<H: Harness>() {
     let harness = H::start(SETTINGS).await;
     let store = harness.store();
     let alice = user("alice");
-    let count = SWEEP_BATCH + 50;
+    let count = SWEEP_BATCH + SWEEP_BATCH / 2;
     let many = |number: usize| {
         let mut bytes = [0; 32];
         bytes[0] = u8::try_from(number % 256).unwrap();

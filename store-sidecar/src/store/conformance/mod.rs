@@ -23,6 +23,7 @@ pub mod leases;
 pub mod listing;
 pub mod patching;
 pub mod repeating;
+pub mod rotating;
 pub mod rules;
 pub mod storing;
 
@@ -148,6 +149,15 @@ macro_rules! store_conformance {
                 what_is_the_same_twice_as_once_may_be_repeated,
                 another_operation_is_none_repeated,
             ]
+            rotating: [
+                a_class_is_kept_with_its_session,
+                a_rotated_session_goes_on_under_its_new_id_alone,
+                only_a_users_own_session_that_may_be_used_is_rotated,
+                a_rotated_session_does_not_escape_a_cut_off,
+                of_concurrent_rotations_of_one_session_one_wins,
+                a_repeated_rotation_answers_as_the_first_time,
+                a_session_that_is_replaced_does_not_count,
+            ]
             check: [
                 each_status_has_its_verdict,
                 a_revoked_token_is_refused_until_it_has_expired,
@@ -253,6 +263,7 @@ fn plain(user: &UserId, number: u8) -> CreateSession {
         session: serde_json::from_value(json!({ "user_id": user })).unwrap(),
         duration: LIFETIME,
         idle_timeout: None,
+        is_persistent: false,
     }
 }
 

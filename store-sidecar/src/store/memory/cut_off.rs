@@ -1,4 +1,4 @@
-//! How sessions begin, and end all at once.
+//! How sessions begin, go on under a new id, and end all at once.
 
 use session_gate_protocol::{SessionData, SessionId, SessionStatus, UnixSeconds, UserId};
 
@@ -6,7 +6,7 @@ use super::state::{Begun, State};
 use super::tables::MemoryStore;
 use crate::store::{
     Admission, Admitted, Beginning, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId,
-    SWEEP_BATCH, StoreError, StoreErrorKind, Swept, patch,
+    Rotated, Rotation, SWEEP_BATCH, StoreError, StoreErrorKind, Swept, patch,
 };
 
 impl MemoryStore {
@@ -47,6 +47,29 @@ impl MemoryStore {
         state.keep_cut_offs(&user, session.expires_at.after(self.settings.feed_horizon));
         state.insert(session.clone(), op);
         Ok(Admitted::Created(session))
+    }
+
+    pub(super) fn rotate(&self, old: &SessionId, rotation: &Rotation, op: OperationId) -> Result<Rotated, StoreError> {
+        rotation.check()?;
+        let (mut state, now) = self.write();
+        if state.was_done(&rotation.id, op)
+            && let Some(session) = state.session(&rotation.id, now)
+        {
+            return Ok(Rotated::Done(session));
+        }
+        if state.holds(&rotation.id) {
+            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
+        }
+        let session = state.session(old, now).filter(|session| session.user_id == rotation.user_id);
+        let Some(session) = session else { return Ok(Rotated::NotFound) };
+        if !session.status.may_mint() {
+            return Ok(Rotated::Refused(session.status));
+        }
+        self.check_room(&state)?;
+        let rotated = rotation.of(session.clone(), now);
+        end(&mut state, session, now, op);
+        state.insert(rotated.clone(), op);
+        Ok(Rotated::Done(rotated))
     }
 
     pub(super) fn begin(

@@ -13,8 +13,8 @@ use super::tables::{MemoryStore, full};
 use crate::store::feed::epoch_id;
 use crate::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store,
-    StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update, patch,
+    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation,
+    SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update, patch,
 };
 
 #[async_trait]
@@ -26,6 +26,15 @@ impl Store for MemoryStore {
         op: OperationId,
     ) -> Result<Admitted, StoreError> {
         self.admit(new, admission, op)
+    }
+
+    async fn rotate_session(
+        &self,
+        old: &SessionId,
+        rotation: &Rotation,
+        op: OperationId,
+    ) -> Result<Rotated, StoreError> {
+        self.rotate(old, rotation, op)
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {

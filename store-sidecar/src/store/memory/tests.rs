@@ -25,7 +25,7 @@ async fn create(store: &MemoryStore, number: u8) -> Result<SessionData, StoreErr
     let session = serde_json::from_value(serde_json::json!({ "user_id": user(number) })).unwrap();
     let id = SessionId::new(&user(number), &[number; 32]);
     let duration = Duration::from_secs(10);
-    store.create_session(CreateSession { id, session, duration, idle_timeout: None }, op()).await
+    store.create_session(CreateSession { id, session, duration, idle_timeout: None, is_persistent: false }, op()).await
 }
 
 fn claims() -> Claims {

@@ -55,6 +55,8 @@ impl RedisStore {
         let op = op.to_string();
         arguments.extend([duration.as_str(), &idle, &data, &retention, &op, &scopes]);
         arguments.extend([floor.as_str(), &max_sessions, &evicted, &horizon]);
+        let class = session.class.as_deref().unwrap_or_default();
+        arguments.extend([class, if session.persistent { "1" } else { "" }]);
         arguments.extend(evict.clone().map(SessionId::as_str));
         let tag = session.session_id.tag();
         let mut all_keys =

@@ -87,6 +87,8 @@ fn parse(id: SessionId, fields: &Fields) -> Result<SessionData, Unreadable> {
         idle_timeout: fields.contains_key("idle_timeout").then(|| number("idle_timeout")).transpose()?,
         status: SessionStatus::from_name(field("status")?).ok_or(Unreadable("status"))?,
         scopes: fields.get("scopes").map(|text| scopes(text)).transpose()?,
+        class: fields.get("class").cloned(),
+        persistent: fields.contains_key("persistent"),
         metadata,
         version: number("version")?,
         generation: if fields.contains_key("generation") { number("generation")? } else { 0 },
@@ -161,6 +163,16 @@ mod tests {
         assert_eq!(session(id(), &fields, 0, UnixSeconds(1100)).unwrap().unwrap().scopes, Some(Scopes::default()));
         fields.remove("scopes");
         assert_eq!(session(id(), &fields, 0, UnixSeconds(1100)).unwrap().unwrap().scopes, None);
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_has_no_class() {
+        let mut fields = stored();
+        let read = session(id(), &fields, 0, UnixSeconds(1100)).unwrap().unwrap();
+        assert_eq!((read.class, read.persistent), (None, false));
+        fields.extend([("class", "remember"), ("persistent", "1")].map(|(name, value)| (name.into(), value.into())));
+        let read = session(id(), &fields, 0, UnixSeconds(1100)).unwrap().unwrap();
+        assert_eq!((read.class.as_deref(), read.persistent), (Some("remember"), true));
     }
 
     #[test]

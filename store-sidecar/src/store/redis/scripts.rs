@@ -64,6 +64,7 @@ scripts! {
     PUT_OPAQUE: Hot ["put_opaque.lua"];
     RESTORE_VERSION: Hot ["restore_version.lua"];
     REVOKE: Hot ["revoke.lua"];
+    ROTATE: Hot ["rotate.lua"];
     SALT: Hot ["salt.lua"];
     SESSION: Hot ["session.lua"];
     TERMINATE: Hot ["terminate.lua"];

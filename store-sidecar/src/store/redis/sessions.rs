@@ -3,13 +3,14 @@
 //! A script is told each key that it uses, also those that only another key names: so what these are is read in one step,
 //! and used in the next.
 
-use session_gate_protocol::{ETag, SessionData, SessionId, SessionPatch, SessionStatus, UnixSeconds};
+use session_gate_protocol::{ETag, SessionData, SessionId, SessionPatch, SessionStatus, SlotTag, UnixSeconds};
 use tokio::time::Instant;
 
 use super::client::RedisStore;
 use super::record::Fields;
+use super::values::parsed;
 use super::{record, scripts};
-use crate::store::{OperationId, StoreError, StoreErrorKind, Termination, Update, patch};
+use crate::store::{OperationId, Rotated, Rotation, StoreError, StoreErrorKind, Termination, Update, patch};
 
 /// How often an update is tried anew because somebody else's came in between. Each time at least one
 /// of those who compete succeeds.
@@ -80,5 +81,39 @@ impl RedisStore {
             Some(false) => Termination::AlreadyEnded,
             None => Termination::NotFound,
         })
+    }
+
+    pub(super) async fn rotate(
+        &self,
+        old: &SessionId,
+        rotation: &Rotation,
+        op: OperationId,
+    ) -> Result<Rotated, StoreError> {
+        rotation.check()?;
+        let Rotation { user_id, id, scopes } = rotation;
+        // One of another tag is no session of the user's: its key is in another slot.
+        if old.tag() != SlotTag::of_user(user_id) {
+            return Ok(Rotated::NotFound);
+        }
+        let keys =
+            [self.keys.session(old), self.keys.session(id), self.keys.index(user_id), self.keys.cut_offs(&id.tag())];
+        let scopes = scopes.as_ref().map(|scopes| format!("+{scopes}")).unwrap_or_default();
+        let (retention, op) = (self.retention(), op.to_string());
+        let arguments = [user_id.as_str(), old.as_str(), id.as_str(), &retention, &op, &scopes];
+        let mut reply: Vec<redis::Value> =
+            self.run(&scripts::ROTATE, &keys.each_ref().map(String::as_str), &arguments, self.deadline()).await?;
+        let corrupt = || StoreError::of_kind(StoreErrorKind::Corrupt);
+        let rest = reply.split_off(reply.len().min(1));
+        let outcome: String = parsed(reply.pop().ok_or_else(corrupt)?)?;
+        match outcome.as_str() {
+            "done" => {
+                let (now, fields, ended_before): (u64, Fields, u64) = parsed(redis::Value::Array(rest))?;
+                let session = record::session(id.clone(), &fields, ended_before, UnixSeconds(now))?;
+                session.map(Rotated::Done).ok_or_else(corrupt)
+            }
+            "exists" => Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already")),
+            "unknown" => Ok(Rotated::NotFound),
+            status => SessionStatus::from_name(status).map(Rotated::Refused).ok_or_else(corrupt),
+        }
     }
 }

@@ -13,8 +13,8 @@ use session_gate_protocol::{
 };
 use store_sidecar::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, SessionPage, Store, StoreError,
-    Swept, Termination, Update,
+    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation, SessionPage,
+    Store, StoreError, Swept, Termination, Update,
 };
 
 use super::{
@@ -62,6 +62,24 @@ impl Store for ReplicaStore {
             Ok(admitted)
         };
         self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(create(shared)))).await
+    }
+
+    async fn rotate_session(
+        &self,
+        old: &SessionId,
+        rotation: &Rotation,
+        op: OperationId,
+    ) -> Result<Rotated, StoreError> {
+        let (old, rotation) = (old.clone(), rotation.clone());
+        let rotate = move |shared: Arc<SharedStore>| async move {
+            let rotated = shared.current().rotate_session(&old, &rotation, op).await?;
+            if let Rotated::Done(session) = &rotated {
+                shared.note_birth(&session.session_id);
+                shared.note_end(&old);
+            }
+            Ok(rotated)
+        };
+        self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(rotate(shared)))).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {

@@ -19,7 +19,9 @@
 -- ARGV[12] how many sessions the user may have; 0: any number
 -- ARGV[13] how many must end for one at most
 -- ARGV[14] seconds that a token lives at most
--- ARGV[15…] ids of the sessions that end
+-- ARGV[15] its class; empty: none
+-- ARGV[16] 1: a browser may keep its cookie; else empty
+-- ARGV[17…] ids of the sessions that end
 -- Reply    the time and its generation; or, where there is no room, of each session that would have to end the id,
 --          and when it expires; nil where the id exists already, but not by this operation
 if redis.call('EXISTS', KEYS[1]) == 1 then
@@ -38,7 +40,7 @@ keep_cut_offs(KEYS[3], t + tonumber(ARGV[5]) + tonumber(ARGV[14]))
 -- What is over need not end.
 local first = '(' .. t
 local named, leaving = {}, 0
-for i = 15, #ARGV do
+for i = 17, #ARGV do
   named[ARGV[i]] = true
   local expires_at = redis.call('ZSCORE', KEYS[2], ARGV[i])
   if expires_at and tonumber(expires_at) > t then
@@ -47,11 +49,14 @@ for i = 15, #ARGV do
 end
 if max > 0 then
   local over = math.min(redis.call('ZCOUNT', KEYS[2], first, '+inf') + 1 - max, tonumber(ARGV[13]))
-  if leaving < over then
+  local missing = over - leaving
+  if missing > 0 then
     local reply = {'crowded'}
-    local oldest = redis.call('ZRANGE', KEYS[2], first, '+inf', 'BYSCORE', 'LIMIT', 0, over, 'WITHSCORES')
+    -- Those that are named may be among the oldest, and need not be.
+    local enough = missing + #ARGV - 16
+    local oldest = redis.call('ZRANGE', KEYS[2], first, '+inf', 'BYSCORE', 'LIMIT', 0, enough, 'WITHSCORES')
     for i = 1, #oldest, 2 do
-      if not named[oldest[i]] then
+      if not named[oldest[i]] and #reply <= missing then
         reply[#reply + 1] = {oldest[i], tonumber(oldest[i + 1])}
       end
     end
@@ -59,8 +64,8 @@ if max > 0 then
   end
 end
 local leave = {}
-for i = 15, #ARGV do
-  local s, failure = load(KEYS[i - 11], KEYS[3])
+for i = 17, #ARGV do
+  local s, failure = load(KEYS[i - 13], KEYS[3])
   if failure then
     return failure
   end
@@ -76,12 +81,18 @@ end
 if ARGV[10] ~= '' then
   redis.call('HSET', KEYS[1], 'scopes', string.sub(ARGV[10], 2))
 end
+if ARGV[15] ~= '' then
+  redis.call('HSET', KEYS[1], 'class', ARGV[15])
+end
+if ARGV[16] ~= '' then
+  redis.call('HSET', KEYS[1], 'persistent', ARGV[16])
+end
 redis.call('EXPIREAT', KEYS[1], expires_at + tonumber(ARGV[8]))
 for i, s in pairs(leave) do
   if s then
     local status = status_at(s, t)
     if not is_final(status) or (status == 'terminated' and s.cut_off) then
-      terminate(KEYS[i - 11], s, t, tonumber(ARGV[8]), ARGV[9])
+      terminate(KEYS[i - 13], s, t, tonumber(ARGV[8]), ARGV[9])
     end
     redis.call('ZREM', KEYS[2], ARGV[i])
   end

@@ -1,0 +1,31 @@
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use session_gate_protocol::{Problem, SessionCommandReply, SessionCommandRequest};
+
+use super::{
+    Shared,
+    extract::ApiJson,
+    reply::{ApiResult, NO_STORE},
+};
+
+/// What an application says of its users' sessions by a header of its answer. Asked by the filter.
+#[utoipa::path(
+    post, path = "/v1/session-commands", tag = "filter", operation_id = "sessionCommand",
+    request_body = SessionCommandRequest,
+    responses(
+        (status = 200, description = "It is done", body = SessionCommandReply),
+        (status = 409, description = "The current session's state does not allow it, or there is none", body = Problem,
+            content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn command(
+    State(api): State<Shared>,
+    ApiJson(request): ApiJson<SessionCommandRequest>,
+) -> ApiResult<Response> {
+    Ok(([NO_STORE], Json(api.service.session_command(request).await?)).into_response())
+}
