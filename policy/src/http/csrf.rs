@@ -41,15 +41,16 @@ impl CsrfPolicy {
 
     /// Whether one of our own pages has sent it. None: it does not say.
     fn is_own_page(&self, request: &Headers, scheme: ClientScheme) -> Option<bool> {
-        let origin = request.get("origin");
-        if origin.is_some_and(|origin| self.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin)) {
+        // A browser sends each once. Of several every one must be ours.
+        let all = |name: &'static str, is_ours: &dyn Fn(&[u8]) -> bool| {
+            request.has(name).then(|| request.all(name).all(is_ours))
+        };
+        let is_allowed = |origin: &[u8]| self.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin);
+        if all("origin", &is_allowed) == Some(true) {
             return Some(true);
         }
-        match (request.get("sec-fetch-site"), origin) {
-            (Some(site), _) => Some(matches!(site, b"same-origin" | b"none")),
-            (None, Some(origin)) => Some(is_own(origin, request, scheme)),
-            (None, None) => None,
-        }
+        all("sec-fetch-site", &|site| matches!(site, b"same-origin" | b"none"))
+            .or_else(|| all("origin", &|origin| is_own(origin, request, scheme)))
     }
 }
 
@@ -105,6 +106,8 @@ mod tests {
 
     #[test]
     fn another_site_does_not() {
+        assert!(!strict(&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")]));
+        assert!(!strict(&[("origin", "https://app.example"), ("origin", "https://evil.example")]));
         assert!(!strict(&[("sec-fetch-site", "cross-site"), ("origin", "https://app.example")]));
         assert!(!strict(&[("sec-fetch-site", "same-site")]));
         assert!(!strict(&[("sec-fetch-site", "SAME-ORIGIN")]));

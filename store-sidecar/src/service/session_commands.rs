@@ -1,25 +1,45 @@
 //! What an application says of its users' sessions by a header of its answer, as a filter passes it on. The current session
 //! is that of the token that the request has brought, whatever it is worth by now.
 
+use std::time::Duration;
+
 use session_gate_protocol::{
     Claims, LoginReply, LogoutScope, Metadata, NewSession, NewToken, Scopes, SessionCommand, SessionCommandReply,
     SessionCommandRequest, SessionToken, UserId,
 };
+use tokio::time::timeout;
 
 use super::{Service, ServiceError, elevation::Elevation, sessions::MAX_TEXT_BYTES};
 use crate::metrics::{CommandKind, CommandOutcome, EndReason};
 
+/// How long a reply waits until every worker knows what has ended. One that does not hear of it stops trusting what it knows
+/// by then, as long as its `max_staleness` is the usual one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 impl Service {
-    /// Does what an application has said.
+    /// Does what an application has said. Where that may have ended a session, every worker knows of it before the reply,
+    /// if it is to be reached within [`PATIENCE`].
     ///
     /// # Errors
     /// `Invalid`, `StateConflict`, or those of the store. Then no token was minted that anybody has; the current session may
     /// have ended.
     pub async fn session_command(&self, request: SessionCommandRequest) -> Result<SessionCommandReply, ServiceError> {
         let kind = kind(&request.command);
+        let may_end = request.token.is_some() || kind == CommandKind::PasswordChanged;
         let done = self.do_command(request).await;
         self.tools.metrics.session_command(kind, done.as_ref().map_or_else(outcome, |_| CommandOutcome::Done));
+        if done.is_ok() && may_end {
+            // Whoever is not reached, or cannot be told apart, fails safe by itself.
+            drop(timeout(PATIENCE, self.everybody_knows()).await);
+        }
         done
+    }
+
+    /// Waits until every worker knows of all that has been told so far.
+    async fn everybody_knows(&self) {
+        if let Ok(end) = self.tools.feed.end().await {
+            self.receipt(end).await;
+        }
     }
 
     async fn do_command(&self, request: SessionCommandRequest) -> Result<SessionCommandReply, ServiceError> {
