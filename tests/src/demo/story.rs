@@ -75,7 +75,7 @@ const STEPS: &[Step] = &[
         curl: r#"curl -i http://GATE/orders -H "authorization: Bearer $TOKEN""#,
         call: |token| Call::get("/orders").bearer(token),
         status: 401,
-        check: |reply| code(reply, "session_terminated"),
+        check: |reply| code(reply, "token_revoked"),
     },
 ];
 
