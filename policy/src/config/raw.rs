@@ -38,8 +38,9 @@ pub struct RawConfig {
     pub cookie: RawCookie,
     /// The check of cookie requests that may come from another site.
     pub csrf: RawCsrf,
-    /// Whether clients must come by https. Page loads by http are redirected, the rest is refused.
-    pub require_https: bool,
+    /// Whether clients must come by https. Page loads by http are redirected, the rest is refused. Default: as the sidecar
+    /// publishes it.
+    pub require_https: Option<bool>,
     /// The realm in `WWW-Authenticate`. Default: `session-gate`.
     pub realm: Option<String>,
     /// Names of the headers by which upstreams know whom they serve.

@@ -28,7 +28,7 @@ use crate::{
 pub(super) struct Defaults {
     pub(super) limits: Limits,
     pub(super) limits_before_authentication: Vec<Rc<Limit>>,
-    pub(super) require_https: bool,
+    pub(super) require_https: Option<bool>,
     pub(super) security_headers: Vec<SecurityHeader>,
     pub(super) remove: Vec<String>,
     pub(super) interpretations: UpstreamInterpretations,
@@ -97,7 +97,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         accept_pending_2fa: raw.accept_pending_2fa,
         token_query_parameter: raw.token_query_parameter,
         limits,
-        require_https: raw.require_https.unwrap_or(defaults.require_https),
+        require_https: raw.require_https.or(defaults.require_https),
         cors: raw.cors.map(|raw| browser::cors(raw, &field("cors"), problems)),
         security_headers: SecurityHeaders {
             set: browser::overridden(

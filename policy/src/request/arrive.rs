@@ -59,7 +59,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         Err(unroutable) => return refuse(held, unroutable, cx, effects),
     };
     prepare(&mut held, request, &interpretations, cx);
-    let decision = match find_token(request, &interpretations, &mut held, cx.config) {
+    let decision = match find_token(request, &interpretations, &mut held, cx) {
         Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
         Ok(Found::Token) => authenticate(&mut held, cx, effects),
         Err(reason) => Err::<Next, DenyReason>(reason),

@@ -42,8 +42,8 @@ pub struct RoutePolicy {
     pub token_query_parameter: Option<String>,
     /// What limits the requests.
     pub limits: RouteLimits,
-    /// Whether a client must have come by https.
-    pub require_https: bool,
+    /// Whether a client must have come by https; none: what the sidecar publishes.
+    pub require_https: Option<bool>,
     /// Whose pages may read denials, and whose preflights are answered.
     pub cors: Option<Cors>,
     /// What the answers carry.
