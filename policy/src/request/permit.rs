@@ -65,7 +65,8 @@ impl Permit {
 const fn is_over(reason: DenyReason) -> bool {
     matches!(
         reason,
-        DenyReason::SessionExpired
+        DenyReason::DuplicateCookie
+            | DenyReason::SessionExpired
             | DenyReason::SessionTerminated
             | DenyReason::SessionUnknown
             | DenyReason::TokenAlgorithmRefused
