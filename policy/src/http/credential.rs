@@ -179,7 +179,8 @@ fn query_values<'a>(request: &'a Headers, name: &'a str) -> impl Iterator<Item =
         .map(|pair| percent_decode_str(pair.split_once('=').map_or("", |(_, value)| value)).into())
 }
 
-fn without_parameter(target: &str, name: &str) -> String {
+/// The target without the parameters of that name, all other bytes as they were.
+pub fn without_parameter(target: &str, name: &str) -> String {
     let Some((path, _)) = target.split_once('?') else { return target.to_owned() };
     if !query_pairs(target).any(|pair| is_named(pair, name)) {
         return target.to_owned();
