@@ -159,7 +159,7 @@ const fn grpc_status(status: GrpcStatus) -> GrpcStatusCode {
 
 /// Closed rather than open, should Envoy ever ask before it has configured.
 pub(crate) fn refuse_unconfigured() {
-    note("reply", hostcalls::send_http_response(503, vec![("retry-after", "1")], None));
+    note("reply", hostcalls::send_http_response(503, vec![("cache-control", "no-store"), ("retry-after", "1")], None));
 }
 
 pub(crate) fn count(counter: Counter) {

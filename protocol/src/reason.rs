@@ -12,10 +12,12 @@ pub enum DenyReason {
     Blocked,
     /// The route asks for a credential and the request has none.
     CredentialMissing,
-    /// The request has more than one credential (RFC 6750, section 2).
+    /// The request has more than one credential beside cookies (RFC 6750, section 2).
     CredentialRepeated,
     /// The credential is a cookie and the request may come from another site.
     CsrfRefused,
+    /// The request has two session cookies with different values.
+    DuplicateCookie,
     /// The route serves https only.
     HttpsRequired,
     /// No key of the token's issuer has been loaded yet.
@@ -87,12 +89,13 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, in the order of their names.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::AuthorityInvalid,
         Self::Blocked,
         Self::CredentialMissing,
         Self::CredentialRepeated,
         Self::CsrfRefused,
+        Self::DuplicateCookie,
         Self::HttpsRequired,
         Self::KeysUnavailable,
         Self::LimitUnavailable,
@@ -136,6 +139,7 @@ impl DenyReason {
             Self::CredentialMissing => "credential_missing",
             Self::CredentialRepeated => "credential_repeated",
             Self::CsrfRefused => "csrf_refused",
+            Self::DuplicateCookie => "duplicate_cookie",
             Self::HttpsRequired => "https_required",
             Self::KeysUnavailable => "keys_unavailable",
             Self::LimitUnavailable => "limit_unavailable",

@@ -7,6 +7,7 @@ mod browser;
 mod interpretations;
 mod issuers;
 mod limits;
+mod pages;
 mod problems;
 pub mod raw;
 mod renamed;
@@ -21,7 +22,11 @@ use self::problems::Problems;
 use crate::{
     http::{csrf::CsrfPolicy, security_headers::SecurityHeaders, upstream_interpretations::UpstreamInterpretations},
     limits::LimitHeaders,
-    response::{cookie::SessionCookie, upstream_headers::TrustedHeaders},
+    response::{
+        cookie::{SameSite, SessionCookie},
+        page::ErrorPage,
+        upstream_headers::TrustedHeaders,
+    },
     routing::{Authentication, DefaultRule, FailureMode, Route, RouteName, RoutePolicy, RouteTable},
     sidecar::client::Sidecar,
     token::{Issuers, KeySource, Revocation},
@@ -40,6 +45,8 @@ pub struct Config {
     pub interpretations: UpstreamInterpretations,
     /// The cookie that may carry the token.
     pub cookie: SessionCookie,
+    /// The page for people whose request is refused.
+    pub error_page: ErrorPage,
     /// The check of cookie requests.
     pub csrf: CsrfPolicy,
     /// The realm in `WWW-Authenticate`.
@@ -120,6 +127,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         ),
         limits,
         require_https: raw.require_https,
+        login: raw.login.map(|raw| pages::login(raw, "login", problems)),
         security_headers: browser::defaults(problems, &raw.security_headers),
         remove: browser::removed(raw.remove_response_headers, problems),
         interpretations: interpretations::interpretations(&raw.upstream_interpretations),
@@ -136,6 +144,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
             token_query_parameter: None,
             limits: defaults.limits.of_route(None, defaults.limits_before_authentication.clone(), "", problems),
             require_https: defaults.require_https,
+            login: defaults.login.clone(),
             cors: None,
             security_headers: SecurityHeaders {
                 set: defaults.security_headers.clone(),
@@ -167,12 +176,21 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     if names_no_issuer && !problems.has("issuers") && (routes.is_empty() || routes.iter().any(wants_token)) {
         problems.add("issuers", "must name at least one issuer: some route asks for a token");
     }
+    let routes = RouteTable::new(routes, fallback, default_rule);
+    pages::warn_of_unreachable(&routes, defaults.login.as_ref(), defaults.interpretations, problems);
+    let cookie = browser::cookie(raw.cookie, problems);
+    if cookie.same_site == SameSite::Strict && routes.iter().any(|route| route.policy.login.is_some()) {
+        let message = "is strict: whoever follows a link from another site, or comes back from one where they have logged \
+                       in, comes without the cookie and is sent to log in again";
+        problems.warn("cookie.same_site", message);
+    }
     Config {
         sidecar,
         issuers: Issuers::new(issuers),
-        routes: RouteTable::new(routes, fallback, default_rule),
+        routes,
         interpretations: defaults.interpretations,
-        cookie: browser::cookie(raw.cookie, problems),
+        cookie,
+        error_page: pages::error_page(raw.error_page, problems),
         csrf: browser::csrf(raw.csrf, problems),
         realm: realm(raw.realm, problems),
         trusted: browser::trusted(raw.upstream_headers, problems),

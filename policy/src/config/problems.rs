@@ -41,13 +41,21 @@ impl Problems {
         Self { mistakes: mistakes.collect(), warnings: Vec::new() }
     }
 
+    // What it compiles to would stand in a hundred places otherwise.
+    #[cold]
+    #[inline(never)]
     pub(super) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
         self.mistakes.push(ConfigProblem::new(path, message));
     }
 
-    /// What is no mistake, and yet hardly meant.
+    /// What is no mistake, and yet hardly meant. The same is said once.
+    #[cold]
+    #[inline(never)]
     pub(super) fn warn(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.warnings.push(ConfigProblem::new(path, message));
+        let warning = ConfigProblem::new(path, message);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     /// Adds warnings that were found elsewhere.

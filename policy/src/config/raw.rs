@@ -1,7 +1,9 @@
 //! The filter's configuration as it is written: the shape of the JSON, and nothing judged. The JSON
 //! Schema is made from these types; their docs are its descriptions.
 
+mod cookie;
 mod limits;
+mod login;
 mod routing;
 mod session_commands;
 
@@ -10,10 +12,12 @@ use std::fmt;
 use serde::Deserialize;
 use session_gate_protocol::JwkSet;
 
+pub use self::cookie::{RawCookie, RawSameSite};
 pub use self::limits::{
     RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawOnStoreUnavailable, RawQuota, RawRateLimit,
     RawRateLimits, RawRequestsFrom, RawWindow,
 };
+pub use self::login::{RawLogin, RawRouteLogin};
 pub use self::routing::{RawCors, RawDefaultRule, RawUpstreamInterpretations};
 pub use self::session_commands::{RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery};
 use session_gate_jose::Algorithm;
@@ -38,8 +42,14 @@ pub struct RawConfig {
     pub cookie: RawCookie,
     /// The check of cookie requests that may come from another site.
     pub csrf: RawCsrf,
-    /// Whether clients must come by https. Page loads by http are redirected, the rest is refused.
-    pub require_https: bool,
+    /// Whether clients must come by https. Page loads by http are redirected, the rest is refused. Default: as the sidecar
+    /// publishes it.
+    pub require_https: Option<bool>,
+    /// Where page loads are sent that lack a login. Default: nowhere, they get a page.
+    pub login: Option<RawLogin>,
+    /// The page for people whose request is refused: HTML of at most 64 KiB with `{{status}}`, `{{title}}`, `{{code}}`,
+    /// `{{retry_after}}` and `{{advice}}`. Default: a plain one.
+    pub error_page: Option<String>,
     /// The realm in `WWW-Authenticate`. Default: `session-gate`.
     pub realm: Option<String>,
     /// Names of the headers by which upstreams know whom they serve.
@@ -153,34 +163,6 @@ pub enum RawRevocation {
     None,
 }
 
-/// The cookie that may carry the token.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct RawCookie {
-    /// Its name. Default: `__Host-session-gate`.
-    pub name: Option<String>,
-    /// The domain whose hosts share it. Not with a name that begins with `__Host-`. Default: this host alone.
-    pub domain: Option<String>,
-    /// On which requests from pages of other sites it is sent. Default: `lax`, and `none` where it is `partitioned`.
-    pub same_site: Option<RawSameSite>,
-    /// Whether each top-level site has one of its own (CHIPS): for pages that are shown in frames of others.
-    pub partitioned: bool,
-}
-
-/// On which requests from pages of other sites a cookie is sent.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum RawSameSite {
-    /// On page loads alone.
-    Lax,
-    /// On all.
-    None,
-    /// On none: whoever follows a link from elsewhere comes without it.
-    Strict,
-}
-
 /// The check of cookie requests that may come from another site.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -254,6 +236,8 @@ pub struct RawRoute {
     pub rate_limit_before_authentication: Option<Vec<String>>,
     /// Overrides the setting of the same name.
     pub require_https: Option<bool>,
+    /// Overrides the setting of the same name. `false`: page loads are not sent anywhere.
+    pub login: Option<RawRouteLogin>,
     /// Whose pages may read denials, and whose preflights are answered.
     pub cors: Option<RawCors>,
     /// Overrides single headers.

@@ -8,6 +8,7 @@ use session_gate_protocol::{Scope, Scopes};
 use super::{
     browser,
     limits::Limits,
+    pages::{self, is_unreserved},
     problems::Problems,
     raw::{RawAuthentication, RawFailureMode, RawMatch, RawPath, RawRoute, RawScopes},
     session_commands,
@@ -20,7 +21,7 @@ use crate::{
     },
     limits::{Limit, RouteLimits},
     routing::{
-        Authentication, FailureMode, HostPattern, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule,
+        Authentication, FailureMode, HostPattern, Login, Matcher, PathPattern, Route, RouteName, RoutePolicy, ScopeRule,
     },
 };
 
@@ -28,7 +29,8 @@ use crate::{
 pub(super) struct Defaults {
     pub(super) limits: Limits,
     pub(super) limits_before_authentication: Vec<Rc<Limit>>,
-    pub(super) require_https: bool,
+    pub(super) require_https: Option<bool>,
+    pub(super) login: Option<Rc<Login>>,
     pub(super) security_headers: Vec<SecurityHeader>,
     pub(super) remove: Vec<String>,
     pub(super) interpretations: UpstreamInterpretations,
@@ -97,7 +99,8 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         accept_pending_2fa: raw.accept_pending_2fa,
         token_query_parameter: raw.token_query_parameter,
         limits,
-        require_https: raw.require_https.unwrap_or(defaults.require_https),
+        require_https: raw.require_https.or(defaults.require_https),
+        login: pages::route_login(raw.login, &field("login"), defaults.login.as_ref(), problems),
         cors: raw.cors.map(|raw| browser::cors(raw, &field("cors"), problems)),
         security_headers: SecurityHeaders {
             set: browser::overridden(
@@ -138,11 +141,6 @@ fn failure_mode(raw: Option<RawFailureMode>, path: &str, problems: &mut Problems
             FailureMode::LastKnown(problems.duration(path, Some(&within), second..=3600 * second, second))
         }
     }
-}
-
-/// RFC 3986's unreserved characters: what needs no encoding in a query.
-fn is_unreserved(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }
 
 fn scopes(raw: RawScopes, path: &str, problems: &mut Problems) -> Option<ScopeRule> {

@@ -519,3 +519,136 @@ fn the_sidecar_must_answer_before_knowledge_is_stale() {
     document["sidecar"]["max_staleness"] = json!("2s");
     assert_eq!(problems(document), Vec::<String>::new());
 }
+
+/// The warnings of a configuration with that login page, as `path: message`.
+fn warnings_of_login(login: Value, routes: Value) -> Vec<String> {
+    let mut document = config();
+    document["default_rule"] = json!("deny");
+    document["login"] = login;
+    document["routes"] = routes;
+    let config = Config::from_value(document).unwrap();
+    config.warnings().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_login_page_is_a_path_or_an_absolute_https_url_of_the_configuration() {
+    let with = |login: Value| {
+        let mut document = config();
+        document["login"] = login;
+        problems(document)
+    };
+    for url in [
+        "/",
+        "/login",
+        "/login/?app=1&x",
+        "https://id.example",
+        "https://id.example:8443/realms/a/login?client_id=x",
+        "https://[::1]/login",
+    ] {
+        assert_eq!(with(json!({"url": url, "second_factor_url": url})), Vec::<String>::new(), "{url}");
+    }
+    for url in [
+        "",
+        "login",
+        "//evil.example/login",
+        "/\\evil.example",
+        "/a//b",
+        "/a/../b",
+        "/%6cogin",
+        "/log in",
+        "/login#x",
+        "/caf\u{e9}",
+        "/\"",
+        "http://id.example/login",
+        "https://",
+        "https:///login",
+        "https://user@id.example/login",
+        "https://id.example/a/./b",
+        "javascript:alert(1)",
+        "/login?next=/",
+    ] {
+        assert_eq!(with(json!({"url": url})), ["login.url"], "{url}");
+    }
+    assert_eq!(with(json!({"url": "/a", "second_factor_url": "b"})), ["login.second_factor_url"]);
+    assert_eq!(with(json!({"url": "/a", "next_parameter": "a=b"})), ["login.next_parameter"]);
+    assert_eq!(with(json!({})), ["login.url"]);
+    assert_eq!(with(json!({"url": "/a", "colour": "blue"})), ["login.colour"]);
+    let mut document = config();
+    document["routes"][0]["login"] = json!(true);
+    document["routes"][1]["login"] = json!({"url": "b"});
+    document["routes"][2]["login"] = json!(false);
+    assert_eq!(problems(document), ["routes[0].login", "routes[1].login.url"]);
+}
+
+#[test]
+fn a_login_page_that_needs_a_login_is_warned_of() {
+    let login = json!({"name": "login", "match": {"path": {"prefix": "/login"}}, "authentication": "optional"});
+    let second = json!({"name": "second", "match": {"path": {"exact": "/2fa"}}, "accept_pending_2fa": true});
+    let app = json!({"name": "app", "match": {"path": {"prefix": "/"}}});
+    let of = |login: &Value, routes: &[&Value]| warnings_of_login(login.clone(), json!(routes));
+    let both = json!({"url": "/login/?app=1", "second_factor_url": "/2fa"});
+    assert_eq!(of(&both, &[&login, &second, &app]), Vec::<String>::new());
+    assert_eq!(
+        of(&both, &[&app]),
+        [
+            "login.url: meets the rule `app`, which asks for a login: nobody can log in there",
+            "login.second_factor_url: meets the rule `app`, which does not serve sessions that wait for it: \
+             `accept_pending_2fa`",
+        ]
+    );
+    let at_login = json!({"url": "/login", "second_factor_url": "/login"});
+    assert_eq!(of(&at_login, &[&login, &app]).len(), 1, "optional does not serve who lacks the second factor");
+    let other = json!({"name": "other", "match": {"path": {"prefix": "/other"}}});
+    assert_eq!(of(&json!({"url": "/login"}), &[&other]), ["login.url: meets no rule: it is refused"]);
+    assert_eq!(of(&json!({"url": "https://id.example/login"}), &[&app]), Vec::<String>::new(), "another host's");
+}
+
+#[test]
+fn a_login_page_is_looked_for_on_the_hosts_of_the_rules_that_send_there() {
+    let on = |host: &str, name: &str, path: &str, more: Value| {
+        let mut route = json!({"name": name, "match": {"hosts": [host], "path": {"prefix": path}}});
+        route.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        route
+    };
+    let routes = json!([
+        on("a.example", "a-login", "/login", json!({"authentication": "public"})),
+        on("a.example", "a", "/", json!({})),
+        on("*.b.example", "b", "/", json!({"login": {"url": "/in"}})),
+        on("c.example", "c", "/", json!({"login": false})),
+    ]);
+    assert_eq!(
+        warnings_of_login(json!({"url": "/login"}), routes),
+        ["routes[2].login.url: meets the rule `b`, which asks for a login: nobody can log in there"]
+    );
+}
+
+#[test]
+fn a_strict_cookie_beside_a_login_page_is_warned_of() {
+    let mut document = config();
+    document["default_rule"] = json!("deny");
+    document["cookie"] = json!({"same_site": "strict"});
+    let paths = |document: &Value| -> Vec<String> {
+        Config::from_value(document.clone()).unwrap().warnings().iter().map(|warning| warning.path.clone()).collect()
+    };
+    assert_eq!(paths(&document), Vec::<String>::new());
+    document["login"] = json!({"url": "/public/login"});
+    assert_eq!(paths(&document), ["cookie.same_site"]);
+}
+
+#[test]
+fn an_error_page_has_known_placeholders_and_a_bounded_length() {
+    let of = |page: String| {
+        let mut document = config();
+        document["error_page"] = json!(page);
+        Config::from_value(document).err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(of("{{status}}{{title}}{{code}}{{retry_after}}{{advice}}".to_owned()), Vec::<String>::new());
+    assert_eq!(
+        of("<p>{{colour}}".to_owned()),
+        [
+            "error_page: unknown placeholder {{colour}}; expected {{status}}, {{title}}, {{code}}, {{retry_after}} or {{advice}}"
+        ]
+    );
+    assert_eq!(of("a".repeat(65_536)), Vec::<String>::new());
+    assert_eq!(of("a".repeat(65_537)), ["error_page: must have at most 64 KiB"]);
+}

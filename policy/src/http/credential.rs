@@ -3,7 +3,8 @@
 //! RFC 6750, section 2: the `Authorization` header, or, on a route that says so, a query parameter;
 //! besides these a cookie. A request that offers more than one is refused rather than guessed about;
 //! only a cookie beside an `Authorization` header is no offer but what browsers do, and the header
-//! counts.
+//! counts. A browser may keep two cookies of our name, a partitioned one beside the other (CHIPS): with the same value
+//! they are one, with different ones they are none.
 
 use std::{borrow::Cow, fmt};
 
@@ -25,7 +26,7 @@ pub enum Source {
 
 /// What a request offers for a token. `Debug` hides it.
 pub struct Offer<'a> {
-    value: Option<Cow<'a, [u8]>>,
+    value: Result<Cow<'a, [u8]>, DenyReason>,
     /// Where it was found.
     pub source: Source,
 }
@@ -41,17 +42,18 @@ impl Offer<'_> {
     ///
     /// # Errors
     /// `TokenMalformed`: a bearer credential that is none by RFC 6750, section 2.1, or a cookie or parameter of our name
-    /// whose value cannot be a token.
+    /// whose value cannot be a token. `DuplicateCookie`: two cookies of our name whose values differ.
     pub fn token(&self) -> Result<&str, DenyReason> {
-        let value = self.value.as_deref().filter(|bytes| is_b64token(bytes));
-        value.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(DenyReason::TokenMalformed)
+        let value = self.value.as_deref().map_err(|reason| *reason)?;
+        let token = std::str::from_utf8(value).ok().filter(|token| is_b64token(token.as_bytes()));
+        token.ok_or(DenyReason::TokenMalformed)
     }
 }
 
 /// Finds what the request offers for a token. An `Authorization` header of another scheme (`Basic`) is none of ours.
 ///
 /// # Errors
-/// `CredentialRepeated`: more than one.
+/// `CredentialRepeated`: more than one beside cookies.
 pub fn offered<'a>(
     request: &'a Headers,
     cookie: &'a str,
@@ -64,12 +66,14 @@ pub fn offered<'a>(
     };
     let (value, source) = match (header, parameter) {
         (Some(_), Some(_)) => return Err(DenyReason::CredentialRepeated),
-        (Some(value), None) => (value.map(Cow::Borrowed), Source::Authorization),
-        (None, Some(value)) => (Some(value), Source::Query),
-        (None, None) => match only(cookie_values(request, cookie))? {
-            Some(value) => (Some(Cow::Borrowed(value)), Source::Cookie),
-            None => return Ok(None),
-        },
+        (Some(value), None) => (value.map(Cow::Borrowed).ok_or(DenyReason::TokenMalformed), Source::Authorization),
+        (None, Some(value)) => (Ok(value), Source::Query),
+        (None, None) => {
+            let mut values = cookie_values(request, cookie);
+            let Some(value) = values.next() else { return Ok(None) };
+            let is_one = values.all(|other| other == value);
+            (if is_one { Ok(Cow::Borrowed(value)) } else { Err(DenyReason::DuplicateCookie) }, Source::Cookie)
+        }
     };
     Ok(Some(Offer { value, source }))
 }
@@ -175,7 +179,8 @@ fn query_values<'a>(request: &'a Headers, name: &'a str) -> impl Iterator<Item =
         .map(|pair| percent_decode_str(pair.split_once('=').map_or("", |(_, value)| value)).into())
 }
 
-fn without_parameter(target: &str, name: &str) -> String {
+/// The target without the parameters of that name, all other bytes as they were.
+pub fn without_parameter(target: &str, name: &str) -> String {
     let Some((path, _)) = target.split_once('?') else { return target.to_owned() };
     if !query_pairs(target).any(|pair| is_named(pair, name)) {
         return target.to_owned();
@@ -233,11 +238,30 @@ mod tests {
             &[("authorization", "Bearer a"), (":path", "/?access_token=a")],
             &[(":path", "/?access_token=a&access_token=a")],
             &[(":path", "/?access_token=a&access%5Ftoken=b")],
-            &[("cookie", "__Host-session-gate=a; __Host-session-gate=b")],
-            &[("cookie", "__Host-session-gate=a"), ("cookie", "__Host-session-gate=a")],
         ] {
             assert_eq!(found(headers), Err(DenyReason::CredentialRepeated), "{headers:?}");
         }
+    }
+
+    #[test]
+    fn two_cookies_are_one_where_their_values_are_the_same_and_none_where_they_differ() {
+        for cookies in [
+            &[("cookie", "__Host-session-gate=a; b=1; __Host-session-gate=a")][..],
+            &[("cookie", "__Host-session-gate=a"), ("cookie", "__Host-session-gate=a")],
+        ] {
+            assert_eq!(found(cookies), is("a", Source::Cookie), "{cookies:?}");
+        }
+        for cookies in [
+            &[("cookie", "__Host-session-gate=a; __Host-session-gate=b")][..],
+            &[("cookie", "__Host-session-gate=a; __Host-session-gate=")],
+            &[("cookie", "__Host-session-gate=a"), ("cookie", "__Host-session-gate=a; __Host-session-gate=b")],
+        ] {
+            assert_eq!(found(cookies), Err(DenyReason::DuplicateCookie), "{cookies:?}");
+            let source = offered(&request(cookies), COOKIE, None).unwrap().unwrap().source;
+            assert_eq!(source, Source::Cookie, "the browser is told which cookie to forget");
+        }
+        let beside = [("cookie", "__Host-session-gate=a; __Host-session-gate=b"), ("authorization", "Bearer h")];
+        assert_eq!(found(&beside), is("h", Source::Authorization));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod csrf;
 pub mod headers;
 pub mod interpretations;
 mod method;
+pub mod page_load;
 pub mod path;
 pub mod scheme;
 pub mod security_headers;

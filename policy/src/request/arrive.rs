@@ -20,6 +20,7 @@ use crate::{
         credential,
         headers::Headers,
         interpretations::{RequestInterpretations, Unroutable},
+        page_load::Navigation,
     },
     response::denial::ReplyStyle,
 };
@@ -29,6 +30,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
     let mut held = PendingRequest {
         route: Rc::clone(cx.config.routes.fallback()),
         style: ReplyStyle::of(request),
+        login_target: None,
         unroutable: None,
         user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
         token: Rc::from(""),
@@ -59,7 +61,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         Err(unroutable) => return refuse(held, unroutable, cx, effects),
     };
     prepare(&mut held, request, &interpretations, cx);
-    let decision = match find_token(request, &interpretations, &mut held, cx.config) {
+    let decision = match find_token(request, &interpretations, &mut held, cx) {
         Ok(Found::Permit(permit)) => Ok(Next::Pass(permit)),
         Ok(Found::Token) => authenticate(&mut held, cx, effects),
         Err(reason) => Err::<Next, DenyReason>(reason),
@@ -96,6 +98,12 @@ fn prepare<H: Host>(
     held.cleaning = cx.config.trusted.removal(request);
     held.cleaning.extend(cx.config.trusted.connection_without_ours(request));
     let parameter = policy.token_query_parameter.as_deref();
+    if policy.login.is_some() && held.style.navigation != Navigation::None {
+        let target = request.text(":path");
+        // A token in it is nothing for the login page.
+        held.login_target = target
+            .map(|target| parameter.map_or(target.to_owned(), |name| credential::without_parameter(target, name)));
+    }
     held.cleaning.extend(credential::removal(request, &cx.config.cookie.name, parameter));
     let command = CommandContext::of(request, readings, (&held.route, &held.style), cx);
     held.cleaning.extend(command.as_ref().and_then(CommandContext::nonce_header));

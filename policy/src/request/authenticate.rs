@@ -15,7 +15,6 @@ use super::{
     room::Unverified,
 };
 use crate::{
-    config::Config,
     host::Host,
     http::{
         credential::{self, Source},
@@ -39,14 +38,14 @@ pub(super) enum Found {
 }
 
 /// Everything that can be said before the token itself is looked at.
-pub(super) fn find_token(
+pub(super) fn find_token<H: Host>(
     request: &Headers,
     readings: &RequestInterpretations,
     held: &mut PendingRequest,
-    config: &Config,
+    cx: &StepContext<'_, H>,
 ) -> Result<Found, DenyReason> {
-    let route = &held.route.policy;
-    if route.require_https && !held.style.scheme.is_https() {
+    let (route, config) = (&held.route.policy, cx.config);
+    if cx.requires_https(route) && !held.style.scheme.is_https() {
         return Err(DenyReason::HttpsRequired);
     }
     // A login form of another site's would log its visitor in as somebody else, cookie or not.

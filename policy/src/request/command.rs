@@ -27,7 +27,7 @@ use crate::{
     metric::{CommandResult, Counter},
     response::{
         caching,
-        denial::{self, Reply},
+        denial::{Denial, Reply},
     },
     routing::{Route, SessionCommands, TokenDelivery},
     sidecar::in_flight::Asked,
@@ -227,7 +227,11 @@ fn replace<H: Host>(
     if let Some((context, _)) = decided.commanded() {
         note(context, replaced.kind, replaced.result, &replaced.problem, effects);
         let route = decided.route();
-        let reply = denial::reply(replaced.reason, &context.style, &cx.config.realm, None, route.policy.cors.as_ref());
+        let denial = Denial {
+            cors: route.policy.cors.as_ref(),
+            ..Denial::of(replaced.reason, &cx.config.realm, &cx.config.error_page)
+        };
+        let reply = denial.reply(&context.style);
         effects.push(Effect::Reply(secured(reply, route, context.style.scheme.is_https())));
     }
     Phase::Decided(decided.replaced())

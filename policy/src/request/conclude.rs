@@ -2,10 +2,13 @@
 
 use std::rc::Rc;
 
+use session_gate_protocol::{DenyReason, OpaqueToken};
+
 use super::{
     admit::{Admission, admit},
     ask::ask,
     context::StepContext,
+    dead_credential::{CredentialVerdict, verdict_on_credential},
     decided::{Admitted, Decided},
     effect::Effect,
     limit_record::LimitRecord,
@@ -13,7 +16,13 @@ use super::{
     permit::Permit,
     phase::Phase,
 };
-use crate::{host::Host, http::interpretations::Unroutable, limits::seconds, metric::Counter, response::denial};
+use crate::{
+    host::Host,
+    http::{credential::Source, interpretations::Unroutable, page_load::Navigation},
+    limits::seconds,
+    metric::Counter,
+    response::denial::Denial,
+};
 
 /// What follows from a decision.
 pub(super) fn conclude<H: Host>(
@@ -55,17 +64,19 @@ pub(super) fn conclude<H: Host>(
         Err(reason) => {
             effects.push(Effect::Count(Counter::Deny(reason)));
             effects.push(Effect::Describe(describe("deny", reason.as_str(), &held, &record)));
+            // Not with other answers: these may come late, when a login has set another cookie of that name meanwhile.
+            let forgets = held.style.navigation == Navigation::Load && is_dead_cookie(reason, &held, cx);
             let policy = &held.route.policy;
-            let scopes = policy.scopes.as_ref().map(|rule| rule.scopes());
-            let reply = denial::reply(reason, &held.style, &cx.config.realm, scopes, policy.cors.as_ref());
-            let reply = match held.unroutable.and_then(Unroutable::detail) {
-                Some(detail) => reply.with_detail(&detail),
-                None => reply,
+            let denial = Denial {
+                scopes: policy.scopes.as_ref().map(|rule| rule.scopes()),
+                cors: policy.cors.as_ref(),
+                detail: held.unroutable.and_then(Unroutable::detail),
+                retry_after: record.retry.map(seconds),
+                login: policy.login.as_deref().zip(held.login_target.as_deref()),
+                removal: if forgets { cx.config.cookie.removal() } else { Vec::new() },
+                ..Denial::of(reason, &cx.config.realm, &cx.config.error_page)
             };
-            effects.push(Effect::Reply(match record.retry {
-                Some(retry) => reply.with_retry_after(seconds(retry)),
-                None => reply,
-            }));
+            effects.push(Effect::Reply(denial.reply(&held.style)));
             Phase::Decided(Decided::refused(held, record))
         }
     }
@@ -74,6 +85,25 @@ pub(super) fn conclude<H: Host>(
 /// What the access log says.
 fn describe(decision: &str, reason: &str, held: &PendingRequest, record: &LimitRecord) -> String {
     format!("decision={decision} reason={reason} rule={}{}", held.route.name, record.notes)
+}
+
+/// Whether the request was refused for its cookie, and that is of no use to any other request either.
+fn is_dead_cookie<H: Host>(reason: DenyReason, held: &PendingRequest, cx: &mut StepContext<'_, H>) -> bool {
+    let is_of_session =
+        matches!(reason, DenyReason::SessionExpired | DenyReason::SessionTerminated | DenyReason::SessionUnknown);
+    held.source == Some(Source::Cookie)
+        && verdict_on_credential(reason) == Some(CredentialVerdict::Dead)
+        && (!is_of_session || names_session(held, cx))
+}
+
+/// Whether its token names a session of the sidecar's, so that each route refuses it when that has ended. Another issuer's
+/// may name none, and is refused for want of one only where the route asks for it.
+fn names_session<H: Host>(held: &PendingRequest, cx: &mut StepContext<'_, H>) -> bool {
+    match cx.cache.get(&held.token) {
+        Some((_, claims)) => claims.named_session().is_some(),
+        // Of an opaque one, which the sidecar has made, nothing may be remembered.
+        None => OpaqueToken::looks_like_one(&held.token),
+    }
 }
 
 fn forward<H: Host>(

@@ -11,6 +11,7 @@ use crate::{
     ids::RequestId,
     knowledge::Follower,
     limits::{LeaseCalls, Ledger, Waiter},
+    routing::RoutePolicy,
     sidecar::{checks::Checks, in_flight::InFlight},
     time::Now,
     token::{FetchedKeys, cache::TokenCache},
@@ -53,6 +54,13 @@ pub struct StepContext<'a, H: Host> {
     pub keys_may_come: bool,
     /// The room for requests that wait, this one not among them.
     pub room: &'a Room,
+}
+
+impl<H: Host> StepContext<'_, H> {
+    /// Whether a client must have come by https: by the configuration, else by what the sidecar has published.
+    pub fn requires_https(&self, route: &RoutePolicy) -> bool {
+        route.require_https.unwrap_or_else(|| self.keys.is_some_and(|keys| keys.published().require_https))
+    }
 }
 
 /// Sessions whose use is reported at once.

@@ -21,6 +21,7 @@ mod command;
 mod command_context;
 mod conclude;
 mod context;
+mod dead_credential;
 mod decided;
 mod effect;
 mod event;

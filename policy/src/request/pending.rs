@@ -19,6 +19,8 @@ use crate::{
 pub struct PendingRequest {
     pub(super) route: Rc<Route>,
     pub(super) style: ReplyStyle,
+    /// The path and query that it is for, where somebody may have to log in for it.
+    pub(super) login_target: Option<String>,
     /// Why no rule was found for it, where there is more to say than the reason.
     pub(super) unroutable: Option<Unroutable>,
     pub(super) user_agent: Rc<str>,

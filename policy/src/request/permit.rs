@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use session_gate_protocol::{AllowReason, DenyReason};
 
+use super::dead_credential::verdict_on_credential;
 use crate::{
     http::credential::Source,
     knowledge::{Identity, Served},
@@ -44,7 +45,8 @@ impl Permit {
     /// # Errors
     /// `reason` itself where it is another, for any other credential, and where a token is required.
     pub fn after_login(reason: DenyReason, source: Option<Source>, route: &RoutePolicy) -> Result<Self, DenyReason> {
-        if source == Some(Source::Cookie) && is_over(reason) && route.authentication == Authentication::Optional {
+        let is_over = source == Some(Source::Cookie) && verdict_on_credential(reason).is_some();
+        if is_over && route.authentication == Authentication::Optional {
             return Self::without_credential(route);
         }
         Err(reason)
@@ -59,27 +61,4 @@ impl Permit {
     pub const fn identity(&self) -> Option<&Rc<Identity>> {
         self.identity.as_ref()
     }
-}
-
-/// Whether the token is none, no longer one, or none yet.
-const fn is_over(reason: DenyReason) -> bool {
-    matches!(
-        reason,
-        DenyReason::SessionExpired
-            | DenyReason::SessionTerminated
-            | DenyReason::SessionUnknown
-            | DenyReason::TokenAlgorithmRefused
-            | DenyReason::TokenAudienceRefused
-            | DenyReason::TokenClaimUnusable
-            | DenyReason::TokenExpired
-            | DenyReason::TokenIssuerUnknown
-            | DenyReason::TokenKeyUnknown
-            | DenyReason::TokenMalformed
-            | DenyReason::TokenNotYetValid
-            | DenyReason::TokenRevoked
-            | DenyReason::TokenSignatureInvalid
-            | DenyReason::TokenTooLarge
-            | DenyReason::TokenTypeRefused
-            | DenyReason::TokenUnknown
-    )
 }

@@ -48,7 +48,7 @@ pub(super) fn answer<H: Host>(
     effects: &mut Vec<Effect>,
 ) -> Phase {
     let policy = &held.route.policy;
-    if policy.require_https && !held.style.scheme.is_https() {
+    if cx.requires_https(policy) && !held.style.scheme.is_https() {
         return conclude(held, Err(DenyReason::HttpsRequired), cx, effects);
     }
     let headers = policy.cors.as_ref().map(|cors| cors.preflight_headers(request)).unwrap_or_default();

@@ -2,18 +2,24 @@
 //!
 //! 1. The status is the reason's; 503 is for what is our fault, and keeps the client's cookie.
 //! 2. A 401 or a 403 for want of scope says so by RFC 6750, section 3.
-//! 3. A gRPC client gets a grpc-status, a page of an allowed origin may read the reply (CORS), and a
-//!    page load that should have come by https is sent there.
-//! 4. The body is the same for every request that is refused for that reason, but that of an ambiguous one, and of one
+//! 3. A page load that lacks a login is sent to the login page, and one that should have come by https is sent there. Who
+//!    else waits for a page gets one; programs get a problem document, and a gRPC client a grpc-status.
+//! 4. A page of an allowed origin may read the reply (CORS), and no cache may keep it.
+//! 5. The body is the same for every request that is refused for that reason, but that of an ambiguous one, and of one
 //!    that came by http and https: it says what is in the way.
 
 use serde_json::json;
 use session_gate_protocol::{DenyReason, Scopes};
 
-use super::grpc::GrpcStatus;
-use crate::http::{authority::without_port, cors::Cors, headers::Headers, scheme::ClientScheme};
+use super::{
+    grpc::GrpcStatus,
+    page::{ErrorPage, PageContent},
+};
+use crate::{
+    http::{authority::without_port, cors::Cors, headers::Headers, page_load::Navigation, scheme::ClientScheme},
+    routing::Login,
+};
 
-const RETRY_AFTER: &str = "retry-after";
 /// Why https is required of who has come by https, says one value, and by http, says another.
 const MIXED_SCHEMES: &str = "X-Forwarded-Proto has several values and not all are https: the outermost trusted proxy must set it, \
                              and the others leave it";
@@ -36,32 +42,14 @@ pub struct Reply {
 pub struct ReplyStyle {
     /// It speaks gRPC.
     pub grpc: bool,
+    /// What its browser is to show.
+    pub navigation: Navigation,
     /// Where a page load by http belongs; none for other requests.
     pub https_location: Option<String>,
     /// The page that asks.
     pub origin: Option<Vec<u8>>,
     /// By which scheme it came.
     pub scheme: ClientScheme,
-}
-
-impl Reply {
-    /// Tells the client to come again after so many seconds, one at least.
-    #[must_use]
-    pub fn with_retry_after(mut self, seconds: u64) -> Self {
-        self.headers.retain(|(name, _)| name != RETRY_AFTER);
-        self.headers.push((RETRY_AFTER.to_owned(), seconds.max(1).to_string()));
-        self
-    }
-
-    /// Tells a person more than the reason does (RFC 9457, section 3.1.4).
-    #[must_use]
-    pub fn with_detail(mut self, detail: &str) -> Self {
-        if let Ok(mut problem) = serde_json::from_str::<serde_json::Map<_, _>>(&self.body) {
-            problem.insert("detail".to_owned(), json!(detail));
-            self.body = serde_json::Value::Object(problem).to_string();
-        }
-        self
-    }
 }
 
 impl ReplyStyle {
@@ -72,20 +60,16 @@ impl ReplyStyle {
             kind.strip_prefix("application/grpc").is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
         });
         let scheme = ClientScheme::of(request);
-        // Who has come by https at least in part would come back the same way, again and again.
-        let https_location = if scheme.is_http() { https_location(request) } else { None };
-        Self { grpc, https_location, origin: request.get("origin").map(<[u8]>::to_vec), scheme }
+        let navigation = if grpc { Navigation::None } else { Navigation::of(request) };
+        // Who has come by https at least in part would come back the same way, again and again. A frame by plain http is
+        // sent there, too: no browser says then that it is one.
+        let is_sent_on = scheme.is_http() && navigation == Navigation::Load;
+        let https_location = if is_sent_on { https_location(request) } else { None };
+        Self { grpc, navigation, https_location, origin: request.get("origin").map(<[u8]>::to_vec), scheme }
     }
 }
 
-/// A page load: a browser goes there, and will go where it is sent.
 fn https_location(request: &Headers) -> Option<String> {
-    let by_method = matches!(request.get(":method"), Some(b"GET" | b"HEAD"));
-    let by_browser = request.get("sec-fetch-mode") == Some(b"navigate")
-        || (!request.has("sec-fetch-mode") && request.text("accept").is_some_and(|kinds| kinds.contains("text/html")));
-    if !by_method || !by_browser {
-        return None;
-    }
     let authority = request.text(":authority")?;
     let host = without_port(authority);
     Some(format!("https://{host}{}", request.text(":path")?))
@@ -116,6 +100,7 @@ const fn shape(reason: DenyReason) -> Shape {
         DenyReason::CredentialMissing => plain(401, "Authentication is required"),
         DenyReason::CredentialRepeated => bearer(400, "invalid_request", "More than one credential was sent"),
         DenyReason::CsrfRefused => plain(403, "The request may come from another site"),
+        DenyReason::DuplicateCookie => invalid_token("Two session cookies with different values were sent"),
         DenyReason::HttpsRequired => plain(403, "Only https is served here"),
         DenyReason::KeysUnavailable => plain(503, "Tokens cannot be verified at the moment"),
         DenyReason::LimitUnavailable => plain(503, "Limits cannot be checked at the moment"),
@@ -154,58 +139,115 @@ const fn shape(reason: DenyReason) -> Shape {
     }
 }
 
-/// The reply to a request that was refused for `reason`. `scopes` are those that the route asks for.
-pub fn reply(
-    reason: DenyReason,
-    client: &ReplyStyle,
-    realm: &str,
-    scopes: Option<&Scopes>,
-    cors: Option<&Cors>,
-) -> Reply {
-    let shape = shape(reason);
-    if let (DenyReason::HttpsRequired, Some(location)) = (reason, &client.https_location) {
-        // 308 keeps the method, and is cached no longer than its own headers say.
-        let headers =
-            vec![("location".to_owned(), location.clone()), ("cache-control".to_owned(), "no-store".to_owned())];
-        return Reply { status: 308, headers, body: String::new(), grpc: None };
+/// A refusal, and what its reply depends on beside the client.
+#[derive(Debug)]
+pub struct Denial<'a> {
+    /// Why.
+    pub reason: DenyReason,
+    /// The realm of the challenge.
+    pub realm: &'a str,
+    /// The scopes that the route asks for.
+    pub scopes: Option<&'a Scopes>,
+    /// Whose pages may read the reply.
+    pub cors: Option<&'a Cors>,
+    /// Says more than the reason does (RFC 9457, section 3.1.4).
+    pub detail: Option<String>,
+    /// After how many seconds the client may come again; none: the reason's own time.
+    pub retry_after: Option<u64>,
+    /// Where page loads are sent to log in, and the path and query that this request is for.
+    pub login: Option<(&'a Login, &'a str)>,
+    /// The page for people.
+    pub page: &'a ErrorPage,
+    /// `Set-Cookie`s by which a browser forgets a cookie that is of no more use.
+    pub removal: Vec<String>,
+}
+
+impl<'a> Denial<'a> {
+    /// A refusal of which there is no more to say than why.
+    pub const fn of(reason: DenyReason, realm: &'a str, page: &'a ErrorPage) -> Self {
+        Self {
+            reason,
+            realm,
+            scopes: None,
+            cors: None,
+            detail: None,
+            retry_after: None,
+            login: None,
+            page,
+            removal: Vec::new(),
+        }
     }
-    let mut headers = vec![
-        ("content-type".to_owned(), "application/problem+json".to_owned()),
-        ("cache-control".to_owned(), "no-store".to_owned()),
-    ];
-    if shape.status == 401 || shape.error.is_some() {
-        headers.push(("www-authenticate".to_owned(), challenge(reason, &shape, realm, scopes)));
+
+    /// The reply to a client of that kind.
+    pub fn reply(self, client: &ReplyStyle) -> Reply {
+        let shape = shape(self.reason);
+        let no_store = ("cache-control".to_owned(), "no-store".to_owned());
+        if let (DenyReason::HttpsRequired, Some(location)) = (self.reason, &client.https_location) {
+            // 308 keeps the method, and is cached no longer than its own headers say.
+            let headers = vec![("location".to_owned(), location.clone()), no_store];
+            return Reply { status: 308, headers, body: String::new(), grpc: None };
+        }
+        let mut headers = vec![no_store];
+        headers.extend(self.removal.iter().map(|line| ("set-cookie".to_owned(), line.clone())));
+        let login = self.login_location(&shape, client.navigation);
+        if let (Navigation::Load, Some(location)) = (client.navigation, &login) {
+            headers.extend([("location".to_owned(), location.clone()), ("vary".to_owned(), "Cookie".to_owned())]);
+            return Reply { status: 302, headers, body: String::new(), grpc: None };
+        }
+        if shape.status == 401 || shape.error.is_some() {
+            headers.push(("www-authenticate".to_owned(), self.challenge(&shape)));
+        }
+        let retry_after = self.retry_after.map(|seconds| seconds.max(1)).or((shape.status == 503).then_some(1));
+        headers.extend(retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string())));
+        if let Some(cors) = self.cors {
+            headers.extend(cors.headers_for(client.origin.as_deref()));
+        }
+        let is_mixed = self.reason == DenyReason::HttpsRequired && client.scheme == ClientScheme::Mixed;
+        let detail = self.detail.as_deref().or(is_mixed.then_some(MIXED_SCHEMES));
+        let (kind, body) = if client.navigation == Navigation::None {
+            ("application/problem+json", problem(self.reason, &shape, detail))
+        } else {
+            let (status, title, code, login) = (shape.status, shape.title, self.reason.as_str(), login.as_deref());
+            let content = PageContent { status, title, code, retry_after, login, detail };
+            ("text/html; charset=utf-8", self.page.fill(&content))
+        };
+        headers.push(("content-type".to_owned(), kind.to_owned()));
+        let grpc = client.grpc.then_some((GrpcStatus::of_http(shape.status), shape.title));
+        Reply { status: shape.status, headers, body, grpc }
     }
-    if shape.status == 503 {
-        headers.push((RETRY_AFTER.to_owned(), "1".to_owned()));
+
+    /// Where a person logs in whose request was refused for want of that.
+    fn login_location(&self, shape: &Shape, navigation: Navigation) -> Option<String> {
+        let (login, target) = self.login.filter(|_| shape.status == 401 && navigation != Navigation::None)?;
+        // What a form has sent cannot be asked for again.
+        login.location(self.reason == DenyReason::SessionPending2fa, target, navigation == Navigation::Load)
     }
-    if let Some(cors) = cors {
-        headers.extend(cors.headers_for(client.origin.as_deref()));
+
+    /// RFC 6750, section 3: no error code where there was no credential.
+    fn challenge(&self, shape: &Shape) -> String {
+        let mut challenge = format!("Bearer realm=\"{}\"", self.realm);
+        if let Some(error) = shape.error {
+            challenge.push_str(&format!(", error=\"{error}\", error_description=\"{}\"", shape.title));
+        }
+        if let (DenyReason::ScopeInsufficient, Some(scopes)) = (self.reason, self.scopes) {
+            challenge.push_str(&format!(", scope=\"{scopes}\""));
+        }
+        challenge
     }
-    let body = json!({
+}
+
+/// RFC 9457.
+fn problem(reason: DenyReason, shape: &Shape, detail: Option<&str>) -> String {
+    let mut problem = json!({
         "type": format!("urn:session-gate:problem:{}", reason.as_str()),
         "title": shape.title,
         "status": shape.status,
         "code": reason.as_str(),
     });
-    let grpc = client.grpc.then_some((GrpcStatus::of_http(shape.status), shape.title));
-    let reply = Reply { status: shape.status, headers, body: body.to_string(), grpc };
-    if reason == DenyReason::HttpsRequired && client.scheme == ClientScheme::Mixed {
-        return reply.with_detail(MIXED_SCHEMES);
+    if let (Some(detail), Some(members)) = (detail, problem.as_object_mut()) {
+        members.insert("detail".to_owned(), json!(detail));
     }
-    reply
-}
-
-/// RFC 6750, section 3: no error code where there was no credential.
-fn challenge(reason: DenyReason, shape: &Shape, realm: &str, scopes: Option<&Scopes>) -> String {
-    let mut challenge = format!("Bearer realm=\"{realm}\"");
-    if let Some(error) = shape.error {
-        challenge.push_str(&format!(", error=\"{error}\", error_description=\"{}\"", shape.title));
-    }
-    if let (DenyReason::ScopeInsufficient, Some(scopes)) = (reason, scopes) {
-        challenge.push_str(&format!(", scope=\"{scopes}\""));
-    }
-    challenge
+    problem.to_string()
 }
 
 #[cfg(test)]

@@ -4,4 +4,5 @@ pub mod caching;
 pub mod cookie;
 pub mod denial;
 pub mod grpc;
+pub mod page;
 pub mod upstream_headers;

@@ -1,6 +1,7 @@
 //! Which rule a request meets.
 
 mod case;
+mod login;
 mod path_regex;
 mod pattern;
 mod route;
@@ -8,6 +9,7 @@ mod session_commands;
 mod table;
 
 pub use self::{
+    login::{Login, LoginPage},
     pattern::{HostPattern, Matcher, PathPattern, is_plain_pattern},
     route::{Authentication, FailureMode, Route, RouteName, RoutePolicy, ScopeRule},
     session_commands::{SessionCommands, TokenDelivery},

@@ -1,10 +1,10 @@
 //! A rule: what it matches, and what it asks.
 
-use std::{fmt, time::Duration};
+use std::{fmt, rc::Rc, time::Duration};
 
 use session_gate_protocol::{Scope, Scopes};
 
-use super::{pattern::Matcher, session_commands::SessionCommands};
+use super::{login::Login, pattern::Matcher, session_commands::SessionCommands};
 use crate::{
     http::{cors::Cors, security_headers::SecurityHeaders},
     limits::RouteLimits,
@@ -42,8 +42,10 @@ pub struct RoutePolicy {
     pub token_query_parameter: Option<String>,
     /// What limits the requests.
     pub limits: RouteLimits,
-    /// Whether a client must have come by https.
-    pub require_https: bool,
+    /// Whether a client must have come by https; none: what the sidecar publishes.
+    pub require_https: Option<bool>,
+    /// Where page loads are sent that lack a login.
+    pub login: Option<Rc<Login>>,
     /// Whose pages may read denials, and whose preflights are answered.
     pub cors: Option<Cors>,
     /// What the answers carry.

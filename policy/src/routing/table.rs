@@ -101,6 +101,12 @@ impl RouteTable {
         }
     }
 
+    /// The rules that a request can meet, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Route>> {
+        let fallback = (self.default_rule == DefaultRule::Authenticated).then_some(&self.fallback);
+        self.routes.iter().chain(fallback)
+    }
+
     /// The rule for requests that none matches, and for replies to requests that none was seen of.
     pub fn fallback(&self) -> &Rc<Route> {
         &self.fallback

@@ -1,7 +1,8 @@
-//! The sidecar's keys.
+//! The sidecar's keys, and what it publishes with them.
 
 use std::{collections::HashMap, rc::Rc};
 
+use serde_json::Value;
 use session_gate_jose::{self as jose, KeySet};
 
 use super::issuer::{Issuer, KeySource};
@@ -10,19 +11,44 @@ use super::issuer::{Issuer, KeySource};
 #[derive(Debug)]
 pub struct FetchedKeys {
     by_issuer: HashMap<String, Rc<KeySet>>,
+    published: PublishedSettings,
+}
+
+/// What of the policy that the sidecar publishes is in force here, unless the configuration says otherwise: a part of
+/// `PublishedPolicy`, so that a sidecar of another version, with other members, is understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublishedSettings {
+    /// Whether clients must come by https.
+    pub require_https: bool,
+}
+
+impl PublishedSettings {
+    /// What a reply about keys publishes; an older sidecar's publishes nothing. `None` where it cannot be read.
+    fn read(reply: &Value) -> Option<Self> {
+        match reply.get("policy").and_then(|policy| policy.get("require_https")) {
+            None => Some(Self::default()),
+            Some(value) => Some(Self { require_https: value.as_bool()? }),
+        }
+    }
 }
 
 impl FetchedKeys {
     /// Reads the sidecar's reply. An issuer for which it has no good key has none from here on, and does not block the
     /// others: a key that was withdrawn is not good any more, whatever comes in its place. `None` where it is no key set,
-    /// or has no good key of any algorithm: what is known stays.
+    /// has no good key of any algorithm, or what it publishes cannot be read: what is known stays.
     pub fn read<'a>(body: &[u8], issuers: impl IntoIterator<Item = &'a Issuer>) -> Option<Self> {
+        let published = PublishedSettings::read(&serde_json::from_slice(body).ok()?)?;
         let set = jose::parse_fetched(body)?;
         KeySet::lenient(&set, &[])?;
         let of_sidecar = issuers.into_iter().filter(|issuer| matches!(issuer.keys, KeySource::Sidecar));
         let fitting =
             |issuer: &Issuer| Some((issuer.name.clone(), Rc::new(KeySet::lenient(&set, &issuer.algorithms)?)));
-        Some(Self { by_issuer: of_sidecar.filter_map(fitting).collect() })
+        Some(Self { by_issuer: of_sidecar.filter_map(fitting).collect(), published })
+    }
+
+    /// What is in force unless the configuration says otherwise.
+    pub const fn published(&self) -> PublishedSettings {
+        self.published
     }
 
     pub(super) fn of(&self, issuer: &Issuer) -> Option<&KeySet> {

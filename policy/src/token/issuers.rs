@@ -42,11 +42,6 @@ impl Issuers {
         self.0.values().map(Rc::as_ref)
     }
 
-    /// Whether some issuer's keys come from the sidecar.
-    pub fn need_sidecar_keys(&self) -> bool {
-        self.0.values().any(|issuer| matches!(issuer.keys, KeySource::Sidecar))
-    }
-
     /// Whether opaque tokens of some issuer are accepted.
     pub fn accept_opaque(&self) -> bool {
         self.0.values().any(|issuer| issuer.opaque)

@@ -7,7 +7,7 @@ mod issuers;
 mod verified;
 
 pub use self::{
-    fetched_keys::FetchedKeys,
+    fetched_keys::{FetchedKeys, PublishedSettings},
     issuer::{Issuer, KeySource, Revocation},
     issuers::{Issuers, Refusal},
     verified::{TokenText, VerifiedClaims},

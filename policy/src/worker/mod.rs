@@ -240,7 +240,7 @@ impl Worker {
         let epoch = self.source.as_ref().and_then(|source| source.borrow().feed.epoch().map(Rc::from));
         let lost = self.checks.restart_lost(&Asked { at: now.monotonic, epoch });
         calls.extend(lost.into_iter().map(|(call, question)| (Callout::Check(call), sidecar.check(question))));
-        if self.config.issuers.need_sidecar_keys() && !self.keys.in_flight && now.wall >= self.keys.due {
+        if !self.keys.in_flight && now.wall >= self.keys.due {
             self.keys.in_flight = true;
             calls.push((Callout::Keys, sidecar.keys()));
         }
@@ -390,5 +390,9 @@ impl Worker {
 mod command_tests;
 #[cfg(test)]
 mod limit_tests;
+#[cfg(test)]
+mod page_tests;
+#[cfg(test)]
+mod published_tests;
 #[cfg(test)]
 mod tests;

@@ -519,8 +519,10 @@ fn https_is_required_where_told() {
     for (id, list) in [(3, "https,http"), (4, "http,https")] {
         let page = request("GET", "/public", &[("x-forwarded-proto", list), ("accept", "text/html")]);
         let refused = step(&mut worker, id, Event::Request(page));
-        assert_eq!(refused.code().as_deref(), Some("https_required"), "a redirection would lead back here");
-        assert!(refused.reply.unwrap().body.contains("X-Forwarded-Proto has several values"));
+        assert_eq!(refused.described, ["decision=deny reason=https_required rule=public"]);
+        let reply = refused.reply.unwrap();
+        assert_eq!(reply.status, 403, "a redirection would lead back here");
+        assert!(reply.body.contains("X-Forwarded-Proto has several values"));
         let answer = Event::Answer(Headers::from_iter([(":status", "403")]));
         assert_eq!(set(&step(&mut worker, id, answer).answer.unwrap(), "strict-transport-security"), None);
     }
