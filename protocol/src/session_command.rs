@@ -144,7 +144,6 @@ pub struct SessionCommandReply {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<SessionToken>,
     /// Whether the current session has ended, and no other has taken its place: the client's cookie is to go.
-    #[serde(default)]
     pub logged_out: bool,
 }
 

@@ -42,6 +42,9 @@ pub(super) fn cookie(raw: RawCookie, problems: &mut Problems) -> SessionCookie {
     if !is_token(&name) {
         problems.add("cookie.name", "must be a token of RFC 6265: letters, digits, and !#$%&'*+-.^_`|~");
     }
+    if name.len() > 128 {
+        problems.add("cookie.name", "must have at most 128 characters: with the token it has to fit into 4096 bytes");
+    }
     if let Some(domain) = &domain {
         // Browsers compare the prefix in any case (RFC 6265bis, section 4.1.3.2).
         if name.get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-")) {

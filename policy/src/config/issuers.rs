@@ -31,8 +31,12 @@ pub(super) fn sidecar(raw: RawSidecar, problems: &mut Problems) -> Sidecar {
     let millisecond = Duration::from_millis(1);
     let timeout =
         problems.duration("sidecar.timeout", timeout.as_deref(), millisecond..=60 * SECOND, 250 * millisecond);
-    let command_timeout =
-        problems.duration("sidecar.command_timeout", command_timeout.as_deref(), millisecond..=60 * SECOND, 2 * SECOND);
+    let command_timeout = problems.duration(
+        "sidecar.command_timeout",
+        command_timeout.as_deref(),
+        1500 * millisecond..=60 * SECOND,
+        2 * SECOND,
+    );
     let max_staleness =
         problems.duration("sidecar.max_staleness", max_staleness.as_deref(), 100 * millisecond..=MAX_STALENESS, SECOND);
     if timeout > max_staleness {

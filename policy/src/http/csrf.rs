@@ -54,10 +54,18 @@ impl CsrfPolicy {
     }
 }
 
+/// Whether it changes something however it is read: one that is a GET to some is none to others.
+pub fn is_action(readings: &RequestInterpretations) -> bool {
+    !readings.methods.iter().any(is_safe)
+}
+
+fn is_safe(method: &Reading) -> bool {
+    matches!(method.text.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
 /// Whether it may be read as anything but a safe method (RFC 9110, section 9.2.1), or is a handshake
 /// that opens a WebSocket.
-pub fn is_unsafe(request: &Headers, readings: &RequestInterpretations) -> bool {
-    let is_safe = |method: &Reading| matches!(method.text.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
+fn is_unsafe(request: &Headers, readings: &RequestInterpretations) -> bool {
     !readings.methods.iter().all(is_safe) || request.has("upgrade")
 }
 

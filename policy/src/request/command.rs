@@ -15,6 +15,7 @@ use super::{
     effect::Effect,
     event::CommandOutcome,
     phase::{HeldAnswer, Phase},
+    room::Unverified,
 };
 use crate::{
     config::Config,
@@ -68,15 +69,20 @@ pub(super) fn on_answer<H: Host>(
             note(context, Some(kind), CommandResult::Ignored, "", effects);
             Phase::Decided(decided.answered(&answer, cx, effects))
         }
-        Verdict::Replaced(replaced) => replace(decided, &replaced, cx, effects),
+        Verdict::Replaced(replaced) => replace(decided, &replaced, &answer, cx, effects),
         Verdict::Followed(command) => {
             let kind = command.kind();
             let failed = |reason, problem: &str| {
                 let problem = problem.to_owned();
                 Replaced { reason, result: CommandResult::Failed, kind: Some(kind), problem }
             };
-            if cx.room.is_full() {
-                return replace(decided, &failed(DenyReason::Overloaded, "too many requests wait"), cx, effects);
+            let is_full = match decided.is_anonymous() {
+                true => cx.room.is_full_for(Unverified::Command),
+                false => cx.room.is_full(),
+            };
+            if is_full {
+                let failed = failed(DenyReason::Overloaded, "too many requests wait");
+                return replace(decided, &failed, &answer, cx, effects);
             }
             let request = SessionCommandRequest {
                 command,
@@ -85,7 +91,8 @@ pub(super) fn on_answer<H: Host>(
                 user_agent: (!context.user_agent.is_empty()).then(|| context.user_agent.to_string()),
             };
             let Some(http) = cx.config.sidecar.as_ref().and_then(|sidecar| sidecar.session_command(&request)) else {
-                return replace(decided, &failed(DenyReason::StoreUnavailable, "no sidecar"), cx, effects);
+                let failed = failed(DenyReason::StoreUnavailable, "no sidecar");
+                return replace(decided, &failed, &answer, cx, effects);
             };
             let call = cx.commands.start((), Asked::default(), cx.sender, vec![(cx.id, ())]);
             effects.push(Effect::Call(Callout::SessionCommand(call), http));
@@ -117,17 +124,25 @@ fn judge(context: &CommandContext, commands: &SessionCommands, decided: &Decided
         return refused("the answer is a handshake");
     }
     match (context.sent_by, kind) {
-        (SentBy::Prefetch | SentBy::Read, SessionCommandKind::Logout) => return Verdict::Ignored(kind),
+        (SentBy::Prefetch | SentBy::Read | SentBy::Navigation, SessionCommandKind::Logout) => {
+            return Verdict::Ignored(kind);
+        }
         (SentBy::Link, SessionCommandKind::Logout) if !commands.on_navigation => return Verdict::Ignored(kind),
         (SentBy::Prefetch, _) => return refused("a browser fetches it ahead"),
-        (SentBy::Link | SentBy::Read, _) if !commands.on_navigation => {
+        (SentBy::Link | SentBy::Navigation, _) if !commands.on_navigation => {
             return refused("the request only reads, and session_commands.on_navigation is not set");
+        }
+        (SentBy::Navigation, SessionCommandKind::PasswordChanged) | (SentBy::Read, _) => {
+            return refused("the request only reads");
         }
         (SentBy::ForeignPage, _) => {
             let problem = "a page of another site has sent the request".to_owned();
             return replaced(DenyReason::CsrfRefused, CommandResult::Refused, Some(kind), problem);
         }
-        (SentBy::Link | SentBy::Read | SentBy::Action, _) => {}
+        (SentBy::Link | SentBy::Navigation | SentBy::Action, _) => {}
+    }
+    if decided.is_of_another_issuer() && !matches!(command, SessionCommand::Login { .. }) {
+        return refused("the request's token is another issuer's: its session cannot be named here");
     }
     match commands.check(&command, decided.signed_in()) {
         Ok(()) => Verdict::Followed(command),
@@ -146,10 +161,10 @@ pub(super) fn on_reply<H: Host>(
     let Some((context, commands)) = decided.commanded() else { return Phase::Decided(decided) };
     let replaced = |reason, result, problem: String| Replaced { reason, result, kind: Some(kind), problem };
     let told = match outcome {
-        CommandOutcome::Done(reply) => tell(reply, &answer, commands, cx.config),
+        CommandOutcome::Done(reply) => tell((kind, reply), &answer, commands, cx.config),
         CommandOutcome::Refused(problem) => {
-            let reason = match problem.code {
-                ProblemCode::StateConflict => DenyReason::SessionTerminated,
+            let reason = match (problem.code, kind) {
+                (ProblemCode::StateConflict, SessionCommandKind::Elevate) => DenyReason::SessionTerminated,
                 _ => DenyReason::SessionCommandRefused,
             };
             let fields = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.message));
@@ -168,28 +183,30 @@ pub(super) fn on_reply<H: Host>(
             effects.push(Effect::ReleaseAnswer);
             Phase::Decided(decided)
         }
-        Err(replaced) => replace(decided, &replaced, cx, effects),
+        Err(replaced) => replace(decided, &replaced, &answer, cx, effects),
     }
 }
 
 /// What the answer tells the client of it: its new token, or that its cookie is to go.
 fn tell(
-    reply: &SessionCommandReply,
+    (kind, reply): (SessionCommandKind, &SessionCommandReply),
     answer: &Headers,
     commands: &SessionCommands,
     config: &Config,
 ) -> Result<Vec<HeaderChange>, Replaced> {
+    let replaced =
+        |reason, result, problem: &str| Replaced { reason, result, kind: Some(kind), problem: problem.to_owned() };
+    if reply.token.is_none() && matches!(kind, SessionCommandKind::Login | SessionCommandKind::Elevate) {
+        return Err(replaced(DenyReason::StoreUnavailable, CommandResult::Failed, "the sidecar gives no token"));
+    }
     let mut changes = caching::never_stored(answer);
     match (&reply.token, commands.token) {
         (Some(SessionToken { token, .. }), TokenDelivery::Header) => {
             changes.push(HeaderChange::set(TOKEN, token.as_str()));
         }
         (Some(SessionToken { token, max_age, .. }), TokenDelivery::Cookie) => {
-            let line = config.cookie.keep(token, *max_age).ok_or_else(|| Replaced {
-                reason: DenyReason::SessionCommandRefused,
-                result: CommandResult::Refused,
-                kind: None,
-                problem: "the cookie would be too large".to_owned(),
+            let line = config.cookie.keep(token, *max_age).ok_or_else(|| {
+                replaced(DenyReason::SessionCommandRefused, CommandResult::Refused, "the cookie would be too large")
             })?;
             changes.extend(without_cookie(answer, &config.cookie.name));
             changes.push(HeaderChange::add("set-cookie", line));
@@ -221,7 +238,8 @@ fn without_cookie(answer: &Headers, name: &str) -> Vec<HeaderChange> {
 fn replace<H: Host>(
     decided: Decided,
     replaced: &Replaced,
-    cx: &StepContext<'_, H>,
+    answer: &Headers,
+    cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Phase {
     if let Some((context, _)) = decided.commanded() {
@@ -234,7 +252,7 @@ fn replace<H: Host>(
         let reply = denial.reply(&context.style);
         effects.push(Effect::Reply(secured(reply, route, context.style.scheme.is_https())));
     }
-    Phase::Decided(decided.replaced())
+    Phase::Decided(decided.replaced(answer, cx))
 }
 
 /// Envoy does not show us a reply that takes the place of an answer: what every answer carries is put in here.
@@ -261,8 +279,11 @@ fn note(
 ) {
     effects.push(Effect::Count(Counter::SessionCommand(result)));
     let command = kind.map_or("unknown", SessionCommandKind::as_str);
-    let problem =
-        if problem.is_empty() { String::new() } else { format!(" problem=\"{}\"", problem.replace('"', "'")) };
+    let problem = if problem.is_empty() {
+        String::new()
+    } else {
+        format!(" problem=\"{}\"", problem.replace(|c: char| c == '"' || c.is_control(), "'"))
+    };
     let decision = &context.decision;
     effects.push(Effect::Describe(format!("{decision} command={command} result={}{problem}", result.as_str())));
 }

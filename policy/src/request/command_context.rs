@@ -8,7 +8,7 @@ use crate::{
     host::Host,
     http::{
         credential,
-        csrf::is_unsafe,
+        csrf::is_action,
         headers::{HeaderChange, Headers},
         interpretations::RequestInterpretations,
         session_headers::NONCE,
@@ -38,7 +38,9 @@ pub(super) enum SentBy {
     Action,
     /// A user who has followed a link on a page of the same origin.
     Link,
-    /// Anything else that reads.
+    /// A browser that goes there, from wherever; or a client that is none.
+    Navigation,
+    /// Anything else that reads: an image, a script.
     Read,
     /// A browser that fetches ahead what its user may never ask for.
     Prefetch,
@@ -99,6 +101,9 @@ fn presented(request: &Headers, route: &Route, config: &Config) -> Option<Rc<str
 
 impl SentBy {
     fn of(request: &Headers, readings: &RequestInterpretations, style: &ReplyStyle, config: &Config) -> Self {
+        if config.csrf.is_foreign(request, readings, style.scheme) {
+            return Self::ForeignPage;
+        }
         let says = |name: &str, what: &str| request.text(name).is_some_and(|value| value.contains(what));
         if says("sec-purpose", "prefetch")
             || says("purpose", "prefetch")
@@ -107,13 +112,17 @@ impl SentBy {
         {
             return Self::Prefetch;
         }
-        if is_unsafe(request, readings) {
-            let is_foreign = config.csrf.is_foreign(request, readings, style.scheme);
-            return if is_foreign { Self::ForeignPage } else { Self::Action };
+        if is_action(readings) {
+            return Self::Action;
         }
         let is = |name: &str, value: &str| request.get(name) == Some(value.as_bytes());
         let is_link =
             is("sec-fetch-mode", "navigate") && is("sec-fetch-user", "?1") && is("sec-fetch-site", "same-origin");
-        if is_link { Self::Link } else { Self::Read }
+        let is_browser = request.iter().any(|(name, _)| name.starts_with("sec-fetch-"));
+        match (is_link, !is_browser || is("sec-fetch-mode", "navigate")) {
+            (true, _) => Self::Link,
+            (false, true) => Self::Navigation,
+            (false, false) => Self::Read,
+        }
     }
 }

@@ -214,8 +214,24 @@ impl Decided {
         self.identity().filter(|_| is_required).map(|(_, identity)| identity.claims.subject())
     }
 
-    /// Its answer was replaced by ours.
-    pub(super) fn replaced(self) -> Self {
+    /// Whether nobody has vouched for its sender.
+    pub(super) const fn is_anonymous(&self) -> bool {
+        match &self.admitted {
+            Some(admitted) => admitted.identity.is_none(),
+            None => true,
+        }
+    }
+
+    /// Whether it is served by a token of another issuer's.
+    pub(super) fn is_of_another_issuer(&self) -> bool {
+        self.identity().is_some_and(|(_, identity)| identity.claims.revocation() != Revocation::Sessions)
+    }
+
+    /// Its answer was replaced by ours: what it says that the request has cost counts all the same.
+    pub(super) fn replaced<H: Host>(mut self, answer: &Headers, cx: &mut StepContext<'_, H>) -> Self {
+        let Self { route, record, .. } = &mut self;
+        let (ledger, now) = (cx.ledger.as_deref_mut(), cx.now.monotonic);
+        drop(record.settle_costs(&route.policy.limits, answer, ledger, now));
         Self { admitted: None, alarm: None, is_stream: true, ..self }
     }
 

@@ -25,7 +25,7 @@ pub enum Event {
     /// It goes on, and it is time to look whether it still may.
     Alarm,
     /// The sidecar has done what the answer says of sessions, or has not.
-    Command(CommandOutcome),
+    Command(Box<CommandOutcome>),
 }
 
 /// What has come of what an answer says of sessions.

@@ -7,6 +7,8 @@
 //!        ├─ key missing ──▶ AwaitKeys ──Keys──▶ (verified) ┤
 //!        ├─ feed cannot tell ▶ AwaitCheck ──Check──────────┤
 //!        └─ limits not leased ▶ AwaitLimits ──Limits───────┘
+//!
+//! Decided ──Answer that says something of a session──▶ AwaitCommand ──Command──▶ Decided
 //! ```
 //!
 //! [`Phase::step`] is total: an event that does not belong to a phase (a late or repeated reply)

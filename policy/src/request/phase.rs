@@ -48,6 +48,7 @@ impl Phase {
             Self::AwaitKeys(_) => Place::Unverified(Unverified::Key),
             Self::AwaitCheck(_, None, _) => Place::Unverified(Unverified::Opaque),
             Self::AwaitLimits(_, permit, _) if permit.identity().is_none() => Place::Unverified(Unverified::Anonymous),
+            Self::AwaitCommand(held) if held.decided.is_anonymous() => Place::Unverified(Unverified::Command),
             Self::AwaitLimits(..) | Self::AwaitCheck(..) | Self::AwaitCommand(_) => Place::Verified,
             Self::Start | Self::Decided(_) => return None,
         })

@@ -14,6 +14,8 @@ pub enum Place {
 pub enum Unverified {
     /// It has no token; its limits are asked about.
     Anonymous,
+    /// It has no token; its answer says something of a session.
+    Command,
     /// Its token's key is missing.
     Key,
     /// Its token is opaque.
@@ -32,13 +34,13 @@ pub enum Unverified {
 pub struct Room {
     max: usize,
     held: usize,
-    unverified: [usize; 4],
+    unverified: [usize; 5],
 }
 
 impl Room {
     /// The room for so many.
     pub const fn new(max: usize) -> Self {
-        Self { max, held: 0, unverified: [0; 4] }
+        Self { max, held: 0, unverified: [0; 5] }
     }
 
     /// A request takes up that place from here on; none: it is not held.

@@ -67,7 +67,7 @@ fn asked(held: &Outcome) -> Value {
 }
 
 fn new_token() -> Value {
-    json!({"token": {"token": "the-new-token", "expires_at": 1_800_003_600, "max_age": 60}})
+    json!({"token": {"token": "the-new-token", "expires_at": 1_800_003_600, "max_age": 60}, "logged_out": false})
 }
 
 fn cookies(changes: &[HeaderChange]) -> Vec<String> {
@@ -144,7 +144,9 @@ fn what_could_not_be_done_is_no_answer() {
         (404, json!({"code": "not_found"}), (503, "store_unavailable")),
         (401, problem("credential_invalid", 401), (503, "store_unavailable")),
         (400, problem("invalid_request", 400), (502, "session_command_refused")),
-        (409, problem("state_conflict", 409), (401, "session_terminated")),
+        (409, problem("state_conflict", 409), (502, "session_command_refused")),
+        (200, json!({}), (503, "store_unavailable")),
+        (200, json!({"logged_out": false}), (503, "store_unavailable")),
         (200, json!({"token": 7}), (503, "store_unavailable")),
     ] {
         let mut worker = worker_with(commanded());
@@ -156,8 +158,6 @@ fn what_could_not_be_done_is_no_answer() {
         let headers = &replaced.reply.as_ref().unwrap().headers;
         assert!(!headers.iter().any(|(name, _)| name == "set-cookie" || name == "location"), "{headers:?}");
         assert!(headers.iter().any(|(name, _)| name == "x-content-type-options"), "what every answer carries");
-        // Its stream is over; nothing of it ends it again, or asks again.
-        assert!(worker.on_alarms(CLOCKS, &NoHostCrypto).is_empty());
     }
 }
 
@@ -233,20 +233,31 @@ fn what_only_reads_logs_nobody_out_and_nobody_in() {
     };
     let logout = ("x-session-logout", "current");
     let link = [("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1"), ("sec-fetch-site", "same-origin")];
-    for headers in [
-        &[][..],
-        &link,
-        &[("sec-purpose", "prefetch;prerender")],
-        &[("purpose", "prefetch")],
-        &[("x-moz", "prefetch")],
-        &[("next-router-prefetch", "1")],
-    ] {
-        let ignored = read(headers, "/logout", logout);
+    let is_ignored = |ignored: Outcome, headers: &[(&str, &str)]| {
         assert!(ignored.call.is_none() && ignored.reply.is_none(), "{headers:?}");
         assert!(ignored.counted.contains(&Counter::SessionCommand(CommandResult::Ignored)));
         assert!(ignored.answer.unwrap().contains(&HeaderChange::Remove("x-session-logout".to_owned())));
+    };
+    for headers in [&[][..], &link] {
+        is_ignored(read(headers, "/logout", logout), headers);
     }
     assert!(read(&link, "/callback", logout).answer_held, "a link, where the route allows it");
+    for prefetch in [
+        ("sec-purpose", "prefetch;prerender"),
+        ("purpose", "prefetch"),
+        ("x-moz", "prefetch"),
+        ("next-router-prefetch", "1"),
+    ] {
+        let headers = [&link[..], &[prefetch]].concat();
+        is_ignored(read(&headers, "/callback", logout), &headers);
+    }
+    // A GET to some upstreams, whatever it is to others.
+    for site in ["none", "same-origin"] {
+        let headers = [("sec-fetch-site", site), ("x-http-method-override", "POST")];
+        is_ignored(read(&headers, "/logout", logout), &headers);
+    }
+    let image = [("sec-fetch-mode", "no-cors"), ("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "image")];
+    assert_eq!(code_of(&read(&image, "/callback", ("x-session-login", r#""alice""#))).0, 502, "an image");
     let elsewhere = [("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1"), ("sec-fetch-site", "cross-site")];
     assert!(read(&elsewhere, "/callback", logout).call.is_none());
     let login = ("x-session-login", r#""alice""#);
@@ -259,17 +270,18 @@ fn what_only_reads_logs_nobody_out_and_nobody_in() {
 #[test]
 fn an_answer_that_does_not_repeat_the_nonce_may_be_another_users() {
     let mut worker = worker_with(commanded());
-    let mut nonces = Vec::new();
-    for repeated in [true, false] {
-        let passed = post(&mut worker, "/callback", &[("x-session-nonce", "the-clients")]).forwarded.unwrap();
+    let mut earlier = None;
+    for second in 0..3 {
+        let now = Now { monotonic: CLOCKS.monotonic + Duration::from_secs(second), ..CLOCKS };
+        let sent = request("POST", "/callback", &[("x-session-nonce", "the-clients")]);
+        let passed = Outcome::from(worker.on_request(1, Event::Request(sent), now, &NoHostCrypto)).forwarded.unwrap();
         let nonce = said(&passed, "x-session-nonce").expect("the upstream gets it");
-        let echo = if repeated { nonce.as_str() } else { "stale" };
+        let kept = earlier.replace(nonce.clone());
+        let echo = kept.as_deref().unwrap_or(&nonce);
         let outcome = answer(&mut worker, &[("x-session-login", r#""alice""#), ("x-session-nonce", echo)]);
-        assert_eq!(outcome.answer_held, repeated);
+        assert_eq!(outcome.answer_held, second == 0, "what a cache has kept of an earlier request");
         worker.forget(1, CLOCKS);
-        nonces.push(nonce);
     }
-    assert!(nonces.iter().all(|nonce| nonce.starts_with("worker-")));
 }
 
 #[test]
@@ -315,4 +327,15 @@ fn a_client_that_leaves_leaves_no_call_behind() {
     let held = answer(&mut worker, &[("x-session-login", ALICE)]);
     worker.forget(1, CLOCKS);
     assert!(give(&mut worker, held.callout.unwrap(), &CallReply::failed(), CLOCKS).is_empty());
+}
+
+#[test]
+fn a_session_that_has_ended_is_not_elevated() {
+    let mut worker = worker_with(commanded());
+    let (name, value) = bearer(&token());
+    post(&mut worker, "/password", &[(name, &value)]);
+    step(&mut worker, 1, verdict(CheckVerdict::Live));
+    let held = answer(&mut worker, &[("x-session-elevate", "?1")]);
+    let replaced = reply(&mut worker, &held, 409, &problem("state_conflict", 409));
+    assert_eq!(code_of(&replaced), (401, "session_terminated".to_owned()));
 }

@@ -43,7 +43,7 @@ impl Worker {
         let Some(finished) = self.commands.finish(call) else { return CalloutOutcome::default() };
         let waking = WakeReason { sender: finished.sent_for(), queued_behind: &[] };
         let waiting = finished.waiting.into_iter();
-        let outcome = || Event::Command(CommandOutcome::of(reply));
+        let outcome = || Event::Command(Box::new(CommandOutcome::of(reply)));
         let requests = waiting.map(|(id, ())| (id, self.step(id, outcome(), waking, now, host))).collect();
         CalloutOutcome { requests, ..CalloutOutcome::default() }
     }

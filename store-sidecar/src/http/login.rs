@@ -10,6 +10,7 @@ use session_gate_protocol::{
 
 use super::{
     Shared,
+    detached::detached,
     extract::{ApiJson, ApiQuery},
     protocol::Protocol,
     receipt::{Wait, WithReceipt},
@@ -44,7 +45,8 @@ pub(super) async fn elevate(
     State(api): State<Shared>,
     ApiJson(request): ApiJson<ElevateRequest>,
 ) -> ApiResult<Response> {
-    Ok((StatusCode::CREATED, [NO_STORE], Json(api.service.elevate(request).await?)).into_response())
+    let elevated = detached(async move { api.service.elevate(request).await }).await??;
+    Ok((StatusCode::CREATED, [NO_STORE], Json(elevated)).into_response())
 }
 
 /// Ends a session, named by its id or by one of its tokens, or all sessions of its user, or all others.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod browser;
+mod detached;
 mod extract;
 mod feed;
 mod leases;

@@ -7,6 +7,7 @@ use session_gate_protocol::{Problem, SessionCommandReply, SessionCommandRequest}
 
 use super::{
     Shared,
+    detached::detached,
     extract::ApiJson,
     reply::{ApiResult, NO_STORE},
 };
@@ -27,5 +28,6 @@ pub(super) async fn command(
     State(api): State<Shared>,
     ApiJson(request): ApiJson<SessionCommandRequest>,
 ) -> ApiResult<Response> {
-    Ok(([NO_STORE], Json(api.service.session_command(request).await?)).into_response())
+    let done = detached(async move { api.service.session_command(request).await }).await??;
+    Ok(([NO_STORE], Json(done)).into_response())
 }

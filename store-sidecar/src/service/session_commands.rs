@@ -13,12 +13,12 @@ use super::{Service, ServiceError, elevation::Elevation, sessions::MAX_TEXT_BYTE
 use crate::metrics::{CommandKind, CommandOutcome, EndReason};
 
 /// How long a reply waits until every worker knows what has ended. One that does not hear of it stops trusting what it knows
-/// by then, as long as its `max_staleness` is the usual one.
+/// after its `max_staleness`.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Service {
-    /// Does what an application has said. Where that may have ended a session, every worker knows of it before the reply,
-    /// if it is to be reached within [`PATIENCE`].
+    /// Does what an application has said. Where that may have ended the current session, or all of a user's, every worker
+    /// knows of it before the reply, if it is to be reached within [`PATIENCE`].
     ///
     /// # Errors
     /// `Invalid`, `StateConflict`, or those of the store. Then no token was minted that anybody has; the current session may
@@ -96,8 +96,12 @@ impl Service {
     ) -> Result<SessionCommandReply, ServiceError> {
         if let Some(claims) = current {
             match self.logout_by_token(claims, sessions).await {
-                // The current session has ended: what comes of that is the same as if it had just done so.
-                Ok(_) | Err(ServiceError::SessionNotFound) => {}
+                Ok(_) => {}
+                // The current session has ended: then all others are all.
+                Err(ServiceError::SessionNotFound) if sessions == LogoutScope::Others => {
+                    self.terminate_user_sessions(&claims.sub, None, EndReason::Logout).await.map(drop)?;
+                }
+                Err(ServiceError::SessionNotFound) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
 use axum::body::Bytes;
-use axum::extract::{Form, Request};
+use axum::extract::{Form, Query, Request};
 use axum::http::{HeaderMap, StatusCode, header::LOCATION};
 use axum::response::{Html, IntoResponse as _, Json, Response};
 use axum::{
@@ -99,9 +99,24 @@ async fn login_page() -> Html<&'static str> {
     )
 }
 
-async fn login(Form(credentials): Form<Credentials>) -> Response {
+/// Where the gate says that the user was going.
+#[derive(Deserialize)]
+struct Return {
+    next: Option<String>,
+}
+
+impl Return {
+    /// The same, if it is on this host.
+    fn path(self) -> String {
+        let is_own = |next: &String| next.starts_with('/') && !next.starts_with("//") && !next.starts_with("/\\");
+        self.next.filter(is_own).unwrap_or_else(|| "/".to_owned())
+    }
+}
+
+/// The form is sent to the address at which it was shown, with what was going to come next.
+async fn login(Query(back): Query<Return>, Form(credentials): Form<Credentials>) -> Response {
     match credentials.login_header() {
-        Some(header) => (StatusCode::SEE_OTHER, header, [(LOCATION, "/")]).into_response(),
+        Some(header) => (StatusCode::SEE_OTHER, header, [(LOCATION, back.path())]).into_response(),
         None => (StatusCode::UNAUTHORIZED, Html("<p>Wrong user or password. <a href=\"/login\">Again</a></p>"))
             .into_response(),
     }

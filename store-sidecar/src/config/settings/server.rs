@@ -57,7 +57,7 @@ pub(super) const CREDENTIALS: &[Setting] = &[
         "filter-credentials",
         SecretList,
         "none",
-        "Bearer credentials of filters: check, keys, feed, activity and leases. At least 32 characters each",
+        "Bearer credentials of filters: check, keys, feed, activity, leases, and session commands: who has one can log in as anybody. At least 32 characters each",
     ),
     setting(
         "credentials.filter_file",

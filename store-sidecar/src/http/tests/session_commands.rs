@@ -248,6 +248,18 @@ async fn a_logout_ends_the_current_session_the_others_or_all() {
     assert_eq!(counted(&gate, "logouts_total").await, "6");
 }
 
+/// Whoever logs the others out means them, be the current session itself over by then.
+#[tokio::test(start_paused = true)]
+async fn the_others_end_where_the_current_session_has_ended() {
+    let (gate, _faults) = faulty(None);
+    let ended = log_in(&gate, None, "alice").await;
+    let other = log_in(&gate, None, "alice").await;
+    let bob = log_in(&gate, None, "bob").await;
+    gate.delete(&format!("/v1/sessions/{}", session_of(&gate, &ended))).await;
+    assert_eq!(log_out(&gate, Some(&ended), "others").await.status, StatusCode::OK);
+    assert_eq!((gate.is_active(&other).await, gate.is_active(&bob).await), (false, true));
+}
+
 /// Case D3: the same answer where there is nothing to end; and 503 where it cannot be done.
 #[tokio::test(start_paused = true)]
 async fn a_logout_of_nothing_is_done_and_of_something_never_half() {
