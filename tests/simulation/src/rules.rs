@@ -50,6 +50,8 @@ pub struct Rules {
     /// When each was appended, and until when it refuses.
     words: HashMap<Barred, Words<(Millis, Until)>>,
     ids: HashMap<String, Barred>,
+    /// When the store last lost its data: of what was appended before that nobody knows but the sidecars that had read it.
+    lost_at: Option<Millis>,
 }
 
 /// What a worker was told of rules.
@@ -117,18 +119,21 @@ impl Rules {
     pub fn told(&mut self, barred: Barred, is_refused: bool, call: Refusal) {
         if let Some(words) = self.words.get_mut(&barred) {
             // What it has appended itself, or what was there already. Others may have said otherwise since.
-            let is_meant = |until: &Until| until.is_some() == is_refused;
-            let is_own = |(at, until): &(Millis, Until)| *at >= call.begun && is_meant(until);
+            let lost_at = self.lost_at;
+            let is_meant =
+                |at: Millis, until: &Until| until.is_some() == is_refused && lost_at.is_none_or(|lost| at > lost);
+            let is_own = |(at, until): &(Millis, Until)| *at >= call.begun && is_meant(*at, until);
             if words.any(is_own) {
                 words.told_first(is_own, call);
             } else {
-                words.told(|(at, until)| *at < call.begun && is_meant(until), call);
+                words.told(|(at, until)| *at < call.begun && is_meant(*at, until), call);
             }
         }
     }
 
     /// The store has lost its data, and the feed with it.
-    pub fn lost(&mut self) {
+    pub fn lost(&mut self, now: Millis) {
+        self.lost_at = Some(now);
         self.words.values_mut().for_each(Words::forget_told);
     }
 

@@ -252,7 +252,7 @@ impl Truth {
         self.lost_at = Some(now);
         // The blacklist is gone, and no session stands for these tokens: nobody promises anything.
         self.cut_offs.clear();
-        self.rules.lost();
+        self.rules.lost(now);
         for token in self.tokens.iter_mut().filter(|token| token.session.is_none()) {
             token.revoked = None;
             token.revoking.in_doubt = true;
