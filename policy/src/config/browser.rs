@@ -161,10 +161,11 @@ fn origins(allowed: Vec<String>, credentials: bool, path: &str, problems: &mut P
 }
 
 pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> TrustedHeaders {
-    let RawUpstreamHeaders { user_id, session_id, scopes, token_id, issuer } = raw;
+    let RawUpstreamHeaders { user_id, session_id, session_status, scopes, token_id, issuer } = raw;
     let names = [
         ("user_id", user_id, "x-user-id"),
         ("session_id", session_id, "x-session-id"),
+        ("session_status", session_status, "x-session-status"),
         ("scopes", scopes, "x-scopes"),
         ("token_id", token_id, "x-token-id"),
         ("issuer", issuer, "x-token-issuer"),
@@ -186,11 +187,11 @@ pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> Trust
     });
     for (place, name) in names.iter().enumerate() {
         if names.iter().take(place).any(|earlier| collide_as_cgi_variables(earlier, name)) {
-            problems.add("upstream_headers", "must be five names that differ in letters or digits");
+            problems.add("upstream_headers", "must be six names that differ in letters or digits");
         }
     }
-    let [user_id, session_id, scopes, token_id, issuer] = names;
-    TrustedHeaders { user_id, session_id, scopes, token_id, issuer }
+    let [user_id, session_id, session_status, scopes, token_id, issuer] = names;
+    TrustedHeaders { user_id, session_id, session_status, scopes, token_id, issuer }
 }
 
 pub(super) fn removed(raw: Option<Vec<String>>, problems: &mut Problems) -> Vec<String> {

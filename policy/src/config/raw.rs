@@ -183,6 +183,8 @@ pub struct RawUpstreamHeaders {
     pub user_id: Option<String>,
     /// Carries `sid`. Default: `x-session-id`.
     pub session_id: Option<String>,
+    /// Carries whether the session is `active` or `pending_2fa`, on routes that accept both. Default: `x-session-status`.
+    pub session_status: Option<String>,
     /// Carries the scopes. Default: `x-scopes`.
     pub scopes: Option<String>,
     /// Carries `jti`. Default: `x-token-id`.

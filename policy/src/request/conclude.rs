@@ -117,6 +117,9 @@ fn forward<H: Host>(
     if let Some(identity) = &identity {
         let latest = cx.feed.as_deref().and_then(|feed| feed.scopes_of(identity));
         changes.extend(cx.config.trusted.of(identity, &identity.scopes(latest)));
+        if held.route.policy.accept_pending_2fa {
+            changes.push(cx.config.trusted.status(identity));
+        }
     }
     effects.push(Effect::Forward(permit, changes));
     Admitted {

@@ -1,6 +1,6 @@
 //! The headers by which upstreams know whom they serve: ours alone to set.
 
-use session_gate_protocol::Scopes;
+use session_gate_protocol::{Scopes, SessionStatus};
 
 use crate::{
     http::{
@@ -17,6 +17,8 @@ pub struct TrustedHeaders {
     pub user_id: String,
     /// Carries the token's `sid`.
     pub session_id: String,
+    /// Carries whether the second factor is still missing, on routes that accept that.
+    pub session_status: String,
     /// Carries the token's scopes, blank between two.
     pub scopes: String,
     /// Carries the token's `jti`.
@@ -57,7 +59,9 @@ impl TrustedHeaders {
 
     /// Whether an upstream might take a header of that name for one of these, or for what the gate says of sessions.
     fn is_trusted(&self, name: &str) -> bool {
-        self.names().iter().any(|trusted| collide_as_cgi_variables(trusted, name)) || is_reserved(name)
+        // All of them begin alike, and most headers do not.
+        name.as_bytes().first().is_some_and(|first| first.eq_ignore_ascii_case(&b'x'))
+            && (self.names().iter().any(|trusted| collide_as_cgi_variables(trusted, name)) || is_reserved(name))
     }
 
     /// Tells the upstream whom it serves, and what that may do.
@@ -79,8 +83,14 @@ impl TrustedHeaders {
         headers
     }
 
-    fn names(&self) -> [&str; 5] {
-        [&self.user_id, &self.session_id, &self.scopes, &self.token_id, &self.issuer]
+    /// Tells the upstream of a route that accepts sessions without their second factor whether this is one.
+    pub fn status(&self, identity: &Identity) -> HeaderChange {
+        let status = if identity.is_pending_2fa { SessionStatus::Pending2fa } else { SessionStatus::Active };
+        HeaderChange::set(&self.session_status, status.as_str())
+    }
+
+    fn names(&self) -> [&str; 6] {
+        [&self.user_id, &self.session_id, &self.session_status, &self.scopes, &self.token_id, &self.issuer]
     }
 }
 
@@ -92,6 +102,7 @@ mod tests {
         TrustedHeaders {
             user_id: "x-user-id".into(),
             session_id: "x-session-id".into(),
+            session_status: "x-session-status".into(),
             scopes: "x-scopes".into(),
             token_id: "x-token-id".into(),
             issuer: "x-token-issuer".into(),
@@ -124,6 +135,7 @@ mod tests {
             ("x-session-id", "g"),
             ("x-scopes", "h"),
             ("x-token-id", "i"),
+            ("X_Session_Status", "j"),
             ("x-user-ids", "stays"),
             ("user-id", "stays"),
             ("xuserid", "stays"),
@@ -131,8 +143,17 @@ mod tests {
         .into_iter()
         .collect();
         let removed: Vec<_> = trusted().removal(&request);
-        let expected =
-            ["x-user-id", "x_user_id", "X-User_Id", "x.user.id", "x~user!id", "x-session-id", "x-scopes", "x-token-id"];
+        let expected = [
+            "x-user-id",
+            "x_user_id",
+            "X-User_Id",
+            "x.user.id",
+            "x~user!id",
+            "x-session-id",
+            "x-scopes",
+            "x-token-id",
+            "X_Session_Status",
+        ];
         assert_eq!(removed, expected.map(|name| HeaderChange::Remove(name.to_owned())));
     }
 }

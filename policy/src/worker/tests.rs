@@ -80,7 +80,12 @@ fn each_verdict_but_live_refuses_with_its_reason() {
 fn a_pending_second_factor_is_served_only_where_the_route_says_so() {
     let mut worker = worker_with(config());
     call(&mut worker, "GET", "/2fa", &token());
-    assert!(step(&mut worker, 1, verdict(CheckVerdict::SessionPending2fa)).forwarded.is_some());
+    let pending = step(&mut worker, 1, verdict(CheckVerdict::SessionPending2fa)).forwarded.unwrap();
+    assert_eq!(set(&pending, "x-session-status"), Some(&b"pending_2fa"[..]));
+    worker.forget(1, Now::default());
+    call(&mut worker, "GET", "/2fa", &token());
+    let whole = step(&mut worker, 1, verdict(CheckVerdict::Live)).forwarded.unwrap();
+    assert_eq!(set(&whole, "x-session-status"), Some(&b"active"[..]));
     worker.forget(1, Now::default());
     call(&mut worker, "GET", "/2fa", &token());
     let suspended = step(&mut worker, 1, verdict(CheckVerdict::SessionSuspended));
