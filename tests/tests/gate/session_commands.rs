@@ -154,7 +154,9 @@ async fn a_second_factor_gives_a_new_session_and_the_old_one_gets_nothing() -> R
         let mut stack = commanded().store(store).start().await?;
         let pending = log_in(&stack, r#""alice";amr="pwd";pending_2fa"#, None).await?;
         assert_eq!(served(&stack, "/orders/7", &pending).await?, refused(401, "session_pending_2fa"));
-        assert_eq!(served(&stack, "/2fa", &pending).await?, ok());
+        let page = Call::get("/2fa").cookie(&pending).header("x-session-status", "active");
+        let seen = stack.send(page).await?.json()?;
+        assert_eq!(header_values(&seen, "x-session-status"), ["pending_2fa"], "not what its client says");
         let says = r#"?1;scopes="read write";amr="otp""#;
         let reply = stack.send(saying("/2fa", "x-session-elevate", says).cookie(&pending)).await?;
         expect(&reply, 200, None)?;
