@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Service {
     /// Does what an application has said. Where that may have ended the current session, or all of a user's, every worker
-    /// knows of it before the reply, if it is to be reached within [`PATIENCE`].
+    /// knows of it before the reply, if it can be reached within a second.
     ///
     /// # Errors
     /// `Invalid`, `StateConflict`, or those of the store. Then no token was minted that anybody has; the current session may
