@@ -11,13 +11,21 @@ use serde_json::{Map, Value};
 /// Reads `bytes` as one JSON object. `None`: not JSON, not an object, or a member name repeated
 /// somewhere. Depth is bounded by serde_json's own limit (128).
 pub fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = UniqueMembers.deserialize(&mut deserializer).ok()?;
-    deserializer.end().ok()?;
-    match value {
+    match parse_json(bytes).ok()? {
         Value::Object(members) => Some(members),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
     }
+}
+
+/// Reads `bytes` as one JSON value.
+///
+/// # Errors
+/// It is none, or a member name is repeated somewhere: which, and where in the text.
+pub fn parse_json(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = UniqueMembers.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 struct UniqueMembers;
@@ -72,10 +80,11 @@ impl<'de> Visitor<'de> for UniqueMembers {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
-            let value = entries.next_value_seed(UniqueMembers)?;
-            if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("duplicate member"));
+            if members.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
             }
+            let value = entries.next_value_seed(UniqueMembers)?;
+            members.insert(name, value);
         }
         Ok(Value::Object(members))
     }
@@ -90,6 +99,8 @@ mod tests {
         assert!(parse_object(br#"{"a":1,"b":{"a":2}}"#).is_some());
         assert!(parse_object(br#"{"a":1,"a":2}"#).is_none());
         assert!(parse_object(br#"{"a":[{"b":1,"b":1}]}"#).is_none());
+        let error = parse_json(b"{\"a\":1,\n \"b\":{\"c\":1,\"c\":2}}").unwrap_err();
+        assert_eq!(error.to_string(), "duplicate member \"c\" at line 2 column 16");
         // The same name, once spelled with an escape.
         assert!(parse_object(b"{\"a\":1,\"\\u0061\":2}").is_none());
     }

@@ -23,7 +23,7 @@ pub mod testing;
 pub use algorithm::Algorithm;
 pub use claims::{OwnClaims, TokenClaims, issuer};
 pub use compact::{Unverified, parse};
-pub use json::parse_object;
+pub use json::{parse_json, parse_object};
 pub use key::{KeyProblem, VerifyingKey};
 pub use key_set::{KeySet, parse_fetched};
 pub use signature::{HostCrypto, HostSignature, NoHostCrypto};

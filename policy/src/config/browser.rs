@@ -52,7 +52,7 @@ pub(super) fn cookie(raw: RawCookie, problems: &mut Problems) -> SessionCookie {
             problems.add("cookie.domain", message);
         }
         if !is_domain(domain) {
-            problems.add("cookie.domain", "must be a domain in lower case, without a dot at its ends: example.com");
+            problems.add("cookie.domain", "must be a domain of two labels or more, in lower case and without scheme, port or dots at its ends: example.com");
         }
     }
     let same_site = match same_site {

@@ -79,12 +79,15 @@ impl Config {
     /// # Errors
     /// Every mistake, each with the path of its field.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Vec<ConfigProblem>> {
-        let document: Value = serde_json::from_slice(bytes)
-            .map_err(|error| vec![ConfigProblem::new(".", format!("must be JSON: {error}"))])?;
-        if document.is_object() && session_gate_jose::parse_object(bytes).is_none() {
-            return Err(vec![ConfigProblem::new(".", "must not have a member twice in one object")]);
-        }
-        Self::from_value(document)
+        Self::from_value(Self::parse(bytes).map_err(|problem| vec![problem])?)
+    }
+
+    /// Reads the JSON of a configuration, and judges nothing of it.
+    ///
+    /// # Errors
+    /// It is none, or has a member twice: of which a reader takes one, and a person may mean the other.
+    pub fn parse(bytes: &[u8]) -> Result<Value, ConfigProblem> {
+        session_gate_jose::parse_json(bytes).map_err(|error| ConfigProblem::new(".", format!("must be JSON: {error}")))
     }
 
     /// Reads a configuration that has been parsed already.

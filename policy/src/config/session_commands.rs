@@ -30,8 +30,13 @@ pub(super) fn session_commands(raw: RawSessionCommands, path: &str, problems: &m
         }
     }
     for (place, class) in classes.iter().enumerate() {
-        if class.is_empty() {
-            problems.add(format!("{path}.classes[{place}]"), "must not be empty");
+        let is_name = (1..=64).contains(&class.len())
+            && class.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'));
+        if !is_name {
+            problems.add(
+                format!("{path}.classes[{place}]"),
+                "must be 1 to 64 of a-z 0-9 _ -, as the sidecar's classes are",
+            );
         }
     }
     SessionCommands {

@@ -220,7 +220,9 @@ fn hosts_templates_and_patterns_that_could_never_match_are_refused() {
 #[test]
 fn a_member_given_twice_is_a_mistake() {
     let twice = br#"{"routes":[{"name":"a","authentication":"required","authentication":"public"}]}"#;
-    assert_eq!(Config::from_json(twice).unwrap_err().len(), 1);
+    let problems = Config::from_json(twice).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.contains("duplicate member \"authentication\""), "{problems:?}");
 }
 
 #[test]

@@ -66,7 +66,8 @@ pub(super) fn on_answer<H: Host>(
     match judge(context, commands, &decided, &answer) {
         Verdict::Passes => Phase::Decided(decided.answered(&answer, cx, effects)),
         Verdict::Ignored(kind) => {
-            note(context, Some(kind), CommandResult::Ignored, "", effects);
+            let problem = "the request only reads, and is no link that its user has followed where that counts";
+            note(context, Some(kind), CommandResult::Ignored, problem, effects);
             Phase::Decided(decided.answered(&answer, cx, effects))
         }
         Verdict::Replaced(replaced) => replace(decided, &replaced, &answer, cx, effects),

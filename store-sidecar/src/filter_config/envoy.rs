@@ -1,6 +1,7 @@
 //! A configuration of Envoy's with the filter in it: the plugin, its connection manager and the sidecar's cluster.
 
 use serde_json::Value;
+use session_gate_policy::config::Config;
 
 use super::{
     bypass,
@@ -79,7 +80,7 @@ fn configuration(plugin: &Value) -> Result<Value, String> {
     match at(plugin, "configuration.value") {
         // The plugin gets the text in it.
         Some(Value::String(text)) if is_text => {
-            serde_json::from_str(text).map_err(|error| format!("value must be JSON: {error}"))
+            Config::parse(text.as_bytes()).map_err(|problem| format!("value {}, within the value", problem.message))
         }
         // Envoy hands any other message on as protobuf, which the filter refuses.
         Some(_) | None => {

@@ -50,7 +50,7 @@ pub fn check(text: &str) -> Report {
 /// What begins as JSON must be JSON, as it must be for Envoy: YAML allows more.
 fn documents(text: &str) -> Result<Vec<Value>, String> {
     if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map(|document| vec![document]).map_err(|error| format!("not JSON: {error}"));
+        return Config::parse(text.as_bytes()).map(|document| vec![document]).map_err(|problem| problem.message);
     }
     serde_saphyr::from_multiple(text).map_err(|error| format!("not YAML: {error}"))
 }

@@ -49,7 +49,13 @@ fn it_is_found_bare_in_envoys_configuration_and_in_istios() {
 #[test]
 fn what_envoy_would_not_read_is_not_called_good() {
     let trailing = r#"{"routes": [{"name": "all", "authentication": "public"}],}"#;
-    assert_only(&lines(trailing), "error: not JSON: ", "trailing comma");
+    assert_only(&lines(trailing), "error: must be JSON: ", "trailing comma");
+    let twice = r#"{"routes": [{"name": "all", "authentication": "required", "authentication": "public"}]}"#;
+    assert_only(&lines(twice), "error: must be JSON: ", "duplicate member \"authentication\" at line 1");
+    let within = serde_json::json!({"@type": "x/google.protobuf.StringValue", "value": twice});
+    let place = "error: http_filters[0].config.configuration: ";
+    let found = lines(&in_envoy(&within.to_string()));
+    assert!(found.iter().any(|line| line.starts_with(place) && line.contains("duplicate member")), "{found:?}");
     let of_struct = r#"{"@type": "x/google.protobuf.Struct", "value": "{\"routes\":[{\"name\":\"all\",\"authentication\":\"public\"}]}"}"#;
     let place = "error: http_filters[0].config.configuration: ";
     assert!(lines(&in_envoy(of_struct)).iter().any(|line| line.starts_with(place) && line.contains("StringValue")));
