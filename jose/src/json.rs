@@ -100,7 +100,7 @@ mod tests {
         assert!(parse_object(br#"{"a":1,"a":2}"#).is_none());
         assert!(parse_object(br#"{"a":[{"b":1,"b":1}]}"#).is_none());
         let error = parse_json(b"{\"a\":1,\n \"b\":{\"c\":1,\"c\":2}}").unwrap_err();
-        assert_eq!(error.to_string(), "duplicate member \"c\" at line 2 column 16");
+        assert_eq!(error.to_string(), "duplicate member \"c\" at line 2 column 15");
         // The same name, once spelled with an escape.
         assert!(parse_object(b"{\"a\":1,\"\\u0061\":2}").is_none());
     }
