@@ -125,8 +125,8 @@ fn bearer(value: &[u8]) -> Option<Option<&[u8]>> {
     }
 }
 
-/// RFC 6750's b64token.
-fn is_b64token(bytes: &[u8]) -> bool {
+/// RFC 6750's b64token: what can stand in a header and in a cookie as it is.
+pub fn is_b64token(bytes: &[u8]) -> bool {
     let body = bytes.iter().rposition(|&b| b != b'=').map_or(0, |last| last + 1);
     body > 0
         && bytes

@@ -11,7 +11,8 @@ use super::headers::Headers;
 /// What a browser is to show for a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Navigation {
-    /// A page load: a document for a whole tab, by GET or HEAD. It may be sent elsewhere.
+    /// A page load: a document for a whole tab, by GET or HEAD, not fetched ahead. It may be sent elsewhere, and its
+    /// cookie be removed: nobody waits for what is fetched ahead, and its answer may be older than a login.
     Load,
     /// Nothing: a script, a frame, an image, a worker or a program reads the answer.
     #[default]
@@ -32,7 +33,7 @@ impl Navigation {
             Some(mode) => mode == b"navigate" && request.get("sec-fetch-dest") == Some(b"document"),
             None => navigation.is_told_without_metadata(request),
         };
-        if is_document { navigation } else { Self::None }
+        if is_document && !is_prefetch(request) { navigation } else { Self::None }
     }
 
     /// Whether a browser that sends no Fetch Metadata is to show a document. Each form that is sent by POST has an
@@ -45,6 +46,12 @@ impl Navigation {
             && (self == Self::Submit || !request.has("origin"))
             && !request.iter().any(|(name, _)| name.starts_with("sec-fetch-"))
     }
+}
+
+/// Whether a browser, or a page's router, fetches ahead what its user may never ask for.
+pub fn is_prefetch(request: &Headers) -> bool {
+    let says = |name| request.all(name).any(|value| String::from_utf8_lossy(value).contains("prefetch"));
+    says("sec-purpose") || says("purpose") || says("x-moz") || request.has("next-router-prefetch")
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     host::{ClientInfo, Host},
     http::{
+        credential::is_b64token,
         headers::{HeaderChange, Headers},
         session_headers::{self, TOKEN},
     },
@@ -197,8 +198,15 @@ fn tell(
 ) -> Result<Vec<HeaderChange>, Replaced> {
     let replaced =
         |reason, result, problem: &str| Replaced { reason, result, kind: Some(kind), problem: problem.to_owned() };
-    if reply.token.is_none() && matches!(kind, SessionCommandKind::Login | SessionCommandKind::Elevate) {
-        return Err(replaced(DenyReason::StoreUnavailable, CommandResult::Failed, "the sidecar gives no token"));
+    let is_token =
+        |given: &SessionToken| is_b64token(given.token.as_bytes()) && given.token.len() <= config.max_token_bytes;
+    let needs_token = matches!(kind, SessionCommandKind::Login | SessionCommandKind::Elevate);
+    if !reply.token.as_ref().map_or(!needs_token, is_token) {
+        return Err(replaced(
+            DenyReason::StoreUnavailable,
+            CommandResult::Failed,
+            "the sidecar gives no token that can be one",
+        ));
     }
     let mut changes = caching::never_stored(answer);
     match (&reply.token, commands.token) {

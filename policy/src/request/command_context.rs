@@ -11,6 +11,7 @@ use crate::{
         csrf::is_action,
         headers::{HeaderChange, Headers},
         interpretations::RequestInterpretations,
+        page_load::{Navigation, is_prefetch},
         session_headers::NONCE,
     },
     response::denial::ReplyStyle,
@@ -38,9 +39,9 @@ pub(super) enum SentBy {
     Action,
     /// A user who has followed a link on a page of the same origin.
     Link,
-    /// A browser that goes there, from wherever; or a client that is none.
+    /// A page load, from wherever.
     Navigation,
-    /// Anything else that reads: an image, a script.
+    /// Anything else that reads: an image, a frame, a script, a program.
     Read,
     /// A browser that fetches ahead what its user may never ask for.
     Prefetch,
@@ -104,25 +105,18 @@ impl SentBy {
         if config.csrf.is_foreign(request, readings, style.scheme) {
             return Self::ForeignPage;
         }
-        let says = |name: &str, what: &str| request.text(name).is_some_and(|value| value.contains(what));
-        if says("sec-purpose", "prefetch")
-            || says("purpose", "prefetch")
-            || says("x-moz", "prefetch")
-            || request.has("next-router-prefetch")
-        {
+        if is_prefetch(request) {
             return Self::Prefetch;
         }
         if is_action(readings) {
             return Self::Action;
         }
-        let is = |name: &str, value: &str| request.get(name) == Some(value.as_bytes());
-        let is_link =
-            is("sec-fetch-mode", "navigate") && is("sec-fetch-user", "?1") && is("sec-fetch-site", "same-origin");
-        let is_browser = request.iter().any(|(name, _)| name.starts_with("sec-fetch-"));
-        match (is_link, !is_browser || is("sec-fetch-mode", "navigate")) {
-            (true, _) => Self::Link,
-            (false, true) => Self::Navigation,
-            (false, false) => Self::Read,
+        if style.navigation != Navigation::Load {
+            return Self::Read;
         }
+        // A browser sends each once. Of several every one must say so.
+        let says = |name, what: &[u8]| request.has(name) && request.all(name).all(|value| value == what);
+        let is_link = says("sec-fetch-user", b"?1") && says("sec-fetch-site", b"same-origin");
+        if is_link { Self::Link } else { Self::Navigation }
     }
 }

@@ -72,6 +72,9 @@ impl ReplyStyle {
 fn https_location(request: &Headers) -> Option<String> {
     let authority = request.text(":authority")?;
     let host = without_port(authority);
+    if host.is_empty() {
+        return None;
+    }
     Some(format!("https://{host}{}", request.text(":path")?))
         .filter(|location| location.bytes().all(|b| b.is_ascii_graphic()))
 }

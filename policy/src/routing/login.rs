@@ -59,7 +59,7 @@ fn is_own(target: &str) -> bool {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let mut path = path.as_bytes().to_vec();
     for _ in 0..=MAX_DECODINGS {
-        if !begins_as_own(&path) {
+        if !begins_as_own(&path) || !begins_as_own(&without_dot_segments(&path)) {
             return false;
         }
         let decoded: Vec<u8> = percent_decode(&path).collect();
@@ -70,6 +70,19 @@ fn is_own(target: &str) -> bool {
     }
     // No honest path is encoded so often.
     false
+}
+
+/// The path as a browser resolves it (RFC 3986, section 5.2.4; a backslash is a slash to browsers).
+fn without_dot_segments(path: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    for segment in path.split(|byte| matches!(byte, b'/' | b'\\')).skip(1) {
+        match segment {
+            b"." => {}
+            b".." => drop(kept.pop()),
+            name => kept.push(name),
+        }
+    }
+    [&b"/"[..], &kept.join(&b'/')].concat()
 }
 
 /// Exactly one slash, dots or none, and no other slash.
@@ -152,6 +165,12 @@ mod tests {
             "/./\\evil.example",
             "/%2e%2e%2f%2fevil.example",
             "/.%2f/evil.example",
+            "/a/..//evil.example",
+            "/a/../\\evil.example",
+            "/a%2f..%2f%2fevil.example",
+            "/a/..%2f%2fevil.example",
+            "/;%2f..%2f%2fevil.example",
+            "/%61%2f..%2f%5cevil.example",
             "/ /evil.example",
             "/\t/evil.example",
             "/caf\u{e9}",

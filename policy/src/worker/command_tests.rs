@@ -67,7 +67,11 @@ fn asked(held: &Outcome) -> Value {
 }
 
 fn new_token() -> Value {
-    json!({"token": {"token": "the-new-token", "expires_at": 1_800_003_600, "max_age": 60}, "logged_out": false})
+    with_token("the-new-token")
+}
+
+fn with_token(token: &str) -> Value {
+    json!({"token": {"token": token, "expires_at": 1_800_003_600, "max_age": 60}, "logged_out": false})
 }
 
 fn cookies(changes: &[HeaderChange]) -> Vec<String> {
@@ -147,6 +151,10 @@ fn what_could_not_be_done_is_no_answer() {
         (409, problem("state_conflict", 409), (502, "session_command_refused")),
         (200, json!({}), (503, "store_unavailable")),
         (200, json!({"logged_out": false}), (503, "store_unavailable")),
+        (200, with_token(""), (503, "store_unavailable")),
+        (200, with_token("a\r\nset-cookie: evil=1"), (503, "store_unavailable")),
+        (200, with_token("a; Domain=evil.example"), (503, "store_unavailable")),
+        (200, with_token(&"a".repeat(9000)), (503, "store_unavailable")),
         (200, json!({"token": 7}), (503, "store_unavailable")),
     ] {
         let mut worker = worker_with(commanded());
@@ -232,7 +240,8 @@ fn what_only_reads_logs_nobody_out_and_nobody_in() {
         answer(&mut worker, &[says, ("x-session-nonce", &nonce)])
     };
     let logout = ("x-session-logout", "current");
-    let link = [("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1"), ("sec-fetch-site", "same-origin")];
+    let document = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("sec-fetch-user", "?1")];
+    let link = [&document[..], &[("sec-fetch-site", "same-origin")]].concat();
     let is_ignored = |ignored: Outcome, headers: &[(&str, &str)]| {
         assert!(ignored.call.is_none() && ignored.reply.is_none(), "{headers:?}");
         assert!(ignored.counted.contains(&Counter::SessionCommand(CommandResult::Ignored)));
@@ -257,8 +266,13 @@ fn what_only_reads_logs_nobody_out_and_nobody_in() {
         is_ignored(read(&headers, "/logout", logout), &headers);
     }
     let image = [("sec-fetch-mode", "no-cors"), ("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "image")];
-    assert_eq!(code_of(&read(&image, "/callback", ("x-session-login", r#""alice""#))).0, 502, "an image");
-    let elsewhere = [("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1"), ("sec-fetch-site", "cross-site")];
+    let frame = [("sec-fetch-mode", "navigate"), ("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "iframe")];
+    for headers in [&image, &frame] {
+        assert_eq!(code_of(&read(headers, "/callback", ("x-session-login", r#""alice""#))).0, 502, "{headers:?}");
+    }
+    let twice = [&link[..], &[("sec-fetch-site", "cross-site")]].concat();
+    is_ignored(read(&twice, "/callback", logout), &twice);
+    let elsewhere = [&document[..], &[("sec-fetch-site", "cross-site")]].concat();
     assert!(read(&elsewhere, "/callback", logout).call.is_none());
     let login = ("x-session-login", r#""alice""#);
     assert!(read(&elsewhere, "/callback", login).answer_held, "an identity provider sends its user back");

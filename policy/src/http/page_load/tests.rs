@@ -25,7 +25,7 @@ const REQUESTS: &[(&str, &str, Navigation, Sent)] = &[
     (
         "chromium: page, prefetched",
         "GET",
-        Load,
+        None,
         &[
             ("accept", "text/html,*/*;q=0.8"),
             ("sec-fetch-dest", "document"),
