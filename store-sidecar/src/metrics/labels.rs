@@ -47,31 +47,7 @@ impl EndReason {
     }
 }
 
-/// What an application has said of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommandKind {
-    /// It goes on with more rights.
-    Elevate,
-    /// It begins.
-    Login,
-    /// It ends.
-    Logout,
-    /// Its user's password was changed.
-    PasswordChanged,
-}
-
-impl CommandKind {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Elevate => "elevate",
-            Self::Login => "login",
-            Self::Logout => "logout",
-            Self::PasswordChanged => "password_changed",
-        }
-    }
-}
-
-/// What became of it.
+/// What became of what an application has said of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandOutcome {
     /// The current session's state does not allow it.

@@ -6,7 +6,7 @@ use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
-use session_gate_protocol::{CheckVerdict, FeedChange, LeaseAsk};
+use session_gate_protocol::{CheckVerdict, FeedChange, LeaseAsk, SessionCommandKind};
 
 use super::{
     catalogue::{Catalogue, Described},
@@ -15,9 +15,8 @@ use super::{
     gauge::OptionalGauge,
     histogram::{NewHistogram, request_histogram, session_histogram},
     labels::{
-        BuildLabels, CommandKind, CommandLabels, CommandOutcome, EndReason, HttpLabels, LeaseOutcome, OpLabel,
-        OutcomeLabel, PollOutcome, ReasonLabel, ReceiptOutcome, Repair, RepairLabels, RouteLabels, StoreLabels,
-        VerdictLabel,
+        BuildLabels, CommandLabels, CommandOutcome, EndReason, HttpLabels, LeaseOutcome, OpLabel, OutcomeLabel,
+        PollOutcome, ReasonLabel, ReceiptOutcome, Repair, RepairLabels, RouteLabels, StoreLabels, VerdictLabel,
     },
     limits::LimitMetrics,
 };
@@ -227,7 +226,7 @@ impl Metrics {
     }
 
     /// What an application said of a session was done, or not.
-    pub fn session_command(&self, kind: CommandKind, outcome: CommandOutcome) {
+    pub fn session_command(&self, kind: SessionCommandKind, outcome: CommandOutcome) {
         let labels = CommandLabels { kind: kind.as_str(), outcome: outcome.as_str() };
         self.session_commands.get_or_create(&labels).inc();
     }

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use session_gate_protocol::{
-    Claims, LoginReply, LogoutScope, Metadata, NewSession, NewToken, Scopes, SessionCommand, SessionCommandReply,
-    SessionCommandRequest, SessionToken, UserId,
+    Claims, LoginReply, LogoutScope, Metadata, NewSession, NewToken, Scopes, SessionCommand, SessionCommandKind,
+    SessionCommandReply, SessionCommandRequest, SessionToken, UserId,
 };
 use tokio::time::timeout;
 
 use super::{Service, ServiceError, elevation::Elevation, sessions::MAX_TEXT_BYTES};
-use crate::metrics::{CommandKind, CommandOutcome, EndReason};
+use crate::metrics::{CommandOutcome, EndReason};
 
 /// How long a reply waits until every worker knows what has ended. One that does not hear of it stops trusting what it knows
 /// after its `max_staleness`.
@@ -24,8 +24,8 @@ impl Service {
     /// `Invalid`, `StateConflict`, or those of the store. Then no token was minted that anybody has; the current session may
     /// have ended.
     pub async fn session_command(&self, request: SessionCommandRequest) -> Result<SessionCommandReply, ServiceError> {
-        let kind = kind(&request.command);
-        let may_end = request.token.is_some() || kind == CommandKind::PasswordChanged;
+        let kind = request.command.kind();
+        let may_end = request.token.is_some() || kind == SessionCommandKind::PasswordChanged;
         let done = self.do_command(request).await;
         self.tools.metrics.session_command(kind, done.as_ref().map_or_else(outcome, |_| CommandOutcome::Done));
         if done.is_ok() && may_end {
@@ -135,15 +135,6 @@ impl Service {
         let max_age = session.persistent.then(|| session.expires_at.since(self.now()).as_secs());
         let token = SessionToken { token: token.token, expires_at: token.expires_at, max_age };
         Ok(SessionCommandReply { token: Some(token), logged_out: false })
-    }
-}
-
-const fn kind(command: &SessionCommand) -> CommandKind {
-    match command {
-        SessionCommand::Elevate { .. } => CommandKind::Elevate,
-        SessionCommand::Login { .. } => CommandKind::Login,
-        SessionCommand::Logout { .. } => CommandKind::Logout,
-        SessionCommand::PasswordChanged { .. } => CommandKind::PasswordChanged,
     }
 }
 
