@@ -43,6 +43,8 @@ pub struct OwnClaims {
     pub generation: u64,
     /// `session_exp`: when the session ends whatever happens.
     pub session_ends: Option<UnixSeconds>,
+    /// `renewal`: how often its session's token has been renewed before; none: it is not to be renewed.
+    pub renewal: Option<u64>,
 }
 
 impl OwnClaims {
@@ -55,6 +57,7 @@ impl OwnClaims {
             narrowed: is_true("narrowed"),
             generation: number("gen").unwrap_or_default(),
             session_ends: number("session_exp").map(UnixSeconds),
+            renewal: number("renewal"),
         }
     }
 }

@@ -56,6 +56,9 @@ pub struct Claims {
     /// says, whatever becomes of the session's scopes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub narrowed: bool,
+    /// How often its session's token has been renewed before; none: it is not to be renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<u64>,
     /// The range of addresses that its session began in, see [`Claims::bound_to`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_hash: Option<String>,

@@ -21,6 +21,7 @@ mod opaque;
 mod policy;
 mod problem;
 mod reason;
+mod renewal;
 mod rule;
 mod scope;
 mod session;
@@ -57,6 +58,7 @@ pub use opaque::{OPAQUE_PREFIX, OpaqueToken};
 pub use policy::{KeysReply, PublishedPolicy};
 pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use reason::{AllowReason, DenyReason};
+pub use renewal::{RenewReply, RenewRequest};
 pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};
 pub use scope::{Scope, Scopes};
 pub use session::{

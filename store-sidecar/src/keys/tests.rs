@@ -51,6 +51,7 @@ fn claims() -> Claims {
         idle: None,
         pending_2fa: false,
         narrowed: false,
+        renewal: None,
         ip_hash: None,
         ua_hash: None,
         metadata: Metadata::new(),

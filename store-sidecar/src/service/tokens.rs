@@ -123,6 +123,7 @@ impl Service {
             idle: session.and_then(|session| session.idle_timeout),
             pending_2fa: session.is_some_and(|session| session.status == SessionStatus::Pending2fa),
             narrowed,
+            renewal: None,
             ip_hash: session.and_then(ip_hash),
             ua_hash: session.and_then(ua_hash),
             metadata: new.metadata.clone(),

@@ -105,6 +105,7 @@ pub fn token(draft: Draft) -> Result<(String, UnixSeconds)> {
         idle: None,
         pending_2fa: false,
         narrowed: false,
+        renewal: None,
         ip_hash: None,
         ua_hash: None,
         metadata: Default::default(),
