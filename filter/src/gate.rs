@@ -220,7 +220,11 @@ impl Gate {
                     let sent = self.dispatch(&call, callout, active);
                     host::act_for(id);
                     if !sent {
-                        return self.fail(id, callout, active);
+                        match self.fail(id, callout, active) {
+                            // It did not wait for it.
+                            Outcome::GoesOn => {}
+                            settled => return settled,
+                        }
                     }
                 }
                 Effect::ChangeAnswer(changes) => host::change(MapType::HttpResponseHeaders, &changes),

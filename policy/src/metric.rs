@@ -23,6 +23,10 @@ pub enum Counter {
     Limit(LimitName, LimitOutcome),
     /// A key of a limit was forgotten for want of room.
     LimitKeyForgotten,
+    /// The sidecar was asked for what takes a session token's place.
+    Renewal(CallOutcome),
+    /// A client was told of the token that takes the place of its own.
+    RenewalTold,
     /// What an answer says of sessions was followed, or was not.
     SessionCommand(CommandResult),
     /// An answer has said something of sessions on a route that allows nothing: it was taken out.
@@ -111,6 +115,8 @@ impl Counter {
             Self::Leases(outcome) => format!("session_gate.leases.{}", outcome.as_str()),
             Self::Limit(name, outcome) => format!("session_gate.limit.{name}.{}", outcome.as_str()),
             Self::LimitKeyForgotten => "session_gate.limit_keys.forgotten".to_owned(),
+            Self::Renewal(outcome) => format!("session_gate.renewal.{}", outcome.as_str()),
+            Self::RenewalTold => "session_gate.renewal.told".to_owned(),
             Self::SessionCommand(result) => format!("session_gate.session_command.{}", result.as_str()),
             Self::SessionHeaderStripped => "session_gate.session_header.stripped".to_owned(),
             Self::TokenCache(CacheOutcome::Hit) => "session_gate.token_cache.hit".to_owned(),
@@ -124,7 +130,8 @@ impl Counter {
         let allow = AllowReason::ALL.into_iter().map(Self::Allow);
         let deny = DenyReason::ALL.into_iter().map(Self::Deny);
         let calls = outcomes.into_iter().flat_map(|outcome| {
-            [Self::Check(outcome), Self::Feed(outcome), Self::Keys(outcome), Self::Leases(outcome)]
+            let calls = [Self::Check, Self::Feed, Self::Keys, Self::Leases, Self::Renewal];
+            calls.map(|call| call(outcome))
         });
         // Stands for each limit that is configured.
         let name = "NAME".parse::<LimitName>();
@@ -140,7 +147,7 @@ impl Counter {
         });
         let cache = [CacheOutcome::Hit, CacheOutcome::Miss].into_iter().map(Self::TokenCache);
         let commands = CommandResult::ALL.into_iter().map(Self::SessionCommand);
-        let single = [Self::CheckShared, Self::LimitKeyForgotten, Self::SessionHeaderStripped];
+        let single = [Self::CheckShared, Self::LimitKeyForgotten, Self::RenewalTold, Self::SessionHeaderStripped];
         allow.chain(deny).chain(calls).chain(limits).chain(single).chain(commands).chain(cache).collect()
     }
 }

@@ -14,6 +14,8 @@ mod renamed;
 mod routes;
 mod session_commands;
 
+use std::time::Duration;
+
 use serde_json::Value;
 use session_gate_protocol::collect;
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub realm: String,
     /// The headers that upstreams trust.
     pub trusted: TrustedHeaders,
+    /// How long before its end a session's token is renewed: zero: never; none: as the sidecar publishes it.
+    pub token_refresh_threshold: Option<Duration>,
     /// Longest token, in bytes.
     pub max_token_bytes: usize,
     /// Verified tokens that are remembered.
@@ -197,6 +201,9 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         csrf: browser::csrf(raw.csrf, problems),
         realm: realm(raw.realm, problems),
         trusted: browser::trusted(raw.upstream_headers, problems),
+        token_refresh_threshold: raw.token_refresh_threshold.map(|text| {
+            problems.duration("token_refresh_threshold", Some(&text), Duration::ZERO..=DAY, Duration::ZERO)
+        }),
         max_token_bytes: problems.number("bounds.max_token_bytes", raw.bounds.max_token_bytes, 512..=65_536, 8192),
         cache_entries: problems.number("bounds.cache_entries", raw.bounds.cache_entries, 0..=1_000_000, 10_000),
         cache_bytes: problems.number("bounds.cache_bytes", raw.bounds.cache_bytes, 0..=268_435_456, 8_388_608),
@@ -206,6 +213,8 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         warnings: Vec::new(),
     }
 }
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Stands between quotes in `WWW-Authenticate`.
 fn realm(raw: Option<String>, problems: &mut Problems) -> String {

@@ -45,6 +45,9 @@ pub struct RawConfig {
     /// Whether clients must come by https. Page loads by http are redirected, the rest is refused. Default: as the sidecar
     /// publishes it.
     pub require_https: Option<bool>,
+    /// How long before its end a session's token is renewed: up to 1day, `0s` for never. Default: as the sidecar publishes
+    /// it.
+    pub token_refresh_threshold: Option<String>,
     /// Where page loads are sent that lack a login. Default: nowhere, they get a page.
     pub login: Option<RawLogin>,
     /// The page for people whose request is refused: HTML of at most 64 KiB with `{{status}}`, `{{title}}`, `{{code}}`,

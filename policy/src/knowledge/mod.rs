@@ -10,7 +10,7 @@ pub mod standing;
 #[cfg(test)]
 mod standing_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod unheard_tests;
 

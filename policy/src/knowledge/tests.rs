@@ -19,11 +19,11 @@ use crate::{
 use session_gate_jose::NoHostCrypto;
 
 /// An entry about [`SESSION`] or token `t1`.
-pub(super) fn entry(number: u64, change: Value) -> Value {
+pub(crate) fn entry(number: u64, change: Value) -> Value {
     json!({"at": format!("1-{number}"), "until": NOW.0 + 3600, "change": change})
 }
 
-fn ended() -> Value {
+pub(crate) fn ended() -> Value {
     json!({"kind": "session_ended", "session_id": SESSION})
 }
 
@@ -35,7 +35,7 @@ fn resumed(version: u64) -> Value {
     json!({"kind": "session_resumed", "session_id": SESSION, "version": version})
 }
 
-pub(super) fn reply(epoch: &str, entries: &[Value], age_ms: u64, more: bool) -> CallReply {
+pub(crate) fn reply(epoch: &str, entries: &[Value], age_ms: u64, more: bool) -> CallReply {
     let cursor = format!("1-{}", entries.len());
     // The feed began well before the tokens of these tests were issued.
     let epoch = json!({"id": epoch, "since": NOW.0 - 100});
@@ -44,12 +44,12 @@ pub(super) fn reply(epoch: &str, entries: &[Value], age_ms: u64, more: bool) -> 
     CallReply { status: Some(200), body: body.to_string().into_bytes() }
 }
 
-pub(super) fn later(millis: u64) -> Now {
+pub(crate) fn later(millis: u64) -> Now {
     Now { monotonic: CLOCKS.monotonic + Duration::from_millis(millis), ..CLOCKS }
 }
 
 /// Has the worker ask at `asked` and be answered at the same moment.
-pub(super) fn answer(worker: &mut Worker, reply: &CallReply, asked: Now) -> Vec<(u32, Outcome)> {
+pub(crate) fn answer(worker: &mut Worker, reply: &CallReply, asked: Now) -> Vec<(u32, Outcome)> {
     feed_due(worker, asked).expect("a question is due");
     give_feed(worker, reply, asked)
 }
@@ -58,7 +58,7 @@ fn following(entries: &[Value]) -> Worker {
     following_with(config(), entries)
 }
 
-pub(super) fn following_with(document: Value, entries: &[Value]) -> Worker {
+pub(crate) fn following_with(document: Value, entries: &[Value]) -> Worker {
     let mut worker = worker_with(document);
     // The worker of the tests has asked already.
     give_feed(&mut worker, &reply("e1", entries, 0, false), CLOCKS);

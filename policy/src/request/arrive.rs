@@ -34,6 +34,7 @@ pub(super) fn arrive<H: Host>(request: &Headers, cx: &mut StepContext<'_, H>, ef
         unroutable: None,
         user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
         token: Rc::from(""),
+        renewed: None,
         source: None,
         is_cross_site: false,
         is_upgrade: request.has("upgrade"),

@@ -12,6 +12,7 @@ use super::{
     event::CheckOutcome,
     pending::{Decision, Next, PendingRequest},
     permit::Permit,
+    renew::{self, Revival},
     room::Unverified,
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     },
     metric::{CacheOutcome, Counter},
     routing::Authentication,
+    sidecar::renewals::Renewal,
     token::{Refusal, VerifiedClaims},
 };
 
@@ -103,7 +105,7 @@ pub(super) fn judge_token<H: Host>(
         // One copy of the text for the cache and all who hold it.
         held.token = token;
         effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Hit)));
-        return judge_claims(held, claims, cx);
+        return judge_claims(held, claims, cx, effects);
     }
     effects.push(Effect::Count(Counter::TokenCache(CacheOutcome::Miss)));
     if cx.config.issuers.accept_opaque() && OpaqueToken::looks_like_one(&held.token) {
@@ -112,7 +114,7 @@ pub(super) fn judge_token<H: Host>(
     match cx.config.issuers.verify(&held.token, cx.keys, cx.host) {
         Ok(claims) => {
             cx.cache.insert(Rc::clone(&held.token), claims.clone(), cx.now.wall);
-            judge_claims(held, claims, cx)
+            judge_claims(held, claims, cx, effects)
         }
         Err(Refusal::Deny(reason)) => Err(reason),
         // No failure mode here: a token that cannot be verified says nothing at all.
@@ -140,12 +142,34 @@ fn judge_opaque<H: Host>(held: &PendingRequest, cx: &StepContext<'_, H>) -> Deci
 }
 
 /// A token that was verified, now or before.
-fn judge_claims<H: Host>(held: &PendingRequest, claims: VerifiedClaims, cx: &mut StepContext<'_, H>) -> Decision {
+fn judge_claims<H: Host>(
+    held: &mut PendingRequest,
+    claims: VerifiedClaims,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Decision {
+    match renew::revive(held, &claims, cx) {
+        Some(Revival::Renewed) => return judge_token(held, cx, effects),
+        Some(Revival::Refused(reason)) => return Err(reason),
+        Some(Revival::Wait) => return Ok(Next::Renew),
+        None => {}
+    }
     let session = cx.feed.as_deref().and_then(|feed| feed.session_of(&claims, cx.now));
     let needs_one = claims.need_session(held.route.policy.require_session);
     let session: Option<&ServedSession> = session.filter(|_| needs_one).map(|known| &**known);
     let identity = Identity::of(claims, session);
     judge_identity(held, identity, Evidence::Feed, cx)
+}
+
+/// The sidecar has replied with what takes the token's place, or has not.
+pub(super) fn judge_renewal<H: Host>(
+    held: &mut PendingRequest,
+    renewal: &Renewal,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Decision {
+    renew::take(held, renewal)?;
+    judge_token(held, cx, effects)
 }
 
 /// Whether the identity is served, on that evidence.

@@ -159,7 +159,7 @@ pub(super) fn on_reply<H: Host>(
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Phase {
-    let HeldAnswer { decided, answer, kind } = held;
+    let HeldAnswer { mut decided, answer, kind } = held;
     let Some((context, commands)) = decided.commanded() else { return Phase::Decided(decided) };
     let replaced = |reason, result, problem: String| Replaced { reason, result, kind: Some(kind), problem };
     let told = match outcome {
@@ -180,6 +180,7 @@ pub(super) fn on_reply<H: Host>(
     match told {
         Ok(changes) => {
             note(context, Some(kind), CommandResult::Done, "", effects);
+            decided.keep_token();
             let decided = decided.answered(&answer, cx, effects);
             effects.push(Effect::ChangeAnswer(changes));
             effects.push(Effect::ReleaseAnswer);
@@ -217,11 +218,11 @@ fn tell(
             let line = config.cookie.keep(token, *max_age).ok_or_else(|| {
                 replaced(DenyReason::SessionCommandRefused, CommandResult::Refused, "the cookie would be too large")
             })?;
-            changes.extend(without_cookie(answer, &config.cookie.name));
+            changes.extend(config.cookie.removed_from(answer));
             changes.push(HeaderChange::add("set-cookie", line));
         }
         (None, TokenDelivery::Cookie) if reply.logged_out => {
-            changes.extend(without_cookie(answer, &config.cookie.name));
+            changes.extend(config.cookie.removed_from(answer));
             changes.extend(config.cookie.removal().into_iter().map(|line| HeaderChange::add("set-cookie", line)));
         }
         (None, TokenDelivery::Cookie | TokenDelivery::Header) => {}
@@ -230,17 +231,6 @@ fn tell(
         changes.push(HeaderChange::set("clear-site-data", kinds));
     }
     Ok(changes)
-}
-
-/// What takes the upstream's own cookies of our name out: there is one line of that name in an answer.
-fn without_cookie(answer: &Headers, name: &str) -> Vec<HeaderChange> {
-    let is_ours = |line: &[u8]| line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii() == name.as_bytes();
-    if !answer.all("set-cookie").any(is_ours) {
-        return Vec::new();
-    }
-    let others =
-        answer.all("set-cookie").filter(|line| !is_ours(line)).map(|line| HeaderChange::add("set-cookie", line));
-    [HeaderChange::Remove("set-cookie".to_owned())].into_iter().chain(others).collect()
 }
 
 /// The upstream's answer is replaced by ours, with nothing of it left: no cookie, no `Location`.

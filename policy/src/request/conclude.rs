@@ -15,6 +15,7 @@ use super::{
     pending::{Decision, Next, PendingRequest},
     permit::Permit,
     phase::Phase,
+    renew::{self, TokenRenewal},
 };
 use crate::{
     host::Host,
@@ -37,6 +38,10 @@ pub(super) fn conclude<H: Host>(
         Ok(Next::Ask(identity, question)) => {
             let call = ask(&question, cx, effects);
             return Phase::AwaitCheck(held, identity, call);
+        }
+        Ok(Next::Renew) => {
+            let call = renew::wait(&held, cx, effects);
+            return Phase::AwaitRenewal(held, call);
         }
         Ok(Next::AwaitTurn(call)) => return Phase::AwaitTurn(held, call),
         Ok(Next::Pass(permit)) => match admit(&mut held, Some(&permit), cx, effects) {
@@ -109,10 +114,14 @@ fn names_session<H: Host>(held: &PendingRequest, cx: &mut StepContext<'_, H>) ->
 fn forward<H: Host>(
     held: &mut PendingRequest,
     permit: Permit,
-    cx: &StepContext<'_, H>,
+    cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Admitted {
     let identity = permit.identity().cloned();
+    let renewal = match &identity {
+        Some(identity) => TokenRenewal::of(held, identity, cx, effects),
+        None => TokenRenewal::No,
+    };
     let mut changes = std::mem::take(&mut held.cleaning);
     if let Some(identity) = &identity {
         let latest = cx.feed.as_deref().and_then(|feed| feed.scopes_of(identity));
@@ -125,5 +134,6 @@ fn forward<H: Host>(
     Admitted {
         user_agent: Rc::clone(&held.user_agent),
         identity: identity.map(|identity| (Rc::clone(&held.token), identity)),
+        renewal,
     }
 }

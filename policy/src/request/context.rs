@@ -1,6 +1,6 @@
 //! What a step may look at, and what it may change beside its request.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use session_gate_protocol::SessionId;
 
@@ -12,7 +12,7 @@ use crate::{
     knowledge::Follower,
     limits::{LeaseCalls, Ledger, Waiter},
     routing::RoutePolicy,
-    sidecar::{checks::Checks, in_flight::InFlight},
+    sidecar::{checks::Checks, in_flight::InFlight, renewals::Renewals},
     time::Now,
     token::{FetchedKeys, cache::TokenCache},
 };
@@ -44,6 +44,8 @@ pub struct StepContext<'a, H: Host> {
     pub queued_behind: &'a [Waiter],
     /// What answers say of sessions, under way.
     pub commands: &'a mut InFlight<()>,
+    /// Renewals of tokens under way, and what has come of them.
+    pub renewals: &'a mut Renewals,
     /// What the sidecar knows this VM by.
     pub worker: &'a str,
     /// Sessions that were used and not reported yet.
@@ -60,6 +62,13 @@ impl<H: Host> StepContext<'_, H> {
     /// Whether a client must have come by https: by the configuration, else by what the sidecar has published.
     pub fn requires_https(&self, route: &RoutePolicy) -> bool {
         route.require_https.unwrap_or_else(|| self.keys.is_some_and(|keys| keys.published().require_https))
+    }
+
+    /// How long before its end a session's token is renewed: by the configuration, else by what the sidecar has published.
+    /// Zero: never.
+    pub fn refresh_threshold(&self) -> Duration {
+        let published = || self.keys.map(|keys| keys.published().token_refresh_threshold);
+        self.config.token_refresh_threshold.or_else(published).unwrap_or_default()
     }
 }
 

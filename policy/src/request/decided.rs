@@ -6,22 +6,27 @@
 //! to come: until then nobody knows whether its request ends, or sends on and on. Of gRPC, whose streams often say
 //! nothing before their first message, [`UNANSWERED_GRPC`].
 
+mod again;
+
 use std::{fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckReply, CheckRequest, CheckVerdict, DenyReason, UserId};
+use session_gate_protocol::{DenyReason, UserId};
 
 use super::{
-    ask::{ask, credential_of},
     command_context::CommandContext,
     context::StepContext,
     effect::Effect,
-    event::CheckOutcome,
     limit_record::LimitRecord,
     pending::PendingRequest,
+    renew::{self, TokenRenewal},
 };
 use crate::{
     host::{ClientInfo, Host},
-    http::{credential::Source, headers::Headers, session_headers},
+    http::{
+        credential::Source,
+        headers::{HeaderChange, Headers},
+        session_headers,
+    },
     ids::RequestId,
     knowledge::{
         Changes, Follower, Identity,
@@ -31,13 +36,9 @@ use crate::{
     metric::Counter,
     response::caching::{self, DependsOn},
     routing::{Authentication, Route, SessionCommands},
-    sidecar::in_flight::Asked,
     time::Now,
     token::{Revocation, TokenText},
 };
-
-/// How soon the sidecar is asked again about an open stream where it could not be asked.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// How long after its end a request that has no answer yet may go on: as long as Envoy gives any request by default
 /// (`timeout` of a route), so that the request that has ended its own session is answered.
@@ -78,6 +79,8 @@ pub(super) struct Admitted {
     pub(super) user_agent: Rc<str>,
     /// The token, and as whom it is served; none: it is anonymous.
     pub(super) identity: Option<(Rc<str>, Rc<Identity>)>,
+    /// What becomes of the token with its answer.
+    pub(super) renewal: TokenRenewal,
 }
 
 impl fmt::Debug for Admitted {
@@ -254,6 +257,10 @@ impl Decided {
         let (ledger, now) = (cx.ledger.as_deref_mut(), cx.now.monotonic);
         changes.extend(record.settle_costs(&route.policy.limits, answer, ledger, now));
         changes.extend(record.report.take().iter().flat_map(|report| report.headers(cx.config.limit_headers)));
+        if let Some(told) = self.new_token(answer, cx) {
+            changes.extend(told);
+            effects.push(Effect::Count(renew::TOLD));
+        }
         effects.push(Effect::ChangeAnswer(changes));
         self.set_alarm(cx.now);
         if let Some(feed) = cx.feed.as_deref()
@@ -263,6 +270,26 @@ impl Decided {
             self.alarm = Some(cx.now.monotonic.saturating_add(feed.max_staleness()));
         }
         self
+    }
+
+    /// What tells the client of the token that takes the place of its own, while its session may go on.
+    fn new_token<H: Host>(&self, answer: &Headers, cx: &StepContext<'_, H>) -> Option<Vec<HeaderChange>> {
+        let Admitted { renewal, identity, .. } = self.admitted.as_ref()?;
+        let (token, _) = identity.as_ref()?;
+        if matches!(renewal, TokenRenewal::No) {
+            return None;
+        }
+        match self.judge(cx.feed.as_deref(), cx.now, Evidence::Feed)? {
+            Standing::Served(_) => renewal.tell(token, self.source, answer, cx),
+            Standing::Refused(_) | Standing::Unknown => None,
+        }
+    }
+
+    /// Its answer says something of the session: what the client is told of it comes from there.
+    pub(super) fn keep_token(&mut self) {
+        if let Some(admitted) = &mut self.admitted {
+            admitted.renewal = TokenRenewal::No;
+        }
     }
 
     /// What its answer depends on.
@@ -286,96 +313,5 @@ impl Decided {
         let due = now.monotonic.saturating_add(ends.unwrap_or_else(expires)).saturating_add(self.patience());
         let idle = identity.idle_timeout().map(|idle| self.live_at.saturating_add(idle / 4));
         self.alarm = Some(idle.map_or(due, |idle| due.min(idle)));
-    }
-
-    /// Its alarm has rung: it is ended, or goes on, or the sidecar is asked.
-    pub(super) fn look_again<H: Host>(mut self, cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> Self {
-        self.alarm = None;
-        if self.is_refused(cx) {
-            self.admitted = None;
-            effects.push(Effect::EndStream);
-            return self;
-        }
-        match self.question(cx) {
-            Some(question) => _ = ask(&question, cx, effects),
-            None => self.set_alarm(cx.now),
-        }
-        self.ends_by = None;
-        self
-    }
-
-    /// The question about its session, where the worker cannot tell whether its time is over.
-    fn question<H: Host>(&self, cx: &StepContext<'_, H>) -> Option<Vec<u8>> {
-        let (token, identity) = self.identity()?;
-        let is_old = |idle: Duration| cx.now.monotonic.saturating_sub(self.live_at) >= idle / 4;
-        let may_be_idle = identity.idle_timeout().is_some_and(is_old);
-        if !may_be_idle && !self.may_be_over(cx.now) && !self.is_unsure {
-            return None;
-        }
-        let credential = credential_of(TokenText(token), &identity.claims, &self.route.policy)?;
-        serde_json::to_vec(&CheckRequest { credential, address: None, user_agent: None }).ok()
-    }
-
-    /// Whether its token's time is over, and nobody has said when its session ends.
-    fn may_be_over(&self, now: Now) -> bool {
-        self.identity().is_some_and(|(_, identity)| {
-            let ends = identity.session.as_ref().and_then(|session| session.ends);
-            ends.is_none() && identity.claims.check_time(now.wall).is_err()
-        })
-    }
-
-    /// The sidecar has said how its session stands, or could not.
-    pub(super) fn on_check<H: Host>(
-        mut self,
-        outcome: &CheckOutcome,
-        cx: &mut StepContext<'_, H>,
-        effects: &mut Vec<Effect>,
-    ) -> Self {
-        let Some((_, identity)) = self.identity() else { return self };
-        let evidence = match &outcome.reply {
-            Some(reply) => Evidence::Checked(reply.verdict),
-            None => Evidence::Failed(DenyReason::StoreUnavailable),
-        };
-        let idle = identity.idle_timeout();
-        let is_used = |idle| cx.now.monotonic.saturating_sub(self.live_at) < idle;
-        let is_hardly_over = idle.map_or(self.is_unsure && !self.may_be_over(cx.now), is_used);
-        // What its session permits by now counts.
-        if let Some(reply) = &outcome.reply {
-            self.confirm(reply, &outcome.asked);
-        }
-        match self.judge(cx.feed.as_deref(), cx.now, evidence) {
-            Some(Standing::Refused(_)) if outcome.reply.is_none() && is_hardly_over => {
-                self.alarm = Some(cx.now.monotonic.saturating_add(RETRY));
-            }
-            // Its alarm rings then.
-            Some(Standing::Refused(_)) if !self.is_stream && self.ends_by.is_some() => {}
-            Some(Standing::Refused(_)) => {
-                self.admitted = None;
-                effects.push(Effect::EndStream);
-            }
-            Some(Standing::Served(_) | Standing::Unknown) | None => self.go_on(outcome, cx),
-        }
-        self
-    }
-
-    /// Its session is as the sidecar has just said, where it says that it may be used.
-    fn confirm(&mut self, reply: &CheckReply, asked: &Asked) {
-        let may_be_used = matches!(reply.verdict, CheckVerdict::Live | CheckVerdict::SessionPending2fa);
-        let identity = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut());
-        if let Some((_, identity)) = identity.filter(|_| may_be_used) {
-            *identity = Rc::new(identity.as_ref().clone().confirmed(reply, asked.clone()));
-        }
-    }
-
-    fn go_on<H: Host>(&mut self, outcome: &CheckOutcome, cx: &StepContext<'_, H>) {
-        match &outcome.reply {
-            // Live, or waiting for its second factor where the route accepts that.
-            Some(_) => {
-                self.live_at = outcome.asked.at;
-                self.is_unsure = false;
-                self.set_alarm(cx.now);
-            }
-            None => self.alarm = Some(cx.now.monotonic.saturating_add(RETRY)),
-        }
     }
 }

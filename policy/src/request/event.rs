@@ -6,7 +6,7 @@ use session_gate_protocol::{CheckReply, Problem, ProblemCode, SessionCommandRepl
 
 use crate::{
     http::headers::Headers,
-    sidecar::{client::CallReply, in_flight::Asked},
+    sidecar::{client::CallReply, in_flight::Asked, renewals::Renewal},
 };
 
 /// What happens to a request.
@@ -20,6 +20,8 @@ pub enum Event {
     Check(Rc<CheckOutcome>),
     /// The sidecar has replied about limits, or could not.
     Limits,
+    /// The sidecar has replied with what takes its token's place, or has not.
+    Renewal(Renewal),
     /// The headers of its answer have come: the upstream's, ours, or Envoy's own.
     Answer(Headers),
     /// It goes on, and it is time to look whether it still may.

@@ -6,6 +6,7 @@
 //!        ├─ first limits not leased ▶ AwaitTurn ──Limits──▶ (its token is looked at)
 //!        ├─ key missing ──▶ AwaitKeys ──Keys──▶ (verified) ┤
 //!        ├─ feed cannot tell ▶ AwaitCheck ──Check──────────┤
+//!        ├─ cookie's time over ▶ AwaitRenewal ──Renewal────┤
 //!        └─ limits not leased ▶ AwaitLimits ──Limits───────┘
 //!
 //! Decided ──Answer that says something of a session──▶ AwaitCommand ──Command──▶ Decided
@@ -32,11 +33,12 @@ mod pending;
 pub mod permit;
 mod phase;
 mod preflight;
+mod renew;
 mod room;
 
 use self::{
     arrive::arrive,
-    authenticate::{authenticate, check_denylist, judge_reply, judge_token},
+    authenticate::{authenticate, check_denylist, judge_renewal, judge_reply, judge_token},
     conclude::conclude,
     pending::{Decision, Next},
     permit::Permit,
@@ -73,6 +75,11 @@ impl Phase {
                 let decision = check_denylist(&held, cx).and_then(|()| judge_reply(&held, identity, &outcome, cx));
                 conclude(held, decision, cx, &mut effects)
             }
+            (Self::AwaitRenewal(mut held, _), Event::Renewal(renewal)) => {
+                let decision =
+                    check_denylist(&held, cx).and_then(|()| judge_renewal(&mut held, &renewal, cx, &mut effects));
+                conclude(held, decision, cx, &mut effects)
+            }
             (Self::AwaitLimits(mut held, permit, _), Event::Limits) => {
                 let decision = judge_again(&mut held, permit, cx, &mut effects);
                 conclude(held, decision, cx, &mut effects)
@@ -86,6 +93,7 @@ impl Phase {
                 Self::AwaitTurn(mut held, _)
                 | Self::AwaitKeys(mut held)
                 | Self::AwaitCheck(mut held, ..)
+                | Self::AwaitRenewal(mut held, _)
                 | Self::AwaitLimits(mut held, ..),
                 Event::Answer(answer),
             ) => {
@@ -98,28 +106,59 @@ impl Phase {
             (Self::Decided(decided), Event::Check(outcome)) => {
                 Self::Decided(decided.on_check(&outcome, cx, &mut effects))
             }
-            (phase @ Self::Start, Event::Keys | Event::Check(_) | Event::Limits | Event::Alarm | Event::Command(_))
+            (
+                phase @ Self::Start,
+                Event::Keys | Event::Check(_) | Event::Renewal(_) | Event::Limits | Event::Alarm | Event::Command(_),
+            )
             | (
                 phase @ Self::AwaitTurn(..),
-                Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm | Event::Command(_),
+                Event::Request(_)
+                | Event::Keys
+                | Event::Check(_)
+                | Event::Renewal(_)
+                | Event::Alarm
+                | Event::Command(_),
             )
             | (
                 phase @ Self::AwaitKeys(_),
-                Event::Request(_) | Event::Check(_) | Event::Limits | Event::Alarm | Event::Command(_),
+                Event::Request(_)
+                | Event::Check(_)
+                | Event::Renewal(_)
+                | Event::Limits
+                | Event::Alarm
+                | Event::Command(_),
             )
             | (
                 phase @ Self::AwaitCheck(..),
-                Event::Request(_) | Event::Keys | Event::Limits | Event::Alarm | Event::Command(_),
+                Event::Request(_) | Event::Keys | Event::Renewal(_) | Event::Limits | Event::Alarm | Event::Command(_),
+            )
+            | (
+                phase @ Self::AwaitRenewal(..),
+                Event::Request(_) | Event::Keys | Event::Check(_) | Event::Limits | Event::Alarm | Event::Command(_),
             )
             | (
                 phase @ Self::AwaitLimits(..),
-                Event::Request(_) | Event::Keys | Event::Check(_) | Event::Alarm | Event::Command(_),
+                Event::Request(_)
+                | Event::Keys
+                | Event::Check(_)
+                | Event::Renewal(_)
+                | Event::Alarm
+                | Event::Command(_),
             )
             | (
                 phase @ Self::AwaitCommand(_),
-                Event::Request(_) | Event::Keys | Event::Check(_) | Event::Limits | Event::Answer(_) | Event::Alarm,
+                Event::Request(_)
+                | Event::Keys
+                | Event::Check(_)
+                | Event::Renewal(_)
+                | Event::Limits
+                | Event::Answer(_)
+                | Event::Alarm,
             )
-            | (phase @ Self::Decided(_), Event::Request(_) | Event::Keys | Event::Limits | Event::Command(_)) => phase,
+            | (
+                phase @ Self::Decided(_),
+                Event::Request(_) | Event::Keys | Event::Renewal(_) | Event::Limits | Event::Command(_),
+            ) => phase,
         };
         (next, effects)
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, rc::Rc};
 
-use session_gate_protocol::DenyReason;
+use session_gate_protocol::{DenyReason, SessionToken};
 
 use super::{command_context::CommandContext, context::StepContext, limit_record::LimitRecord, permit::Permit};
 use crate::{
@@ -25,6 +25,8 @@ pub struct PendingRequest {
     pub(super) unroutable: Option<Unroutable>,
     pub(super) user_agent: Rc<str>,
     pub(super) token: Rc<str>,
+    /// What has taken the place of the token that it brought: the token is this by now.
+    pub(super) renewed: Option<Rc<SessionToken>>,
     /// Where the token came from; none: there is none, or none was looked for.
     pub(super) source: Option<Source>,
     /// Whether no page of ours has sent it, although it may change something: not served by its cookie.
@@ -77,6 +79,8 @@ pub(super) enum Next {
     /// Ask the sidecar about a token, whose claims are known unless it is opaque.
     Ask(Option<Identity>, Vec<u8>),
     AwaitKeys,
+    /// Ask the sidecar for what takes its token's place.
+    Renew,
     /// Its token is not looked at before the sidecar has replied about limits.
     AwaitTurn(CallId),
 }

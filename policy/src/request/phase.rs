@@ -22,6 +22,8 @@ pub enum Phase {
     /// The feed cannot tell about its token, which was verified or is opaque; it is held until the sidecar
     /// has replied.
     AwaitCheck(PendingRequest, Option<Identity>, CallId),
+    /// Its token's time is over, and not its session's; it is held until the sidecar has replied with another.
+    AwaitRenewal(PendingRequest, CallId),
     /// It may pass as far as its token goes; it is held until the sidecar has replied about its limits.
     AwaitLimits(PendingRequest, Permit, CallId),
     /// It was forwarded or refused; its answer is on the way, or goes on.
@@ -46,6 +48,7 @@ impl Phase {
         Some(match self {
             Self::AwaitTurn(..) => Place::Unverified(Unverified::Turn),
             Self::AwaitKeys(_) => Place::Unverified(Unverified::Key),
+            Self::AwaitRenewal(..) => Place::Unverified(Unverified::Expired),
             Self::AwaitCheck(_, None, _) => Place::Unverified(Unverified::Opaque),
             Self::AwaitLimits(_, permit, _) if permit.identity().is_none() => Place::Unverified(Unverified::Anonymous),
             Self::AwaitCommand(held) if held.decided.is_anonymous() => Place::Unverified(Unverified::Command),
@@ -59,9 +62,12 @@ impl Phase {
         match self {
             Self::Decided(decided) => Some(decided),
             Self::AwaitCommand(held) => Some(&held.decided),
-            Self::Start | Self::AwaitTurn(..) | Self::AwaitKeys(_) | Self::AwaitCheck(..) | Self::AwaitLimits(..) => {
-                None
-            }
+            Self::Start
+            | Self::AwaitTurn(..)
+            | Self::AwaitKeys(_)
+            | Self::AwaitCheck(..)
+            | Self::AwaitRenewal(..)
+            | Self::AwaitLimits(..) => None,
         }
     }
 }

@@ -16,6 +16,8 @@ pub enum Unverified {
     Anonymous,
     /// It has no token; its answer says something of a session.
     Command,
+    /// Its token's time is over; its session is asked for another.
+    Expired,
     /// Its token's key is missing.
     Key,
     /// Its token is opaque.
@@ -34,13 +36,13 @@ pub enum Unverified {
 pub struct Room {
     max: usize,
     held: usize,
-    unverified: [usize; 5],
+    unverified: [usize; 6],
 }
 
 impl Room {
     /// The room for so many.
     pub const fn new(max: usize) -> Self {
-        Self { max, held: 0, unverified: [0; 5] }
+        Self { max, held: 0, unverified: [0; 6] }
     }
 
     /// A request takes up that place from here on; none: it is not held.

@@ -49,6 +49,35 @@ pub fn changes(answer: &Headers, depends_on: DependsOn) -> Vec<HeaderChange> {
     }
 }
 
+/// What has an answer that carries one client's token be kept by that client alone. None: others may keep it as it is, and
+/// it can carry none. That is an answer which the upstream lets shared caches keep; one that is a part of what a cache
+/// holds already (304, 206: RFC 9111, sections 3.4 and 4.3.4); and one that is no answer to a page or a program, but a
+/// stream or another protocol.
+pub fn for_one_client(answer: &Headers) -> Option<Vec<HeaderChange>> {
+    let is_final = matches!(answer.get(":status"), Some([b'2'..=b'5', _, _]));
+    let is_partial = matches!(answer.get(":status"), Some(b"206" | b"304"));
+    let content_type = answer.get("content-type").unwrap_or_default().to_ascii_lowercase();
+    let is_stream =
+        [&b"text/event-stream"[..], b"application/grpc"].iter().any(|begin| content_type.starts_with(begin));
+    if !is_final || is_partial || is_stream {
+        return None;
+    }
+    let given: Vec<Vec<u8>> = answer.all(CACHE_CONTROL).flat_map(directives).map(<[u8]>::to_ascii_lowercase).collect();
+    let names = || given.iter().map(|directive| name_of(directive));
+    let is_kept_by_one = names().any(|name| matches!(name, b"private" | b"no-store"));
+    let may_be_shared = names().any(|name| match name {
+        b"public" | b"s-maxage" | b"immutable" => true,
+        b"max-age" => !is_kept_by_one,
+        _ => false,
+    });
+    if may_be_shared {
+        return None;
+    }
+    let targeted = TARGETED.into_iter().filter(|name| answer.has(name));
+    let removed = targeted.map(|name| HeaderChange::Remove(name.to_owned()));
+    Some(private_at_all_costs(answer).into_iter().chain(removed).collect())
+}
+
 /// What keeps every cache from storing an answer, whatever the upstream says.
 pub fn never_stored(answer: &Headers) -> Vec<HeaderChange> {
     let targeted = TARGETED.into_iter().filter(|name| answer.has(name));
@@ -82,6 +111,10 @@ fn private_at_all_costs(answer: &Headers) -> Option<HeaderChange> {
     let is_shared = |directive: &[u8]| matches!(name(directive).as_slice(), b"public" | b"private" | b"s-maxage" | b"");
     kept.extend(given.iter().filter(|directive| !is_shared(directive)));
     Some(HeaderChange::set(CACHE_CONTROL, kept.join(&b", "[..])))
+}
+
+fn name_of(directive: &[u8]) -> &[u8] {
+    directive.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii()
 }
 
 /// The directives of a line. A comma in quotes divides nothing.

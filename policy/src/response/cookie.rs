@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::http::headers::{HeaderChange, Headers};
+
 /// Longest life of a cookie, in seconds: browsers cut longer ones to 400 days (RFC 6265bis, section 5.5).
 const MAX_AGE: u64 = 400 * 86_400;
 
@@ -67,6 +69,18 @@ impl SessionCookie {
         forms
             .map(|(domain, same_site, partitioned)| self.line("=; Path=/; Max-Age=0", domain, same_site, partitioned))
             .collect()
+    }
+
+    /// What takes the upstream's own cookies of our name out of an answer: there is one line of that name in it.
+    pub fn removed_from(&self, answer: &Headers) -> Vec<HeaderChange> {
+        let is_ours =
+            |line: &[u8]| line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii() == self.name.as_bytes();
+        if !answer.all("set-cookie").any(is_ours) {
+            return Vec::new();
+        }
+        let others =
+            answer.all("set-cookie").filter(|line| !is_ours(line)).map(|line| HeaderChange::add("set-cookie", line));
+        [HeaderChange::Remove("set-cookie".to_owned())].into_iter().chain(others).collect()
     }
 
     fn line(&self, value: &str, domain: Option<&str>, same_site: SameSite, partitioned: bool) -> String {

@@ -3,7 +3,9 @@
 use std::{fmt, time::Duration};
 
 use serde::de::DeserializeOwned;
-use session_gate_protocol::{Activity, LeaseRequest, PROTOCOL_HEADER, PROTOCOL_VERSION, SessionCommandRequest};
+use session_gate_protocol::{
+    Activity, LeaseRequest, PROTOCOL_HEADER, PROTOCOL_VERSION, RenewRequest, SessionCommandRequest,
+};
 
 /// How the sidecar is reached. `Debug` hides the credential.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,6 +100,12 @@ impl Sidecar {
     pub fn session_command(&self, request: &SessionCommandRequest) -> Option<Call> {
         let call = self.post("/v1/session-commands", serde_json::to_vec(request).ok()?);
         Some(Call { timeout: self.command_timeout, ..call })
+    }
+
+    /// Asks for what takes a session token's place. `None` if the question cannot be written down.
+    pub fn renewal(&self, token: &str) -> Option<Call> {
+        let request = RenewRequest { token: token.to_owned() };
+        Some(self.post("/v1/tokens/renew", serde_json::to_vec(&request).ok()?))
     }
 
     fn post(&self, path: &str, body: Vec<u8>) -> Call {

@@ -85,6 +85,11 @@ impl<P, W> InFlight<P, W> {
         self.last
     }
 
+    /// How many calls are under way.
+    pub fn count(&self) -> usize {
+        self.calls.len()
+    }
+
     /// The call, while it is under way.
     pub fn get(&self, call: CallId) -> Option<&UnderWay<P, W>> {
         self.calls.get(&call)

@@ -3,3 +3,4 @@
 pub mod checks;
 pub mod client;
 pub mod in_flight;
+pub mod renewals;

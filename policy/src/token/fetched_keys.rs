@@ -1,6 +1,6 @@
 //! The sidecar's keys, and what it publishes with them.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use serde_json::Value;
 use session_gate_jose::{self as jose, KeySet};
@@ -20,15 +20,17 @@ pub struct FetchedKeys {
 pub struct PublishedSettings {
     /// Whether clients must come by https.
     pub require_https: bool,
+    /// How long before its end a session's token is renewed; zero: never.
+    pub token_refresh_threshold: Duration,
 }
 
 impl PublishedSettings {
     /// What a reply about keys publishes; an older sidecar's publishes nothing. `None` where it cannot be read.
     fn read(reply: &Value) -> Option<Self> {
-        match reply.get("policy").and_then(|policy| policy.get("require_https")) {
-            None => Some(Self::default()),
-            Some(value) => Some(Self { require_https: value.as_bool()? }),
-        }
+        let said = |name| reply.get("policy").and_then(|policy| policy.get(name));
+        let require_https = said("require_https").map_or(Some(false), Value::as_bool)?;
+        let threshold = said("token_refresh_threshold").map_or(Some(0), Value::as_u64)?;
+        Some(Self { require_https, token_refresh_threshold: Duration::from_secs(threshold) })
     }
 }
 

@@ -233,6 +233,11 @@ impl VerifiedClaims {
         self.0.claims.own.narrowed
     }
 
+    /// Whether another token may take its place.
+    pub fn is_renewable(&self) -> bool {
+        self.0.claims.own.renewal.is_some()
+    }
+
     /// What it says that it permits.
     pub fn scopes(&self) -> &Scopes {
         &self.0.claims.scopes

@@ -3,18 +3,19 @@
 //! A worker is one VM's share of one plugin. It owns no clock and does no I/O: the host brings events
 //! and time, and carries out effects.
 
+mod keys;
 mod leases;
 mod replies;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    fmt,
     rc::Rc,
     time::Duration,
 };
 
-use session_gate_protocol::{Activity, SessionId, UnixSeconds};
+use session_gate_protocol::{Activity, SessionId};
 
+use self::keys::Keys;
 use crate::{
     config::Config,
     host::Host,
@@ -31,14 +32,12 @@ use crate::{
         checks::Checks,
         client::{Call, CallReply},
         in_flight::{Asked, InFlight},
+        renewals::Renewals,
     },
     time::Now,
-    token::{FetchedKeys, cache::TokenCache},
+    token::cache::TokenCache,
     vm::{SharedSource, Vm},
 };
-
-/// How soon a failed fetch of the keys is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Effects for one request.
 pub type RequestEffects = (RequestId, Vec<Effect>);
@@ -81,35 +80,13 @@ pub struct Worker {
     lease_calls: LeaseCalls,
     /// What answers say of sessions, under way.
     commands: InFlight<()>,
+    /// Renewals of tokens under way, and what has come of them.
+    renewals: Renewals,
     /// When to look at which open stream.
     alarms: BTreeSet<(Duration, RequestId)>,
     /// Sessions that were used since the last report.
     used: HashSet<SessionId>,
     report_from: Duration,
-}
-
-/// The sidecar's keys, and when they are fetched. The last good ones stay, whatever happens.
-struct Keys {
-    fetched: Option<FetchedKeys>,
-    body: Vec<u8>,
-    in_flight: bool,
-    /// When they are fetched next.
-    due: UnixSeconds,
-    /// From when on a token with an unknown key may have them fetched at once.
-    refetch_from: UnixSeconds,
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The body may have secrets in it.
-        let Self { fetched, body: _, in_flight, due, refetch_from } = self;
-        f.debug_struct("Keys")
-            .field("fetched", fetched)
-            .field("in_flight", in_flight)
-            .field("due", due)
-            .field("refetch_from", refetch_from)
-            .finish()
-    }
 }
 
 impl Worker {
@@ -118,19 +95,7 @@ impl Worker {
     pub fn new(config: Config, name: &str, vm: &mut Vm) -> Self {
         let source = config.sidecar.as_ref().map(|sidecar| vm.source(sidecar, config.limit_keys, name));
         let cache = TokenCache::new(config.cache_entries, config.cache_bytes);
-        let mut keys = Keys {
-            fetched: None,
-            body: Vec::new(),
-            in_flight: false,
-            due: UnixSeconds(0),
-            refetch_from: UnixSeconds(0),
-        };
-        // So that a new configuration need not wait for a sidecar that is away. They are fetched anew all
-        // the same.
-        if let Some(source) = &source {
-            keys.body.clone_from(&source.borrow().keys);
-            keys.fetched = FetchedKeys::read(&keys.body, config.issuers.iter());
-        }
+        let keys = Keys::of(source.as_ref(), &config);
         let room = Room::new(config.max_held_requests);
         Self {
             config,
@@ -143,6 +108,7 @@ impl Worker {
             checks: Checks::default(),
             lease_calls: LeaseCalls::default(),
             commands: InFlight::default(),
+            renewals: Renewals::default(),
             alarms: BTreeSet::new(),
             used: HashSet::new(),
             report_from: REPORT_PERIOD,
@@ -187,6 +153,7 @@ impl Worker {
             ledger,
             lease_calls: &mut self.lease_calls,
             commands: &mut self.commands,
+            renewals: &mut self.renewals,
             queued_behind: waking.queued_behind,
             worker,
             used: &mut self.used,
@@ -222,6 +189,7 @@ impl Worker {
         self.waiting.retain(|waiting| *waiting != id);
         self.checks.leave(id);
         self.lease_calls.leave(id);
+        self.renewals.leave(id);
         // What it has asked for is done all the same; nobody waits for the reply.
         self.commands.leave(id);
         drop(self.commands.take_lost());
@@ -240,6 +208,8 @@ impl Worker {
         let epoch = self.source.as_ref().and_then(|source| source.borrow().feed.epoch().map(Rc::from));
         let lost = self.checks.restart_lost(&Asked { at: now.monotonic, epoch });
         calls.extend(lost.into_iter().map(|(call, question)| (Callout::Check(call), sidecar.check(question))));
+        let lost = self.renewals.restart_lost(now.monotonic).into_iter();
+        calls.extend(lost.filter_map(|(call, token)| Some((Callout::Renewal(call), sidecar.renewal(&token)?))));
         if !self.keys.in_flight && now.wall >= self.keys.due {
             self.keys.in_flight = true;
             calls.push((Callout::Keys, sidecar.keys()));
@@ -263,6 +233,7 @@ impl Worker {
             Callout::Feed(question) => self.on_feed(question, reply, now, host),
             Callout::Keys => self.on_keys(reply, now, host),
             Callout::Leases(call) => self.on_leases(call, reply, now, host),
+            Callout::Renewal(call) => self.on_renewal(call, reply, now, host),
             Callout::SessionCommand(call) => self.on_command(call, reply, now, host),
         }
     }
@@ -311,10 +282,6 @@ impl Worker {
         self.source.as_ref().zip(other.source.as_ref()).is_some_and(|(ours, theirs)| Rc::ptr_eq(ours, theirs))
     }
 
-    fn read_keys(&self, body: &[u8]) -> Option<FetchedKeys> {
-        FetchedKeys::read(body, self.config.issuers.iter())
-    }
-
     /// What has to go from an answer's trailers: what is for the gate alone.
     pub fn answer_trailer_changes(trailers: &Headers) -> Vec<HeaderChange> {
         session_headers::removal(trailers)
@@ -323,37 +290,6 @@ impl Worker {
     /// What has to go from a request's trailers: an upstream may take them for headers.
     pub fn trailer_changes(&self, trailers: &Headers) -> Vec<HeaderChange> {
         self.config.trusted.removal(trailers)
-    }
-
-    /// The sidecar has answered with its keys, or has not. Wakes every request that is held for them.
-    fn on_keys<H: Host>(&mut self, reply: &CallReply, now: Now, host: &H) -> CalloutOutcome {
-        self.keys.in_flight = false;
-        let fetched = reply.ok_body().and_then(|body| Some((body, self.read_keys(body)?)));
-        let outcome = match (fetched, &self.config.sidecar) {
-            (Some((body, fetched)), Some(sidecar)) => {
-                if self.keys.body != body {
-                    // A key may have gone: what it signed must not stay good.
-                    self.cache.clear();
-                    self.keys.body = body.to_vec();
-                    self.keys.fetched = Some(fetched);
-                    if let Some(source) = &self.source {
-                        source.borrow_mut().keys = body.to_vec();
-                    }
-                }
-                self.keys.due = now.wall.after(sidecar.keys_refresh);
-                self.keys.refetch_from = now.wall.after(sidecar.keys_refetch);
-                CallOutcome::Answered
-            }
-            _ => {
-                self.keys.due = now.wall.after(RETRY);
-                self.keys.refetch_from = self.keys.due;
-                CallOutcome::Failed
-            }
-        };
-        let waiting = std::mem::take(&mut self.waiting);
-        let waking = WakeReason { sender: None, queued_behind: &[] };
-        let requests = waiting.into_iter().map(|id| (id, self.step(id, Event::Keys, waking, now, host))).collect();
-        CalloutOutcome { counters: vec![Counter::Keys(outcome)], requests, ..CalloutOutcome::default() }
     }
 }
 
@@ -373,6 +309,7 @@ fn alarm_of(phase: &Phase) -> Option<Duration> {
         | Phase::AwaitTurn(..)
         | Phase::AwaitKeys(_)
         | Phase::AwaitCheck(..)
+        | Phase::AwaitRenewal(..)
         | Phase::AwaitLimits(..)
         | Phase::AwaitCommand(_) => None,
     }
@@ -394,5 +331,7 @@ mod limit_tests;
 mod page_tests;
 #[cfg(test)]
 mod published_tests;
+#[cfg(test)]
+mod renewal_tests;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use session_gate_jose::NoHostCrypto;
 
+use session_gate_protocol::UnixSeconds;
+
 use super::*;
 use crate::testing::{CLOCKS, NOW, at, config, due, give, jwk, new_worker, request, step};
 

@@ -1,5 +1,7 @@
 use serde_json::json;
-use session_gate_protocol::{AllowReason, CheckVerdict};
+use session_gate_protocol::{
+    UnixSeconds, {AllowReason, CheckVerdict},
+};
 
 use super::*;
 use crate::{

@@ -1,0 +1,184 @@
+//! A session's token goes on as another one: asked for while the upstream works, and told to the client with an answer.
+//!
+//! A cookie's token whose time is over, but not its session's, is renewed before anything else: its request waits. The
+//! client is told only with an answer that no shared cache may keep, and only while nothing is known against the session.
+
+use std::rc::Rc;
+
+use session_gate_protocol::{DenyReason, SessionToken};
+
+use super::{context::StepContext, effect::Effect, pending::PendingRequest, room::Unverified};
+use crate::{
+    host::Host,
+    http::{
+        credential::{Source, is_b64token},
+        headers::{HeaderChange, Headers},
+        session_headers::TOKEN,
+    },
+    ids::{CallId, Callout},
+    knowledge::{Identity, standing::refusal_of},
+    metric::Counter,
+    response::caching,
+    sidecar::renewals::Renewal,
+    token::VerifiedClaims,
+};
+
+/// What becomes of a request's token with its answer.
+#[derive(Debug, Default)]
+pub(super) enum TokenRenewal {
+    /// It stays.
+    #[default]
+    No,
+    /// It is due: what takes its place may be known when the answer leaves.
+    Due,
+    /// This has taken its place already.
+    Done(Rc<SessionToken>),
+}
+
+impl TokenRenewal {
+    /// What becomes of the token of a request that is admitted. The sidecar is asked where it is due.
+    pub(super) fn of<H: Host>(
+        held: &mut PendingRequest,
+        identity: &Identity,
+        cx: &mut StepContext<'_, H>,
+        effects: &mut Vec<Effect>,
+    ) -> Self {
+        if let Some(successor) = held.renewed.take() {
+            return Self::Done(successor);
+        }
+        if !is_due(&identity.claims, held.source, cx) {
+            return Self::No;
+        }
+        if let Some(call) = cx.renewals.ask_ahead(&held.token, cx.sender, cx.now.monotonic) {
+            send(call, &held.token, cx, effects);
+        }
+        Self::Due
+    }
+
+    /// What tells the client of it. The session of the `token` is a good one at this moment.
+    pub(super) fn tell<H: Host>(
+        &self,
+        token: &str,
+        source: Option<Source>,
+        answer: &Headers,
+        cx: &StepContext<'_, H>,
+    ) -> Option<Vec<HeaderChange>> {
+        let successor = match self {
+            Self::No => return None,
+            Self::Done(successor) => successor,
+            Self::Due => match cx.renewals.known(token, cx.now.monotonic)? {
+                Renewal::Successor(successor) => successor,
+                Renewal::Refused(_) | Renewal::Failed => return None,
+            },
+        };
+        let mut changes = caching::for_one_client(answer)?;
+        match source? {
+            Source::Cookie => {
+                let cookie = &cx.config.cookie;
+                let line = cookie.keep(&successor.token, successor.max_age)?;
+                changes.extend(cookie.removed_from(answer));
+                changes.push(HeaderChange::add("set-cookie", line));
+            }
+            Source::Authorization => {
+                changes.push(HeaderChange::set(TOKEN, successor.token.as_str()));
+                if answer.has("access-control-allow-origin") {
+                    changes.push(HeaderChange::add("access-control-expose-headers", TOKEN));
+                }
+            }
+            Source::Query => return None,
+        }
+        Some(changes)
+    }
+}
+
+/// Whether a token is to be renewed soon. One in a query is not: its client could not be told.
+fn is_due<H: Host>(claims: &VerifiedClaims, source: Option<Source>, cx: &StepContext<'_, H>) -> bool {
+    if !claims.is_renewable() || !matches!(source, Some(Source::Cookie | Source::Authorization)) {
+        return false;
+    }
+    let threshold = cx.refresh_threshold().as_secs_f64();
+    threshold > 0.0 && claims.expires_at() - cx.now.wall.as_f64() <= threshold
+}
+
+/// What comes before a token whose time is over.
+pub(super) enum Revival {
+    /// The request holds its successor by now.
+    Renewed,
+    /// It stays as it is, and is refused.
+    Refused(DenyReason),
+    /// The sidecar is to be asked for the successor.
+    Wait,
+}
+
+/// Of a token that was verified: what comes first, where its time is over and not its session's, and it comes in a
+/// cookie.
+pub(super) fn revive<H: Host>(
+    held: &mut PendingRequest,
+    claims: &VerifiedClaims,
+    cx: &StepContext<'_, H>,
+) -> Option<Revival> {
+    let can_be = held.source == Some(Source::Cookie)
+        && held.renewed.is_none()
+        && !held.is_cross_site
+        && claims.is_renewable()
+        && claims.check_time(cx.now.wall) == Err(DenyReason::TokenExpired)
+        && claims.session_ends().is_none_or(|ends| ends > cx.now.wall)
+        && !cx.refresh_threshold().is_zero();
+    if !can_be || is_known_against(claims, cx) {
+        return None;
+    }
+    Some(match cx.renewals.known(&held.token, cx.now.monotonic) {
+        Some(known @ (Renewal::Successor(_) | Renewal::Refused(_))) => match take(held, known) {
+            Ok(()) => Revival::Renewed,
+            Err(reason) => Revival::Refused(reason),
+        },
+        Some(Renewal::Failed) | None if cx.room.is_full_for(Unverified::Expired) => {
+            Revival::Refused(DenyReason::Overloaded)
+        }
+        Some(Renewal::Failed) | None => Revival::Wait,
+    })
+}
+
+fn is_known_against<H: Host>(claims: &VerifiedClaims, cx: &StepContext<'_, H>) -> bool {
+    let has_ended = || {
+        let feed = cx.feed.as_deref()?;
+        let (_, names) = claims.own_session()?;
+        Some(feed.revocations().has_ended(&names))
+    };
+    has_ended().unwrap_or(true)
+}
+
+/// Has the request wait for its new token.
+pub(super) fn wait<H: Host>(held: &PendingRequest, cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> CallId {
+    let (call, is_new) = cx.renewals.wait(&held.token, cx.id, cx.sender, cx.now.monotonic);
+    if is_new {
+        send(call, &held.token, cx, effects);
+    }
+    call
+}
+
+/// The sidecar has spoken, or could not be asked: then nobody knows whether the session lives. The request holds the
+/// new token from here on.
+pub(super) fn take(held: &mut PendingRequest, renewal: &Renewal) -> Result<(), DenyReason> {
+    match renewal {
+        Renewal::Successor(successor) if is_b64token(successor.token.as_bytes()) => {
+            held.token = successor.token.as_str().into();
+            held.renewed = Some(Rc::clone(successor));
+            Ok(())
+        }
+        Renewal::Successor(_) | Renewal::Failed => Err(DenyReason::StoreUnavailable),
+        Renewal::Refused(verdict) => Err(match refusal_of(*verdict) {
+            // It may be used, but not be renewed.
+            DenyReason::StoreUnavailable => DenyReason::TokenExpired,
+            reason => reason,
+        }),
+    }
+}
+
+fn send<H: Host>(call: CallId, token: &Rc<str>, cx: &StepContext<'_, H>, effects: &mut Vec<Effect>) {
+    let http = cx.config.sidecar.as_ref().and_then(|sidecar| sidecar.renewal(token));
+    effects.extend(http.map(|http| Effect::Call(Callout::Renewal(call), http)));
+}
+
+/// The client has been told of its new token.
+pub(super) const TOLD: Counter = Counter::RenewalTold;
