@@ -21,6 +21,7 @@ pub mod metered_store;
 pub mod metrics;
 pub mod readiness;
 pub mod rng;
+mod sealing;
 pub mod serve;
 pub mod service;
 pub mod store;

@@ -13,8 +13,8 @@ use crate::{
     metrics::Metrics,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation,
-        SessionPage, Store, StoreError, Swept, Termination, Update,
+        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed,
+        Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Update,
     },
 };
 
@@ -70,6 +70,10 @@ impl Store for MeteredStore {
         op: OperationId,
     ) -> Result<Rotated, StoreError> {
         self.metered("rotate_session", self.store.rotate_session(old, rotation, op)).await
+    }
+
+    async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
+        self.metered("renew_token", self.store.renew_token(session, renewal)).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {

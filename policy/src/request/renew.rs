@@ -91,13 +91,15 @@ impl TokenRenewal {
     }
 }
 
-/// Whether a token is to be renewed soon. One in a query is not: its client could not be told.
+/// Whether a token ends soon, and not because its session does. One in a query is not renewed: its client could not be
+/// told.
 fn is_due<H: Host>(claims: &VerifiedClaims, source: Option<Source>, cx: &StepContext<'_, H>) -> bool {
     if !claims.is_renewable() || !matches!(source, Some(Source::Cookie | Source::Authorization)) {
         return false;
     }
     let threshold = cx.refresh_threshold().as_secs_f64();
-    threshold > 0.0 && claims.expires_at() - cx.now.wall.as_f64() <= threshold
+    let ends_before_session = claims.session_ends().is_none_or(|ends| claims.expires_at() < ends.as_f64());
+    threshold > 0.0 && ends_before_session && claims.expires_at() - cx.now.wall.as_f64() <= threshold
 }
 
 /// What comes before a token whose time is over.

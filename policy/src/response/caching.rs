@@ -56,9 +56,11 @@ pub fn changes(answer: &Headers, depends_on: DependsOn) -> Vec<HeaderChange> {
 pub fn for_one_client(answer: &Headers) -> Option<Vec<HeaderChange>> {
     let is_final = matches!(answer.get(":status"), Some([b'2'..=b'5', _, _]));
     let is_partial = matches!(answer.get(":status"), Some(b"206" | b"304"));
-    let content_type = answer.get("content-type").unwrap_or_default().to_ascii_lowercase();
-    let is_stream =
-        [&b"text/event-stream"[..], b"application/grpc"].iter().any(|begin| content_type.starts_with(begin));
+    // Envoy makes one line of several.
+    let types = answer.all("content-type").flat_map(|line| line.split(|&b| b == b','));
+    let is_stream = types
+        .map(|one| one.trim_ascii().to_ascii_lowercase())
+        .any(|one| one.starts_with(b"text/event-stream") || one.starts_with(b"application/grpc"));
     if !is_final || is_partial || is_stream {
         return None;
     }

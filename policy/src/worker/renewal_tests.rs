@@ -6,7 +6,7 @@ use session_gate_jose::NoHostCrypto;
 use super::*;
 use crate::{
     knowledge::tests::{answer as feed, ended, entry, following_with, later, reply as feed_reply},
-    testing::{CLOCKS, NOW, Outcome, bearer, config, give, request, step, token_with},
+    testing::{CLOCKS, NOW, Outcome, SESSION, bearer, config, give, request, step, token_with},
 };
 
 const PAGE: [(&str, &str); 2] = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
@@ -116,7 +116,12 @@ fn a_due_cookie_is_renewed_once_while_the_upstream_works() {
 #[test]
 fn what_is_not_due_or_not_to_be_renewed_is_left_alone() {
     let unrenewable = token_with(|claims| claims["exp"] = json!(NOW.0 + 60));
-    for token in [session_token(901), unrenewable] {
+    let last = token_with(|claims| {
+        claims["renewal"] = json!(8);
+        claims["exp"] = json!(NOW.0 + 60);
+        claims["session_exp"] = json!(NOW.0 + 60);
+    });
+    for token in [session_token(901), unrenewable, last] {
         let mut worker = following();
         let passed = get(&mut worker, 1, "/", cookie(&token));
         assert!(passed.forwarded.is_some() && passed.call.is_none());
@@ -249,6 +254,23 @@ fn a_cookie_that_has_expired_over_night_is_renewed_first() {
     }
     let late = get(&mut worker, 13, "/", cookie(&expired));
     assert!(late.forwarded.is_some(), "the answer is known");
+}
+
+#[test]
+fn a_renewed_token_that_the_sidecar_is_asked_about_is_told_too() {
+    let mut worker = following();
+    let held = get(&mut worker, 1, "/", cookie(&session_token(-1)));
+    // From before the feed began.
+    let old = token_with(|claims| {
+        claims["renewal"] = json!(1);
+        claims["iat"] = json!(NOW.0 - 200);
+    });
+    let (_, asks) = give_reply(&mut worker, &held, 200, &renewed(&old)).remove(0);
+    let session = json!({"session_id": SESSION, "expires_at": NOW.0 + 9000, "version": 1});
+    let live = json!({"verdict": "live", "session": session});
+    let (_, passed) = give_reply(&mut worker, &asks, 200, &live).remove(0);
+    assert!(passed.forwarded.is_some());
+    assert_eq!(said(&answer(&mut worker, 1, &[]), "set-cookie").len(), 1);
 }
 
 #[test]

@@ -102,6 +102,8 @@ impl SessionConfig {
 pub struct TokenConfig {
     /// How long a token lives at most.
     pub duration: Duration,
+    /// How long before its end it is renewed; zero: never.
+    pub refresh_threshold: Duration,
     /// The `iss` claim: can be a header's value.
     pub issuer: String,
     /// The `aud` claim: can be a header's value.

@@ -173,8 +173,9 @@ fn tokens(raw: RawTokens, judge: &mut Judge<'_>) -> (Option<TokenConfig>, Durati
     let issuer = name("tokens.issuer", raw.issuer.clone());
     let audience = name("tokens.audience", raw.audience.clone());
     let keys = key_source(raw, judge);
-    let tokens = keys.map(|keys| TokenConfig { duration: hours(duration), issuer, audience, keys });
-    (tokens, minutes(threshold))
+    let refresh_threshold = minutes(threshold);
+    let tokens = keys.map(|keys| TokenConfig { duration: hours(duration), refresh_threshold, issuer, audience, keys });
+    (tokens, refresh_threshold)
 }
 
 fn algorithm(name: &str, judge: &mut Judge<'_>) -> Option<Algorithm> {

@@ -6,7 +6,7 @@ const APP: &[Role] = &[Role::App];
 const FILTER: &[Role] = &[Role::Filter];
 
 /// Each route that asks for a credential, and the roles that may use it; an admin may use all.
-const ROLES: [(&str, &[Role]); 24] = [
+const ROLES: [(&str, &[Role]); 25] = [
     ("/metrics", &[Role::Monitor]),
     ("/v1/activity", FILTER),
     ("/v1/blocks", APP),
@@ -28,6 +28,7 @@ const ROLES: [(&str, &[Role]); 24] = [
     ("/v1/sessions/{session_id}", APP),
     ("/v1/tokens", APP),
     ("/v1/tokens/introspect", APP),
+    ("/v1/tokens/renew", FILTER),
     ("/v1/tokens/revoke", APP),
     ("/v1/users/{user_id}/sessions", APP),
     ("/v1/workers", &[Role::App, Role::Monitor]),

@@ -6,7 +6,8 @@ use axum::{
 };
 use serde::Serialize;
 use session_gate_protocol::{
-    FeedWorker, Introspection, IntrospectionForm, NewToken, NotApplied, Problem, Receipt, TokenData, TokenForm,
+    FeedWorker, Introspection, IntrospectionForm, NewToken, NotApplied, Problem, Receipt, RenewReply, RenewRequest,
+    TokenData, TokenForm,
 };
 use utoipa::ToSchema;
 
@@ -66,6 +67,22 @@ pub(super) async fn introspect(
 ) -> ApiResult<Response> {
     let counts = if form.count_as_use { Counts::AsUse } else { Counts::AsNothing };
     Ok(([NO_STORE], Json(api.service.introspect(&form.token, counts).await?)).into_response())
+}
+
+/// The successor of a session's token that is about to expire, or has: the same for all who show it. Asked by the filter.
+#[utoipa::path(
+    post, path = "/v1/tokens/renew", tag = "filter", operation_id = "renewToken", request_body = RenewRequest,
+    responses(
+        (status = 200, description = "What is known of the token, and what takes its place", body = RenewReply),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn renew(
+    State(api): State<Shared>,
+    ApiJson(RenewRequest { token }): ApiJson<RenewRequest>,
+) -> ApiResult<Response> {
+    Ok(([NO_STORE], Json(api.service.renew(&token).await?)).into_response())
 }
 
 /// Revokes a token (RFC 7009). One that is unknown is as good as revoked.

@@ -29,6 +29,8 @@ pub enum EndReason {
     Patched,
     /// Another took its place: by a login, or an elevation.
     Replaced,
+    /// A token of it was revoked that is renewed.
+    TokenRevoked,
     /// All sessions of a user were ended.
     UserDeleted,
 }
@@ -42,6 +44,7 @@ impl EndReason {
             Self::PasswordChanged => "password_changed",
             Self::Patched => "patched",
             Self::Replaced => "replaced",
+            Self::TokenRevoked => "token_revoked",
             Self::UserDeleted => "user_deleted",
         }
     }
@@ -69,6 +72,42 @@ impl CommandOutcome {
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Invalid => "invalid",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What became of a question for the successor of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewalOutcome {
+    /// The token may not be used.
+    NotLive,
+    /// It is not due.
+    NotDue,
+    /// It is none that is renewed.
+    NotRenewable,
+    /// It was renewed.
+    Renewed,
+    /// It had a successor, which was answered.
+    Shared,
+    /// It is older than the last two renewals of its session.
+    Superseded,
+    /// The successor would be too large for a cookie.
+    TooLarge,
+    /// The store did not answer.
+    Unavailable,
+}
+
+impl RenewalOutcome {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotLive => "not_live",
+            Self::NotDue => "not_due",
+            Self::NotRenewable => "not_renewable",
+            Self::Renewed => "renewed",
+            Self::Shared => "shared",
+            Self::Superseded => "superseded",
+            Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
         }
     }

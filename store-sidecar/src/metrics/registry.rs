@@ -16,7 +16,8 @@ use super::{
     histogram::{NewHistogram, request_histogram, session_histogram},
     labels::{
         BuildLabels, CommandLabels, CommandOutcome, EndReason, HttpLabels, LeaseOutcome, OpLabel, OutcomeLabel,
-        PollOutcome, ReasonLabel, ReceiptOutcome, Repair, RepairLabels, RouteLabels, StoreLabels, VerdictLabel,
+        PollOutcome, ReasonLabel, ReceiptOutcome, RenewalOutcome, Repair, RepairLabels, RouteLabels, StoreLabels,
+        VerdictLabel,
     },
     limits::LimitMetrics,
 };
@@ -48,6 +49,7 @@ pub struct Metrics {
     store_up: Gauge,
     tokens_introspected: Family<OutcomeLabel, Counter>,
     tokens_issued: Counter,
+    tokens_renewed: Family<OutcomeLabel, Counter>,
     tokens_revoked: Counter,
 }
 
@@ -78,6 +80,7 @@ impl Default for Metrics {
             store_up: Gauge::default(),
             tokens_introspected: Family::default(),
             tokens_issued: Counter::default(),
+            tokens_renewed: Family::default(),
             tokens_revoked: Counter::default(),
         };
         metrics.register();
@@ -145,6 +148,7 @@ impl Metrics {
         );
         r.register("tokens_introspected", "Introspections, by outcome", self.tokens_introspected.clone());
         r.register("tokens_issued", "Tokens minted", self.tokens_issued.clone());
+        r.register("tokens_renewed", "Questions for the successor of a token, by outcome", self.tokens_renewed.clone());
         r.register("tokens_revoked", "Tokens put on the blacklist", self.tokens_revoked.clone());
     }
 
@@ -263,6 +267,11 @@ impl Metrics {
         if opaque {
             self.opaque_tokens_issued.inc();
         }
+    }
+
+    /// A token was asked to be renewed.
+    pub fn token_renewed(&self, outcome: RenewalOutcome) {
+        self.tokens_renewed.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
     }
 
     /// A token was put on the blacklist.

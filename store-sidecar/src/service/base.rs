@@ -62,6 +62,7 @@ pub struct Service {
 #[derive(Clone, Debug)]
 pub(super) struct TokenRules {
     pub(super) duration: Duration,
+    pub(super) refresh_threshold: Duration,
     pub(super) issuer: String,
     pub(super) audience: String,
 }
@@ -75,8 +76,8 @@ impl fmt::Debug for Tools {
 impl Service {
     /// A service that follows this configuration.
     pub fn new(tools: Tools, session: SessionConfig, tokens: &TokenConfig) -> Self {
-        let TokenConfig { duration, issuer, audience, keys: _ } = tokens.clone();
-        let tokens = TokenRules { duration, issuer, audience };
+        let TokenConfig { duration, refresh_threshold, issuer, audience, keys: _ } = tokens.clone();
+        let tokens = TokenRules { duration, refresh_threshold, issuer, audience };
         let slow_signatures = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
         Self {
             tools,

@@ -160,7 +160,7 @@ impl Service {
             metadata: carried.map(|claims| claims.metadata.clone()).unwrap_or_default(),
             duration: None,
         };
-        let claims = self.claims(&token, session.user_id.clone(), Some(session))?;
+        let claims = self.renewable_claims(&token, session)?;
         match carried.filter(|carried| !are_scopes_given && (carried.narrowed || session.scopes.is_none())) {
             Some(carried) => Ok(Claims { scope: carried.scope.clone(), narrowed: carried.narrowed, ..claims }),
             None => Ok(claims),

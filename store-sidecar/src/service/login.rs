@@ -50,10 +50,10 @@ impl Service {
         };
         ServiceError::unless_empty(problems)?;
         // A token that is too large is refused before there is a session.
-        let claims = self.claims(&token, new.session.user_id.clone(), Some(&draft(&new)))?;
+        let claims = self.renewable_claims(&token, &draft(&new))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
         let session = self.admit_in_place_of(replaces, new).await?;
-        match self.mint(token, session.user_id.clone(), Some(&session)).await {
+        match self.mint_renewable(&token, &session).await {
             Ok(token) => {
                 self.tools.metrics.logged_in();
                 Ok(LoginReply { session, token })

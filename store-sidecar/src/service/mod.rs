@@ -11,6 +11,7 @@ mod leases;
 mod limits;
 mod login;
 mod presented;
+mod renewal;
 mod repair;
 mod rules;
 mod session_commands;

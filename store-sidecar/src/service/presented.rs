@@ -10,7 +10,7 @@ use super::{
     Service, ServiceError, Told,
     check::{Counts, own},
 };
-use crate::{feed::Client, keys::VerifiedClaims, store::Checked};
+use crate::{feed::Client, keys::VerifiedClaims, metrics::EndReason, store::Checked};
 
 impl Service {
     /// Whether a token may be used now, and what it says (RFC 7662). A use of its session only where that
@@ -44,17 +44,28 @@ impl Service {
         })
     }
 
-    /// Revokes a token (RFC 7009). One that is none of ours, or that no verifier accepts any more, is
+    /// Revokes a token (RFC 7009), and ends its session where it is a token that is renewed. One that is none of ours, or that no verifier accepts any more, is
     /// as good as revoked.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn revoke(&self, token: &str) -> Result<Told<()>, ServiceError> {
         let at = match self.presented(token).await? {
+            Some(claims) if claims.renewal.is_some() => self.revoke_renewable(&claims).await?,
             Some(claims) => self.revoke_presented(&claims).await?,
             None => None,
         };
         Ok(Told { done: (), at })
+    }
+
+    /// Revokes a token that may have a successor: its session ends, or that would live on, and the feed forgets the token when
+    /// no verifier accepts it any more.
+    async fn revoke_renewable(&self, claims: &Claims) -> Result<Option<FeedCursor>, ServiceError> {
+        let revoked = self.revoke_presented(claims).await?;
+        match &claims.sid {
+            Some(id) => Ok(revoked.max(self.end_session(id, EndReason::TokenRevoked).await?.at)),
+            None => Ok(revoked),
+        }
     }
 
     pub(super) async fn revoke_presented(&self, claims: &Claims) -> Result<Option<FeedCursor>, ServiceError> {
@@ -74,22 +85,27 @@ impl Service {
     }
 
     /// The claims of a JWT of ours, expired or not.
-    fn verify(&self, token: &str) -> Option<VerifiedClaims> {
+    pub(super) fn verify(&self, token: &str) -> Option<VerifiedClaims> {
         self.keys().verify(token, &self.tokens.issuer, &self.tokens.audience).ok()
     }
 }
 
-/// What the token says, and permits by now.
-fn introspection(claims: Claims, of_session: Option<Scopes>) -> Introspection {
-    let scope = match of_session {
+/// What the token permits by now, as a list.
+pub(super) fn scope_by_now(claims: &Claims, of_session: Option<&Scopes>) -> String {
+    match of_session {
         Some(all) if claims.narrowed => {
             // What the token names is a list that we wrote; one that is none names nothing.
             let own = Scopes::parse_list(&claims.scope).unwrap_or_default();
             own.iter().filter(|scope| all.contains(scope)).cloned().collect::<Scopes>().to_string()
         }
         Some(all) => all.to_string(),
-        None => claims.scope,
-    };
+        None => claims.scope.clone(),
+    }
+}
+
+/// What the token says, and permits by now.
+fn introspection(claims: Claims, of_session: Option<Scopes>) -> Introspection {
+    let scope = scope_by_now(&claims, of_session.as_ref());
     Introspection {
         active: true,
         scope: Some(scope).filter(|scope| !scope.is_empty()),

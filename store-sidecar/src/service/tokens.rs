@@ -69,6 +69,7 @@ impl Service {
             return Err(ServiceError::StateConflict("the session is expired".to_owned()));
         }
         self.check_size(&claims)?;
+        let claims = if opaque { Claims { renewal: None, ..claims } } else { claims };
         let token = if opaque { self.keep(&claims).await? } else { self.sign(&claims).await? };
         self.tools.metrics.token_issued(opaque);
         Ok(TokenData {

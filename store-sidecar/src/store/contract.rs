@@ -13,6 +13,7 @@ use super::error::{StoreError, StoreErrorKind};
 use super::feed::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
 use super::limits::Leased;
 use super::operation::OperationId;
+use super::renewal::{Renewal, Renewed};
 use super::rotation::{Rotated, Rotation};
 use super::session::{Checked, CreateSession, LaterVersion, Termination, Update};
 
@@ -86,6 +87,10 @@ pub trait Store: Send + Sync + 'static {
         rotation: &Rotation,
         op: OperationId,
     ) -> Result<Rotated, StoreError>;
+
+    /// Gives the token of a session that may be used one successor: the candidate, unless it has one already. Of any number of
+    /// candidates for one token one wins, and none is stored of a session that has ended. No use of the session.
+    async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError>;
 
     /// The session, with its status at this moment; ended ones too, while they are known.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError>;

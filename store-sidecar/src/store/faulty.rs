@@ -19,8 +19,8 @@ use session_gate_protocol::{
 
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation, SessionPage,
-    Store, StoreError, StoreErrorKind, Swept, Termination, Update, memory::MemoryStore,
+    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed, Rotated, Rotation,
+    SessionPage, Store, StoreError, StoreErrorKind, Swept, Termination, Update, memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -152,6 +152,9 @@ impl Store for Faulty {
         op: OperationId,
     ) -> Result<Rotated, StoreError> {
         self.ask("rotate_session", |store| store.rotate_session(old, rotation, op)).await
+    }
+    async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
+        self.ask("renew_token", |store| store.renew_token(session, renewal)).await
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
         self.ask("session", |store| store.session(id)).await

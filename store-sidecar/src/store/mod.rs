@@ -16,6 +16,7 @@ pub mod memory;
 mod operation;
 mod patch;
 pub mod redis;
+mod renewal;
 mod rotation;
 mod session;
 mod settings;
@@ -35,6 +36,7 @@ pub use self::{
     },
     limits::Leased,
     operation::OperationId,
+    renewal::{Renewal, Renewed},
     rotation::{Rotated, Rotation},
     session::{Checked, CreateSession, LaterVersion, Termination, Update},
     settings::{DEFAULT_MAX_COUNTERS, FEWEST_COUNTERS, MAX_LIFETIME, StoreSettings},

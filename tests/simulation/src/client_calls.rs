@@ -76,7 +76,7 @@ impl World {
                         change(&mut session.suspending);
                         change(&mut session.ending);
                     }
-                    Kind::Logout | Kind::Terminate | Kind::TerminateUser => change(&mut session.ending),
+                    Kind::Logout | Kind::Revoke | Kind::Terminate | Kind::TerminateUser => change(&mut session.ending),
                     _ => {}
                 }
             }
@@ -167,8 +167,7 @@ impl World {
             Kind::Resume => self.on_resumed(&call, begun),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
             Kind::SuspendRefused => self.on_taken_back(&call),
-            Kind::Revoke => self.on_revoked(&call, refusal),
-            Kind::Logout => {
+            Kind::Logout | Kind::Revoke => {
                 self.on_ended(call.session.into_iter().collect(), refusal);
                 self.on_revoked(&call, refusal);
             }

@@ -73,7 +73,7 @@ impl World {
                 self.client_calls(Kind::Resume, user, Some(session), None, None);
             }
             87..90 => self.client_calls(Kind::SuspendRefused, user, Some(session), None, None),
-            90..96 => self.client_calls(Kind::Revoke, user, None, token, None),
+            90..96 => self.revoke(user, token),
             96 | 97 => self.client_calls(Kind::MintOpaque, user, None, None, None),
             _ => self.client_calls(Kind::UserToken, user, None, None, None),
         }
@@ -115,6 +115,13 @@ impl World {
         for kind in kinds.into_iter().flatten() {
             self.client_calls(kind, user, Some(session), None, None);
         }
+    }
+
+    /// One that is renewed goes with its session.
+    fn revoke(&mut self, user: UserNumber, token: Option<TokenNumber>) {
+        let found = token.and_then(|token| self.truth.token(token)).filter(|token| token.is_renewed);
+        let session = found.and_then(|token| token.session);
+        self.client_calls(Kind::Revoke, user, session, token, None);
     }
 
     fn log_out(&mut self, token: Option<TokenNumber>) {

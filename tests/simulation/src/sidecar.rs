@@ -145,6 +145,7 @@ impl Sidecar {
         };
         let tokens = TokenConfig {
             duration: Duration::from_hours(1),
+            refresh_threshold: Duration::from_secs(900),
             issuer: "session-gate".to_owned(),
             audience: "simulation".to_owned(),
             keys: source,

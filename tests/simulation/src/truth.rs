@@ -76,6 +76,8 @@ pub struct Token {
     pub expires: u64,
     /// Whether it was minted while its session waited for its second factor.
     pub is_pending: bool,
+    /// Whether it may be renewed: then whoever revokes it ends its session.
+    pub is_renewed: bool,
     /// What it says of its session, where another issuer has issued it.
     pub foreign: Option<Sid>,
     /// What it says that it permits.

@@ -74,19 +74,24 @@ async fn story(store: Store, http: Http) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_token_is_refused_and_its_sessions_other_tokens_are_not() -> Result<()> {
+async fn a_revoked_token_is_refused_and_its_session_with_it_if_that_token_is_renewed() -> Result<()> {
     for store in Store::ALL {
         let mut stack = Stack::builder().store(store).start().await?;
         let first = stack.login("alice", &["read"]).await?;
         let minted = Call::post("/v1/tokens").json(&json!({"session_id": first.session_id, "scopes": ["read"]}));
         let second = stack.ask_sidecar(minted).await?.field("/token").context("a second token")?;
 
-        let form = Call::post("/v1/tokens/revoke?wait=applied")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(format!("token={}", first.token));
-        expect(&stack.ask_sidecar(form).await?, 200, None)?;
+        let form =
+            Call::post("/v1/tokens/revoke?wait=applied").header("content-type", "application/x-www-form-urlencoded");
+        expect(&stack.ask_sidecar(form.clone().body(format!("token={second}"))).await?, 200, None)?;
+        expect(&stack.send(Call::get("/orders").bearer(&second)).await?, 401, Some("token_revoked"))?;
+        expect(&stack.send(Call::get("/orders").bearer(&first.token)).await?, 200, None)?;
+        // The token of the login is renewed: its successor would live on.
+        let minted = Call::post("/v1/tokens").json(&json!({"session_id": first.session_id, "scopes": ["read"]}));
+        let third = stack.ask_sidecar(minted).await?.field("/token").context("a third token")?;
+        expect(&stack.ask_sidecar(form.body(format!("token={}", first.token))).await?, 200, None)?;
         expect(&stack.send(Call::get("/orders").bearer(&first.token)).await?, 401, Some("token_revoked"))?;
-        expect(&stack.send(Call::get("/orders").bearer(&second)).await?, 200, None)?;
+        expect(&stack.send(Call::get("/orders").bearer(&third)).await?, 401, Some("session_terminated"))?;
         stack.assert_still_serving().await?;
     }
     Ok(())

@@ -22,6 +22,7 @@ mod path_corpus;
 mod reach;
 mod reconfigure;
 mod redis_trouble;
+mod renewal;
 mod session_commands;
 mod sidecar_trouble;
 mod slow_clients;

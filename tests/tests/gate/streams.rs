@@ -93,7 +93,8 @@ async fn streams_of_all_sessions_of_a_user_end_with_them() -> Result<()> {
 async fn a_stream_survives_that_its_token_is_renewed() -> Result<()> {
     let mut stack = streaming_gate().await?;
     let login = stack.login("alice", &["read"]).await?;
-    let mut first = open_all(&stack, &login.token).await?;
+    let old = renew(&stack, &login).await?;
+    let mut first = open_all(&stack, &old).await?;
     let renewed = renew(&stack, &login).await?;
     let mut second = open_all(&stack, &renewed).await?;
     ensure_all_go_on(&stack, &mut first, "renewed").await?;
@@ -101,7 +102,7 @@ async fn a_stream_survives_that_its_token_is_renewed() -> Result<()> {
     // The old token is taken back: what it has opened ends, the session goes on.
     let revoke = Call::post("/v1/tokens/revoke")
         .header("content-type", "application/x-www-form-urlencoded")
-        .body(format!("token={}", login.token));
+        .body(format!("token={old}"));
     expect(&stack.ask_sidecar(revoke).await?, 200, None)?;
     ensure_all_broken(&mut first).await?;
     ensure_all_go_on(&stack, &mut second, "revoked").await?;

@@ -83,7 +83,7 @@ pub(super) const TOKENS: &[Setting] = &[
         "token-refresh-threshold-minutes",
         Integer,
         "15",
-        "How long before a token's end it is to be refreshed; 0 or more, less than its duration",
+        "How long before its end a session's token is renewed; 0 for never, else less than its duration",
     ),
     setting("tokens.issuer", "SESSION_GATE_ISSUER", "issuer", Text, "session-gate", "The tokens' iss claim"),
     setting("tokens.audience", "SESSION_GATE_AUDIENCE", "audience", Text, "session-gate", "The tokens' aud claim"),

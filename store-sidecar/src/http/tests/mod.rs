@@ -11,6 +11,7 @@ mod login;
 mod meta;
 mod opaque;
 mod receipts;
+mod renewal;
 mod roles;
 mod rules;
 mod scopes;
@@ -46,8 +47,8 @@ use crate::{
     service::Tools,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation,
-        SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update,
+        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed,
+        Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -75,6 +76,8 @@ struct Setup {
     credentials: Credentials,
     idle_timeout: Option<Duration>,
     no_metrics: bool,
+    /// How long before its end a token is renewed; none: a quarter of an hour.
+    refresh_threshold: Option<Duration>,
     /// Whether a change of the password ends no session.
     sessions_outlive_passwords: bool,
     /// Puts something between the service and the memory store.
@@ -180,6 +183,7 @@ impl Gate {
         };
         let tokens = TokenConfig {
             duration: Duration::from_hours(1),
+            refresh_threshold: setup.refresh_threshold.unwrap_or(Duration::from_secs(900)),
             issuer: "session-gate".to_owned(),
             audience: "api".to_owned(),
             keys: source(Algorithm::Hs256),
@@ -252,6 +256,13 @@ impl Gate {
         (format!("/v1/sessions/{id}"), json["token"]["token"].as_str().unwrap().to_owned())
     }
 
+    /// A token of that session which is not renewed.
+    async fn token_of(&self, path: &str) -> String {
+        let id = path.rsplit('/').next().unwrap();
+        let minted = self.post("/v1/tokens", serde_json::json!({"session_id": id, "scopes": ["read"]})).await;
+        minted.json()["token"].as_str().unwrap().to_owned()
+    }
+
     /// Asks of a verified token of ours.
     async fn check(&self, token: &Value) -> Answer {
         let mut credential = token.clone();
@@ -295,6 +306,9 @@ impl Store for BrokenStore {
         self.fail()
     }
     async fn rotate_session(&self, _: &SessionId, _: &Rotation, _: OperationId) -> Result<Rotated, StoreError> {
+        self.fail()
+    }
+    async fn renew_token(&self, _: &SessionId, _: &Renewal) -> Result<Renewed, StoreError> {
         self.fail()
     }
     async fn session(&self, _: &SessionId) -> Result<Option<SessionData>, StoreError> {

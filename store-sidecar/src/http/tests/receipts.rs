@@ -161,7 +161,8 @@ async fn a_store_that_says_nothing_of_the_others_is_no_confirmation() {
 async fn every_call_that_ends_something_can_be_waited_for() {
     let gate = Gate::new();
     let all = json!({"applied": true, "pending": []});
-    let (path, token) = gate.login("alice").await;
+    let (path, _) = gate.login("alice").await;
+    let token = gate.token_of(&path).await;
     let patched = gate.patch(&format!("{path}?wait=applied"), json!({"status": "suspended"})).await;
     assert_eq!((&patched.json()["receipt"], patched.header("etag")), (&all, "\"2\""));
     assert_eq!(patched.json()["status"], "suspended");

@@ -22,6 +22,7 @@ pub mod feed;
 pub mod leases;
 pub mod listing;
 pub mod patching;
+pub mod renewing;
 pub mod repeating;
 pub mod rotating;
 pub mod rules;
@@ -148,6 +149,16 @@ macro_rules! store_conformance {
                 a_repeated_end_answers_as_the_first_time,
                 what_is_the_same_twice_as_once_may_be_repeated,
                 another_operation_is_none_repeated,
+            ]
+            renewing: [
+                a_token_has_one_successor,
+                a_successor_that_has_expired_is_replaced_once,
+                a_later_renewal_than_is_known_is_believed,
+                a_session_that_may_not_be_used_gives_no_successor,
+                a_renewal_is_no_use_of_its_session,
+                a_rotated_session_begins_a_chain_of_its_own,
+                of_concurrent_candidates_one_wins,
+                no_successor_is_stored_after_the_end,
             ]
             rotating: [
                 a_class_is_kept_with_its_session,

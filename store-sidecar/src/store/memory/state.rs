@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use session_gate_protocol::{Claims, SessionData, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 
+use super::renewal::RenewalChain;
 use crate::store::cut_off::session_at;
 use crate::store::{IndexPlace, OperationId, PageAsk, SessionPage};
 
@@ -35,6 +36,8 @@ struct Entry {
     session: SessionData,
     /// The operation that changed it last.
     op: OperationId,
+    /// How its token has been renewed.
+    chain: RenewalChain,
     /// When the session is forgotten.
     forget_at: UnixSeconds,
     /// Its entry in `due`.
@@ -246,7 +249,7 @@ impl State {
         let due = (session.expires_at, Step::End(id.clone()));
         self.due.insert(due.clone());
         let forget_at = session.expires_at.after(self.retention);
-        self.sessions.insert(id, Entry { session, op, forget_at, due });
+        self.sessions.insert(id, Entry { session, op, chain: RenewalChain::default(), forget_at, due });
     }
 
     /// Puts `session` in the place of what was stored under its id; where its status is final it
@@ -259,12 +262,18 @@ impl State {
         if entry.session.status.is_final() {
             let id = entry.session.session_id.clone();
             let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
+            entry.chain = RenewalChain::default();
             entry.forget_at = forget_at;
             let due = (forget_at, Step::Forget(id.clone()));
             self.due.remove(&std::mem::replace(&mut entry.due, due.clone()));
             self.due.insert(due);
             self.unlist(&user, IndexPlace { expires_at, id });
         }
+    }
+
+    /// How the session's token has been renewed.
+    pub(super) fn chain(&mut self, id: &SessionId) -> Option<&mut RenewalChain> {
+        self.sessions.get_mut(id).map(|entry| &mut entry.chain)
     }
 
     pub(super) fn note_activity(&mut self, id: &SessionId, now: UnixSeconds) {
@@ -324,6 +333,7 @@ impl State {
     fn end(&mut self, id: &SessionId) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session = entry.session.clone().bare();
+        entry.chain = RenewalChain::default();
         let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
         entry.due = (entry.forget_at, Step::Forget(id.clone()));
         self.due.insert(entry.due.clone());

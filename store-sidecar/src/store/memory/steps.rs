@@ -13,8 +13,9 @@ use super::tables::{MemoryStore, full};
 use crate::store::feed::epoch_id;
 use crate::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation,
-    SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update, patch,
+    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed,
+    Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update,
+    patch,
 };
 
 #[async_trait]
@@ -35,6 +36,10 @@ impl Store for MemoryStore {
         op: OperationId,
     ) -> Result<Rotated, StoreError> {
         self.rotate(old, rotation, op)
+    }
+
+    async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
+        self.renew(session, renewal)
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {

@@ -62,6 +62,7 @@ scripts! {
     LIST: Bulk ["list.lua"];
     OPAQUE: Hot ["opaque.lua"];
     PUT_OPAQUE: Hot ["put_opaque.lua"];
+    RENEW: Hot ["renew.lua"];
     RESTORE_VERSION: Hot ["restore_version.lua"];
     REVOKE: Hot ["revoke.lua"];
     ROTATE: Hot ["rotate.lua"];

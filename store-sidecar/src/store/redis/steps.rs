@@ -15,8 +15,8 @@ use super::scripts;
 use super::values::secs;
 use crate::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation,
-    SessionPage, Store, StoreError, StoreErrorKind, Swept, Termination, Update,
+    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed,
+    Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, Swept, Termination, Update,
 };
 
 /// Sessions whose activity one script notes, so that it is over soon.
@@ -44,6 +44,10 @@ impl Store for RedisStore {
         op: OperationId,
     ) -> Result<Rotated, StoreError> {
         self.rotate(old, rotation, op).await
+    }
+
+    async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
+        self.renew(session, renewal).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {

@@ -13,8 +13,8 @@ use session_gate_protocol::{
 };
 use store_sidecar::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Rotated, Rotation, SessionPage,
-    Store, StoreError, Swept, Termination, Update,
+    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed, Rotated, Rotation,
+    SessionPage, Store, StoreError, Swept, Termination, Update,
 };
 
 use super::{
@@ -80,6 +80,13 @@ impl Store for ReplicaStore {
             Ok(rotated)
         };
         self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(rotate(shared)))).await
+    }
+
+    async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
+        let (session, renewal) = (session.clone(), renewal.clone());
+        let renew =
+            move |shared: Arc<SharedStore>| async move { shared.current().renew_token(&session, &renewal).await };
+        self.ask((Op::Other, Add), Box::new(|shared| Box::pin(renew(shared)))).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
