@@ -69,7 +69,7 @@ impl WorkerPlace {
                 self.mind.tell_session(account, served.session.map(|(session, version, _)| (session, version)));
             }
             if let Some((session, version, may)) = served.session {
-                may.into_iter().for_each(|may| _ = self.mind.permits(session, version, Some(may)));
+                may.into_iter().for_each(|may| self.mind.permits(session, version, Some(may)));
             }
             if is_vouched {
                 let own = request.session.filter(|_| request.account.is_none());
