@@ -8,7 +8,7 @@
 
 use std::{fmt, rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckReply, CheckRequest, CheckVerdict, DenyReason, UserId};
+use session_gate_protocol::{CheckRequest, DenyReason, UserId};
 
 use super::{
     ask::{ask, credential_of},
@@ -31,7 +31,6 @@ use crate::{
     metric::Counter,
     response::caching::{self, DependsOn},
     routing::{Authentication, Route, SessionCommands},
-    sidecar::in_flight::Asked,
     time::Now,
     token::{Revocation, TokenText},
 };
@@ -59,8 +58,8 @@ pub struct Decided {
     /// begin late.
     is_stream: bool,
     is_grpc: bool,
-    /// Whether the sidecar is to be asked, whatever the feed says.
-    is_unsure: bool,
+    /// Since when the sidecar is to be asked, whatever the feed says: a reply to an earlier question does not count.
+    unsure_since: Option<Duration>,
     /// When to look whether it still may.
     alarm: Option<Duration>,
     /// Until when it may go on without an answer although it is refused by now.
@@ -111,7 +110,7 @@ impl Decided {
             admitted: None,
             is_stream: false,
             is_grpc: false,
-            is_unsure: false,
+            unsure_since: None,
             alarm: None,
             ends_by: None,
             live_at: Duration::ZERO,
@@ -139,7 +138,7 @@ impl Decided {
             self.alarm = None;
         } else if changes.unheard && self.identity().is_some_and(|(_, one)| one.claims.revocation() != Revocation::None)
         {
-            self.is_unsure = true;
+            self.unsure_since = Some(now.monotonic);
             self.alarm = Some(now.monotonic);
         }
         is_refused
@@ -275,9 +274,14 @@ impl Decided {
     }
 
     /// When to look again: when its session's time is over, or that of a token without one, or when the session may
-    /// have gone idle. Where nobody has said when the session ends, once its token's time is over.
+    /// have gone idle. Where nobody has said when the session ends, once its token's time is over. At once where the
+    /// sidecar is still to be asked.
     fn set_alarm(&mut self, now: Now) {
         let Some((_, identity)) = self.identity() else { return };
+        if self.unsure_since.is_some() {
+            self.alarm = Some(now.monotonic);
+            return;
+        }
         let ends = identity.session.as_ref().and_then(|session| session.ends).map(|ends| ends.since(now.wall));
         let expires = || {
             let left = identity.claims.expires_at() - now.wall.as_f64();
@@ -298,7 +302,10 @@ impl Decided {
         }
         match self.question(cx) {
             Some(question) => _ = ask(&question, cx, effects),
-            None => self.set_alarm(cx.now),
+            None => {
+                self.unsure_since = None;
+                self.set_alarm(cx.now);
+            }
         }
         self.ends_by = None;
         self
@@ -309,7 +316,7 @@ impl Decided {
         let (token, identity) = self.identity()?;
         let is_old = |idle: Duration| cx.now.monotonic.saturating_sub(self.live_at) >= idle / 4;
         let may_be_idle = identity.idle_timeout().is_some_and(is_old);
-        if !may_be_idle && !self.may_be_over(cx.now) && !self.is_unsure {
+        if !may_be_idle && !self.may_be_over(cx.now) && self.unsure_since.is_none() {
             return None;
         }
         let credential = credential_of(TokenText(token), &identity.claims, &self.route.policy)?;
@@ -332,17 +339,21 @@ impl Decided {
         effects: &mut Vec<Effect>,
     ) -> Self {
         let Some((_, identity)) = self.identity() else { return self };
+        if self.is_overtaken(outcome) {
+            if self.alarm.is_none() {
+                self.set_alarm(cx.now);
+            }
+            return self;
+        }
         let evidence = match &outcome.reply {
             Some(reply) => Evidence::Checked(reply.verdict),
             None => Evidence::Failed(DenyReason::StoreUnavailable),
         };
         let idle = identity.idle_timeout();
         let is_used = |idle| cx.now.monotonic.saturating_sub(self.live_at) < idle;
-        let is_hardly_over = idle.map_or(self.is_unsure && !self.may_be_over(cx.now), is_used);
+        let is_hardly_over = idle.map_or(self.unsure_since.is_some() && !self.may_be_over(cx.now), is_used);
         // What its session permits by now counts.
-        if let Some(reply) = &outcome.reply {
-            self.confirm(reply, &outcome.asked);
-        }
+        self.confirm(outcome);
         match self.judge(cx.feed.as_deref(), cx.now, evidence) {
             Some(Standing::Refused(_)) if outcome.reply.is_none() && is_hardly_over => {
                 self.alarm = Some(cx.now.monotonic.saturating_add(RETRY));
@@ -358,12 +369,17 @@ impl Decided {
         self
     }
 
+    /// Whether its session was known to be in use later than when that was asked: then only a refusal says anything.
+    fn is_overtaken(&self, outcome: &CheckOutcome) -> bool {
+        outcome.asked.at < self.live_at && !outcome.refuses()
+    }
+
     /// Its session is as the sidecar has just said, where it says that it may be used.
-    fn confirm(&mut self, reply: &CheckReply, asked: &Asked) {
-        let may_be_used = matches!(reply.verdict, CheckVerdict::Live | CheckVerdict::SessionPending2fa);
+    fn confirm(&mut self, outcome: &CheckOutcome) {
         let identity = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut());
-        if let Some((_, identity)) = identity.filter(|_| may_be_used) {
-            *identity = Rc::new(identity.as_ref().clone().confirmed(reply, asked.clone()));
+        let reply = outcome.reply.as_ref().filter(|_| !outcome.refuses());
+        if let Some(((_, identity), reply)) = identity.zip(reply) {
+            *identity = Rc::new(identity.as_ref().clone().confirmed(reply, outcome.asked.clone()));
         }
     }
 
@@ -372,7 +388,7 @@ impl Decided {
             // Live, or waiting for its second factor where the route accepts that.
             Some(_) => {
                 self.live_at = outcome.asked.at;
-                self.is_unsure = false;
+                self.unsure_since = self.unsure_since.filter(|since| outcome.asked.at < *since);
                 self.set_alarm(cx.now);
             }
             None => self.alarm = Some(cx.now.monotonic.saturating_add(RETRY)),
