@@ -9,7 +9,8 @@ use session_gate_protocol::{FeedChange, Fingerprint, Rule};
 pub struct Changes {
     /// The signing keys.
     pub keys: bool,
-    /// Sessions, tokens and users that are not served any more, or are permitted something else.
+    /// Sessions, tokens and users that may not be served any more, or may be permitted something else: what is known by
+    /// now decides.
     pub touched: HashSet<Fingerprint>,
     /// What is refused beyond these: any stream may be meant.
     pub rules: bool,

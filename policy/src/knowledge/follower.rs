@@ -158,10 +158,9 @@ impl Follower {
         changes.touched.extend(reply.ended.0.iter().map(|(ended, _)| *ended));
         self.revocations.end(&reply.ended, now.wall);
         for entry in reply.entries {
-            let change = entry.change.clone();
-            if self.revocations.apply(entry.change, entry.until, now.wall) {
-                changes.note(&change);
-            }
+            // Of what was overtaken, too: what the sidecar has said of a later version has ended no stream.
+            changes.note(&entry.change);
+            self.revocations.apply(entry.change, entry.until, now.wall);
         }
         self.cursor = reply.cursor;
         if !reply.more {

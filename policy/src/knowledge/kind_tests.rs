@@ -221,6 +221,28 @@ fn a_stream_ends_when_its_session_loses_the_scope_that_it_was_opened_with() {
     assert!(ended.iter().any(|(id, outcome)| *id == 1 && outcome.stream_ended));
 }
 
+/// The sidecar has said it when it was asked for another request, and of a later version: something else was changed.
+#[test]
+fn a_stream_ends_when_the_feed_says_what_its_worker_was_told_before() {
+    for version in [2, 3] {
+        let mut worker = following_with(config(), &[]);
+        let writer = token_with(|claims| claims["scope"] = json!("write"));
+        let (name, value) = bearer(&writer);
+        let event = Event::Request(request("POST", "/orders", &[(name, &value), ("upgrade", "websocket")]));
+        assert!(Outcome::from(worker.on_request(2, event, CLOCKS, &NoHostCrypto)).forwarded.is_some());
+        let asked = send(&mut worker, "/", &writer, later(1_001));
+        let session = CheckedSession {
+            scopes: Some(["read".parse().unwrap()].into_iter().collect()),
+            version,
+            ..checked_session()
+        };
+        answer_check(&mut worker, asked, &live(Some(session)));
+        let narrowed = entry(1, scopes(2, Some(&["read"])));
+        let ended = answer(&mut worker, &reply("e1", &[narrowed], 0, false), later(1_010));
+        assert!(ended.iter().any(|(id, outcome)| *id == 2 && outcome.stream_ended), "{version}");
+    }
+}
+
 #[test]
 fn streams_of_the_blocked_end_and_no_others() {
     let mut worker = following_with(foreign_config(), &[]);

@@ -60,8 +60,8 @@ pub struct Decided {
     /// begin late.
     is_stream: bool,
     is_grpc: bool,
-    /// Whether the sidecar is to be asked, whatever the feed says.
-    is_unsure: bool,
+    /// Since when the sidecar is to be asked, whatever the feed says: a reply to an earlier question does not count.
+    unsure_since: Option<Duration>,
     /// When to look whether it still may.
     alarm: Option<Duration>,
     /// Until when it may go on without an answer although it is refused by now.
@@ -114,7 +114,7 @@ impl Decided {
             admitted: None,
             is_stream: false,
             is_grpc: false,
-            is_unsure: false,
+            unsure_since: None,
             alarm: None,
             ends_by: None,
             live_at: Duration::ZERO,
@@ -142,7 +142,7 @@ impl Decided {
             self.alarm = None;
         } else if changes.unheard && self.identity().is_some_and(|(_, one)| one.claims.revocation() != Revocation::None)
         {
-            self.is_unsure = true;
+            self.unsure_since = Some(now.monotonic);
             self.alarm = Some(now.monotonic);
         }
         is_refused
@@ -302,9 +302,14 @@ impl Decided {
     }
 
     /// When to look again: when its session's time is over, or that of a token without one, or when the session may
-    /// have gone idle. Where nobody has said when the session ends, once its token's time is over.
+    /// have gone idle. Where nobody has said when the session ends, once its token's time is over. At once where the
+    /// sidecar is still to be asked.
     fn set_alarm(&mut self, now: Now) {
         let Some((_, identity)) = self.identity() else { return };
+        if self.unsure_since.is_some() {
+            self.alarm = Some(now.monotonic);
+            return;
+        }
         let ends = identity.session.as_ref().and_then(|session| session.ends).map(|ends| ends.since(now.wall));
         let expires = || {
             let left = identity.claims.expires_at() - now.wall.as_f64();

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use session_gate_protocol::{CheckReply, Problem, ProblemCode, SessionCommandReply};
+use session_gate_protocol::{CheckReply, CheckVerdict, Problem, ProblemCode, SessionCommandReply};
 
 use crate::{
     http::headers::Headers,
@@ -48,6 +48,15 @@ pub struct CheckOutcome {
     pub reply: Option<CheckReply>,
     /// When it was asked.
     pub asked: Asked,
+}
+
+impl CheckOutcome {
+    /// Whether the sidecar has said that the credential may not be used. A second factor that is missing is its route's
+    /// business.
+    pub fn refuses(&self) -> bool {
+        let verdict = self.reply.as_ref().map(|reply| reply.verdict);
+        !matches!(verdict, None | Some(CheckVerdict::Live | CheckVerdict::SessionPending2fa))
+    }
 }
 
 impl CommandOutcome {

@@ -45,12 +45,10 @@ impl World {
         }
     }
 
-    /// Whether a stream was rightly ended by an answer about its session, or for want of one.
+    /// Whether a stream was rightly ended by an answer about its session, or for want of one, of which its worker did not
+    /// know before that it is not served any more.
     pub(crate) fn is_refused(&self, worker: usize, request: &Request, answered: Answered) -> bool {
         let Some(place) = self.workers.get(worker) else { return false };
-        if self.is_taken_back(worker, request) {
-            return true;
-        }
         let request = Request { asked: Some(answered.verdict.is_some()), asked_at: Some(answered.sent), ..*request };
         match answered.verdict {
             Some(verdict) => self.case(worker, place, &request).denied(refusal(verdict)).is_ok(),

@@ -93,7 +93,7 @@ pub struct News {
     pub users: Vec<UserNumber>,
     /// Tokens that are revoked.
     pub tokens: Vec<TokenNumber>,
-    /// Sessions that permit something else.
+    /// Sessions that permit something else, or did before what is known of them: that has ended no stream.
     pub scoped: Vec<SessionNumber>,
     /// Whether more is refused by rules.
     pub rules: bool,
@@ -174,9 +174,8 @@ impl Mind {
                 }
             }
             FeedChange::SessionScopes { session_id, version, scopes } => {
-                if let Some(session) = truth.session_by_id(session_id.as_str())
-                    && self.permits(session, *version, may_write(scopes.as_ref()))
-                {
+                if let Some(session) = truth.session_by_id(session_id.as_str()) {
+                    self.permits(session, *version, may_write(scopes.as_ref()));
                     news.scoped.push(session);
                 }
             }
@@ -210,14 +209,12 @@ impl Mind {
         counts
     }
 
-    /// Notes what a session permits, unless a later version is known. Answers whether it was noted.
-    pub fn permits(&mut self, session: SessionNumber, version: u64, may: May) -> bool {
+    /// Notes what a session permits, unless a later version is known.
+    pub fn permits(&mut self, session: SessionNumber, version: u64, may: May) {
         let known = self.permits.entry(session).or_insert((version, may));
-        let counts = version >= known.0;
-        if counts {
+        if version >= known.0 {
             *known = (version, may);
         }
-        counts
     }
 
     /// Whether it knows that the token does not permit what is asked for, whose session it was told is served in that

@@ -57,9 +57,16 @@ impl World {
     }
 
     /// A request has come, and this is what its worker does first: it asks nobody about what it can tell by itself. Of an
-    /// opaque token it knows for a while that there is none, and no longer (`is_unknown`).
+    /// opaque token it knows for a while that there is none, and no longer (`is_unknown`): it does not ask what that says. Of
+    /// one that was read all the same, by another question, it may ask how its session stands.
     pub(crate) fn judge_question(&mut self, worker: usize, request: &Request, is_unknown: bool, deeds: &[Deed]) {
-        let asks = deeds.iter().any(|deed| matches!(deed, Deed::Call { purpose: Purpose::Check, .. }));
+        let mut questions = deeds.iter().filter_map(|deed| match deed {
+            Deed::Call { purpose: Purpose::Check, call, .. } => Some(call),
+            _ => None,
+        });
+        let question = questions.next();
+        let asks = question.is_some();
+        let asks_what_it_says = question.is_some_and(|call| opaque::asked_about(call).is_some());
         let is_refused =
             deeds.iter().any(|deed| matches!(deed, Deed::Decide(_, Decision::Deny(DenyReason::TokenUnknown))));
         if request.token.is_none() && asks {
@@ -70,11 +77,14 @@ impl World {
         }
         let can_tell =
             || self.workers.get(worker).is_some_and(|place| self.case(worker, place, request).needs_nobody());
-        let wrong = match (asks, is_unknown) {
-            (true, true) => Some((Promise::Alone, "asks about a token that it was told does not exist")),
-            (true, false) if can_tell() => Some((Promise::Alone, "asks about a token that it can tell of")),
-            (false, false) if is_refused => Some((Promise::Live, "refused as unknown, and nobody has said so lately")),
-            _ => None,
+        let wrong = if asks_what_it_says && is_unknown {
+            Some((Promise::Alone, "asks about a token that it was told does not exist"))
+        } else if asks && can_tell() {
+            Some((Promise::Alone, "asks about a token that it can tell of"))
+        } else if !asks && !is_unknown && is_refused {
+            Some((Promise::Live, "refused as unknown, and nobody has said so lately"))
+        } else {
+            None
         };
         let violation = wrong.map(|(promise, text)| Violation {
             promise,

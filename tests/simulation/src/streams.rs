@@ -120,9 +120,12 @@ impl World {
         self.leak_or_loss(worker, wrong, "a stream was ended in its time");
     }
 
-    /// Whether a stream is over by its time, or by what its worker has just been answered.
+    /// Whether a stream may end: its time is over, its worker knows that it is not served any more, whoever has said so, or has
+    /// just been answered so.
     fn is_rightly_over(&self, worker: usize, request: &Request, answered: Option<Answered>) -> bool {
-        self.may_be_over(worker, request) || answered.is_some_and(|answered| self.is_refused(worker, request, answered))
+        self.may_be_over(worker, request)
+            || self.is_taken_back(worker, request)
+            || answered.is_some_and(|answered| self.is_refused(worker, request, answered))
     }
 
     /// When a stream's time is over, in seconds, at the soonest and at the latest: with its session; without one, or as far

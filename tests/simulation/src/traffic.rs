@@ -42,8 +42,9 @@ impl WorkerPlace {
             let said = served.and_then(|served| served.session);
             let version = said.map(|(_, version, _)| InVersion { epochs: call.epochs, version });
             if request.admitted.is_some() {
-                // A stream's own question, whose answer says nothing of other requests.
-                if is_good {
+                // A stream's own question, whose answer says nothing of other requests, nor anything where a later one was
+                // answered before.
+                if is_good && call.sent >= request.live_at {
                     (request.version, request.live_at) = (version, call.sent);
                 }
                 continue;
@@ -69,7 +70,7 @@ impl WorkerPlace {
                 self.mind.tell_session(account, served.session.map(|(session, version, _)| (session, version)));
             }
             if let Some((session, version, may)) = served.session {
-                may.into_iter().for_each(|may| _ = self.mind.permits(session, version, Some(may)));
+                may.into_iter().for_each(|may| self.mind.permits(session, version, Some(may)));
             }
             if is_vouched {
                 let own = request.session.filter(|_| request.account.is_none());

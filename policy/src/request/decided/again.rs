@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckReply, CheckRequest, CheckVerdict, DenyReason};
+use session_gate_protocol::{CheckRequest, DenyReason};
 
 use super::Decided;
 use crate::{
@@ -14,7 +14,6 @@ use crate::{
         effect::Effect,
         event::CheckOutcome,
     },
-    sidecar::in_flight::Asked,
     time::Now,
     token::TokenText,
 };
@@ -37,7 +36,10 @@ impl Decided {
         }
         match self.question(cx) {
             Some(question) => _ = ask(&question, cx, effects),
-            None => self.set_alarm(cx.now),
+            None => {
+                self.unsure_since = None;
+                self.set_alarm(cx.now);
+            }
         }
         self.ends_by = None;
         self
@@ -48,7 +50,7 @@ impl Decided {
         let (token, identity) = self.identity()?;
         let is_old = |idle: Duration| cx.now.monotonic.saturating_sub(self.live_at) >= idle / 4;
         let may_be_idle = identity.idle_timeout().is_some_and(is_old);
-        if !may_be_idle && !self.may_be_over(cx.now) && !self.is_unsure {
+        if !may_be_idle && !self.may_be_over(cx.now) && self.unsure_since.is_none() {
             return None;
         }
         let credential = credential_of(TokenText(token), &identity.claims, &self.route.policy)?;
@@ -71,17 +73,21 @@ impl Decided {
         effects: &mut Vec<Effect>,
     ) -> Self {
         let Some((_, identity)) = self.identity() else { return self };
+        if self.is_overtaken(outcome) {
+            if self.alarm.is_none() {
+                self.set_alarm(cx.now);
+            }
+            return self;
+        }
         let evidence = match &outcome.reply {
             Some(reply) => Evidence::Checked(reply.verdict),
             None => Evidence::Failed(DenyReason::StoreUnavailable),
         };
         let idle = identity.idle_timeout();
         let is_used = |idle| cx.now.monotonic.saturating_sub(self.live_at) < idle;
-        let is_hardly_over = idle.map_or(self.is_unsure && !self.may_be_over(cx.now), is_used);
+        let is_hardly_over = idle.map_or(self.unsure_since.is_some() && !self.may_be_over(cx.now), is_used);
         // What its session permits by now counts.
-        if let Some(reply) = &outcome.reply {
-            self.confirm(reply, &outcome.asked);
-        }
+        self.confirm(outcome);
         match self.judge(cx.feed.as_deref(), cx.now, evidence) {
             Some(Standing::Refused(_)) if outcome.reply.is_none() && is_hardly_over => {
                 self.alarm = Some(cx.now.monotonic.saturating_add(RETRY));
@@ -97,12 +103,17 @@ impl Decided {
         self
     }
 
+    /// Whether its session was known to be in use later than when that was asked: then only a refusal says anything.
+    fn is_overtaken(&self, outcome: &CheckOutcome) -> bool {
+        outcome.asked.at < self.live_at && !outcome.refuses()
+    }
+
     /// Its session is as the sidecar has just said, where it says that it may be used.
-    fn confirm(&mut self, reply: &CheckReply, asked: &Asked) {
-        let may_be_used = matches!(reply.verdict, CheckVerdict::Live | CheckVerdict::SessionPending2fa);
+    fn confirm(&mut self, outcome: &CheckOutcome) {
         let identity = self.admitted.as_mut().and_then(|admitted| admitted.identity.as_mut());
-        if let Some((_, identity)) = identity.filter(|_| may_be_used) {
-            *identity = Rc::new(identity.as_ref().clone().confirmed(reply, asked.clone()));
+        let reply = outcome.reply.as_ref().filter(|_| !outcome.refuses());
+        if let Some(((_, identity), reply)) = identity.zip(reply) {
+            *identity = Rc::new(identity.as_ref().clone().confirmed(reply, outcome.asked.clone()));
         }
     }
 
@@ -111,7 +122,7 @@ impl Decided {
             // Live, or waiting for its second factor where the route accepts that.
             Some(_) => {
                 self.live_at = outcome.asked.at;
-                self.is_unsure = false;
+                self.unsure_since = self.unsure_since.filter(|since| outcome.asked.at < *since);
                 self.set_alarm(cx.now);
             }
             None => self.alarm = Some(cx.now.monotonic.saturating_add(RETRY)),
