@@ -151,6 +151,7 @@ impl World {
         let receipt = applied.filter(|applied| *applied && !self.is_blind(started)).map(|_| self.now);
         let refusal = Refusal { begun, acked: self.now, receipt };
         match kind {
+            Kind::Annotate => {}
             Kind::Login => self.on_login(&call, answer, begun),
             Kind::Mint | Kind::MintOpaque | Kind::UserToken => self.on_minted(&call, answer),
             Kind::Narrow | Kind::Unscope | Kind::Widen => self.on_scoped(&call, refusal, answer),

@@ -15,6 +15,8 @@ use crate::{
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Kind {
+    /// A session has another version, and nothing of it is told.
+    Annotate,
     /// An address, by its number in the user's place.
     BlockAddress,
     BlockUser,
@@ -107,6 +109,7 @@ impl fmt::Display for About {
 impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Annotate => "metadata changed",
             Self::BlockAddress => "address blocked",
             Self::BlockUser => "user blocked",
             Self::Login => "login",
@@ -154,7 +157,7 @@ impl Kind {
 
     /// Whether it takes something back.
     pub(crate) const fn takes_back(self) -> bool {
-        !matches!(self, Self::Login | Self::Mint | Self::MintOpaque | Self::Resume | Self::UserToken)
+        !matches!(self, Self::Annotate | Self::Login | Self::Mint | Self::MintOpaque | Self::Resume | Self::UserToken)
     }
 }
 

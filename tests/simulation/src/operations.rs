@@ -106,11 +106,12 @@ impl World {
 
     /// Some are narrowed and widened at once.
     fn change_scopes(&mut self, user: UserNumber, session: SessionNumber) {
-        let kinds = match self.rng.u8(0..10) {
+        let kinds = match self.rng.u8(0..12) {
             0..4 => [Some(Kind::Narrow), None],
             4..7 => [Some(Kind::Widen), None],
             7..9 => [Some(Kind::Unscope), None],
-            _ => [Some(Kind::Narrow), Some(Kind::Widen)],
+            9 => [Some(Kind::Narrow), Some(Kind::Widen)],
+            _ => [Some(Kind::Narrow), Some(Kind::Annotate)],
         };
         for kind in kinds.into_iter().flatten() {
             self.client_calls(kind, user, Some(session), None, None);

@@ -6,6 +6,8 @@ use session_gate_protocol::{Algorithm, AllowReason, DenyReason, Quota};
 
 use crate::{
     clients::Kind,
+    clocks::Millis,
+    demands::{Demand, Mode},
     faults::Fault,
     limits::settings::{EXACT, LimitSettings},
     network::{Passage, Way},
@@ -14,7 +16,7 @@ use crate::{
         script::{Link, StoreLine},
     },
     store::{Fate, Op, refusing::Refused},
-    worker_host::Purpose,
+    worker_host::{Purpose, Route},
 };
 
 /// All of them.
@@ -30,6 +32,9 @@ pub fn all() -> Vec<Scenario> {
         a_worker_stays_current_while_the_store_accepts_no_changes(),
         a_session_ends_while_the_store_is_full(),
         a_worker_stays_current_where_the_store_accepts_changes_for_a_moment(),
+        a_stream_goes_on_whose_second_question_was_answered_before_its_first(),
+        a_stream_ends_for_what_its_worker_was_told_of_a_later_version(),
+        a_token_that_was_read_may_be_asked_about_though_an_older_question_knew_of_none(),
     ]
 }
 
@@ -209,4 +214,72 @@ pub fn a_worker_stays_current_where_the_store_accepts_changes_for_a_moment() -> 
         .at(15_050, Fault::StoreRefuses { refused: Refused::All, until: 18_000 })
         .at(16_000, Request::plain("request", 0, "alice"))
         .admits("request", AllowReason::Token)
+}
+
+/// Seed 8786263057698731378. The store loses its data twice. The first question about the stream is never answered, the
+/// second is, before the first is given up.
+pub fn a_stream_goes_on_whose_second_question_was_answered_before_its_first() -> Scenario {
+    let lost = Link { worker: 0, purpose: Purpose::Check, way: Way::Back, until: 10_400, passage: Passage::Lost };
+    Scenario::new("a_stream_goes_on_whose_second_question_was_answered_before_its_first", 13_000)
+        .max_staleness(1_000)
+        .timeout(1_000)
+        .at(9_000, Call::user_token("alice", 1))
+        .at(9_500, Request::stream("stream", 0, "alice", 10))
+        .at(10_000, lost)
+        .at(10_000, Fault::StoreLoss)
+        .at(10_500, Fault::StoreLoss)
+        .admits("stream", AllowReason::Token)
+}
+
+/// Found with seed 10619666247850233884. The worker hears nothing, and is told of the scopes when it asks for another request:
+/// of a later version, for the metadata have changed since.
+pub fn a_stream_ends_for_what_its_worker_was_told_of_a_later_version() -> Scenario {
+    let writes = Route::Asking(Demand::Write, Mode::Deny);
+    Scenario::new("a_stream_ends_for_what_its_worker_was_told_of_a_later_version", 13_000)
+        .at(9_000, Call::login("alice", 1))
+        .at(9_100, Call::about("widen", Kind::Widen, "alice"))
+        .at(9_500, Request::stream("stream", 0, "alice", 10).on(writes))
+        .at(10_000, deaf(11_000))
+        .at(10_100, Call::about("narrow", Kind::Narrow, "alice"))
+        .at(10_200, Call::about("annotate", Kind::Annotate, "alice"))
+        .at(10_500, Request::plain("request", 0, "alice").on(writes))
+        .answers("narrow", 200, None)
+        .answers("annotate", 200, None)
+        .admits("stream", AllowReason::Token)
+        .refuses("request", DenyReason::ScopeInsufficient)
+        .ends("stream")
+}
+
+/// Seed 3607805946284814914. The worker asks what an opaque token says, once while it hears nothing and once when it hears
+/// again. The older question comes to the sidecar when the token's time is over. The checker would not have it ask how
+/// the token stands that it has read.
+pub fn a_token_that_was_read_may_be_asked_about_though_an_older_question_knew_of_none() -> Scenario {
+    let slow = Link {
+        worker: 0,
+        purpose: Purpose::Check,
+        way: Way::There,
+        until: 10_800,
+        passage: Passage::Arrives(700, None),
+    };
+    let name = "a_token_that_was_read_may_be_asked_about_though_an_older_question_knew_of_none";
+    Scenario::new(name, 13_000)
+        .timeout(1_000)
+        .max_staleness(1_000)
+        .at(9_000, Call::login("alice", 1))
+        .at(9_100, Call::about("opaque", Kind::MintOpaque, "alice").short())
+        // Its time is over at 11,000.
+        .at(9_200, deaf(10_500))
+        .at(10_490, slow)
+        .at(10_490, Request::plain("first", 0, "opaque"))
+        .at(10_950, Request::plain("second", 0, "opaque"))
+        .at(11_200, deaf(13_000))
+        .at(12_500, Request::plain("third", 0, "opaque"))
+        .refuses("first", DenyReason::TokenUnknown)
+        .admits("second", AllowReason::Token)
+        .admits("third", AllowReason::Token)
+}
+
+/// The worker hears nothing of the feed for so long.
+const fn deaf(until: Millis) -> Link {
+    Link { worker: 0, purpose: Purpose::Feed, way: Way::There, until, passage: Passage::Refused }
 }

@@ -21,6 +21,7 @@ impl World {
         let change = |change: Value| Some(with_json("PATCH", format!("/v1/sessions/{}{wait}", session()?), &change));
         let patch = |status: &str| change(json!({ "status": status }));
         Some(match call.kind {
+            Kind::Annotate => change(json!({"metadata": {"note": variety}}))?,
             Kind::BlockAddress | Kind::BlockUser | Kind::RevokeForeign => {
                 let lasting = 1 + variety % 6;
                 let (path, body) = match call.kind.rule(call.user)?.0 {

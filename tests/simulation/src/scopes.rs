@@ -6,7 +6,8 @@ use session_gate_protocol::{Claims, DenyReason, Scopes};
 use crate::{clocks::Millis, decision::Decision, demands::Demand, refusal::Refusal, words::Words};
 
 /// What must have happened in a large run.
-pub const NEEDED: [(&str, &str); 7] = [
+pub const NEEDED: [(&str, &str); 8] = [
+    ("calls", "metadata changed"),
     ("calls", "scopes narrowed"),
     ("calls", "scopes removed"),
     ("calls", "scopes widened"),

@@ -54,3 +54,21 @@ fn a_worker_stays_current_where_the_store_accepts_changes_for_a_moment() {
     let scenario = recorded::a_worker_stays_current_where_the_store_accepts_changes_for_a_moment();
     assert_eq!(scenario.play().unwrap(), None);
 }
+
+#[test]
+fn a_stream_goes_on_whose_second_question_was_answered_before_its_first() {
+    let scenario = recorded::a_stream_goes_on_whose_second_question_was_answered_before_its_first();
+    assert_eq!(scenario.play().unwrap(), None);
+}
+
+#[test]
+fn a_stream_ends_for_what_its_worker_was_told_of_a_later_version() {
+    let scenario = recorded::a_stream_ends_for_what_its_worker_was_told_of_a_later_version();
+    assert_eq!(scenario.play().unwrap(), None);
+}
+
+#[test]
+fn a_token_that_was_read_may_be_asked_about_though_an_older_question_knew_of_none() {
+    let scenario = recorded::a_token_that_was_read_may_be_asked_about_though_an_older_question_knew_of_none();
+    assert_eq!(scenario.play().unwrap(), None);
+}

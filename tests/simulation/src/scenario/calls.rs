@@ -52,12 +52,17 @@ impl Call {
         Self { name, kind, user: 0, of: Some(of), sidecar: 0, waits: false, variety: PLAINEST }
     }
 
+    /// A token for a user, without a session.
+    pub(crate) fn user_token(name: &'static str, user: UserNumber) -> Self {
+        Self::about_user(name, Kind::UserToken, user)
+    }
+
     /// That is done to a user.
     pub(crate) fn about_user(name: &'static str, kind: Kind, user: UserNumber) -> Self {
         Self { name, kind, user, of: None, sidecar: 0, waits: false, variety: PLAINEST }
     }
 
-    /// The session lasts three seconds.
+    /// The session lasts three seconds, an opaque token two.
     pub(crate) fn short(self) -> Self {
         Self { variety: SHORT, ..self }
     }
@@ -72,6 +77,11 @@ impl Request {
     /// A plain one with the token of that login or minting.
     pub(crate) fn plain(name: &'static str, worker: usize, token: &'static str) -> Self {
         Self { name, worker, token, route: Route::Deny, form: Form::Plain, course: (0, 0) }
+    }
+
+    /// The same on another route.
+    pub(crate) fn on(self, route: Route) -> Self {
+        Self { route, ..self }
     }
 
     /// A stream, whose answer begins after that time.
