@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Metadata, NewSession, NewToken, Scopes, SessionData, SessionId, TokenData, UserId};
+use crate::{Metadata, NewSession, NewToken, RefreshToken, Scopes, SessionData, SessionId, TokenData, UserId};
 
 /// Body of `POST /v1/login`, sent by the application after it has checked the password: what a new
 /// session and its first token need. A session id is always new (no fixation).
@@ -50,6 +50,9 @@ pub struct LoginRequest {
     /// Whether the token is opaque: a random text that only the sidecar can read, in place of a JWT.
     #[serde(default)]
     pub opaque: bool,
+    /// Whether the client gets a refresh token, to go on with when the token has expired. The token is not renewed then.
+    #[serde(default)]
+    pub refresh_token: bool,
     /// How the user proved who they are (RFC 8176).
     #[serde(default)]
     pub amr: Vec<String>,
@@ -117,16 +120,20 @@ pub struct ElevateRequest {
     /// What was proved now (RFC 8176), beside what the token says was before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,
+    /// Whether the client gets a refresh token. Those of the old id are dead.
+    #[serde(default)]
+    pub refresh_token: bool,
 }
 
 impl fmt::Debug for ElevateRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { session_id, token, scopes, amr } = self;
+        let Self { session_id, token, scopes, amr, refresh_token } = self;
         f.debug_struct("ElevateRequest")
             .field("session_id", session_id)
             .field("token", &token.as_ref().map(|_| "…"))
             .field("scopes", scopes)
             .field("amr", amr)
+            .field("refresh_token", refresh_token)
             .finish()
     }
 }
@@ -139,6 +146,10 @@ pub struct LoginReply {
     pub session: SessionData,
     /// Its first token.
     pub token: TokenData,
+    /// Its refresh token, where one was asked for. A credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub refresh_token: Option<RefreshToken>,
 }
 
 /// Body of `POST /v1/logout`: which session, named by its id or by one of its tokens.

@@ -13,8 +13,8 @@ use crate::{
     metrics::Metrics,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed,
-        Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Update,
+        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
+        RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Update,
     },
 };
 
@@ -74,6 +74,19 @@ impl Store for MeteredStore {
 
     async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
         self.metered("renew_token", self.store.renew_token(session, renewal)).await
+    }
+
+    async fn refresh_record(&self, session: &SessionId) -> Result<Option<RefreshRecord>, StoreError> {
+        self.metered("refresh_record", self.store.refresh_record(session)).await
+    }
+
+    async fn put_refresh_record(
+        &self,
+        session: &SessionId,
+        before: Option<&str>,
+        after: &str,
+    ) -> Result<RefreshPut, StoreError> {
+        self.metered("put_refresh_record", self.store.put_refresh_record(session, before, after)).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {

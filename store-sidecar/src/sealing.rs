@@ -19,6 +19,8 @@ const NONCE_BYTES: usize = 12;
 /// For what a box is made: no box for one purpose opens as one for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    /// The successor of a refresh token.
+    Refresh,
     /// The successor of a token.
     Renewal,
 }
@@ -26,6 +28,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     const fn info(self) -> &'static [u8] {
         match self {
+            Self::Refresh => b"session-gate refresh 1",
             Self::Renewal => b"session-gate renewal 1",
         }
     }

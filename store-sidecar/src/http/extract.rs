@@ -129,6 +129,11 @@ impl<S: Send + Sync, T: Form> FromRequest<S> for ApiForm<T> {
 }
 
 impl Fields {
+    /// That field, if it is given.
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
     fn token(&mut self) -> ApiResult<String> {
         let token = self.0.remove("token").filter(|token| !token.is_empty());
         token.ok_or_else(|| wrong_field("token", "is missing".to_owned()))

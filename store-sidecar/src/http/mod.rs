@@ -14,6 +14,7 @@ mod openapi;
 mod page;
 mod protocol;
 mod receipt;
+mod refresh;
 mod reply;
 mod roles;
 mod rules;
@@ -81,6 +82,7 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
         .merge(guarded("/v1/users/{user_id}/sessions", get(sessions::list_of_user).delete(sessions::terminate_of_user)))
         .merge(guarded("/v1/tokens", post(tokens::create)))
         .merge(guarded("/v1/tokens/introspect", post(tokens::introspect)))
+        .merge(guarded("/v1/tokens/refresh", post(refresh::refresh)))
         .merge(guarded("/v1/tokens/renew", post(tokens::renew)))
         .merge(guarded("/v1/tokens/revoke", post(tokens::revoke)))
         .merge(guarded("/v1/login", post(login::login)))

@@ -23,6 +23,16 @@ pub(super) struct ApiError(Problem);
 /// What no cache may keep (RFC 9111, section 5.2.2.5).
 pub(super) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
+impl ApiError {
+    /// What is wrong with the form of the request, if that is what was wrong.
+    pub(super) fn of_request(&self) -> Option<String> {
+        let Self(problem) = self;
+        let fields = problem.errors.iter().map(|error| format!("{} {}", error.field, error.message));
+        let is_of_request = matches!(problem.code, ProblemCode::InvalidRequest | ProblemCode::UnsupportedMediaType);
+        is_of_request.then(|| problem.detail.clone().into_iter().chain(fields).collect::<Vec<_>>().join("; "))
+    }
+}
+
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
         Self(problem)

@@ -6,7 +6,7 @@ const APP: &[Role] = &[Role::App];
 const FILTER: &[Role] = &[Role::Filter];
 
 /// Each route that asks for a credential, and the roles that may use it; an admin may use all.
-const ROLES: [(&str, &[Role]); 25] = [
+const ROLES: [(&str, &[Role]); 26] = [
     ("/metrics", &[Role::Monitor]),
     ("/v1/activity", FILTER),
     ("/v1/blocks", APP),
@@ -28,6 +28,8 @@ const ROLES: [(&str, &[Role]); 25] = [
     ("/v1/sessions/{session_id}", APP),
     ("/v1/tokens", APP),
     ("/v1/tokens/introspect", APP),
+    // Of an application, or through the gate, which vouches for nobody: the token itself is the client's credential.
+    ("/v1/tokens/refresh", &[Role::App, Role::Filter]),
     ("/v1/tokens/renew", FILTER),
     ("/v1/tokens/revoke", APP),
     ("/v1/users/{user_id}/sessions", APP),

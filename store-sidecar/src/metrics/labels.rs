@@ -27,6 +27,8 @@ pub enum EndReason {
     PasswordChanged,
     /// A change of its status to `terminated`.
     Patched,
+    /// A refresh token of it was shown that had been replaced long ago.
+    RefreshTokenReused,
     /// Another took its place: by a login, or an elevation.
     Replaced,
     /// A token of it was revoked that is renewed.
@@ -43,6 +45,7 @@ impl EndReason {
             Self::Logout => "logout",
             Self::PasswordChanged => "password_changed",
             Self::Patched => "patched",
+            Self::RefreshTokenReused => "refresh_token_reused",
             Self::Replaced => "replaced",
             Self::TokenRevoked => "token_revoked",
             Self::UserDeleted => "user_deleted",
@@ -72,6 +75,33 @@ impl CommandOutcome {
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Invalid => "invalid",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What became of a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshOutcome {
+    /// There is a next refresh token.
+    Refreshed,
+    /// The token was not valid, or more was asked for than it gives.
+    Refused,
+    /// The token had been replaced, and was answered with the next again.
+    Repeated,
+    /// The token had been replaced too long ago: its session has ended.
+    Reused,
+    /// The store did not answer.
+    Unavailable,
+}
+
+impl RefreshOutcome {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refreshed => "refreshed",
+            Self::Refused => "refused",
+            Self::Repeated => "repeated",
+            Self::Reused => "reused",
             Self::Unavailable => "unavailable",
         }
     }

@@ -14,6 +14,8 @@ pub use self::{
     catalogue::Described,
     feed::{FeedState, FollowerState},
     format::Format,
-    labels::{CommandOutcome, EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome, RenewalOutcome, Repair},
+    labels::{
+        CommandOutcome, EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome, RefreshOutcome, RenewalOutcome, Repair,
+    },
     registry::Metrics,
 };

@@ -16,8 +16,8 @@ use super::{
     histogram::{NewHistogram, request_histogram, session_histogram},
     labels::{
         BuildLabels, CommandLabels, CommandOutcome, EndReason, HttpLabels, LeaseOutcome, OpLabel, OutcomeLabel,
-        PollOutcome, ReasonLabel, ReceiptOutcome, RenewalOutcome, Repair, RepairLabels, RouteLabels, StoreLabels,
-        VerdictLabel,
+        PollOutcome, ReasonLabel, ReceiptOutcome, RefreshOutcome, RenewalOutcome, Repair, RepairLabels, RouteLabels,
+        StoreLabels, VerdictLabel,
     },
     limits::LimitMetrics,
 };
@@ -49,6 +49,7 @@ pub struct Metrics {
     store_up: Gauge,
     tokens_introspected: Family<OutcomeLabel, Counter>,
     tokens_issued: Counter,
+    tokens_refreshed: Family<OutcomeLabel, Counter>,
     tokens_renewed: Family<OutcomeLabel, Counter>,
     tokens_revoked: Counter,
 }
@@ -80,6 +81,7 @@ impl Default for Metrics {
             store_up: Gauge::default(),
             tokens_introspected: Family::default(),
             tokens_issued: Counter::default(),
+            tokens_refreshed: Family::default(),
             tokens_renewed: Family::default(),
             tokens_revoked: Counter::default(),
         };
@@ -148,6 +150,7 @@ impl Metrics {
         );
         r.register("tokens_introspected", "Introspections, by outcome", self.tokens_introspected.clone());
         r.register("tokens_issued", "Tokens minted", self.tokens_issued.clone());
+        r.register("tokens_refreshed", "Uses of refresh tokens, by outcome", self.tokens_refreshed.clone());
         r.register("tokens_renewed", "Questions for the successor of a token, by outcome", self.tokens_renewed.clone());
         r.register("tokens_revoked", "Tokens put on the blacklist", self.tokens_revoked.clone());
     }
@@ -267,6 +270,11 @@ impl Metrics {
         if opaque {
             self.opaque_tokens_issued.inc();
         }
+    }
+
+    /// A refresh token was shown.
+    pub fn token_refreshed(&self, outcome: RefreshOutcome) {
+        self.tokens_refreshed.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
     }
 
     /// A token was asked to be renewed.

@@ -29,6 +29,8 @@ pub(super) struct Elevation {
     pub(super) amr: Vec<String>,
     /// Whether the new token is an opaque one.
     pub(super) opaque: bool,
+    /// Whether a refresh token comes with it.
+    pub(super) is_refreshed: bool,
 }
 
 impl Service {
@@ -38,9 +40,9 @@ impl Service {
     /// `Invalid`, `SessionNotFound`, `TokenUnknown`, `StateConflict` where the session has ended or is suspended, or the
     /// token is revoked; or those of the store: then the session may have ended.
     pub async fn elevate(&self, request: ElevateRequest) -> Result<LoginReply, ServiceError> {
-        let ElevateRequest { session_id, token, scopes, amr } = request;
+        let ElevateRequest { session_id, token, scopes, amr, refresh_token: is_refreshed } = request;
         let opaque = token.as_deref().is_some_and(OpaqueToken::looks_like_one);
-        let elevation = Elevation { scopes, amr, opaque };
+        let elevation = Elevation { scopes, amr, opaque, is_refreshed };
         match (session_id, token) {
             (Some(id), None) => self.elevate_session(&id, None, elevation).await,
             (None, Some(token)) => {
@@ -70,7 +72,7 @@ impl Service {
         carried: Option<&Claims>,
         elevation: Elevation,
     ) -> Result<LoginReply, ServiceError> {
-        let Elevation { scopes, amr: proved, opaque } = elevation;
+        let Elevation { scopes, amr: proved, opaque, is_refreshed } = elevation;
         let mut amr = carried.map(|claims| claims.amr.clone()).unwrap_or_default();
         let mut problems = Vec::new();
         check_amr(&proved, &mut problems);
@@ -112,11 +114,11 @@ impl Service {
         self.tools.metrics.session_created();
         self.tools.metrics.sessions_ended(EndReason::Replaced, 1);
         let token = match claims(&session) {
-            Ok(claims) => self.issue(claims, opaque).await,
+            Ok(claims) => self.first_tokens(claims, opaque, &session, is_refreshed).await,
             Err(error) => Err(error),
         };
         match token {
-            Ok(token) => Ok(LoginReply { session, token }),
+            Ok((token, refresh_token)) => Ok(LoginReply { session, token, refresh_token }),
             Err(error) => {
                 self.abandon(&session.session_id).await;
                 Err(error)

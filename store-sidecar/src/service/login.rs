@@ -20,8 +20,9 @@ impl Service {
             Some(named) => self.session_named(&named).await?,
             None => None,
         };
+        let is_refreshed = request.refresh_token;
         let (session, token) = request.split();
-        self.log_in(session, token, replaces.as_ref()).await
+        self.log_in(session, token, replaces.as_ref(), is_refreshed).await
     }
 
     /// The session that its id names, or one of its tokens.
@@ -38,6 +39,7 @@ impl Service {
         session: NewSession,
         token: NewToken,
         replaces: Option<&SessionId>,
+        is_refreshed: bool,
     ) -> Result<LoginReply, ServiceError> {
         let mut problems = self.token_problems(&token);
         let new = match self.new_session(session) {
@@ -53,10 +55,14 @@ impl Service {
         let claims = self.renewable_claims(&token, &draft(&new))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
         let session = self.admit_in_place_of(replaces, new).await?;
-        match self.mint_renewable(&token, &session).await {
-            Ok(token) => {
+        let first = match self.renewable_claims(&token, &session) {
+            Ok(claims) => self.first_tokens(claims, token.opaque, &session, is_refreshed).await,
+            Err(error) => Err(error),
+        };
+        match first {
+            Ok((token, refresh_token)) => {
                 self.tools.metrics.logged_in();
-                Ok(LoginReply { session, token })
+                Ok(LoginReply { session, token, refresh_token })
             }
             Err(error) => {
                 self.abandon(&session.session_id).await;

@@ -11,6 +11,8 @@ mod leases;
 mod limits;
 mod login;
 mod presented;
+mod refresh;
+mod refresh_family;
 mod renewal;
 mod repair;
 mod rules;
@@ -26,5 +28,6 @@ pub use self::{
     check::Counts,
     error::ServiceError,
     leases::{MAX_WORKER_CHARS, is_worker_name},
+    refresh::RefreshRefused,
     rules::{MAX_RULES, RuleKind},
 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use session_gate_protocol::{
-    CheckVerdict, Claims, FeedCursor, Introspection, MAX_LEEWAY, OpaqueToken, Scopes, TokenType,
+    CheckVerdict, Claims, FeedCursor, Introspection, MAX_LEEWAY, OpaqueToken, RefreshToken, Scopes, TokenType,
 };
 
 use super::{
@@ -19,6 +19,9 @@ impl Service {
     /// # Errors
     /// Those of the store.
     pub async fn introspect(&self, token: &str, counts: Counts) -> Result<Introspection, ServiceError> {
+        if RefreshToken::looks_like_one(token) {
+            return self.introspect_refresh(token).await;
+        }
         let claims = if OpaqueToken::looks_like_one(token) {
             self.opaque_claims(token).await?
         } else {
@@ -44,12 +47,15 @@ impl Service {
         })
     }
 
-    /// Revokes a token (RFC 7009), and ends its session where it is a token that is renewed. One that is none of ours, or that no verifier accepts any more, is
+    /// Revokes a token (RFC 7009), and ends its session where it is a token that is renewed, or a refresh token. One that is none of ours, or that no verifier accepts any more, is
     /// as good as revoked.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn revoke(&self, token: &str) -> Result<Told<()>, ServiceError> {
+        if RefreshToken::looks_like_one(token) {
+            return Ok(Told { done: (), at: self.revoke_refresh(token).await? });
+        }
         let at = match self.presented(token).await? {
             Some(claims) if claims.renewal.is_some() => self.revoke_renewable(&claims).await?,
             Some(claims) => self.revoke_presented(&claims).await?,

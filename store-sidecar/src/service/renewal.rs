@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use session_gate_protocol::{
     Audience, CheckVerdict, CheckedSession, Claims, MAX_LEEWAY, NewToken, RenewReply, SessionData, SessionId,
-    SessionToken, TokenData, TokenId, UnixSeconds,
+    SessionToken, TokenId, UnixSeconds,
 };
 
 use super::{
@@ -198,15 +198,6 @@ impl Service {
     pub(super) fn renewable_claims(&self, new: &NewToken, session: &SessionData) -> Result<Claims, ServiceError> {
         let claims = self.claims(new, session.user_id.clone(), Some(session))?;
         Ok(Claims { renewal: Some(0), ..claims })
-    }
-
-    /// Mints the first token of a session, which is renewed.
-    pub(super) async fn mint_renewable(
-        &self,
-        new: &NewToken,
-        session: &SessionData,
-    ) -> Result<TokenData, ServiceError> {
-        self.issue(self.renewable_claims(new, session)?, new.opaque).await
     }
 }
 

@@ -29,17 +29,20 @@ impl Service {
         let done = self.do_command(request).await;
         self.tools.metrics.session_command(kind, done.as_ref().map_or_else(outcome, |_| CommandOutcome::Done));
         if done.is_ok() && may_end {
-            // Whoever is not reached, or cannot be told apart, fails safe by itself.
-            drop(timeout(PATIENCE, self.everybody_knows()).await);
+            self.everybody_knows().await;
         }
         done
     }
 
-    /// Waits until every worker knows of all that has been told so far.
-    async fn everybody_knows(&self) {
-        if let Ok(end) = self.tools.feed.end().await {
-            self.receipt(end).await;
-        }
+    /// Waits until every worker knows of all that has been told so far, for a while.
+    pub(super) async fn everybody_knows(&self) {
+        let known = async {
+            if let Ok(end) = self.tools.feed.end().await {
+                self.receipt(end).await;
+            }
+        };
+        // Whoever is not reached, or cannot be told apart, fails safe by itself.
+        drop(timeout(PATIENCE, known).await);
     }
 
     async fn do_command(&self, request: SessionCommandRequest) -> Result<SessionCommandReply, ServiceError> {
@@ -52,7 +55,8 @@ impl Service {
             SessionCommand::Elevate { scopes, amr } => {
                 let none = || ServiceError::StateConflict("there is no current session".to_owned());
                 let claims = current.ok_or_else(none)?;
-                let elevated = self.elevate_by_token(&claims, Elevation { scopes, amr, opaque: false }).await;
+                let elevated =
+                    self.elevate_by_token(&claims, Elevation { scopes, amr, opaque: false, is_refreshed: false }).await;
                 self.reply(elevated.map_err(|error| match error {
                     ServiceError::SessionNotFound => none(),
                     error => within_command(error),
@@ -82,7 +86,7 @@ impl Service {
                     duration: None,
                 };
                 let replaced = current.and_then(|claims| claims.sid);
-                self.reply(self.log_in(session, token, replaced.as_ref()).await.map_err(within_command)?)
+                self.reply(self.log_in(session, token, replaced.as_ref(), false).await.map_err(within_command)?)
             }
             SessionCommand::Logout { sessions } => self.log_out(current.as_ref(), sessions).await,
             SessionCommand::PasswordChanged { user_id } => self.password_changed(user_id, current.as_ref()).await,
@@ -131,7 +135,7 @@ impl Service {
     }
 
     fn reply(&self, login: LoginReply) -> Result<SessionCommandReply, ServiceError> {
-        let LoginReply { session, token } = login;
+        let LoginReply { session, token, refresh_token: _ } = login;
         let max_age = session.persistent.then(|| session.expires_at.since(self.now()).as_secs());
         let token = SessionToken { token: token.token, expires_at: token.expires_at, max_age };
         Ok(SessionCommandReply { token: Some(token), logged_out: false })

@@ -13,6 +13,7 @@ use super::error::{StoreError, StoreErrorKind};
 use super::feed::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
 use super::limits::Leased;
 use super::operation::OperationId;
+use super::refresh::{RefreshPut, RefreshRecord};
 use super::renewal::{Renewal, Renewed};
 use super::rotation::{Rotated, Rotation};
 use super::session::{Checked, CreateSession, LaterVersion, Termination, Update};
@@ -91,6 +92,18 @@ pub trait Store: Send + Sync + 'static {
     /// Gives the token of a session that may be used one successor: the candidate, unless it has one already. Of any number of
     /// candidates for one token one wins, and none is stored of a session that has ended. No use of the session.
     async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError>;
+
+    /// What is kept of the refresh tokens of a session that has not ended; none: there are none.
+    async fn refresh_record(&self, session: &SessionId) -> Result<Option<RefreshRecord>, StoreError>;
+
+    /// Puts `after` in the place of what was read, `before`, if that is still there and the session may be used. Notes a use of
+    /// the session, but writes it only where the stored one is older than the store's resolution.
+    async fn put_refresh_record(
+        &self,
+        session: &SessionId,
+        before: Option<&str>,
+        after: &str,
+    ) -> Result<RefreshPut, StoreError>;
 
     /// The session, with its status at this moment; ended ones too, while they are known.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError>;

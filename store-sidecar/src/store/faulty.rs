@@ -19,8 +19,9 @@ use session_gate_protocol::{
 
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed, Rotated, Rotation,
-    SessionPage, Store, StoreError, StoreErrorKind, Swept, Termination, Update, memory::MemoryStore,
+    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal,
+    Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, Swept, Termination, Update,
+    memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -114,8 +115,10 @@ impl Faulty {
         if *self.faults.fails.lock().unwrap() == Some(op) {
             return Err(StoreError::of_kind(StoreErrorKind::Unavailable));
         }
-        let reads =
-            matches!(op, "session" | "user_sessions" | "check" | "opaque" | "read_feed" | "followers" | "health");
+        let reads = matches!(
+            op,
+            "session" | "user_sessions" | "check" | "opaque" | "read_feed" | "refresh_record" | "followers" | "health"
+        );
         if !reads && self.faults.refuses.load(Ordering::Relaxed) {
             return Err(StoreError::of_kind(StoreErrorKind::Refused));
         }
@@ -155,6 +158,17 @@ impl Store for Faulty {
     }
     async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
         self.ask("renew_token", |store| store.renew_token(session, renewal)).await
+    }
+    async fn refresh_record(&self, session: &SessionId) -> Result<Option<RefreshRecord>, StoreError> {
+        self.ask("refresh_record", |store| store.refresh_record(session)).await
+    }
+    async fn put_refresh_record(
+        &self,
+        session: &SessionId,
+        before: Option<&str>,
+        after: &str,
+    ) -> Result<RefreshPut, StoreError> {
+        self.ask("put_refresh_record", |store| store.put_refresh_record(session, before, after)).await
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
         self.ask("session", |store| store.session(id)).await

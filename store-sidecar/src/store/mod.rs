@@ -16,6 +16,7 @@ pub mod memory;
 mod operation;
 mod patch;
 pub mod redis;
+mod refresh;
 mod renewal;
 mod rotation;
 mod session;
@@ -36,6 +37,7 @@ pub use self::{
     },
     limits::Leased,
     operation::OperationId,
+    refresh::{RefreshPut, RefreshRecord},
     renewal::{Renewal, Renewed},
     rotation::{Rotated, Rotation},
     session::{Checked, CreateSession, LaterVersion, Termination, Update},

@@ -11,6 +11,7 @@ mod login;
 mod meta;
 mod opaque;
 mod receipts;
+mod refresh;
 mod renewal;
 mod roles;
 mod rules;
@@ -47,8 +48,9 @@ use crate::{
     service::Tools,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed,
-        Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update,
+        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
+        RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind,
+        StoreSettings, Swept, Termination, Update,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -309,6 +311,12 @@ impl Store for BrokenStore {
         self.fail()
     }
     async fn renew_token(&self, _: &SessionId, _: &Renewal) -> Result<Renewed, StoreError> {
+        self.fail()
+    }
+    async fn refresh_record(&self, _: &SessionId) -> Result<Option<RefreshRecord>, StoreError> {
+        self.fail()
+    }
+    async fn put_refresh_record(&self, _: &SessionId, _: Option<&str>, _: &str) -> Result<RefreshPut, StoreError> {
         self.fail()
     }
     async fn session(&self, _: &SessionId) -> Result<Option<SessionData>, StoreError> {

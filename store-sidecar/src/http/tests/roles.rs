@@ -24,7 +24,7 @@ async fn status(gate: &Gate, method: &str, path: &str, authorization: Option<&st
 }
 
 /// Every route with the roles that may use it, and admin may.
-const GUARDED: [(&str, &str, &[&str]); 32] = [
+const GUARDED: [(&str, &str, &[&str]); 33] = [
     ("POST", "/v1/sessions", &[APP]),
     ("GET", "/v1/sessions/x", &[APP]),
     ("PATCH", "/v1/sessions/x", &[APP]),
@@ -33,6 +33,7 @@ const GUARDED: [(&str, &str, &[&str]); 32] = [
     ("DELETE", "/v1/users/x/sessions", &[APP]),
     ("POST", "/v1/tokens", &[APP]),
     ("POST", "/v1/tokens/introspect", &[APP]),
+    ("POST", "/v1/tokens/refresh", &[APP, FILTER]),
     ("POST", "/v1/tokens/renew", &[FILTER]),
     ("POST", "/v1/tokens/revoke", &[APP]),
     ("POST", "/v1/login", &[APP]),

@@ -22,6 +22,7 @@ pub mod feed;
 pub mod leases;
 pub mod listing;
 pub mod patching;
+pub mod refreshing;
 pub mod renewing;
 pub mod repeating;
 pub mod rotating;
@@ -159,6 +160,13 @@ macro_rules! store_conformance {
                 a_rotated_session_begins_a_chain_of_its_own,
                 of_concurrent_candidates_one_wins,
                 no_successor_is_stored_after_the_end,
+            ]
+            refreshing: [
+                a_record_is_replaced_if_it_is_still_what_was_read,
+                a_session_that_may_not_be_used_changes_no_record,
+                a_refresh_is_a_use_of_its_session,
+                a_record_does_not_go_on_under_a_new_id,
+                of_concurrent_changes_one_wins,
             ]
             rotating: [
                 a_class_is_kept_with_its_session,

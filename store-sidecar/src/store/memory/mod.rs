@@ -3,6 +3,7 @@
 mod counters;
 mod cut_off;
 mod log;
+mod refresh;
 mod renewal;
 mod state;
 mod steps;

@@ -38,6 +38,8 @@ struct Entry {
     op: OperationId,
     /// How its token has been renewed.
     chain: RenewalChain,
+    /// What is kept of its refresh tokens.
+    refresh: Option<String>,
     /// When the session is forgotten.
     forget_at: UnixSeconds,
     /// Its entry in `due`.
@@ -249,7 +251,7 @@ impl State {
         let due = (session.expires_at, Step::End(id.clone()));
         self.due.insert(due.clone());
         let forget_at = session.expires_at.after(self.retention);
-        self.sessions.insert(id, Entry { session, op, chain: RenewalChain::default(), forget_at, due });
+        self.sessions.insert(id, Entry { session, op, chain: RenewalChain::default(), refresh: None, forget_at, due });
     }
 
     /// Puts `session` in the place of what was stored under its id; where its status is final it
@@ -263,6 +265,7 @@ impl State {
             let id = entry.session.session_id.clone();
             let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
             entry.chain = RenewalChain::default();
+            entry.refresh = None;
             entry.forget_at = forget_at;
             let due = (forget_at, Step::Forget(id.clone()));
             self.due.remove(&std::mem::replace(&mut entry.due, due.clone()));
@@ -274,6 +277,11 @@ impl State {
     /// How the session's token has been renewed.
     pub(super) fn chain(&mut self, id: &SessionId) -> Option<&mut RenewalChain> {
         self.sessions.get_mut(id).map(|entry| &mut entry.chain)
+    }
+
+    /// What is kept of the session's refresh tokens.
+    pub(super) fn refresh(&mut self, id: &SessionId) -> Option<&mut Option<String>> {
+        self.sessions.get_mut(id).map(|entry| &mut entry.refresh)
     }
 
     pub(super) fn note_activity(&mut self, id: &SessionId, now: UnixSeconds) {
@@ -334,6 +342,7 @@ impl State {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session = entry.session.clone().bare();
         entry.chain = RenewalChain::default();
+        entry.refresh = None;
         let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
         entry.due = (entry.forget_at, Step::Forget(id.clone()));
         self.due.insert(entry.due.clone());

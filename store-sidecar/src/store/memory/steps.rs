@@ -13,9 +13,9 @@ use super::tables::{MemoryStore, full};
 use crate::store::feed::epoch_id;
 use crate::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed,
-    Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Termination, Update,
-    patch,
+    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
+    RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, StoreSettings,
+    Swept, Termination, Update, patch,
 };
 
 #[async_trait]
@@ -40,6 +40,19 @@ impl Store for MemoryStore {
 
     async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
         self.renew(session, renewal)
+    }
+
+    async fn refresh_record(&self, session: &SessionId) -> Result<Option<RefreshRecord>, StoreError> {
+        Ok(self.read_refresh(session))
+    }
+
+    async fn put_refresh_record(
+        &self,
+        session: &SessionId,
+        before: Option<&str>,
+        after: &str,
+    ) -> Result<RefreshPut, StoreError> {
+        self.write_refresh(session, before, after)
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {
@@ -232,7 +245,7 @@ impl Store for MemoryStore {
 }
 
 /// Notes a use of the session where the noted one is older than the resolution.
-fn note_activity(state: &mut State, session: &SessionData, now: UnixSeconds, settings: &StoreSettings) {
+pub(super) fn note_activity(state: &mut State, session: &SessionData, now: UnixSeconds, settings: &StoreSettings) {
     let age = now.since(session.last_activity).as_secs();
     // Only a session that may be used is in use: a suspended one does not live longer by being asked for.
     if session.status.may_mint() && age > settings.resolution_for(session.idle_timeout) {

@@ -18,6 +18,7 @@ mod nodes;
 mod opaque;
 mod options;
 mod record;
+mod refresh;
 mod renewal;
 mod report;
 mod scripts;

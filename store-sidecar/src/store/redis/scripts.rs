@@ -62,6 +62,8 @@ scripts! {
     LIST: Bulk ["list.lua"];
     OPAQUE: Hot ["opaque.lua"];
     PUT_OPAQUE: Hot ["put_opaque.lua"];
+    PUT_REFRESH: Hot ["put_refresh.lua"];
+    REFRESH: Hot ["refresh.lua"];
     RENEW: Hot ["renew.lua"];
     RESTORE_VERSION: Hot ["restore_version.lua"];
     REVOKE: Hot ["revoke.lua"];

@@ -15,8 +15,9 @@ use super::scripts;
 use super::values::secs;
 use crate::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed,
-    Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, Swept, Termination, Update,
+    LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
+    RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, Swept,
+    Termination, Update,
 };
 
 /// Sessions whose activity one script notes, so that it is over soon.
@@ -48,6 +49,19 @@ impl Store for RedisStore {
 
     async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
         self.renew(session, renewal).await
+    }
+
+    async fn refresh_record(&self, session: &SessionId) -> Result<Option<RefreshRecord>, StoreError> {
+        self.read_refresh(session).await
+    }
+
+    async fn put_refresh_record(
+        &self,
+        session: &SessionId,
+        before: Option<&str>,
+        after: &str,
+    ) -> Result<RefreshPut, StoreError> {
+        self.write_refresh(session, before, after).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {

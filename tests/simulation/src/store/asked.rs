@@ -13,8 +13,8 @@ use session_gate_protocol::{
 };
 use store_sidecar::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, Renewal, Renewed, Rotated, Rotation,
-    SessionPage, Store, StoreError, Swept, Termination, Update,
+    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal,
+    Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Update,
 };
 
 use super::{
@@ -87,6 +87,25 @@ impl Store for ReplicaStore {
         let renew =
             move |shared: Arc<SharedStore>| async move { shared.current().renew_token(&session, &renewal).await };
         self.ask((Op::Other, Add), Box::new(|shared| Box::pin(renew(shared)))).await
+    }
+
+    async fn refresh_record(&self, session: &SessionId) -> Result<Option<RefreshRecord>, StoreError> {
+        let session = session.clone();
+        let read = move |shared: Arc<SharedStore>| async move { shared.current().refresh_record(&session).await };
+        self.ask((Op::Other, Read), Box::new(|shared| Box::pin(read(shared)))).await
+    }
+
+    async fn put_refresh_record(
+        &self,
+        session: &SessionId,
+        before: Option<&str>,
+        after: &str,
+    ) -> Result<RefreshPut, StoreError> {
+        let (session, before, after) = (session.clone(), before.map(str::to_owned), after.to_owned());
+        let put = move |shared: Arc<SharedStore>| async move {
+            shared.current().put_refresh_record(&session, before.as_deref(), &after).await
+        };
+        self.ask((Op::Other, Add), Box::new(|shared| Box::pin(put(shared)))).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionData>, StoreError> {

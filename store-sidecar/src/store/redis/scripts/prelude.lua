@@ -74,7 +74,7 @@ end
 local function terminate(key, s, t, retention, op)
   begin_writing(key)
   redis.call('HSET', key, 'status', 'terminated', 'version', s.version + 1, 'data', '{}', 'op', op)
-  redis.call('HDEL', key, 'renewal', 'predecessor', 'successor')
+  redis.call('HDEL', key, 'renewal', 'predecessor', 'successor', 'refresh')
   redis.call('EXPIREAT', key, t + retention)
 end
 

@@ -45,7 +45,7 @@ local retention = tonumber(ARGV[4])
 redis.call('HSET', KEYS[2], unpack(redis.call('HGETALL', KEYS[1])))
 redis.call('HSET', KEYS[2], 'status', 'active', 'version', 1, 'created_at', t, 'last_activity', t, 'op', ARGV[5])
 -- The tokens of the old id are not renewed under the new one.
-redis.call('HDEL', KEYS[2], 'renewal', 'predecessor', 'successor')
+redis.call('HDEL', KEYS[2], 'renewal', 'predecessor', 'successor', 'refresh')
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[2], 'scopes', string.sub(ARGV[6], 2))
 end

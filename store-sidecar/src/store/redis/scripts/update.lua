@@ -36,7 +36,7 @@ else
 end
 redis.call('EXPIREAT', KEYS[1], (is_final(ARGV[2]) and t or s.expires_at) + tonumber(ARGV[5]))
 if is_final(ARGV[2]) then
-  redis.call('HDEL', KEYS[1], 'renewal', 'predecessor', 'successor')
+  redis.call('HDEL', KEYS[1], 'renewal', 'predecessor', 'successor', 'refresh')
   redis.call('ZREM', KEYS[2], ARGV[4])
 end
 return s.last_activity
