@@ -6,6 +6,7 @@ use axum::{
 };
 use session_gate_protocol::{
     CheckReply, CheckRequest, ElevateRequest, LoginReply, LoginRequest, LogoutReply, LogoutRequest, Problem,
+    SessionLimitProblem,
 };
 
 use super::{
@@ -22,6 +23,8 @@ use super::{
     post, path = "/v1/login", tag = "login", operation_id = "login", request_body = LoginRequest,
     responses(
         (status = 201, description = "Session and token", body = LoginReply),
+        (status = 409, description = "The user has as many sessions as allowed", body = SessionLimitProblem,
+            content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))

@@ -5,11 +5,11 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use session_gate_protocol::{Problem, ProblemCode};
+use session_gate_protocol::{Problem, ProblemCode, SessionLimitProblem};
 
 use crate::{
     logging::chain,
-    service::ServiceError,
+    service::{LimitReached, ServiceError},
     store::{StoreError, StoreErrorKind},
 };
 
@@ -18,21 +18,28 @@ pub(super) type ApiResult<T> = Result<T, ApiError>;
 
 /// An error, ready to be answered; what only the log may know has been logged.
 #[derive(Debug)]
-pub(super) struct ApiError(Problem);
+pub(super) struct ApiError(Box<Body>);
+
+/// What it is answered with.
+#[derive(Debug)]
+enum Body {
+    Problem(Problem),
+    SessionLimit(SessionLimitProblem),
+}
 
 /// What no cache may keep (RFC 9111, section 5.2.2.5).
 pub(super) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        Self(problem)
+        Self(Box::new(Body::Problem(problem)))
     }
 }
 
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let problem = |code, detail: Option<String>| Problem { detail, ..Problem::new(code) };
-        Self(match error {
+        let problem = match error {
             ServiceError::Internal(source) => {
                 tracing::error!(error = %chain(&*source), "the service failed");
                 Problem::new(ProblemCode::Internal)
@@ -41,6 +48,15 @@ impl From<ServiceError> for ApiError {
             ServiceError::RuleOfAnotherKind { removed_at } => {
                 let detail = format!("this id is of another kind of rule, which is removed at {removed_at}");
                 problem(ProblemCode::NotFound, Some(detail))
+            }
+            ServiceError::SessionLimitReached(reached) => {
+                let LimitReached { max, sessions, takeover } = *reached;
+                return Self(Box::new(Body::SessionLimit(SessionLimitProblem {
+                    problem: Problem::new(ProblemCode::SessionLimitReached),
+                    max_sessions: u64::try_from(max).unwrap_or(u64::MAX),
+                    sessions,
+                    takeover: takeover.map(|handle| handle.expose().to_owned()),
+                })));
             }
             ServiceError::SessionNotFound => {
                 problem(ProblemCode::NotFound, Some("there is no such session".to_owned()))
@@ -53,7 +69,8 @@ impl From<ServiceError> for ApiError {
             ServiceError::VersionMismatch { current } => {
                 problem(ProblemCode::VersionMismatch, Some(format!("its ETag is {current} now")))
             }
-        })
+        };
+        problem.into()
     }
 }
 
@@ -75,11 +92,15 @@ fn of_store(error: &StoreError) -> ProblemCode {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self(problem) = self;
+        let Self(body) = self;
+        let (Body::Problem(problem) | Body::SessionLimit(SessionLimitProblem { problem, .. })) = &*body;
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = problem.code;
         let content_type = HeaderValue::from_static("application/problem+json");
-        let mut response = (status, [NO_STORE], Json(problem)).into_response();
+        let mut response = match *body {
+            Body::Problem(problem) => (status, [NO_STORE], Json(problem)).into_response(),
+            Body::SessionLimit(problem) => (status, [NO_STORE], Json(problem)).into_response(),
+        };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, content_type);
         match code {

@@ -6,7 +6,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use session_gate_protocol::{
-    ETag, NewSession, Problem, Receipt, SessionData, SessionId, SessionList, SessionPatch, Terminated,
+    ETag, NewSession, Problem, Receipt, SessionData, SessionId, SessionLimitProblem, SessionList, SessionPatch,
+    Terminated,
 };
 use utoipa::IntoParams;
 
@@ -40,6 +41,8 @@ fn with_etag(status: StatusCode, version: u64, body: impl Serialize) -> Response
     responses(
         (status = 201, description = "Created", body = SessionData,
             headers(("Location", description = "Where it is"), ("ETag", description = "Its version"))),
+        (status = 409, description = "The user has as many sessions as allowed", body = SessionLimitProblem,
+            content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))

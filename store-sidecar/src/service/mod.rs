@@ -14,8 +14,10 @@ mod presented;
 mod repair;
 mod rules;
 mod session_commands;
+mod session_limit;
 mod sessions;
 mod signing;
+mod takeover;
 mod tokens;
 mod under_way;
 
@@ -26,4 +28,5 @@ pub use self::{
     error::ServiceError,
     leases::{MAX_WORKER_CHARS, is_worker_name},
     rules::{MAX_RULES, RuleKind},
+    session_limit::{Handle, LimitReached},
 };
