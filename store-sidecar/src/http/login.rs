@@ -30,7 +30,9 @@ use super::{
     security(("bearer" = []))
 )]
 pub(super) async fn login(State(api): State<Shared>, ApiJson(request): ApiJson<LoginRequest>) -> ApiResult<Response> {
-    Ok((StatusCode::CREATED, [NO_STORE], Json(api.service.login(request).await?)).into_response())
+    // Sessions may end by it, and then everybody must be told, be its caller there or not.
+    let login = detached(async move { api.service.login(request).await }).await??;
+    Ok((StatusCode::CREATED, [NO_STORE], Json(login)).into_response())
 }
 
 /// Puts a session under a new id, active and with a new token, after its user has proved more. The old id is dead.

@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 
 use super::{
     Shared,
+    detached::detached,
     extract::{ApiJson, ApiQuery, IfMatch, MergePatch, Query, SessionPath, UserPath, wrong_field},
     page::PageLimit,
     receipt::{Wait, WaitFor, WithReceipt},
@@ -48,7 +49,8 @@ fn with_etag(status: StatusCode, version: u64, body: impl Serialize) -> Response
     security(("bearer" = []))
 )]
 pub(super) async fn create(State(api): State<Shared>, ApiJson(new): ApiJson<NewSession>) -> ApiResult<Response> {
-    let session = api.service.create_session(new).await?;
+    // Others may end by it, and then everybody must be told, be its caller there or not.
+    let session = detached(async move { api.service.create_session(new).await }).await??;
     let location = header_of(header::LOCATION, format!("/v1/sessions/{}", session.session_id));
     let mut response = with_etag(StatusCode::CREATED, session.version, session);
     response.headers_mut().extend(location);

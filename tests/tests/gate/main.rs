@@ -23,6 +23,7 @@ mod reach;
 mod reconfigure;
 mod redis_trouble;
 mod session_commands;
+mod session_limit;
 mod sidecar_trouble;
 mod slow_clients;
 mod streams;

@@ -143,6 +143,9 @@ if max > 0 and listed >= max then
     outcome = over > 0 and (#found.counting + found.new >= max and 'full' or 'partly') or outcome
   elseif over > 0 then
     -- What has begun since was used later than all of these.
+    if over > #found.counting and #found.counting == 0 and #leaving == 0 then
+      return in_the_way()
+    end
     outcome = over > #found.counting and 'partly' or outcome
     for _, s in ipairs(oldest(found.counting, over)) do
       leaving[#leaving + 1] = s
