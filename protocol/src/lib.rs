@@ -64,7 +64,8 @@ pub use renewal::{RenewReply, RenewRequest};
 pub use rule::{NewBlock, NewRevocation, Rule, RuleData, RuleId, TokenPattern};
 pub use scope::{Scope, Scopes};
 pub use session::{
-    InvalidTransition, ListedSession, NewSession, SessionData, SessionList, SessionPatch, SessionStatus, Terminated,
+    InvalidTransition, ListedSession, MAX_SESSION_LIMIT, NewSession, SessionData, SessionLimitProblem, SessionList,
+    SessionPatch, SessionStatus, Terminated, WhenFull,
 };
 pub use session_command::{
     LogoutScope, SessionCommand, SessionCommandKind, SessionCommandReply, SessionCommandRequest, SessionToken,

@@ -2,7 +2,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Metadata, NewSession, NewToken, RefreshToken, Scopes, SessionData, SessionId, TokenData, UserId};
+use crate::{
+    Metadata, NewSession, NewToken, RefreshToken, Scopes, SessionData, SessionId, TokenData, UserId, WhenFull,
+    is_default,
+};
 
 /// Body of `POST /v1/login`, sent by the application after it has checked the password: what a new
 /// session and its first token need. A session id is always new (no fixation).
@@ -44,6 +47,16 @@ pub struct LoginRequest {
     /// session of this service's ends none.
     #[serde(default)]
     pub replaces: Option<String>,
+    /// How many sessions the user may have, the new one included; 0: any number; none: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_sessions: Option<u64>,
+    /// What happens where the user has as many already; none: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_full: Option<WhenFull>,
+    /// The handle that the same login was given when it was refused because the user had too many sessions: now it
+    /// succeeds, and ends the session of this user that it `replaces`, or the least recently used one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takeover: Option<String>,
     /// What the token permits; none: nothing, or what the session permits where that is said.
     #[serde(default)]
     pub scopes: Scopes,
@@ -63,8 +76,8 @@ pub struct LoginRequest {
 }
 
 impl LoginRequest {
-    /// The two requests that a login consists of; the token's session is yet to be named. What it `replaces` is not in
-    /// them.
+    /// The two requests that a login consists of; the token's session is yet to be named. What it `replaces`, and
+    /// its `takeover`, are not in them.
     pub fn split(self) -> (NewSession, NewToken) {
         let session = NewSession {
             user_id: self.user_id,
@@ -77,6 +90,8 @@ impl LoginRequest {
             pending_2fa: self.pending_2fa,
             class: self.class,
             duration: self.duration,
+            max_sessions: self.max_sessions,
+            when_full: self.when_full,
         };
         let token = NewToken {
             user_id: None,
@@ -98,6 +113,7 @@ impl fmt::Debug for LoginRequest {
             .field("class", &self.class)
             .field("pending_2fa", &self.pending_2fa)
             .field("replaces", &self.replaces.as_ref().map(|_| "…"))
+            .field("takeover", &self.takeover.as_ref().map(|_| "…"))
             .finish_non_exhaustive()
     }
 }
@@ -150,6 +166,9 @@ pub struct LoginReply {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub refresh_token: Option<RefreshToken>,
+    /// How many sessions the user now has beyond the limit, where the login was to succeed all the same (`notify`).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sessions_over_limit: u64,
 }
 
 /// Body of `POST /v1/logout`: which session, named by its id or by one of its tokens.
@@ -197,7 +216,9 @@ mod tests {
 
     #[test]
     fn debug_output_lacks_the_tokens() {
-        let login = serde_json::from_str::<LoginRequest>(r#"{"user_id":"alice","replaces":"secret"}"#).unwrap();
+        let login =
+            serde_json::from_str::<LoginRequest>(r#"{"user_id":"alice","replaces":"secret","takeover":"secret"}"#)
+                .unwrap();
         let elevate = serde_json::from_str::<ElevateRequest>(r#"{"token":"secret"}"#).unwrap();
         let logout = serde_json::from_str::<LogoutRequest>(r#"{"token":"secret"}"#).unwrap();
         let shown = format!("{login:?} {elevate:?} {logout:?}");

@@ -53,6 +53,8 @@ pub enum ProblemCode {
     MethodNotAllowed,
     /// The body is larger than allowed.
     PayloadTooLarge,
+    /// The user has as many sessions as allowed.
+    SessionLimitReached,
     /// The status cannot change that way, or the session has ended.
     StateConflict,
     /// The store cannot be reached or did not answer in time: try again.
@@ -65,7 +67,7 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their names.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Contended,
         Self::CredentialInvalid,
         Self::CredentialNotPermitted,
@@ -74,6 +76,7 @@ impl ProblemCode {
         Self::MethodNotAllowed,
         Self::NotFound,
         Self::PayloadTooLarge,
+        Self::SessionLimitReached,
         Self::StateConflict,
         Self::StoreUnavailable,
         Self::UnsupportedMediaType,
@@ -91,6 +94,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotFound => "not_found",
             Self::PayloadTooLarge => "payload_too_large",
+            Self::SessionLimitReached => "session_limit_reached",
             Self::StateConflict => "state_conflict",
             Self::StoreUnavailable => "store_unavailable",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -108,7 +112,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => 405,
             Self::NotFound => 404,
             Self::PayloadTooLarge => 413,
-            Self::StateConflict => 409,
+            Self::SessionLimitReached | Self::StateConflict => 409,
             Self::Contended | Self::StoreUnavailable => 503,
             Self::UnsupportedMediaType => 415,
             Self::VersionMismatch => 412,
@@ -126,6 +130,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => "This method does not exist here",
             Self::NotFound => "There is no such resource",
             Self::PayloadTooLarge => "The body is larger than allowed",
+            Self::SessionLimitReached => "The user has as many sessions as allowed",
             Self::StateConflict => "The current state does not allow this",
             Self::StoreUnavailable => "The store cannot be reached",
             Self::UnsupportedMediaType => "The body's media type is not supported",

@@ -46,6 +46,8 @@ pub enum DenyReason {
     SessionExpired,
     /// What the application says of a session cannot be read (RFC 9651).
     SessionHeaderInvalid,
+    /// The user who logs in has as many sessions as allowed.
+    SessionLimitReached,
     /// The route asks for a session and the token has none.
     SessionMissing,
     /// The session waits for its second factor (RFC 9470).
@@ -89,7 +91,7 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, in the order of their names.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::AuthorityInvalid,
         Self::Blocked,
         Self::CredentialMissing,
@@ -110,6 +112,7 @@ impl DenyReason {
         Self::SessionCommandRefused,
         Self::SessionExpired,
         Self::SessionHeaderInvalid,
+        Self::SessionLimitReached,
         Self::SessionMissing,
         Self::SessionPending2fa,
         Self::SessionSuspended,
@@ -154,6 +157,7 @@ impl DenyReason {
             Self::SessionCommandRefused => "session_command_refused",
             Self::SessionExpired => "session_expired",
             Self::SessionHeaderInvalid => "session_header_invalid",
+            Self::SessionLimitReached => "session_limit_reached",
             Self::SessionMissing => "session_missing",
             Self::SessionPending2fa => "session_pending_2fa",
             Self::SessionSuspended => "session_suspended",

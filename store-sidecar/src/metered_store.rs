@@ -14,7 +14,8 @@ use crate::{
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
         IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
-        RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Update,
+        RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Untold,
+        Update,
     },
 };
 
@@ -61,6 +62,26 @@ impl Store for MeteredStore {
         op: OperationId,
     ) -> Result<Admitted, StoreError> {
         self.metered("create_session", self.store.admit_session(new, admission, op)).await
+    }
+
+    async fn note_evictions(&self, user: &UserId, op: OperationId) -> Result<(), StoreError> {
+        self.metered("note_evictions", self.store.note_evictions(user, op)).await
+    }
+
+    async fn evictions_told(&self, user: &UserId, op: OperationId) -> Result<(), StoreError> {
+        self.metered("evictions_told", self.store.evictions_told(user, op)).await
+    }
+
+    async fn overdue_evictions(&self) -> Result<Vec<Untold>, StoreError> {
+        self.metered("overdue_evictions", self.store.overdue_evictions()).await
+    }
+
+    async fn put_takeover(&self, user: &UserId, hash: &str, login: &str, lifetime: Duration) -> Result<(), StoreError> {
+        self.metered("put_takeover", self.store.put_takeover(user, hash, login, lifetime)).await
+    }
+
+    async fn take_takeover(&self, user: &UserId, hash: &str) -> Result<Option<String>, StoreError> {
+        self.metered("take_takeover", self.store.take_takeover(user, hash)).await
     }
 
     async fn rotate_session(

@@ -140,6 +140,9 @@ impl Server {
         let watched = Arc::clone(&api);
         let watcher = Arc::clone(&api);
         let watcher = critical::spawn("the watching of the store", async move { watcher.service.watch_store().await });
+        let telling = Arc::clone(&api);
+        let teller =
+            critical::spawn("the telling of ended sessions", async move { telling.service.watch_evictions().await });
         match listener.local_addr() {
             Ok(address) => tracing::info!(%address, "listening"),
             Err(error) => tracing::warn!(%error, "listening on an address that cannot be told"),
@@ -164,6 +167,7 @@ impl Server {
             part = critical::ended() => return Err(PartFailed(part)),
         }
         watcher.abort();
+        teller.abort();
         Ok(())
     }
 }

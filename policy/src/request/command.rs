@@ -167,6 +167,7 @@ pub(super) fn on_reply<H: Host>(
         CommandOutcome::Refused(problem) => {
             let reason = match (problem.code, kind) {
                 (ProblemCode::StateConflict, SessionCommandKind::Elevate) => DenyReason::SessionTerminated,
+                (ProblemCode::SessionLimitReached, _) => DenyReason::SessionLimitReached,
                 _ => DenyReason::SessionCommandRefused,
             };
             let fields = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.message));

@@ -50,6 +50,7 @@ pub(super) const fn verdict_on_credential(reason: DenyReason) -> Option<Credenti
         | DenyReason::ScopeInsufficient
         | DenyReason::SessionCommandRefused
         | DenyReason::SessionHeaderInvalid
+        | DenyReason::SessionLimitReached
         | DenyReason::SessionMissing
         | DenyReason::SessionPending2fa
         | DenyReason::SessionSuspended

@@ -118,6 +118,7 @@ const fn shape(reason: DenyReason) -> Shape {
         DenyReason::SessionCommandRefused => plain(502, "The application's answer cannot be followed"),
         DenyReason::SessionHeaderInvalid => plain(502, "The application's answer cannot be read"),
         DenyReason::SessionExpired => invalid_token("The session has expired"),
+        DenyReason::SessionLimitReached => plain(409, "Too many sessions are open"),
         DenyReason::SessionMissing => invalid_token("The token does not belong to a session"),
         DenyReason::SessionPending2fa => {
             bearer(401, "insufficient_user_authentication", "The second factor is still missing")

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::status::SessionStatus;
+use super::{limit::WhenFull, status::SessionStatus};
 use crate::{Metadata, Scopes, UserId};
 
 /// Body of `POST /v1/sessions`.
@@ -41,6 +41,12 @@ pub struct NewSession {
     /// Seconds until it ends, at most the duration of its class, or else the configured one; none: that.
     #[serde(default)]
     pub duration: Option<u64>,
+    /// How many sessions its user may have, this one included; 0: any number; none: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_sessions: Option<u64>,
+    /// What happens where the user has as many already; none: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_full: Option<WhenFull>,
 }
 
 /// Body of `PATCH /v1/sessions/{id}`: a JSON merge patch (RFC 7396). A member that is absent stays,

@@ -14,7 +14,7 @@ mod validate;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use session_gate_protocol::PublishedPolicy;
+use session_gate_protocol::{PublishedPolicy, WhenFull};
 use tracing_subscriber::filter::Targets;
 
 pub use self::{
@@ -68,6 +68,8 @@ pub struct SessionConfig {
     pub classes: BTreeMap<String, SessionClass>,
     /// How many a user may have; 0: any number.
     pub max_per_user: usize,
+    /// What becomes of a login beyond that.
+    pub when_full: WhenFull,
     /// Whether a change of the password ends the user's other sessions.
     pub password_change_ends_sessions: bool,
     /// What the store is told.

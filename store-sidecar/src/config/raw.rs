@@ -85,6 +85,7 @@ pub(super) struct RawSession {
     pub idle_timeout_minutes: Option<u64>,
     pub max_metadata_bytes: Option<u64>,
     pub max_per_user: Option<u64>,
+    pub when_full: Option<String>,
 }
 
 #[derive(Clone, Default, Deserialize)]

@@ -1,5 +1,7 @@
 use std::{fs, path::Path};
 
+use session_gate_protocol::WhenFull;
+
 use super::{
     settings::{self, Kind, Setting},
     *,
@@ -44,7 +46,7 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(config.server.shutdown_delay, Duration::from_secs(5));
     assert_eq!(config.session.duration, Duration::from_hours(24));
     assert_eq!(config.session.idle_timeout, None);
-    assert_eq!(config.session.max_per_user, 1_000);
+    assert_eq!((config.session.max_per_user, config.session.when_full), (1_000, WhenFull::EvictOldest));
     assert_eq!(config.session.store, StoreSettings::default());
     assert_eq!(config.tokens.duration, Duration::from_hours(1));
     assert_eq!((config.tokens.issuer.as_str(), config.tokens.audience.as_str()), ("session-gate", "session-gate"));
@@ -196,7 +198,8 @@ security: {min_password_length: 4}
          `session`, `tokens`",
         "gate.yaml: session.duration_hours is a text; allowed: a whole number, 0 or more",
         "gate.yaml: session.idle_timeout is unknown here; allowed: `activity_resolution_seconds`, `classes`, \
-         `duration_hours`, `ended_retention_hours`, `idle_timeout_minutes`, `max_metadata_bytes`, `max_per_user`",
+         `duration_hours`, `ended_retention_hours`, `idle_timeout_minutes`, `max_metadata_bytes`, `max_per_user`, \
+         `when_full`",
         "ENABLE_METRICS is \"perhaps\"; allowed: true or false",
         "SESSION_GATE_LISTN is no setting",
         "gate.yaml: credentials.app has a credential that is too short; allowed: 32 characters or more",

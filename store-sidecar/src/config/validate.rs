@@ -3,7 +3,9 @@
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
-use session_gate_protocol::{MAX_LEEWAY, MIN_CREDENTIAL_CHARS, PublishedPolicy, is_header_safe};
+use session_gate_protocol::{
+    MAX_LEEWAY, MAX_SESSION_LIMIT, MIN_CREDENTIAL_CHARS, PublishedPolicy, WhenFull, is_header_safe,
+};
 use tracing_subscriber::filter::Targets;
 
 use super::{
@@ -126,12 +128,14 @@ fn session(raw: RawSession, judge: &mut Judge<'_>) -> SessionConfig {
     let retention = judge.number("session.ended_retention_hours", raw.ended_retention_hours, 24, 1..=720);
     // Below the limit of a request's body, so that what may be stored can be sent.
     let max_metadata = judge.number("session.max_metadata_bytes", raw.max_metadata_bytes, 16_384, 0..=49_152);
-    let max_per_user = judge.number("session.max_per_user", raw.max_per_user, 1_000, 0..=1_000_000);
+    let max_per_user = judge.number("session.max_per_user", raw.max_per_user, 1_000, 0..=MAX_SESSION_LIMIT);
+    let when_full = when_full(raw.when_full.as_deref(), judge);
     SessionConfig {
         duration: hours(duration),
         idle_timeout: idle.map(minutes),
         classes: classes::judged(raw.classes.unwrap_or_default(), duration, judge),
         max_per_user: usize::try_from(max_per_user).unwrap_or(usize::MAX),
+        when_full,
         // A section of its own, see `config`.
         password_change_ends_sessions: true,
         store: StoreSettings {
@@ -145,6 +149,15 @@ fn session(raw: RawSession, judge: &mut Judge<'_>) -> SessionConfig {
             counter_parts: defaults.counter_parts,
         },
     }
+}
+
+fn when_full(given: Option<&str>, judge: &mut Judge<'_>) -> WhenFull {
+    let Some(given) = given else { return WhenFull::default() };
+    WhenFull::ALL.into_iter().find(|choice| choice.as_str() == given).unwrap_or_else(|| {
+        let names = WhenFull::ALL.map(WhenFull::as_str).join(", ");
+        judge.refuse("session.when_full", format!("is {given:?}; allowed: {names}"));
+        WhenFull::default()
+    })
 }
 
 fn max_counters(raw: &RawLimits, judge: &mut Judge<'_>) -> usize {

@@ -6,6 +6,7 @@ use axum::{
 };
 use session_gate_protocol::{
     CheckReply, CheckRequest, ElevateRequest, LoginReply, LoginRequest, LogoutReply, LogoutRequest, Problem,
+    SessionLimitProblem,
 };
 
 use super::{
@@ -22,12 +23,16 @@ use super::{
     post, path = "/v1/login", tag = "login", operation_id = "login", request_body = LoginRequest,
     responses(
         (status = 201, description = "Session and token", body = LoginReply),
+        (status = 409, description = "The user has as many sessions as allowed", body = SessionLimitProblem,
+            content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
 pub(super) async fn login(State(api): State<Shared>, ApiJson(request): ApiJson<LoginRequest>) -> ApiResult<Response> {
-    Ok((StatusCode::CREATED, [NO_STORE], Json(api.service.login(request).await?)).into_response())
+    // Sessions may end by it, and then everybody must be told, be its caller there or not.
+    let login = detached(async move { api.service.login(request).await }).await??;
+    Ok((StatusCode::CREATED, [NO_STORE], Json(login)).into_response())
 }
 
 /// Puts a session under a new id, active and with a new token, after its user has proved more. The old id is dead.

@@ -5,11 +5,11 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use session_gate_protocol::{Problem, ProblemCode};
+use session_gate_protocol::{Problem, ProblemCode, SessionLimitProblem};
 
 use crate::{
     logging::chain,
-    service::ServiceError,
+    service::{LimitReached, ServiceError},
     store::{StoreError, StoreErrorKind},
 };
 
@@ -18,7 +18,22 @@ pub(super) type ApiResult<T> = Result<T, ApiError>;
 
 /// An error, ready to be answered; what only the log may know has been logged.
 #[derive(Debug)]
-pub(super) struct ApiError(Problem);
+pub(super) struct ApiError(Box<Body>);
+
+/// What it is answered with.
+#[derive(Debug)]
+enum Body {
+    Problem(Problem),
+    SessionLimit(SessionLimitProblem),
+}
+
+impl Body {
+    const fn problem(&self) -> &Problem {
+        match self {
+            Self::Problem(problem) | Self::SessionLimit(SessionLimitProblem { problem, .. }) => problem,
+        }
+    }
+}
 
 /// What no cache may keep (RFC 9111, section 5.2.2.5).
 pub(super) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -26,7 +41,7 @@ pub(super) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, H
 impl ApiError {
     /// What is wrong with the form of the request, if that is what was wrong.
     pub(super) fn of_request(&self) -> Option<String> {
-        let Self(problem) = self;
+        let problem = self.0.problem();
         let fields = problem.errors.iter().map(|error| format!("{} {}", error.field, error.message));
         let is_of_request = matches!(problem.code, ProblemCode::InvalidRequest | ProblemCode::UnsupportedMediaType);
         is_of_request.then(|| problem.detail.clone().into_iter().chain(fields).collect::<Vec<_>>().join("; "))
@@ -35,14 +50,14 @@ impl ApiError {
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        Self(problem)
+        Self(Box::new(Body::Problem(problem)))
     }
 }
 
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let problem = |code, detail: Option<String>| Problem { detail, ..Problem::new(code) };
-        Self(match error {
+        let problem = match error {
             ServiceError::Internal(source) => {
                 tracing::error!(error = %chain(&*source), "the service failed");
                 Problem::new(ProblemCode::Internal)
@@ -51,6 +66,15 @@ impl From<ServiceError> for ApiError {
             ServiceError::RuleOfAnotherKind { removed_at } => {
                 let detail = format!("this id is of another kind of rule, which is removed at {removed_at}");
                 problem(ProblemCode::NotFound, Some(detail))
+            }
+            ServiceError::SessionLimitReached(reached) => {
+                let LimitReached { max, sessions, takeover } = *reached;
+                return Self(Box::new(Body::SessionLimit(SessionLimitProblem {
+                    problem: Problem::new(ProblemCode::SessionLimitReached),
+                    max_sessions: u64::try_from(max).unwrap_or(u64::MAX),
+                    sessions,
+                    takeover: takeover.map(|handle| handle.expose().to_owned()),
+                })));
             }
             ServiceError::SessionNotFound => {
                 problem(ProblemCode::NotFound, Some("there is no such session".to_owned()))
@@ -63,7 +87,8 @@ impl From<ServiceError> for ApiError {
             ServiceError::VersionMismatch { current } => {
                 problem(ProblemCode::VersionMismatch, Some(format!("its ETag is {current} now")))
             }
-        })
+        };
+        problem.into()
     }
 }
 
@@ -85,11 +110,15 @@ fn of_store(error: &StoreError) -> ProblemCode {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self(problem) = self;
+        let Self(body) = self;
+        let problem = body.problem();
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = problem.code;
         let content_type = HeaderValue::from_static("application/problem+json");
-        let mut response = (status, [NO_STORE], Json(problem)).into_response();
+        let mut response = match *body {
+            Body::Problem(problem) => (status, [NO_STORE], Json(problem)).into_response(),
+            Body::SessionLimit(problem) => (status, [NO_STORE], Json(problem)).into_response(),
+        };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, content_type);
         match code {

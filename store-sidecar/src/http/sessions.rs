@@ -6,12 +6,14 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use session_gate_protocol::{
-    ETag, NewSession, Problem, Receipt, SessionData, SessionId, SessionList, SessionPatch, Terminated,
+    ETag, NewSession, Problem, Receipt, SessionData, SessionId, SessionLimitProblem, SessionList, SessionPatch,
+    Terminated,
 };
 use utoipa::IntoParams;
 
 use super::{
     Shared,
+    detached::detached,
     extract::{ApiJson, ApiQuery, IfMatch, MergePatch, Query, SessionPath, UserPath, wrong_field},
     page::PageLimit,
     receipt::{Wait, WaitFor, WithReceipt},
@@ -40,12 +42,15 @@ fn with_etag(status: StatusCode, version: u64, body: impl Serialize) -> Response
     responses(
         (status = 201, description = "Created", body = SessionData,
             headers(("Location", description = "Where it is"), ("ETag", description = "Its version"))),
+        (status = 409, description = "The user has as many sessions as allowed", body = SessionLimitProblem,
+            content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
 pub(super) async fn create(State(api): State<Shared>, ApiJson(new): ApiJson<NewSession>) -> ApiResult<Response> {
-    let session = api.service.create_session(new).await?;
+    // Others may end by it, and then everybody must be told, be its caller there or not.
+    let session = detached(async move { api.service.create_session(new).await }).await??;
     let location = header_of(header::LOCATION, format!("/v1/sessions/{}", session.session_id));
     let mut response = with_etag(StatusCode::CREATED, session.version, session);
     response.headers_mut().extend(location);

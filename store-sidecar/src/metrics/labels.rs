@@ -53,6 +53,12 @@ impl EndReason {
     }
 }
 
+/// What became of a login of a user who had as many sessions as allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct WhenFullLabel {
+    pub(super) action: &'static str,
+}
+
 /// What became of what an application has said of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandOutcome {

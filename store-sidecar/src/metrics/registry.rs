@@ -6,7 +6,7 @@ use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
-use session_gate_protocol::{CheckVerdict, FeedChange, LeaseAsk, SessionCommandKind};
+use session_gate_protocol::{CheckVerdict, FeedChange, LeaseAsk, SessionCommandKind, WhenFull};
 
 use super::{
     catalogue::{Catalogue, Described},
@@ -17,7 +17,7 @@ use super::{
     labels::{
         BuildLabels, CommandLabels, CommandOutcome, EndReason, HttpLabels, LeaseOutcome, OpLabel, OutcomeLabel,
         PollOutcome, ReasonLabel, ReceiptOutcome, RefreshOutcome, RenewalOutcome, Repair, RepairLabels, RouteLabels,
-        StoreLabels, VerdictLabel,
+        StoreLabels, VerdictLabel, WhenFullLabel,
     },
     limits::LimitMetrics,
 };
@@ -39,6 +39,7 @@ pub struct Metrics {
     opaque_tokens_issued: Counter,
     session_commands: Family<CommandLabels, Counter>,
     session_duration: Histogram,
+    session_limit: Family<WhenFullLabel, Counter>,
     sessions_created: Counter,
     sessions_swept: Counter,
     sessions_terminated: Family<ReasonLabel, Counter>,
@@ -71,6 +72,7 @@ impl Default for Metrics {
             opaque_tokens_issued: Counter::default(),
             session_commands: Family::default(),
             session_duration: session_histogram(),
+            session_limit: Family::default(),
             sessions_created: Counter::default(),
             sessions_swept: Counter::default(),
             sessions_terminated: Family::default(),
@@ -124,6 +126,11 @@ impl Metrics {
             self.session_commands.clone(),
         );
         r.register("session_duration_seconds", "Age of sessions when they were ended", self.session_duration.clone());
+        r.register(
+            "session_limit_reached",
+            "Logins of users who had as many sessions as allowed, by what became of them",
+            self.session_limit.clone(),
+        );
         r.register("sessions_created", "Sessions created", self.sessions_created.clone());
         r.register(
             "sessions_swept",
@@ -236,6 +243,11 @@ impl Metrics {
     pub fn session_command(&self, kind: SessionCommandKind, outcome: CommandOutcome) {
         let labels = CommandLabels { kind: kind.as_str(), outcome: outcome.as_str() };
         self.session_commands.get_or_create(&labels).inc();
+    }
+
+    /// A user who logs in had as many sessions as allowed.
+    pub fn session_limit_reached(&self, action: WhenFull) {
+        self.session_limit.get_or_create(&WhenFullLabel { action: action.as_str() }).inc();
     }
 
     /// A session was created.

@@ -1,4 +1,4 @@
-//! How all sessions of a user end, and how a user is kept from having too many.
+//! How all sessions of a user end.
 //!
 //! **The feed first, then the state, then the answer**, as everywhere; the number that everybody is told is taken in
 //! the store before, so that whoever logs in meanwhile is of one side or the other. If the process dies in between,
@@ -6,20 +6,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use session_gate_protocol::{CutOff, FeedChange, FeedCursor, MAX_LEEWAY, SessionData, SessionId, Terminated, UserId};
+use session_gate_protocol::{CutOff, FeedChange, MAX_LEEWAY, SessionId, Terminated, UserId};
 
 use super::{Service, ServiceError, Told, repair::FIRST_READING};
 use crate::{
     logging::chain,
     metrics::EndReason,
-    store::{
-        Admission, Admitted, Beginning, BegunCutOff, CreateSession, NewFeedEntry, OldSession, Store, StoreError,
-        StoreErrorKind,
-    },
+    store::{Beginning, BegunCutOff, NewFeedEntry, Store, StoreError},
 };
-
-/// How often a login makes room anew because others took it.
-const MAX_ATTEMPTS: u32 = 16;
 
 /// Between two batches of sweeping, so that others get their turn.
 const SWEEP_PAUSE: Duration = Duration::from_millis(5);
@@ -84,49 +78,6 @@ impl Service {
                 Err(error) => tracing::warn!(error = %chain(&error), "ended sessions stay in their user's list"),
             }
         });
-    }
-
-    /// Stores a new session. Where its user has too many, the oldest end: first everybody is told. In the same step those
-    /// of the user's end that it takes the place of, of which everybody has been told.
-    pub(super) async fn admit(
-        &self,
-        new: CreateSession,
-        replaced: Option<SessionId>,
-    ) -> Result<SessionData, ServiceError> {
-        let user = &new.session.user_id;
-        // A replica that has just started waits; one that cannot read the feed takes what the store knows.
-        drop(self.tools.feed.first_reading(FIRST_READING).await);
-        let floor = self.tools.feed.cut_off_of(user).unwrap_or_default();
-        let evict = Vec::from_iter(replaced);
-        let replaced = evict.len();
-        let mut admission = Admission { floor, max_sessions: self.session.max_per_user, evict };
-        let op = self.operation()?;
-        for _ in 0..MAX_ATTEMPTS {
-            match self.tools.store.admit_session(new.clone(), &admission, op).await? {
-                Admitted::Created(session) => {
-                    self.tools.metrics.session_created();
-                    let evicted = u64::try_from(admission.evict.len().saturating_sub(replaced)).unwrap_or(u64::MAX);
-                    if evicted > 0 {
-                        self.tools.metrics.sessions_ended(EndReason::Evicted, evicted);
-                    }
-                    return Ok(session);
-                }
-                Admitted::Crowded(oldest) => {
-                    self.tell_evicted(&oldest).await?;
-                    admission.evict.extend(oldest.into_iter().map(|one| one.id));
-                }
-            }
-        }
-        let source = "the user's sessions begin faster than they end";
-        Err(StoreError::new(StoreErrorKind::Unavailable, source).into())
-    }
-
-    async fn tell_evicted(&self, oldest: &[OldSession]) -> Result<FeedCursor, ServiceError> {
-        let ended = |one: &OldSession| NewFeedEntry {
-            until: one.expires_at.after(MAX_LEEWAY),
-            change: FeedChange::SessionEnded { session_id: one.id.clone() },
-        };
-        self.tell(oldest.iter().map(ended).collect()).await
     }
 }
 

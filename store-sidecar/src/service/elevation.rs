@@ -118,7 +118,7 @@ impl Service {
             Err(error) => Err(error),
         };
         match token {
-            Ok((token, refresh_token)) => Ok(LoginReply { session, token, refresh_token }),
+            Ok((token, refresh_token)) => Ok(LoginReply { session, token, refresh_token, sessions_over_limit: 0 }),
             Err(error) => {
                 self.abandon(&session.session_id).await;
                 Err(error)

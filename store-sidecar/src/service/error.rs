@@ -1,6 +1,7 @@
 use session_gate_protocol::{ETag, FieldProblem};
 use thiserror::Error;
 
+use super::session_limit::LimitReached;
 use crate::{keys::MintError, rng::NoRandomness, store::StoreError};
 
 /// Why the service did not do what it was asked. Nothing was changed, except where a store's error
@@ -19,6 +20,9 @@ pub enum ServiceError {
         /// Where that kind is removed.
         removed_at: &'static str,
     },
+    /// The user has as many sessions as allowed.
+    #[error("the user has as many sessions as allowed")]
+    SessionLimitReached(Box<LimitReached>),
     /// There is no such session.
     #[error("there is no such session")]
     SessionNotFound,

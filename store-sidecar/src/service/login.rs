@@ -3,7 +3,7 @@ use session_gate_protocol::{
     SessionId, SessionStatus, UnixSeconds,
 };
 
-use super::{Service, ServiceError, Told, changes::EndTold, input::invalid};
+use super::{Service, ServiceError, Told, changes::EndTold, input::invalid, session_limit::Begun, takeover};
 use crate::{
     metrics::EndReason,
     store::{CreateSession, Termination},
@@ -14,15 +14,24 @@ impl Service {
     /// password.
     ///
     /// # Errors
-    /// `Invalid`, or those of the store: then nobody has logged in, and the session that was to be replaced may have ended.
+    /// `Invalid`, `SessionLimitReached`, or those of the store: then nobody has logged in, and the session that was to be
+    /// replaced may have ended.
     pub async fn login(&self, mut request: LoginRequest) -> Result<LoginReply, ServiceError> {
         let replaces = match request.replaces.take() {
             Some(named) => self.session_named(&named).await?,
             None => None,
         };
+        let proven = takeover::proven(&request)?;
+        if let Some(handle) = request.takeover.take() {
+            self.take_over(&mut request, &handle, replaces.as_ref()).await?;
+        }
+        let user = request.user_id.clone();
         let is_refreshed = request.refresh_token;
         let (session, token) = request.split();
-        self.log_in(session, token, replaces.as_ref(), is_refreshed).await
+        match self.log_in(session, token, replaces.as_ref(), is_refreshed).await {
+            Err(ServiceError::SessionLimitReached(refused)) => Err(self.with_handle(&user, &proven, refused).await?),
+            done => done,
+        }
     }
 
     /// The session that its id names, or one of its tokens.
@@ -54,7 +63,7 @@ impl Service {
         // A token that is too large is refused before there is a session.
         let claims = self.renewable_claims(&token, &draft(&new))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
-        let session = self.admit_in_place_of(replaces, new).await?;
+        let Begun { session, beyond } = self.admit_in_place_of(replaces, new).await?;
         let first = match self.renewable_claims(&token, &session) {
             Ok(claims) => self.first_tokens(claims, token.opaque, &session, is_refreshed).await,
             Err(error) => Err(error),
@@ -62,7 +71,7 @@ impl Service {
         match first {
             Ok((token, refresh_token)) => {
                 self.tools.metrics.logged_in();
-                Ok(LoginReply { session, token, refresh_token })
+                Ok(LoginReply { session, token, refresh_token, sessions_over_limit: beyond })
             }
             Err(error) => {
                 self.abandon(&session.session_id).await;
@@ -80,23 +89,22 @@ impl Service {
 
     /// Stores a new session. The one before is dead from before this: of the same user it ends in the same step; of another
     /// before, so that a crash in between logs out.
-    async fn admit_in_place_of(
-        &self,
-        old: Option<&SessionId>,
-        new: CreateSession,
-    ) -> Result<SessionData, ServiceError> {
+    async fn admit_in_place_of(&self, old: Option<&SessionId>, new: CreateSession) -> Result<Begun, ServiceError> {
         let told = match old {
-            Some(old) => self.tell_end(old).await?,
+            Some(old) => {
+                self.expect_room(&new, old).await?;
+                self.tell_end(old).await?
+            }
             None => return self.admit(new, None).await,
         };
         match told {
             EndTold::Now(old, _) if old.user_id == new.session.user_id => {
-                let session = self.admit(new, Some(old.session_id.clone())).await?;
+                let begun = self.admit(new, Some(old.session_id.clone())).await?;
                 if !old.status.is_final() {
                     self.tools.metrics.sessions_ended(EndReason::Replaced, 1);
                     self.note_age(&old);
                 }
-                Ok(session)
+                Ok(begun)
             }
             EndTold::Now(old, _) => {
                 self.end_in_store(&old, EndReason::Replaced).await?;

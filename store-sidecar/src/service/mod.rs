@@ -17,8 +17,10 @@ mod renewal;
 mod repair;
 mod rules;
 mod session_commands;
+mod session_limit;
 mod sessions;
 mod signing;
+mod takeover;
 mod tokens;
 mod under_way;
 
@@ -30,4 +32,5 @@ pub use self::{
     leases::{MAX_WORKER_CHARS, is_worker_name},
     refresh::RefreshRefused,
     rules::{MAX_RULES, RuleKind},
+    session_limit::{Handle, LimitReached},
 };

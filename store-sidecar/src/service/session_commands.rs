@@ -21,7 +21,7 @@ impl Service {
     /// knows of it before the reply, if it can be reached within a second.
     ///
     /// # Errors
-    /// `Invalid`, `StateConflict`, or those of the store. Then no token was minted that anybody has; the current session may
+    /// `Invalid`, `SessionLimitReached`, `StateConflict`, or those of the store. Then no token was minted that anybody has; the current session may
     /// have ended.
     pub async fn session_command(&self, request: SessionCommandRequest) -> Result<SessionCommandReply, ServiceError> {
         let kind = request.command.kind();
@@ -75,6 +75,8 @@ impl Service {
                     pending_2fa,
                     class,
                     duration: None,
+                    max_sessions: None,
+                    when_full: None,
                 };
                 let token = NewToken {
                     user_id: None,
@@ -135,7 +137,7 @@ impl Service {
     }
 
     fn reply(&self, login: LoginReply) -> Result<SessionCommandReply, ServiceError> {
-        let LoginReply { session, token, refresh_token: _ } = login;
+        let LoginReply { session, token, refresh_token: _, sessions_over_limit: _ } = login;
         let max_age = session.persistent.then(|| session.expires_at.since(self.now()).as_secs());
         let token = SessionToken { token: token.token, expires_at: token.expires_at, max_age };
         Ok(SessionCommandReply { token: Some(token), logged_out: false })
@@ -145,7 +147,7 @@ impl Service {
 const fn outcome(error: &ServiceError) -> CommandOutcome {
     match error {
         ServiceError::Invalid(_) => CommandOutcome::Invalid,
-        ServiceError::StateConflict(_) => CommandOutcome::Conflict,
+        ServiceError::SessionLimitReached(_) | ServiceError::StateConflict(_) => CommandOutcome::Conflict,
         ServiceError::Store(_) => CommandOutcome::Unavailable,
         _ => CommandOutcome::Failed,
     }

@@ -32,7 +32,7 @@ impl Service {
     /// `Invalid`, or those of the store.
     pub async fn create_session(&self, session: NewSession) -> Result<SessionData, ServiceError> {
         let new = self.new_session(session)?;
-        self.admit(new, None).await
+        Ok(self.admit(new, None).await?.session)
     }
 
     /// Judges a new session and gives it its id.

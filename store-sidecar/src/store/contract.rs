@@ -8,7 +8,8 @@ use session_gate_protocol::{
     TokenId, UnixSeconds, UserId,
 };
 
-use super::cut_off::{Admission, Admitted, BegunCutOff, IndexPlace, PageAsk, SWEEP_BATCH, SessionPage, Swept};
+use super::admission::{Admission, Admitted, Untold};
+use super::cut_off::{BegunCutOff, IndexPlace, PageAsk, SWEEP_BATCH, SessionPage, Swept};
 use super::error::{StoreError, StoreErrorKind};
 use super::feed::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
 use super::limits::Leased;
@@ -17,6 +18,10 @@ use super::refresh::{RefreshPut, RefreshRecord};
 use super::renewal::{Renewal, Renewed};
 use super::rotation::{Rotated, Rotation};
 use super::session::{Checked, CreateSession, LaterVersion, Termination, Update};
+
+/// After how long it is somebody else's turn to tell of what a login has ended. A login notes it anew before half of it
+/// has passed.
+pub const EVICTIONS_OVERDUE: Duration = Duration::from_secs(4);
 
 /// How the store is, for `/readyz` and the gauges of `/metrics`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,20 +66,39 @@ pub trait Store: Send + Sync + 'static {
     /// larger than the store's limit: ask [`StoreSettings::metadata_fits`](super::StoreSettings::metadata_fits) first.
     async fn create_session(&self, new: CreateSession, op: OperationId) -> Result<SessionData, StoreError> {
         match self.admit_session(new, &Admission::default(), op).await? {
-            Admitted::Created(session) => Ok(session),
-            Admitted::Crowded(_) => Err(StoreError::new(StoreErrorKind::Conflict, "the user has too many sessions")),
+            Admitted::Created { session, .. } => Ok(session),
+            _ => Err(StoreError::new(StoreErrorKind::Conflict, "the user has too many sessions")),
         }
     }
 
-    /// The same where the user may have too many sessions already, or be cut off as the store does not know any
-    /// more. Ends the sessions that the caller names, and creates none where these are too few: then it answers
-    /// which to name. So whoever must announce an end before it comes to pass can.
+    /// The same where the user may have as many sessions as allowed, or be cut off as the store does not know any
+    /// more. What counts and what ends is decided in the step that creates the session, whoever else logs in meanwhile.
+    /// Those that do not count have expired, wait for their second factor for too long, or are the one that is replaced.
+    /// Of those that count the least recently used end first, and of two the one that was created first.
+    ///
+    /// Of more than [`MAX_LOOKED_AT`](super::admission::MAX_LOOKED_AT) sessions those that expire first are looked at.
     async fn admit_session(
         &self,
         new: CreateSession,
         admission: &Admission,
         op: OperationId,
     ) -> Result<Admitted, StoreError>;
+
+    /// Notes that sessions of the user are about to end by that operation, and when: so that somebody tells of them, if
+    /// the caller does not live to. To be called again where [`EVICTIONS_OVERDUE`] may have passed before the step.
+    async fn note_evictions(&self, user: &UserId, op: OperationId) -> Result<(), StoreError>;
+
+    /// Everybody has been told of what that operation has ended: its notes go.
+    async fn evictions_told(&self, user: &UserId, op: OperationId) -> Result<(), StoreError>;
+
+    /// What was noted [`EVICTIONS_OVERDUE`] ago or earlier, a few at a time.
+    async fn overdue_evictions(&self) -> Result<Vec<Untold>, StoreError>;
+
+    /// Keeps what a login said that was refused for want of room, under the hash of its handle, for `lifetime`.
+    async fn put_takeover(&self, user: &UserId, hash: &str, login: &str, lifetime: Duration) -> Result<(), StoreError>;
+
+    /// Returns it once.
+    async fn take_takeover(&self, user: &UserId, hash: &str) -> Result<Option<String>, StoreError>;
 
     /// Puts a session that may be used under a new id: from the moment this returns no check of the old one says `Live`.
     /// The new one is `active`, begins now, and has all else of the old one, its end and its generation too. Of two

@@ -1,48 +1,13 @@
-//! How all sessions of a user end at once, how many a user may have, and how they are listed: in steps that cost
+//! How all sessions of a user end at once, and how they are listed: in steps that cost
 //! the same however many there are.
 
 use std::fmt;
 
 use session_gate_protocol::{SessionData, SessionId, SessionStatus, UnixSeconds};
 
-/// How many sessions a login ends at most so that there is room for it: of one that found many more than are allowed,
-/// because fewer are allowed now than before, the logins after it end the rest.
-pub const MAX_EVICTED: usize = 10;
-
 /// How many sessions are looked at in one step of the store: some two milliseconds of Redis, well below its usual
 /// slow log.
 pub const SWEEP_BATCH: usize = 32;
-
-/// What a new session is admitted by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Admission {
-    /// The user's sessions of a generation before this have ended, as the feed says: a store that has lost that counts
-    /// on from here.
-    pub floor: u64,
-    /// How many sessions the user may have; 0: any number.
-    pub max_sessions: usize,
-    /// The sessions that end to make room.
-    pub evict: Vec<SessionId>,
-}
-
-/// What became of a new session.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "one is made for a login, and taken apart at once")]
-pub enum Admitted {
-    /// It has begun.
-    Created(SessionData),
-    /// The user has too many: these would have to end, [`MAX_EVICTED`] at most. Nothing was changed.
-    Crowded(Vec<OldSession>),
-}
-
-/// A session that would have to end to make room for another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OldSession {
-    /// The session.
-    pub id: SessionId,
-    /// When it ends by itself.
-    pub expires_at: UnixSeconds,
-}
 
 /// Which cut-off has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use session_gate_protocol::{
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
     LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal,
-    Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, Swept, Termination, Update,
+    Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, Swept, Termination, Untold, Update,
     memory::MemoryStore,
 };
 
@@ -109,7 +109,7 @@ impl Faulty {
         if op == "read_feed" && self.faults.hangs.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
-        if !matches!(op, "read_feed" | "publish_followers" | "followers" | "sweep_sessions") {
+        if !matches!(op, "read_feed" | "publish_followers" | "followers" | "sweep_sessions" | "overdue_evictions") {
             self.faults.asked.lock().unwrap().push(op);
         }
         if *self.faults.fails.lock().unwrap() == Some(op) {
@@ -147,6 +147,21 @@ impl Store for Faulty {
         op: OperationId,
     ) -> Result<Admitted, StoreError> {
         self.ask("create_session", |store| store.admit_session(new, admission, op)).await
+    }
+    async fn note_evictions(&self, user: &UserId, op: OperationId) -> Result<(), StoreError> {
+        self.ask("note_evictions", |store| store.note_evictions(user, op)).await
+    }
+    async fn evictions_told(&self, user: &UserId, op: OperationId) -> Result<(), StoreError> {
+        self.ask("evictions_told", |store| store.evictions_told(user, op)).await
+    }
+    async fn overdue_evictions(&self) -> Result<Vec<Untold>, StoreError> {
+        self.ask("overdue_evictions", |store| store.overdue_evictions()).await
+    }
+    async fn put_takeover(&self, user: &UserId, hash: &str, login: &str, lifetime: Duration) -> Result<(), StoreError> {
+        self.ask("put_takeover", |store| store.put_takeover(user, hash, login, lifetime)).await
+    }
+    async fn take_takeover(&self, user: &UserId, hash: &str) -> Result<Option<String>, StoreError> {
+        self.ask("take_takeover", |store| store.take_takeover(user, hash)).await
     }
     async fn rotate_session(
         &self,

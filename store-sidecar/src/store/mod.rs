@@ -3,6 +3,7 @@
 //! One [`Store`] trait, two implementations, one suite that both pass. Each method is one atomic
 //! step: whoever calls two methods in a row must expect anything to happen in between.
 
+mod admission;
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 mod contract;
@@ -24,12 +25,11 @@ mod settings;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_redis;
 
+pub(crate) use self::admission::counts;
 pub use self::{
-    contract::{Health, Store},
-    cut_off::{
-        Admission, Admitted, Beginning, BegunCutOff, IndexPlace, MAX_EVICTED, OldSession, PageAsk, SWEEP_BATCH,
-        SessionPage, Swept,
-    },
+    admission::{Admission, Admitted, EndedSession, MAX_ENDED, SessionLimit, Untold},
+    contract::{EVICTIONS_OVERDUE, Health, Store},
+    cut_off::{Beginning, BegunCutOff, IndexPlace, PageAsk, SWEEP_BATCH, SessionPage, Swept},
     error::{StoreError, StoreErrorKind},
     feed::{
         FeedPage, FeedPosition, Follower, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers,

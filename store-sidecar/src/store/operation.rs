@@ -18,6 +18,11 @@ impl OperationId {
         Ok(Self(u128::from_be_bytes(random_bytes(random)?)))
     }
 
+    /// The one that was written so.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        u128::from_str_radix(text, 16).ok().map(Self)
+    }
+
     /// The one of that number, for tests.
     #[cfg(any(test, feature = "test-util"))]
     pub const fn numbered(number: u128) -> Self {

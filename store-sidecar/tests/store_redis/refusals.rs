@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use session_gate_protocol::{FeedChange, FeedCursor, FeedQuery, FeedReply, UnixSeconds};
+use session_gate_protocol::{CheckVerdict, FeedChange, FeedCursor, FeedQuery, FeedReply, UnixSeconds, WhenFull};
 use store_sidecar::feed::Feed;
 use store_sidecar::store::test_redis::RedisServer;
-use store_sidecar::store::{Admission, Admitted, NewFeedEntry, Store as _, StoreErrorKind};
+use store_sidecar::store::{Admission, Admitted, NewFeedEntry, SessionLimit, Store as _, StoreErrorKind};
 use tokio::time::Instant;
 
 use store_sidecar::store::conformance::op;
 
-use crate::harness::{USUAL, connect_patiently, connection, new_session, poll_until};
+use crate::harness::{USUAL, check, connect_patiently, connection, new_session, poll_until};
 
 /// How old may be what a worker is told while all is well, on a busy machine.
 const CURRENT: u64 = 900;
@@ -113,13 +113,16 @@ async fn a_full_redis_is_told_of_ends_and_all_workers_learn_of_them() {
 
 /// Or a login that is refused would log the user out elsewhere.
 #[tokio::test]
-async fn a_full_redis_names_nobody_who_would_have_to_make_room() {
+async fn a_full_redis_ends_nobody_to_make_room() {
     let server = RedisServer::start().unwrap();
     let store = connect_patiently(&server.url(), USUAL).await;
     let old = store.create_session(new_session("alice", 1), op()).await.unwrap();
-    let admission = Admission { max_sessions: 1, ..Admission::default() };
-    let login = async || store.admit_session(new_session("alice", 2), &admission, op()).await;
-    assert!(matches!(login().await, Ok(Admitted::Crowded(named)) if named[0].id == old.session_id));
+    let limit = Some(SessionLimit { max: 1, when_full: WhenFull::EvictOldest });
+    let admission = Admission { limit, is_noted: true, ..Admission::default() };
+    let login = async |admission| store.admit_session(new_session("alice", 2), admission, op()).await;
+    let Ok(Admitted::Unknown(known)) = login(&admission).await else { panic!("there is no room") };
+    assert_eq!(known.as_slice(), std::slice::from_ref(&old.session_id));
     set(&mut connection(&server.url()).await, "maxmemory", "1").await;
-    assert!(login().await.is_err());
+    assert!(login(&Admission { known, ..admission.clone() }).await.is_err());
+    assert_eq!(check(&store, &old).await.unwrap(), CheckVerdict::Live);
 }

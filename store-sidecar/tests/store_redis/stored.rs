@@ -51,6 +51,8 @@ async fn a_session_is_stored_in_the_form_that_is_documented() {
     let mut stored: BTreeMap<String, String> =
         redis::cmd("HGETALL").arg(SESSION).query_async(&mut connection).await.unwrap();
     assert_eq!(stored.remove("op").unwrap().len(), 32);
+    // In microseconds.
+    assert_eq!(stored.remove("made").unwrap().len(), now.len() + 6);
     let expected = [
         ("created_at", now.as_str()),
         ("data", r#"{"ip_address":"192.0.2.1","metadata":{"a":[],"b":{}}}"#),

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use secrecy::SecretString;
-use session_gate_protocol::{PROTOCOL_HEADER, PublishedPolicy};
+use session_gate_protocol::{PROTOCOL_HEADER, PublishedPolicy, WhenFull};
 use store_sidecar::{
     config::{SessionConfig, TokenConfig},
     credentials::{Credentials, CurrentCredentials},
@@ -140,6 +140,7 @@ impl Sidecar {
             idle_timeout: common.idle_timeout,
             classes: BTreeMap::new(),
             max_per_user: 0,
+            when_full: WhenFull::default(),
             password_change_ends_sessions: true,
             store: common.settings,
         };

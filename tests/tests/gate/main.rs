@@ -24,6 +24,7 @@ mod reconfigure;
 mod redis_trouble;
 mod renewal;
 mod session_commands;
+mod session_limit;
 mod sidecar_trouble;
 mod slow_clients;
 mod streams;

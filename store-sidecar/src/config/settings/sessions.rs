@@ -62,8 +62,16 @@ pub(super) const SESSION: &[Setting] = &[
         "max-sessions-per-user",
         Integer,
         "1000",
-        "How many sessions a user may have: a login beyond that ends the one that would expire first; 0 for any number, \
-         else up to 1000000",
+        "How many sessions a user may have; 0 for any number, else up to 2000. A login may say another number",
+    ),
+    setting(
+        "session.when_full",
+        "SESSION_GATE_WHEN_SESSIONS_FULL",
+        "when-sessions-full",
+        Text,
+        "evict_oldest",
+        "What becomes of a login of a user who has as many: `deny` (409), `evict_oldest` (those that were used the least \
+         recently end) or `notify` (nothing ends). A login may say otherwise",
     ),
 ];
 

@@ -120,32 +120,6 @@ async fn tokens_of_other_issuers_go_with_all_sessions_by_when_they_were_issued()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_beyond_the_bound_ends_the_oldest_and_tells_first() {
-    let (gate, faults) = faulty(None);
-    let mut paths = Vec::new();
-    for _ in 0..5 {
-        paths.push(gate.login("alice").await.0);
-        gate.clock.advance(Duration::from_secs(1));
-    }
-    faults.fail(Some("append_feed"));
-    let refused = gate.post("/v1/login", json!({"user_id": "alice"})).await;
-    assert_eq!(refused.problem(), problem(503, "store_unavailable", &[]));
-    assert_eq!(gate.get(&paths[0]).await.json()["status"], "active", "nobody could be told");
-    faults.fail(None);
-    faults.asked();
-    let (newest, _) = gate.login("alice").await;
-    assert_eq!(faults.asked(), ["create_session", "append_feed", "create_session"]);
-    assert_eq!(gate.get(&paths[0]).await.json()["status"], "terminated");
-    for path in paths[1..].iter().chain([&newest]) {
-        assert_eq!(gate.get(path).await.json()["status"], "active");
-    }
-    let entries = gate.store.read_feed(None, 10).await.unwrap().entries;
-    assert_eq!(entries[0].change, FeedChange::SessionEnded { session_id: id_of(&paths[0]) });
-    let metrics = gate.get("/metrics").await.text;
-    assert!(metrics.contains("session_gate_sessions_terminated_total{reason=\"evicted\"} 1\n"), "{metrics}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn sessions_are_listed_in_pages_without_their_metadata() {
     let gate = Gate::new();
     for number in 0..3 {

@@ -17,6 +17,8 @@ async fn the_bodies_of_problems_are_those_of_the_file() {
     let stale = gate.send(stale.body(Body::from("{}")).unwrap()).await;
     gate.delete(&path).await;
     let large = json!({"user_id": "a", "metadata": {"x": "y".repeat(MAX_BODY_BYTES)}});
+    let full = json!({"user_id": "bob", "max_sessions": 1, "when_full": "deny"});
+    assert_eq!(gate.post("/v1/login", &full).await.status, StatusCode::CREATED);
     let answers = [
         Gate::broken(StoreErrorKind::Conflict).get(UNKNOWN_SESSION).await,
         closed.get("/v1/policy").await,
@@ -27,6 +29,7 @@ async fn the_bodies_of_problems_are_those_of_the_file() {
         gate.get("/v1/login").await,
         gate.get(UNKNOWN_SESSION).await,
         gate.post("/v1/login", large).await,
+        gate.post("/v1/login", full).await,
         gate.patch(&path, json!({})).await,
         Gate::broken(StoreErrorKind::Timeout).get(UNKNOWN_SESSION).await,
         gate.form("/v1/login", "user_id=a").await,
@@ -64,6 +67,7 @@ fn the_examples_in_the_documentation_are_good() {
         SessionCommandReply, SessionCommandRequest,
     };
     example::<LoginRequest>("LoginRequest");
+    example::<LoginRequest>("LoginRequest takeover");
     example::<SessionPatch>("SessionPatch");
     example::<SessionPatch>("SessionPatch scopes");
     example::<LogoutRequest>("LogoutRequest");

@@ -17,6 +17,7 @@ mod roles;
 mod rules;
 mod scopes;
 mod session_commands;
+mod session_limit;
 mod sessions;
 mod tokens;
 
@@ -31,7 +32,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use session_gate_protocol::{
     CheckRequest, Claims, ETag, FeedCursor, LeaseAsk, OwnToken, SessionData, SessionId, SessionPatch, SlotTag, TokenId,
-    UnixSeconds, UserId,
+    UnixSeconds, UserId, WhenFull,
 };
 use tower::ServiceExt as _;
 
@@ -50,7 +51,7 @@ use crate::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
         IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
         RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind,
-        StoreSettings, Swept, Termination, Update,
+        StoreSettings, Swept, Termination, Untold, Update,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -82,6 +83,10 @@ struct Setup {
     refresh_threshold: Option<Duration>,
     /// Whether a change of the password ends no session.
     sessions_outlive_passwords: bool,
+    /// So that two gates name nothing alike.
+    skipped_randomness: u64,
+    /// What becomes of a login of a user who has as many sessions as allowed.
+    when_full: WhenFull,
     /// Puts something between the service and the memory store.
     store: Option<MakeStore>,
 }
@@ -157,7 +162,9 @@ impl Gate {
 
     fn with(setup: Setup) -> Self {
         let clock = Arc::new(ManualClock::new(START));
-        let random: Arc<dyn Random> = Arc::new(SeededRandom::default());
+        let random = SeededRandom::default();
+        random.skip(setup.skipped_randomness);
+        let random: Arc<dyn Random> = Arc::new(random);
         let settings = StoreSettings { max_metadata_bytes: 5000, ..StoreSettings::default() };
         let made = Arc::new(MemoryStore::new(Arc::clone(&clock) as _, settings, Arc::clone(&random)));
         let store: Arc<dyn Store> = match setup.store {
@@ -180,6 +187,7 @@ impl Gate {
             idle_timeout: setup.idle_timeout,
             classes: classes(),
             max_per_user: 5,
+            when_full: setup.when_full,
             password_change_ends_sessions: !setup.sessions_outlive_passwords,
             store: settings,
         };
@@ -305,6 +313,21 @@ impl BrokenStore {
 #[async_trait]
 impl Store for BrokenStore {
     async fn admit_session(&self, _: CreateSession, _: &Admission, _: OperationId) -> Result<Admitted, StoreError> {
+        self.fail()
+    }
+    async fn note_evictions(&self, _: &UserId, _: OperationId) -> Result<(), StoreError> {
+        self.fail()
+    }
+    async fn evictions_told(&self, _: &UserId, _: OperationId) -> Result<(), StoreError> {
+        self.fail()
+    }
+    async fn overdue_evictions(&self) -> Result<Vec<Untold>, StoreError> {
+        self.fail()
+    }
+    async fn put_takeover(&self, _: &UserId, _: &str, _: &str, _: Duration) -> Result<(), StoreError> {
+        self.fail()
+    }
+    async fn take_takeover(&self, _: &UserId, _: &str) -> Result<Option<String>, StoreError> {
         self.fail()
     }
     async fn rotate_session(&self, _: &SessionId, _: &Rotation, _: OperationId) -> Result<Rotated, StoreError> {

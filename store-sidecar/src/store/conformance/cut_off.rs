@@ -1,15 +1,15 @@
-//! Promises on how all sessions of a user end at once, and how many a user may have.
+//! Promises on how all sessions of a user end at once.
 
 use std::sync::Arc;
 
 use serde_json::json;
-use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionStatus, UserId};
+use session_gate_protocol::{CheckVerdict, SessionData, SessionId, SessionStatus};
 
 use super::{
     Harness, LIFETIME, SETTINGS, Store, StoreSettings, check, create, end_all, get, id, idle_after, op, plain, secs,
     update, user,
 };
-use crate::store::{Admission, Admitted, Beginning, MAX_EVICTED, SWEEP_BATCH};
+use crate::store::{Admission, Admitted, Beginning, SWEEP_BATCH};
 
 /// So that everybody can be told first.
 pub async fn a_cut_off_that_has_only_begun_ends_nothing<H: Harness>() {
@@ -225,7 +225,8 @@ pub async fn who_logs_in_after_a_loss_is_not_dead_at_birth<H: Harness>() {
     let old = create(store, plain(&alice, 1)).await;
     let floor = old.generation + 7;
     let admission = Admission { floor, ..Admission::default() };
-    let Admitted::Created(new) = store.admit_session(plain(&alice, 2), &admission, op()).await.unwrap() else {
+    let Admitted::Created { session: new, .. } = store.admit_session(plain(&alice, 2), &admission, op()).await.unwrap()
+    else {
         panic!("there is no bound")
     };
     assert_eq!(new.generation, floor);
@@ -279,62 +280,4 @@ pub async fn what_was_cut_off_is_swept_in_batches<H: Harness>() {
     assert_eq!(store.begin_cut_off(&alice, None, 0).await.unwrap().listed, 1);
     assert_eq!(check(store, &alice, &many(3)).await, CheckVerdict::SessionTerminated);
     assert_eq!(check(store, &alice, &spared).await, CheckVerdict::Live);
-}
-
-async fn admit(store: &impl Store, user: &UserId, number: u8, evict: &[SessionId]) -> Admitted {
-    let admission = Admission { floor: 0, max_sessions: 3, evict: evict.to_vec() };
-    store.admit_session(plain(user, number), &admission, op()).await.unwrap()
-}
-
-/// The ones that would expire first end, but only once the caller has named them.
-pub async fn a_user_has_no_more_sessions_than_allowed<H: Harness>() {
-    let harness = H::start(SETTINGS).await;
-    let store = harness.store();
-    let (alice, bob) = (user("alice"), user("bob"));
-    let bobs = create(store, plain(&bob, 1)).await;
-    for number in 1..=3 {
-        assert!(matches!(admit(store, &alice, number, &[]).await, Admitted::Created(_)));
-        harness.pass(secs(10)).await;
-    }
-    for named in [vec![], vec![bobs.session_id.clone(), id(&alice, 9)]] {
-        let Admitted::Crowded(oldest) = admit(store, &alice, 4, &named).await else { panic!("there is no room") };
-        assert_eq!(oldest.into_iter().map(|one| one.id).collect::<Vec<_>>(), [id(&alice, 1)]);
-    }
-    assert_eq!(check(store, &alice, &id(&alice, 1)).await, CheckVerdict::Live, "nothing was changed");
-    assert_eq!(store.session(&id(&alice, 4)).await.unwrap(), None);
-    assert!(matches!(admit(store, &alice, 4, &[id(&alice, 1)]).await, Admitted::Created(_)));
-    assert_eq!(check(store, &alice, &id(&alice, 1)).await, CheckVerdict::SessionTerminated);
-    assert_eq!(check(store, &bob, &bobs.session_id).await, CheckVerdict::Live);
-    assert_eq!(store.user_sessions(&alice).await.unwrap().len(), 3);
-    // One that has ended makes room by itself.
-    store.terminate_session(&id(&alice, 2), op()).await.unwrap();
-    assert!(matches!(admit(store, &alice, 5, &[]).await, Admitted::Created(_)));
-    // Of many too many, some go with each.
-    for number in 10..30 {
-        create(store, plain(&bob, number)).await;
-    }
-    let Admitted::Crowded(oldest) = admit(store, &bob, 40, &[]).await else { panic!("there is no room") };
-    assert_eq!(oldest.len(), MAX_EVICTED);
-    let evict: Vec<_> = oldest.into_iter().map(|one| one.id).collect();
-    assert!(matches!(admit(store, &bob, 40, &evict).await, Admitted::Created(_)));
-    assert_eq!(store.user_sessions(&bob).await.unwrap().len(), 22 - MAX_EVICTED);
-}
-
-/// Logins at once count each other.
-pub async fn at_once_too_nobody_has_more_sessions_than_allowed<H: Harness>() {
-    let harness = Arc::new(H::start(SETTINGS).await);
-    let alice = user("alice");
-    let logins = (0..12).map(|number| {
-        let (harness, alice) = (Arc::clone(&harness), alice.clone());
-        tokio::spawn(async move {
-            let mut evict = Vec::new();
-            while let Admitted::Crowded(oldest) = admit(harness.store(), &alice, number, &evict).await {
-                evict.extend(oldest.into_iter().map(|one| one.id));
-            }
-        })
-    });
-    for login in logins.collect::<Vec<_>>() {
-        login.await.unwrap();
-    }
-    assert_eq!(harness.store().user_sessions(&alice).await.unwrap().len(), 3);
 }

@@ -27,6 +27,7 @@ pub mod renewing;
 pub mod repeating;
 pub mod rotating;
 pub mod rules;
+pub mod session_limit;
 pub mod storing;
 
 use std::future::Future;
@@ -133,8 +134,22 @@ macro_rules! store_conformance {
                 who_logs_in_after_a_loss_is_not_dead_at_birth,
                 a_cut_off_is_known_for_as_long_as_it_could_matter,
                 what_was_cut_off_is_swept_in_batches,
-                a_user_has_no_more_sessions_than_allowed,
-                at_once_too_nobody_has_more_sessions_than_allowed,
+            ]
+            session_limit: [
+                who_is_denied_changes_nothing,
+                the_least_recently_used_session_ends_for_a_new_one,
+                who_is_only_told_keeps_all,
+                nothing_ends_that_was_not_noted,
+                of_fifty_logins_at_once_as_many_are_made_as_allowed,
+                of_fifty_logins_at_once_the_last_made_live,
+                a_lowered_limit_ends_all_that_is_too_much,
+                a_session_that_is_replaced_does_not_count,
+                what_has_ended_by_itself_does_not_count,
+                who_waits_for_a_second_factor_counts_for_a_while,
+                a_rotated_session_keeps_its_place,
+                a_repeated_admission_answers_as_the_first_time,
+                what_was_not_told_is_found,
+                a_handle_is_good_once_and_for_its_time,
             ]
             listing: [
                 a_list_is_read_in_pages,
@@ -175,7 +190,6 @@ macro_rules! store_conformance {
                 a_rotated_session_does_not_escape_a_cut_off,
                 of_concurrent_rotations_of_one_session_one_wins,
                 a_repeated_rotation_answers_as_the_first_time,
-                a_session_that_is_replaced_does_not_count,
             ]
             check: [
                 each_status_has_its_verdict,

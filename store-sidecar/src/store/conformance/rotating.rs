@@ -6,7 +6,7 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Scopes, SessionData, SessionId, SessionStatus, UserId};
 
 use super::{Harness, SETTINGS, Store, check, create, end_all, get, id, idle_after, op, plain, secs, update, user};
-use crate::store::{Admission, Admitted, CreateSession, Rotated, Rotation, StoreErrorKind};
+use crate::store::{CreateSession, Rotated, Rotation, StoreErrorKind};
 
 fn rotation(user: &UserId, number: u8) -> Rotation {
     Rotation { user_id: user.clone(), id: id(user, number), scopes: None }
@@ -155,32 +155,4 @@ pub async fn a_repeated_rotation_answers_as_the_first_time<H: Harness>() {
     let others = store.rotate_session(&id(&alice, 2), &others, op()).await.unwrap_err();
     assert_eq!(others.kind(), StoreErrorKind::Conflict);
     assert_eq!(check(store, &alice, &id(&alice, 2)).await, CheckVerdict::Live);
-}
-
-/// A login that takes the place of a session ends it in the same step, and needs no other room.
-pub async fn a_session_that_is_replaced_does_not_count<H: Harness>() {
-    let harness = H::start(SETTINGS).await;
-    let (store, alice) = (harness.store(), user("alice"));
-    let admit = async |number, max_sessions, evict: &[u8], op| {
-        let evict = evict.iter().map(|number| id(&alice, *number)).collect();
-        let admission = Admission { floor: 0, max_sessions, evict };
-        store.admit_session(plain(&alice, number), &admission, op).await.unwrap()
-    };
-    for number in 1..=4 {
-        create(store, plain(&alice, number)).await;
-        harness.pass(secs(10)).await;
-    }
-    // The newest is replaced, though an older one would have to make room. Repeated, it is the same.
-    let op_id = op();
-    let first = admit(5, 4, &[4], op_id).await;
-    assert!(matches!(first, Admitted::Created(_)), "{first:?}");
-    assert_eq!(admit(5, 4, &[4], op_id).await, first);
-    assert_eq!(check(store, &alice, &id(&alice, 4)).await, CheckVerdict::SessionTerminated);
-    assert_eq!(store.user_sessions(&alice).await.unwrap().len(), 4);
-    // Where the limit is lower by now, as many others end as are too many, and no more.
-    let Admitted::Crowded(oldest) = admit(6, 3, &[5], op()).await else { panic!("one is too many") };
-    assert_eq!(oldest.into_iter().map(|one| one.id).collect::<Vec<_>>(), [id(&alice, 1)]);
-    assert!(matches!(admit(6, 3, &[5, 1], op()).await, Admitted::Created(_)));
-    let left = store.user_sessions(&alice).await.unwrap().into_iter().map(|session| session.session_id);
-    assert_eq!(left.collect::<Vec<_>>(), [6, 3, 2].map(|number| id(&alice, number)));
 }

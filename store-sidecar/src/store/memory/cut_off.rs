@@ -1,54 +1,15 @@
-//! How sessions begin, go on under a new id, and end all at once.
+//! How sessions go on under a new id, and end all at once.
 
 use session_gate_protocol::{SessionData, SessionId, SessionStatus, UnixSeconds, UserId};
 
 use super::state::{Begun, State};
 use super::tables::MemoryStore;
 use crate::store::{
-    Admission, Admitted, Beginning, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId,
-    Rotated, Rotation, SWEEP_BATCH, StoreError, StoreErrorKind, Swept, patch,
+    Beginning, BegunCutOff, IndexPlace, OperationId, Rotated, Rotation, SWEEP_BATCH, StoreError, StoreErrorKind, Swept,
+    patch,
 };
 
 impl MemoryStore {
-    pub(super) fn admit(
-        &self,
-        new: CreateSession,
-        admission: &Admission,
-        op: OperationId,
-    ) -> Result<Admitted, StoreError> {
-        new.check(&self.settings)?;
-        let Admission { floor, max_sessions, evict } = admission;
-        let (mut state, now) = self.write();
-        if state.was_done(&new.id, op)
-            && let Some(session) = state.session(&new.id, now)
-        {
-            return Ok(Admitted::Created(session));
-        }
-        if state.holds(&new.id) {
-            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
-        }
-        self.check_room(&state)?;
-        let user = new.session.user_id.clone();
-        let (listed, _) = state.listed(&user);
-        let leaving = evict.iter().filter(|id| state.is_listed(&user, id)).filter_map(|id| state.session(id, now));
-        let leaving: Vec<SessionData> = leaving.collect();
-        let over = (listed + 1).saturating_sub(*max_sessions).min(MAX_EVICTED);
-        if *max_sessions > 0 && leaving.len() < over {
-            let oldest = state.oldest(&user, evict, over - leaving.len()).into_iter();
-            return Ok(Admitted::Crowded(
-                oldest.map(|IndexPlace { expires_at, id }| OldSession { id, expires_at }).collect(),
-            ));
-        }
-        leaving.into_iter().for_each(|session| end(&mut state, session, now, op));
-        if *floor > 0 {
-            state.note_cut_offs(&user, *floor, *floor, now);
-        }
-        let session = new.created_at(now, state.cut_offs(&user).generation);
-        state.keep_cut_offs(&user, session.expires_at.after(self.settings.feed_horizon));
-        state.insert(session.clone(), op);
-        Ok(Admitted::Created(session))
-    }
-
     pub(super) fn rotate(&self, old: &SessionId, rotation: &Rotation, op: OperationId) -> Result<Rotated, StoreError> {
         rotation.check()?;
         let (mut state, now) = self.write();
@@ -67,8 +28,10 @@ impl MemoryStore {
         }
         self.check_room(&state)?;
         let rotated = rotation.of(session.clone(), now);
+        let made = state.made(old);
         end(&mut state, session, now, op);
         state.insert(rotated.clone(), op);
+        state.set_made(&rotation.id, made);
         Ok(Rotated::Done(rotated))
     }
 
@@ -129,7 +92,7 @@ impl MemoryStore {
 }
 
 /// Ends a session that is still listed, or notes that it has ended.
-fn end(state: &mut State, session: SessionData, now: UnixSeconds, op: OperationId) {
+pub(super) fn end(state: &mut State, session: SessionData, now: UnixSeconds, op: OperationId) {
     let session = if session.status == SessionStatus::Expired { session } else { patch::terminated(session) };
     state.replace(session, now, op);
 }

@@ -1,7 +1,9 @@
 //! The embedded store: everything in this process, gone when it ends. For one replica only.
 
+mod admission;
 mod counters;
 mod cut_off;
+mod evictions;
 mod log;
 mod refresh;
 mod renewal;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use session_gate_protocol::{Claims, SessionData, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 
+use super::evictions::Evictions;
 use super::renewal::RenewalChain;
 use crate::store::cut_off::session_at;
 use crate::store::{IndexPlace, OperationId, PageAsk, SessionPage};
@@ -27,7 +28,13 @@ pub(super) struct State {
     revoked: HashMap<Revocation, UnixSeconds>,
     /// What opaque tokens say, and until when.
     opaque: HashMap<Opaque, (Claims, UnixSeconds)>,
-    /// What cleaning has to do when: exactly one step per session, blacklist entry and opaque token.
+    /// Logins that were refused for want of room, and until when their handles are good.
+    takeovers: HashMap<Opaque, (String, UnixSeconds)>,
+    /// What everybody is yet to be told of.
+    pub(super) evictions: Evictions,
+    /// How many sessions have begun.
+    made: u64,
+    /// What cleaning has to do when: exactly one step per session, blacklist entry, opaque token and handle.
     due: BTreeSet<(UnixSeconds, Step)>,
 }
 
@@ -40,6 +47,8 @@ struct Entry {
     chain: RenewalChain,
     /// What is kept of its refresh tokens.
     refresh: Option<String>,
+    /// Its place among all sessions, as they began.
+    made: u64,
     /// When the session is forgotten.
     forget_at: UnixSeconds,
     /// Its entry in `due`.
@@ -101,6 +110,8 @@ enum Step {
     ForgetCutOffs(UserId),
     /// The opaque token has expired.
     ForgetOpaque(Opaque),
+    /// The handle has expired.
+    ForgetTakeover(Opaque),
     /// The token has expired.
     Unlist(Revocation),
 }
@@ -126,13 +137,16 @@ impl State {
             live: 0,
             revoked: HashMap::new(),
             opaque: HashMap::new(),
+            takeovers: HashMap::new(),
+            evictions: Evictions::default(),
+            made: 0,
             due: BTreeSet::new(),
         }
     }
 
     /// How many sessions, opaque tokens and blacklist entries there are.
     pub(super) fn entries(&self) -> usize {
-        self.sessions.len() + self.cut_offs.len() + self.revoked.len() + self.opaque.len()
+        self.sessions.len() + self.cut_offs.len() + self.revoked.len() + self.opaque.len() + self.takeovers.len()
     }
 
     /// How many sessions have not ended, as far as cleaning has come.
@@ -217,12 +231,6 @@ impl State {
         place.is_some_and(|place| self.by_user.get(user).is_some_and(|list| list.contains(&place)))
     }
 
-    /// The sessions of the user that expire first, but for some.
-    pub(super) fn oldest(&self, user: &UserId, but: &[SessionId], limit: usize) -> Vec<IndexPlace> {
-        let list = self.by_user.get(user).into_iter().flatten();
-        list.filter(|place| !but.contains(&place.id)).take(limit).cloned().collect()
-    }
-
     /// A part of the user's list, the one that expires last first.
     pub(super) fn page(&self, user: &UserId, ask: &PageAsk, now: UnixSeconds) -> SessionPage {
         let end = ask.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
@@ -251,7 +259,23 @@ impl State {
         let due = (session.expires_at, Step::End(id.clone()));
         self.due.insert(due.clone());
         let forget_at = session.expires_at.after(self.retention);
-        self.sessions.insert(id, Entry { session, op, chain: RenewalChain::default(), refresh: None, forget_at, due });
+        self.made += 1;
+        self.sessions.insert(
+            id,
+            Entry { session, op, chain: RenewalChain::default(), refresh: None, made: self.made, forget_at, due },
+        );
+    }
+
+    /// The session's place among all, as they began.
+    pub(super) fn made(&self, id: &SessionId) -> u64 {
+        self.sessions.get(id).map(|entry| entry.made).unwrap_or_default()
+    }
+
+    /// Gives the session that place: it goes on for one that began then.
+    pub(super) fn set_made(&mut self, id: &SessionId, made: u64) {
+        if let Some(entry) = self.sessions.get_mut(id) {
+            entry.made = made;
+        }
     }
 
     /// Puts `session` in the place of what was stored under its id; where its status is final it
@@ -315,6 +339,23 @@ impl State {
         self.due.insert((until, Step::ForgetOpaque(token)));
     }
 
+    /// Keeps what a refused login said, under the hash of its handle.
+    pub(super) fn put_takeover(&mut self, user: &UserId, hash: &str, login: &str, until: UnixSeconds) {
+        let handle = Opaque { tag: SlotTag::of_user(user), hash: hash.to_owned() };
+        if let Some((_, before)) = self.takeovers.insert(handle.clone(), (login.to_owned(), until)) {
+            self.due.remove(&(before, Step::ForgetTakeover(handle.clone())));
+        }
+        self.due.insert((until, Step::ForgetTakeover(handle)));
+    }
+
+    /// What it said, once.
+    pub(super) fn take_takeover(&mut self, user: &UserId, hash: &str, now: UnixSeconds) -> Option<String> {
+        let handle = Opaque { tag: SlotTag::of_user(user), hash: hash.to_owned() };
+        let (login, until) = self.takeovers.remove(&handle)?;
+        self.due.remove(&(until, Step::ForgetTakeover(handle)));
+        (now < until).then_some(login)
+    }
+
     /// Does up to `max_steps` of what is due.
     pub(super) fn clean(&mut self, now: UnixSeconds, max_steps: usize) -> Cleaned {
         let mut removed = 0;
@@ -332,6 +373,9 @@ impl State {
                     self.first_generation = self.first_generation.max(forgotten);
                 }
                 Some((_, Step::ForgetOpaque(token))) => removed += u64::from(self.opaque.remove(&token).is_some()),
+                Some((_, Step::ForgetTakeover(handle))) => {
+                    removed += u64::from(self.takeovers.remove(&handle).is_some());
+                }
                 Some((_, Step::Unlist(entry))) => removed += u64::from(self.revoked.remove(&entry).is_some()),
             }
         }
@@ -361,9 +405,12 @@ impl State {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let Self { retention: _, first_generation: _, sessions, by_user, cut_offs, live, revoked, opaque, due } = self;
+        let Self {
+            retention: _, first_generation: _, made: _, sessions, by_user, cut_offs, live, revoked, opaque, ..
+        } = self;
+        let Self { takeovers, evictions, due, .. } = self;
         let is_empty =
             sessions.is_empty() && by_user.is_empty() && cut_offs.is_empty() && revoked.is_empty() && opaque.is_empty();
-        is_empty && *live == 0 && due.is_empty()
+        is_empty && takeovers.is_empty() && evictions.is_empty() && *live == 0 && due.is_empty()
     }
 }

@@ -15,7 +15,7 @@ use crate::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
     LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
     RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, StoreSettings,
-    Swept, Termination, Update, patch,
+    Swept, Termination, Untold, Update, patch,
 };
 
 #[async_trait]
@@ -27,6 +27,28 @@ impl Store for MemoryStore {
         op: OperationId,
     ) -> Result<Admitted, StoreError> {
         self.admit(new, admission, op)
+    }
+
+    async fn note_evictions(&self, user: &UserId, op: OperationId) -> Result<(), StoreError> {
+        self.note_evicting(user, op);
+        Ok(())
+    }
+
+    async fn evictions_told(&self, _: &UserId, op: OperationId) -> Result<(), StoreError> {
+        self.forget_evicting(op);
+        Ok(())
+    }
+
+    async fn overdue_evictions(&self) -> Result<Vec<Untold>, StoreError> {
+        Ok(self.overdue())
+    }
+
+    async fn put_takeover(&self, user: &UserId, hash: &str, login: &str, lifetime: Duration) -> Result<(), StoreError> {
+        self.keep_takeover(user, hash, login, lifetime)
+    }
+
+    async fn take_takeover(&self, user: &UserId, hash: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.use_takeover(user, hash))
     }
 
     async fn rotate_session(

@@ -1,14 +1,13 @@
-//! How sessions begin, are listed, and end all at once.
+//! How sessions are listed, and end all at once.
 
-use session_gate_protocol::{SessionData, SessionId, SlotTag, UnixSeconds, UserId};
+use session_gate_protocol::{SessionId, SlotTag, UnixSeconds, UserId};
 
 use super::client::RedisStore;
 use super::record::{self, Fields};
 use super::values::{parsed, secs};
 use super::{keys, scripts};
 use crate::store::{
-    Admission, Admitted, Beginning, BegunCutOff, CreateSession, IndexPlace, MAX_EVICTED, OldSession, OperationId,
-    PageAsk, SWEEP_BATCH, SessionPage, StoreError, StoreErrorKind, Swept,
+    Beginning, BegunCutOff, IndexPlace, PageAsk, SWEEP_BATCH, SessionPage, StoreError, StoreErrorKind, Swept,
 };
 
 /// Sessions that one script replies with their metadata, so that it is over soon.
@@ -33,54 +32,6 @@ pub(super) enum Purpose {
 }
 
 impl RedisStore {
-    pub(super) async fn create(
-        &self,
-        new: CreateSession,
-        admission: &Admission,
-        op: OperationId,
-    ) -> Result<Admitted, StoreError> {
-        new.check(&self.settings)?;
-        let (duration, idle) = (secs(new.duration), new.idle_timeout.map(secs).unwrap_or_default());
-        // Created at 0 for now, in generation 0: the script decides both.
-        let session = new.created_at(UnixSeconds(0), 0);
-        let Admission { floor, max_sessions, evict } = admission;
-        // No other can be the user's.
-        let evict = evict.iter().filter(|id| id.tag() == session.session_id.tag());
-        let user = &session.user_id;
-        let scopes = session.scopes.as_ref().map(|scopes| format!("+{scopes}")).unwrap_or_default();
-        let index = keys::index_name(user);
-        let (data, retention, horizon) = (record::data(&session)?, self.retention(), secs(self.settings.feed_horizon));
-        let (floor, max_sessions, evicted) = (floor.to_string(), max_sessions.to_string(), MAX_EVICTED.to_string());
-        let mut arguments = vec![session.session_id.as_str(), user.as_str(), &index, session.status.as_str()];
-        let op = op.to_string();
-        arguments.extend([duration.as_str(), &idle, &data, &retention, &op, &scopes]);
-        arguments.extend([floor.as_str(), &max_sessions, &evicted, &horizon]);
-        let class = session.class.as_deref().unwrap_or_default();
-        arguments.extend([class, if session.persistent { "1" } else { "" }]);
-        arguments.extend(evict.clone().map(SessionId::as_str));
-        let tag = session.session_id.tag();
-        let mut all_keys =
-            vec![self.keys.session(&session.session_id), self.keys.index(user), self.keys.cut_offs(&tag)];
-        all_keys.extend(evict.map(|id| self.keys.session(id)));
-        let all_keys: Vec<&str> = all_keys.iter().map(String::as_str).collect();
-        let reply: Option<Vec<redis::Value>> =
-            self.run(&scripts::CREATE, &all_keys, &arguments, self.deadline()).await?;
-        let Some(mut reply) = reply else {
-            return Err(StoreError::new(StoreErrorKind::Conflict, "the session id exists already"));
-        };
-        if let [redis::Value::Int(now), redis::Value::Int(generation)] = reply.as_slice() {
-            let (now, generation) = (UnixSeconds(number(*now)?), number(*generation)?);
-            let expires_at = UnixSeconds(now.0.saturating_add(session.expires_at.0));
-            let created = SessionData { created_at: now, last_activity: now, expires_at, generation, ..session };
-            return Ok(Admitted::Created(created));
-        }
-        let oldest = reply.split_off(reply.len().min(1)).into_iter().map(|one| {
-            let (id, expires_at): (String, u64) = parsed(one)?;
-            Ok(OldSession { id: session_id(&id)?, expires_at: UnixSeconds(expires_at) })
-        });
-        Ok(Admitted::Crowded(oldest.collect::<Result<_, StoreError>>()?))
-    }
-
     pub(super) async fn page(&self, user: &UserId, ask: &PageAsk, purpose: Purpose) -> Result<SessionPage, StoreError> {
         let (places, next) = self.places(user, "newest", ask).await?;
         let mut sessions = Vec::new();
@@ -195,14 +146,10 @@ impl RedisStore {
     }
 }
 
-fn session_id(text: &str) -> Result<SessionId, StoreError> {
+pub(super) fn session_id(text: &str) -> Result<SessionId, StoreError> {
     text.parse().map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))
 }
 
-fn number(value: i64) -> Result<u64, StoreError> {
-    u64::try_from(value).map_err(|_| corrupt())
-}
-
-fn corrupt() -> StoreError {
+pub(super) fn corrupt() -> StoreError {
     StoreError::of_kind(StoreErrorKind::Corrupt)
 }

@@ -19,6 +19,8 @@ pub(super) struct Keys {
     pub(super) feed: [String; 4],
     /// The records of followers.
     pub(super) followers: String,
+    /// By which operations sessions of whom are about to end, and since when.
+    pub(super) evictions: String,
     /// The issuer whose sessions these are.
     pub(super) issuer: String,
     /// What decides which part a counter of a rate limit is of.
@@ -32,6 +34,7 @@ impl Keys {
             prefix: prefix.to_owned(),
             feed: ["epoch", "log", "rules", "standing"].map(feed),
             followers: feed("workers"),
+            evictions: feed("evictions"),
             issuer: feed("issuer"),
             salt: format!("{prefix}sg1:{{limit}}:salt"),
         }
@@ -77,6 +80,16 @@ impl Keys {
         format!("{}sg1:{{limit.{part:03x}}}:counter:{counter}", self.prefix)
     }
 
+    /// The key of the sessions that logins of a user have ended, and that nobody may have been told of.
+    pub(super) fn untold(&self, user: &UserId) -> String {
+        self.of_user(&SlotTag::of_user(user), "untold", &index_name(user))
+    }
+
+    /// The key of a login of a user that was refused for want of room.
+    pub(super) fn takeover(&self, user: &UserId, hash: &str) -> String {
+        self.of_user(&SlotTag::of_user(user), "takeover", hash)
+    }
+
     fn of_user(&self, tag: &SlotTag, kind: &str, name: &str) -> String {
         format!("{}sg1:{{{tag}}}:{kind}:{name}", self.prefix)
     }
@@ -119,6 +132,7 @@ mod tests {
             let mut all = vec![keys.session(&SessionId::new(&alice, &[7; 32])), keys.index(&alice)];
             let tag = SlotTag::of_user(&alice);
             all.extend([keys.revoked(&alice, &"t".parse().unwrap()), keys.opaque(&tag, "hash"), keys.cut_offs(&tag)]);
+            all.extend([keys.untold(&alice), keys.takeover(&alice, "hash"), keys.evictions.clone()]);
             all.extend(keys.counter(7, &counter));
             all.extend(keys.feed.clone());
             all.extend([&keys.followers, &keys.issuer, &keys.salt].map(String::clone));

@@ -4,6 +4,7 @@
 //! replicas of the sidecar agree on it. A step costs its caller at most [`STEP_TIMEOUT`], whatever
 //! state Redis and the network are in.
 
+mod admission;
 mod check;
 mod client;
 mod connector;

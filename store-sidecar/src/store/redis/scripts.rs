@@ -50,19 +50,24 @@ macro_rules! scripts {
 scripts! {
     BEGIN_CUT_OFF: Hot ["cut_off_prelude.lua", "begin_cut_off.lua"];
     CHECK: Hot ["check.lua"];
-    CREATE: Hot ["cut_off_prelude.lua", "create.lua"];
+    CREATE: Hot ["cut_off_prelude.lua", "untold_prelude.lua", "create.lua"];
+    EVICTIONS_TOLD: Hot ["evictions_told.lua"];
     FEED_APPEND: Feed ["feed_prelude.lua", "feed_append.lua"];
     FEED_READ: Feed ["feed_prelude.lua", "feed_read.lua"];
     FINISH_CUT_OFF: Hot ["cut_off_prelude.lua", "finish_cut_off.lua"];
     FOLLOWERS_PUBLISH: Feed ["followers_publish.lua"];
     FOLLOWERS_READ: Feed ["followers_read.lua"];
+    FORGET_EVICTIONS: Feed ["forget_evictions.lua"];
     INDEX: Bulk ["index.lua"];
     ISSUER: Bulk ["issuer.lua"];
     LEASE: Hot ["account.lua", "lease.lua"];
     LIST: Bulk ["list.lua"];
+    NOTE_EVICTIONS: Feed ["note_evictions.lua"];
     OPAQUE: Hot ["opaque.lua"];
+    OVERDUE_EVICTIONS: Feed ["overdue_evictions.lua"];
     PUT_OPAQUE: Hot ["put_opaque.lua"];
     PUT_REFRESH: Hot ["put_refresh.lua"];
+    PUT_TAKEOVER: Hot ["put_takeover.lua"];
     REFRESH: Hot ["refresh.lua"];
     RENEW: Hot ["renew.lua"];
     RESTORE_VERSION: Hot ["restore_version.lua"];
@@ -70,7 +75,9 @@ scripts! {
     ROTATE: Hot ["rotate.lua"];
     SALT: Hot ["salt.lua"];
     SESSION: Hot ["session.lua"];
+    TAKE_TAKEOVER: Hot ["take_takeover.lua"];
     TERMINATE: Hot ["terminate.lua"];
     TOUCH: Hot ["touch.lua"];
+    UNTOLD: Hot ["untold_prelude.lua", "untold.lua"];
     UPDATE: Hot ["update.lua"];
 }

@@ -17,7 +17,7 @@ use crate::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
     LaterVersion, Leased, MAX_LIFETIME, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
     RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, Swept,
-    Termination, Update,
+    Termination, Untold, Update,
 };
 
 /// Sessions whose activity one script notes, so that it is over soon.
@@ -36,6 +36,26 @@ impl Store for RedisStore {
         op: OperationId,
     ) -> Result<Admitted, StoreError> {
         self.create(new, admission, op).await
+    }
+
+    async fn note_evictions(&self, user: &UserId, op: OperationId) -> Result<(), StoreError> {
+        self.note_evicting(user, op).await
+    }
+
+    async fn evictions_told(&self, user: &UserId, op: OperationId) -> Result<(), StoreError> {
+        self.forget_evicting(user, op).await
+    }
+
+    async fn overdue_evictions(&self) -> Result<Vec<Untold>, StoreError> {
+        self.overdue().await
+    }
+
+    async fn put_takeover(&self, user: &UserId, hash: &str, login: &str, lifetime: Duration) -> Result<(), StoreError> {
+        self.keep_takeover(user, hash, login, lifetime).await
+    }
+
+    async fn take_takeover(&self, user: &UserId, hash: &str) -> Result<Option<String>, StoreError> {
+        self.use_takeover(user, hash).await
     }
 
     async fn rotate_session(

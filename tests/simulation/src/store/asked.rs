@@ -14,7 +14,7 @@ use session_gate_protocol::{
 use store_sidecar::store::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
     LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal,
-    Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Update,
+    Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Untold, Update,
 };
 
 use super::{
@@ -55,13 +55,47 @@ impl Store for ReplicaStore {
         let admission = admission.clone();
         let create = move |shared: Arc<SharedStore>| async move {
             let admitted = shared.current().admit_session(new, &admission, op).await?;
-            if let Admitted::Created(session) = &admitted {
+            if let Admitted::Created { session, .. } = &admitted {
                 shared.note_birth(&session.session_id);
-                admission.evict.iter().for_each(|id| shared.note_end(id));
+                admission.replaces.iter().for_each(|id| shared.note_end(id));
+            }
+            if let Admitted::Created { ended, .. } | Admitted::Full(ended) | Admitted::Partly(ended) = &admitted {
+                ended.iter().for_each(|one| shared.note_end(&one.id));
             }
             Ok(admitted)
         };
         self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(create(shared)))).await
+    }
+
+    async fn note_evictions(&self, user: &UserId, op: OperationId) -> Result<(), StoreError> {
+        let user = user.clone();
+        let note = move |shared: Arc<SharedStore>| async move { shared.current().note_evictions(&user, op).await };
+        self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(note(shared)))).await
+    }
+
+    async fn evictions_told(&self, user: &UserId, op: OperationId) -> Result<(), StoreError> {
+        let user = user.clone();
+        let told = move |shared: Arc<SharedStore>| async move { shared.current().evictions_told(&user, op).await };
+        self.ask((Op::Other, TakeBack), Box::new(move |shared| Box::pin(told(shared)))).await
+    }
+
+    async fn overdue_evictions(&self) -> Result<Vec<Untold>, StoreError> {
+        let overdue = move |shared: Arc<SharedStore>| async move { shared.current().overdue_evictions().await };
+        self.ask((Op::Other, Read), Box::new(move |shared| Box::pin(overdue(shared)))).await
+    }
+
+    async fn put_takeover(&self, user: &UserId, hash: &str, login: &str, lifetime: Duration) -> Result<(), StoreError> {
+        let (user, hash, login) = (user.clone(), hash.to_owned(), login.to_owned());
+        let put = move |shared: Arc<SharedStore>| async move {
+            shared.current().put_takeover(&user, &hash, &login, lifetime).await
+        };
+        self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(put(shared)))).await
+    }
+
+    async fn take_takeover(&self, user: &UserId, hash: &str) -> Result<Option<String>, StoreError> {
+        let (user, hash) = (user.clone(), hash.to_owned());
+        let take = move |shared: Arc<SharedStore>| async move { shared.current().take_takeover(&user, &hash).await };
+        self.ask((Op::Other, TakeBack), Box::new(move |shared| Box::pin(take(shared)))).await
     }
 
     async fn rotate_session(
