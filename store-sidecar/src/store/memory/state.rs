@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use session_gate_protocol::{Claims, SessionData, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 
-use super::renewal::RenewalChain;
 use crate::store::cut_off::session_at;
+use crate::store::renewal::Chain;
 use crate::store::{IndexPlace, OperationId, PageAsk, SessionPage};
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ struct Entry {
     /// The operation that changed it last.
     op: OperationId,
     /// How its token has been renewed.
-    chain: RenewalChain,
+    chain: Chain,
     /// What is kept of its refresh tokens.
     refresh: Option<String>,
     /// When the session is forgotten.
@@ -251,7 +251,7 @@ impl State {
         let due = (session.expires_at, Step::End(id.clone()));
         self.due.insert(due.clone());
         let forget_at = session.expires_at.after(self.retention);
-        self.sessions.insert(id, Entry { session, op, chain: RenewalChain::default(), refresh: None, forget_at, due });
+        self.sessions.insert(id, Entry { session, op, chain: Chain::default(), refresh: None, forget_at, due });
     }
 
     /// Puts `session` in the place of what was stored under its id; where its status is final it
@@ -264,7 +264,7 @@ impl State {
         if entry.session.status.is_final() {
             let id = entry.session.session_id.clone();
             let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
-            entry.chain = RenewalChain::default();
+            entry.chain = Chain::default();
             entry.refresh = None;
             entry.forget_at = forget_at;
             let due = (forget_at, Step::Forget(id.clone()));
@@ -275,7 +275,7 @@ impl State {
     }
 
     /// How the session's token has been renewed.
-    pub(super) fn chain(&mut self, id: &SessionId) -> Option<&mut RenewalChain> {
+    pub(super) fn chain(&mut self, id: &SessionId) -> Option<&mut Chain> {
         self.sessions.get_mut(id).map(|entry| &mut entry.chain)
     }
 
@@ -341,7 +341,7 @@ impl State {
     fn end(&mut self, id: &SessionId) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session = entry.session.clone().bare();
-        entry.chain = RenewalChain::default();
+        entry.chain = Chain::default();
         entry.refresh = None;
         let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
         entry.due = (entry.forget_at, Step::Forget(id.clone()));
