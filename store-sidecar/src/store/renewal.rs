@@ -40,12 +40,14 @@ pub enum Renewed {
 }
 
 /// What a store keeps of a session's renewals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Chain {
     /// The current renewal.
-    pub(super) current: u64,
+    current: u64,
     /// The one that it is the successor of; none: the token of the login.
-    pub(super) predecessor: Option<u64>,
+    predecessor: Option<u64>,
+    /// The current one, sealed for whoever shows its predecessor.
+    pub(super) sealed: String,
 }
 
 impl Chain {
@@ -62,7 +64,8 @@ impl Chain {
     }
 
     /// The chain with the candidate.
-    pub(super) const fn after(renewal: &Renewal) -> Self {
-        Self { current: renewal.replaced.saturating_add(1), predecessor: Some(renewal.shown) }
+    pub(super) fn after(renewal: &Renewal) -> Self {
+        let Renewal { user_id: _, shown, replaced, sealed } = renewal;
+        Self { current: replaced.saturating_add(1), predecessor: Some(*shown), sealed: sealed.clone() }
     }
 }

@@ -6,14 +6,6 @@ use super::tables::MemoryStore;
 use crate::store::renewal::Chain;
 use crate::store::{Renewal, Renewed, StoreError};
 
-/// How a session's token has been renewed.
-#[derive(Debug, Default)]
-pub(super) struct RenewalChain {
-    chain: Chain,
-    /// The current renewal, sealed for whoever shows the one before.
-    sealed: String,
-}
-
 impl MemoryStore {
     pub(super) fn renew(&self, id: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
         let mut state = self.lock();
@@ -24,11 +16,11 @@ impl MemoryStore {
         }
         let is_persistent = session.persistent;
         let Some(known) = state.chain(id) else { return Ok(Renewed::NotFound) };
-        if known.chain.takes(renewal) {
-            *known = RenewalChain { chain: Chain::after(renewal), sealed: renewal.sealed.clone() };
+        if known.takes(renewal) {
+            *known = Chain::after(renewal);
             return Ok(Renewed::Stored { is_persistent });
         }
-        if known.chain.is_predecessor(renewal) {
+        if known.is_predecessor(renewal) {
             return Ok(Renewed::Before { sealed: known.sealed.clone(), is_persistent });
         }
         Ok(Renewed::Superseded)

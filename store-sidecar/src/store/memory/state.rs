@@ -7,8 +7,8 @@ use std::time::Duration;
 use session_gate_protocol::{Claims, SessionData, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 
 use super::evictions::Evictions;
-use super::renewal::RenewalChain;
 use crate::store::cut_off::session_at;
+use crate::store::renewal::Chain;
 use crate::store::{IndexPlace, OperationId, PageAsk, SessionPage};
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ struct Entry {
     /// The operation that changed it last.
     op: OperationId,
     /// How its token has been renewed.
-    chain: RenewalChain,
+    chain: Chain,
     /// What is kept of its refresh tokens.
     refresh: Option<String>,
     /// Its place among all sessions, as they began.
@@ -260,10 +260,8 @@ impl State {
         self.due.insert(due.clone());
         let forget_at = session.expires_at.after(self.retention);
         self.made += 1;
-        self.sessions.insert(
-            id,
-            Entry { session, op, chain: RenewalChain::default(), refresh: None, made: self.made, forget_at, due },
-        );
+        self.sessions
+            .insert(id, Entry { session, op, chain: Chain::default(), refresh: None, made: self.made, forget_at, due });
     }
 
     /// The session's place among all, as they began.
@@ -288,7 +286,7 @@ impl State {
         if entry.session.status.is_final() {
             let id = entry.session.session_id.clone();
             let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
-            entry.chain = RenewalChain::default();
+            entry.chain = Chain::default();
             entry.refresh = None;
             entry.forget_at = forget_at;
             let due = (forget_at, Step::Forget(id.clone()));
@@ -299,7 +297,7 @@ impl State {
     }
 
     /// How the session's token has been renewed.
-    pub(super) fn chain(&mut self, id: &SessionId) -> Option<&mut RenewalChain> {
+    pub(super) fn chain(&mut self, id: &SessionId) -> Option<&mut Chain> {
         self.sessions.get_mut(id).map(|entry| &mut entry.chain)
     }
 
@@ -385,7 +383,7 @@ impl State {
     fn end(&mut self, id: &SessionId) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session = entry.session.clone().bare();
-        entry.chain = RenewalChain::default();
+        entry.chain = Chain::default();
         entry.refresh = None;
         let (user, expires_at) = (entry.session.user_id.clone(), entry.session.expires_at);
         entry.due = (entry.forget_at, Step::Forget(id.clone()));
