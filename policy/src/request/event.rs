@@ -69,7 +69,10 @@ impl CommandOutcome {
         let is_refusal = |problem: &Problem| {
             matches!(
                 problem.code,
-                ProblemCode::InvalidRequest | ProblemCode::StateConflict | ProblemCode::PayloadTooLarge
+                ProblemCode::InvalidRequest
+                    | ProblemCode::PayloadTooLarge
+                    | ProblemCode::SessionLimitReached
+                    | ProblemCode::StateConflict
             )
         };
         match serde_json::from_slice(&reply.body).ok().filter(is_refusal) {

@@ -149,6 +149,7 @@ fn what_could_not_be_done_is_no_answer() {
         (401, problem("credential_invalid", 401), (503, "store_unavailable")),
         (400, problem("invalid_request", 400), (502, "session_command_refused")),
         (409, problem("state_conflict", 409), (502, "session_command_refused")),
+        (409, problem("session_limit_reached", 409), (409, "session_limit_reached")),
         (200, json!({}), (503, "store_unavailable")),
         (200, json!({"logged_out": false}), (503, "store_unavailable")),
         (200, with_token(""), (503, "store_unavailable")),

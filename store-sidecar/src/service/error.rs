@@ -1,7 +1,7 @@
 use session_gate_protocol::{ETag, FieldProblem};
 use thiserror::Error;
 
-use super::session_limit::LimitReached;
+use super::limit_reached::LimitReached;
 use crate::{keys::MintError, rng::NoRandomness, store::StoreError};
 
 /// Why the service did not do what it was asked. Nothing was changed, except where a store's error

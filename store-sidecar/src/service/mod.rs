@@ -8,6 +8,7 @@ mod elevation;
 mod error;
 mod input;
 mod leases;
+mod limit_reached;
 mod limits;
 mod login;
 mod presented;
@@ -30,7 +31,7 @@ pub use self::{
     check::Counts,
     error::ServiceError,
     leases::{MAX_WORKER_CHARS, is_worker_name},
+    limit_reached::{Handle, LimitReached},
     refresh::RefreshRefused,
     rules::{MAX_RULES, RuleKind},
-    session_limit::{Handle, LimitReached},
 };

@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 use session_gate_protocol::{
-    FeedChange, ListedSession, MAX_LEEWAY, MAX_SESSION_LIMIT, NewSession, SessionData, SessionId, UserId, WhenFull,
+    FeedChange, MAX_LEEWAY, MAX_SESSION_LIMIT, NewSession, SessionData, SessionId, UserId, WhenFull,
 };
 use tokio::time::Instant;
 
-use super::{Service, ServiceError, input::invalid, repair::FIRST_READING};
+use super::{Service, ServiceError, input::invalid, limit_reached::LimitReached, repair::FIRST_READING};
 use crate::{
     logging::chain,
     metrics::EndReason,
@@ -36,33 +36,6 @@ pub(super) struct Begun {
     pub(super) session: SessionData,
     /// How many sessions its user has beyond the limit.
     pub(super) beyond: u64,
-}
-
-/// A login was refused, because its user has as many sessions as allowed.
-#[derive(Debug)]
-pub struct LimitReached {
-    /// How many that are.
-    pub max: usize,
-    /// The first of them, the one that expires last first.
-    pub sessions: Vec<ListedSession>,
-    /// The handle by which the same login succeeds once.
-    pub takeover: Option<Handle>,
-}
-
-/// A credential, which no log shows.
-pub struct Handle(pub(super) String);
-
-impl Handle {
-    /// The handle itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Handle(…)")
-    }
 }
 
 impl Service {

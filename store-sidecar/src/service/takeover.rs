@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Service, ServiceError,
     input::invalid,
-    session_limit::{Handle, LimitReached},
+    limit_reached::{Handle, LimitReached},
 };
 use crate::rng::random_bytes;
 

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 use session_gate_protocol::{
-    MAX_LEASE_ASKS, MAX_QUOTAS, MAX_REQUESTS, MAX_SETTLED, MAX_STALENESS, MAX_USER_ID_BYTES, MAX_WINDOW_MS,
-    MIN_WINDOW_MS,
+    MAX_LEASE_ASKS, MAX_QUOTAS, MAX_REQUESTS, MAX_SESSION_LIMIT, MAX_SETTLED, MAX_STALENESS, MAX_USER_ID_BYTES,
+    MAX_WINDOW_MS, MIN_WINDOW_MS,
 };
 
 use crate::{service::MAX_WORKER_CHARS, store::MAX_LIFETIME};
@@ -173,6 +173,9 @@ fn bodies() -> Vec<(String, Value)> {
     }
     for schema in ["LoginRequest", "NewSession", "NewToken"] {
         add(&format!("{schema}/properties/duration"), duration(LONGEST_CONFIGURABLE));
+    }
+    for schema in ["LoginRequest", "NewSession"] {
+        add(&format!("{schema}/properties/max_sessions"), json!({ "maximum": MAX_SESSION_LIMIT }));
     }
     for schema in ["LoginRequest", "NewSession", "SessionPatch"] {
         add(&format!("{schema}/properties/ip_address"), json!({ "pattern": format!("^{}$", address()) }));
