@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Metadata, NewSession, NewToken, Scopes, SessionData, SessionId, TokenData, UserId};
+use crate::{DeviceToken, Metadata, NewSession, NewToken, Scopes, SessionData, SessionId, TokenData, UserId};
 
 /// Body of `POST /v1/login`, sent by the application after it has checked the password: what a new
 /// session and its first token need. A session id is always new (no fixation).
@@ -57,6 +57,12 @@ pub struct LoginRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub token_metadata: Metadata,
+    /// Whether the lock on failed logins is asked first: then `ip_address` must be one, and the reply has a device token.
+    #[serde(default)]
+    pub lockout: bool,
+    /// The device token that the client has shown; with `lockout`.
+    #[serde(default)]
+    pub device_token: Option<String>,
 }
 
 impl LoginRequest {
@@ -139,6 +145,9 @@ pub struct LoginReply {
     pub session: SessionData,
     /// Its first token.
     pub token: TokenData,
+    /// The client's new device token, of a login with `lockout`: for a cookie that outlives the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceToken>,
 }
 
 /// Body of `POST /v1/logout`: which session, named by its id or by one of its tokens.

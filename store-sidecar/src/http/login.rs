@@ -22,6 +22,8 @@ use super::{
     post, path = "/v1/login", tag = "login", operation_id = "login", request_body = LoginRequest,
     responses(
         (status = 201, description = "Session and token", body = LoginReply),
+        (status = 429, description = "With `lockout`: too many logins have failed; nothing was done", body = Problem,
+            content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))

@@ -18,26 +18,35 @@ pub(super) type ApiResult<T> = Result<T, ApiError>;
 
 /// An error, ready to be answered; what only the log may know has been logged.
 #[derive(Debug)]
-pub(super) struct ApiError(Problem);
+pub(super) struct ApiError {
+    problem: Problem,
+    /// After how many seconds to come again; none: the problem's own time.
+    retry_after: Option<u64>,
+}
 
 /// What no cache may keep (RFC 9111, section 5.2.2.5).
 pub(super) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        Self(problem)
+        Self { problem, retry_after: None }
     }
 }
 
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let problem = |code, detail: Option<String>| Problem { detail, ..Problem::new(code) };
-        Self(match error {
+        let retry_after = match error {
+            ServiceError::LoginLocked { retry_after } => Some(retry_after),
+            _ => None,
+        };
+        let problem = match error {
             ServiceError::Internal(source) => {
                 tracing::error!(error = %chain(&*source), "the service failed");
                 Problem::new(ProblemCode::Internal)
             }
             ServiceError::Invalid(errors) => Problem { errors, ..Problem::new(ProblemCode::InvalidRequest) },
+            ServiceError::LoginLocked { .. } => Problem::new(ProblemCode::LoginLocked),
             ServiceError::RuleOfAnotherKind { removed_at } => {
                 let detail = format!("this id is of another kind of rule, which is removed at {removed_at}");
                 problem(ProblemCode::NotFound, Some(detail))
@@ -53,7 +62,8 @@ impl From<ServiceError> for ApiError {
             ServiceError::VersionMismatch { current } => {
                 problem(ProblemCode::VersionMismatch, Some(format!("its ETag is {current} now")))
             }
-        })
+        };
+        Self { problem, retry_after }
     }
 }
 
@@ -75,7 +85,7 @@ fn of_store(error: &StoreError) -> ProblemCode {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self(problem) = self;
+        let Self { problem, retry_after } = self;
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = problem.code;
         let content_type = HeaderValue::from_static("application/problem+json");
@@ -91,6 +101,9 @@ impl IntoResponse for ApiError {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         response
     }

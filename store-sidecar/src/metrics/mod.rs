@@ -14,6 +14,6 @@ pub use self::{
     catalogue::Described,
     feed::{FeedState, FollowerState},
     format::Format,
-    labels::{CommandOutcome, EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome, Repair},
+    labels::{CommandOutcome, EndReason, LeaseOutcome, LockedBy, PollOutcome, ReceiptOutcome, Repair},
     registry::Metrics,
 };

@@ -116,7 +116,7 @@ impl Service {
             Err(error) => Err(error),
         };
         match token {
-            Ok(token) => Ok(LoginReply { session, token }),
+            Ok(token) => Ok(LoginReply { session, token, device: None }),
             Err(error) => {
                 self.abandon(&session.session_id).await;
                 Err(error)

@@ -1,5 +1,6 @@
 //! What the service does, without a word of HTTP: sessions, tokens, login, logout, check.
 
+mod account_name;
 mod base;
 mod changes;
 mod check;
@@ -9,6 +10,7 @@ mod error;
 mod input;
 mod leases;
 mod limits;
+mod lockout;
 mod login;
 mod presented;
 mod repair;

@@ -12,6 +12,7 @@ use super::cut_off::{Admission, Admitted, BegunCutOff, IndexPlace, PageAsk, SWEE
 use super::error::{StoreError, StoreErrorKind};
 use super::feed::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
 use super::limits::Leased;
+use super::lockout::LoginCounters;
 use super::operation::OperationId;
 use super::rotation::{Rotated, Rotation};
 use super::session::{Checked, CreateSession, LaterVersion, Termination, Update};
@@ -46,7 +47,7 @@ pub struct Health {
 /// Each method fails with a [`StoreError`] whose [`kind`](StoreError::kind) says whether trying again
 /// may help. "Not found" is never an error.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: LoginCounters {
     /// Whether the feed may be away while sessions are not: on a Cluster they are on different nodes.
     fn feed_may_be_away_alone(&self) -> bool {
         false

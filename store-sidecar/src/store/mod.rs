@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod faulty;
 mod feed;
 mod limits;
+mod lockout;
 pub mod memory;
 mod operation;
 mod patch;
@@ -34,6 +35,7 @@ pub use self::{
         RECORD_LIVES, RECORD_OVERDUE, UNLIMITED,
     },
     limits::Leased,
+    lockout::{DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, MAX_DEVICES, Tallied},
     operation::OperationId,
     rotation::{Rotated, Rotation},
     session::{Checked, CreateSession, LaterVersion, Termination, Update},

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use secrecy::SecretString;
 use session_gate_protocol::{PROTOCOL_HEADER, PublishedPolicy};
 use store_sidecar::{
-    config::{SessionConfig, TokenConfig},
+    config::{LockoutConfig, SessionConfig, TokenConfig},
     credentials::{Credentials, CurrentCredentials},
     feed::{Feed, Pages},
     http::{Api, router},
@@ -141,6 +141,7 @@ impl Sidecar {
             classes: BTreeMap::new(),
             max_per_user: 0,
             password_change_ends_sessions: true,
+            lockout: LockoutConfig::default(),
             store: common.settings,
         };
         let tokens = TokenConfig {

@@ -2,6 +2,7 @@
 
 mod counters;
 mod cut_off;
+mod lockout;
 mod log;
 mod state;
 mod steps;

@@ -14,6 +14,7 @@ mod fitness;
 mod keys;
 mod limits;
 mod link;
+mod lockout;
 mod nodes;
 mod opaque;
 mod options;

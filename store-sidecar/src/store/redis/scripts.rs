@@ -51,6 +51,7 @@ scripts! {
     BEGIN_CUT_OFF: Hot ["cut_off_prelude.lua", "begin_cut_off.lua"];
     CHECK: Hot ["check.lua"];
     CREATE: Hot ["cut_off_prelude.lua", "create.lua"];
+    DEVICE_ATTEMPT: Hot ["device_attempt.lua"];
     FEED_APPEND: Feed ["feed_prelude.lua", "feed_append.lua"];
     FEED_READ: Feed ["feed_prelude.lua", "feed_read.lua"];
     FINISH_CUT_OFF: Hot ["cut_off_prelude.lua", "finish_cut_off.lua"];
@@ -58,8 +59,10 @@ scripts! {
     FOLLOWERS_READ: Feed ["followers_read.lua"];
     INDEX: Bulk ["index.lua"];
     ISSUER: Bulk ["issuer.lua"];
+    ISSUE_DEVICE: Hot ["issue_device.lua"];
     LEASE: Hot ["account.lua", "lease.lua"];
     LIST: Bulk ["list.lua"];
+    LOGIN_ATTEMPT: Hot ["login_attempt.lua"];
     OPAQUE: Hot ["opaque.lua"];
     PUT_OPAQUE: Hot ["put_opaque.lua"];
     RESTORE_VERSION: Hot ["restore_version.lua"];
@@ -69,5 +72,6 @@ scripts! {
     SESSION: Hot ["session.lua"];
     TERMINATE: Hot ["terminate.lua"];
     TOUCH: Hot ["touch.lua"];
+    UNLOCK: Hot ["unlock.lua"];
     UPDATE: Hot ["update.lua"];
 }
