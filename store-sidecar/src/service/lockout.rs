@@ -12,6 +12,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use session_gate_protocol::{DeviceToken, Lockout, LoginFailure, LoginGuard, Network, NewLoginFailure};
 
 use super::{Service, ServiceError, account_name, input::invalid};
@@ -20,8 +21,6 @@ use crate::{
     rng::random_bytes,
     store::{LockRules, LoginAttempt, LoginCounter, LoginHash, Tallied},
 };
-
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// What every device token begins with, so that nobody takes it for a credential.
 const DEVICE_PREFIX: &str = "sgd_";
@@ -82,10 +81,8 @@ impl Service {
         if self.is_known_device(attempting, is_failed).await? {
             return Ok(Gated::Admitted(Duration::ZERO));
         }
-        let at_address = match attempting.address.clone().zip(self.session.lockout.address) {
-            Some((hash, rules)) => Some((LoginCounter::Address(hash), rules)),
-            None => None,
-        };
+        let at_address = attempting.address.clone().zip(self.session.lockout.address);
+        let at_address = at_address.map(|(hash, rules)| (LoginCounter::Address(hash), rules));
         if let Some((counter, rules)) = &at_address {
             let tallied = self.tools.store.login_attempt(counter, LoginAttempt::Ask, rules).await?;
             if !tallied.is_admitted {
