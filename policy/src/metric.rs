@@ -59,12 +59,14 @@ pub enum CommandResult {
     Ignored,
     /// It cannot be read.
     Invalid,
+    /// Too many logins have failed: the client got a 429.
+    Locked,
     /// The route, or the sidecar, does not allow it.
     Refused,
 }
 
 impl CommandResult {
-    const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Ignored, Self::Invalid, Self::Refused];
+    const ALL: [Self; 6] = [Self::Done, Self::Failed, Self::Ignored, Self::Invalid, Self::Locked, Self::Refused];
 
     /// Its name in metrics and the access log.
     pub const fn as_str(self) -> &'static str {
@@ -73,6 +75,7 @@ impl CommandResult {
             Self::Failed => "failed",
             Self::Ignored => "ignored",
             Self::Invalid => "invalid",
+            Self::Locked => "locked",
             Self::Refused => "refused",
         }
     }

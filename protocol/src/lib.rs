@@ -14,6 +14,7 @@ mod http_token;
 mod id;
 mod jwk;
 mod limit;
+mod lockout;
 mod login;
 mod metadata;
 mod network;
@@ -52,6 +53,7 @@ pub use limit::{
     LimitOverrideData, MAX_LEASE_ASKS, MAX_LEASE_MS, MAX_LIMIT_KEY_BYTES, MAX_QUOTAS, MAX_REQUESTS, MAX_SETTLED,
     MAX_WINDOW_MS, MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
 };
+pub use lockout::{DeviceToken, Lockout, LoginFailure, LoginGuard, MAX_ACCOUNT_BYTES, NewLoginFailure};
 pub use login::{ElevateRequest, LoginReply, LoginRequest, LogoutReply, LogoutRequest};
 pub use metadata::Metadata;
 pub use network::Network;

@@ -3,8 +3,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Metadata, NewSession, NewToken, RefreshToken, Scopes, SessionData, SessionId, TokenData, UserId, WhenFull,
-    is_default,
+    DeviceToken, Metadata, NewSession, NewToken, RefreshToken, Scopes, SessionData, SessionId, TokenData, UserId,
+    WhenFull, is_default,
 };
 
 /// Body of `POST /v1/login`, sent by the application after it has checked the password: what a new
@@ -73,6 +73,12 @@ pub struct LoginRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub token_metadata: Metadata,
+    /// Whether the lock on failed logins is asked first: then `ip_address` must be one, and the reply has a device token.
+    #[serde(default)]
+    pub lockout: bool,
+    /// The device token that the client has shown; with `lockout`.
+    #[serde(default)]
+    pub device_token: Option<String>,
 }
 
 impl LoginRequest {
@@ -169,6 +175,9 @@ pub struct LoginReply {
     /// How many sessions the user now has beyond the limit, where the login was to succeed all the same (`notify`).
     #[serde(default, skip_serializing_if = "is_default")]
     pub sessions_over_limit: u64,
+    /// The client's new device token, of a login with `lockout`: for a cookie that outlives the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceToken>,
 }
 
 /// Body of `POST /v1/logout`: which session, named by its id or by one of its tokens.

@@ -47,6 +47,8 @@ pub enum ProblemCode {
     Internal,
     /// The request's body or parameters are wrong.
     InvalidRequest,
+    /// Logins of that account, or from that address, are refused for a while.
+    LoginLocked,
     /// There is no such resource.
     NotFound,
     /// The method does not exist here.
@@ -67,12 +69,13 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their names.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Contended,
         Self::CredentialInvalid,
         Self::CredentialNotPermitted,
         Self::Internal,
         Self::InvalidRequest,
+        Self::LoginLocked,
         Self::MethodNotAllowed,
         Self::NotFound,
         Self::PayloadTooLarge,
@@ -91,6 +94,7 @@ impl ProblemCode {
             Self::CredentialNotPermitted => "credential_not_permitted",
             Self::Internal => "internal",
             Self::InvalidRequest => "invalid_request",
+            Self::LoginLocked => "login_locked",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotFound => "not_found",
             Self::PayloadTooLarge => "payload_too_large",
@@ -109,6 +113,7 @@ impl ProblemCode {
             Self::CredentialNotPermitted => 403,
             Self::Internal => 500,
             Self::InvalidRequest => 400,
+            Self::LoginLocked => 429,
             Self::MethodNotAllowed => 405,
             Self::NotFound => 404,
             Self::PayloadTooLarge => 413,
@@ -127,6 +132,7 @@ impl ProblemCode {
             Self::CredentialNotPermitted => "This credential's role may not do this",
             Self::Internal => "The sidecar failed",
             Self::InvalidRequest => "The request is not valid",
+            Self::LoginLocked => "Too many failed logins",
             Self::MethodNotAllowed => "This method does not exist here",
             Self::NotFound => "There is no such resource",
             Self::PayloadTooLarge => "The body is larger than allowed",

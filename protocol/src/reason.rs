@@ -24,6 +24,8 @@ pub enum DenyReason {
     KeysUnavailable,
     /// A limit cannot be asked about, and its `store_away` says to refuse then.
     LimitUnavailable,
+    /// Too many logins of that account, or from that address, have failed: none is let through for a while.
+    LoginLocked,
     /// The method is not valid (RFC 9110, section 9.1).
     MethodInvalid,
     /// No rule matches, and `default_rule` is `deny`.
@@ -91,7 +93,7 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, in the order of their names.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::AuthorityInvalid,
         Self::Blocked,
         Self::CredentialMissing,
@@ -101,6 +103,7 @@ impl DenyReason {
         Self::HttpsRequired,
         Self::KeysUnavailable,
         Self::LimitUnavailable,
+        Self::LoginLocked,
         Self::MethodInvalid,
         Self::NoRule,
         Self::OriginRefused,
@@ -146,6 +149,7 @@ impl DenyReason {
             Self::HttpsRequired => "https_required",
             Self::KeysUnavailable => "keys_unavailable",
             Self::LimitUnavailable => "limit_unavailable",
+            Self::LoginLocked => "login_locked",
             Self::MethodInvalid => "method_invalid",
             Self::NoRule => "no_rule",
             Self::OriginRefused => "origin_refused",

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Scopes, UnixSeconds, UserId};
+use crate::{DeviceToken, LoginGuard, Scopes, UnixSeconds, UserId};
 
 /// Body of `POST /v1/session-commands`: what the answer of an application says, on a route that allows it. Sent by the
 /// filter, which has compared it with the ceilings of its route.
@@ -24,15 +24,19 @@ pub struct SessionCommandRequest {
     /// The client's `User-Agent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
+    /// Whether failed logins count on that route, and for whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<LoginGuard>,
 }
 
 impl fmt::Debug for SessionCommandRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, token, ip_address, user_agent: _ } = self;
+        let Self { command, token, ip_address, user_agent: _, guard } = self;
         f.debug_struct("SessionCommandRequest")
             .field("command", command)
             .field("token", &token.as_ref().map(|_| "…"))
             .field("ip_address", ip_address)
+            .field("guard", guard)
             .finish_non_exhaustive()
     }
 }
@@ -69,6 +73,11 @@ pub enum SessionCommand {
         #[serde(default)]
         pending_2fa: bool,
     },
+    /// A login has failed: it counts.
+    LoginFailed {
+        /// Whose: the user's id; of an account that does not exist what was typed.
+        account: String,
+    },
     /// Sessions end before the reply. Where there are none, or none any more, nothing happens.
     Logout {
         /// Which.
@@ -90,6 +99,8 @@ pub enum SessionCommandKind {
     Elevate,
     /// A user has logged in.
     Login,
+    /// A login has failed.
+    LoginFailed,
     /// Sessions end.
     Logout,
     /// A password was changed.
@@ -98,13 +109,14 @@ pub enum SessionCommandKind {
 
 impl SessionCommandKind {
     /// Every kind, in the order of their names.
-    pub const ALL: [Self; 4] = [Self::Elevate, Self::Login, Self::Logout, Self::PasswordChanged];
+    pub const ALL: [Self; 5] = [Self::Elevate, Self::Login, Self::LoginFailed, Self::Logout, Self::PasswordChanged];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Elevate => "elevate",
             Self::Login => "login",
+            Self::LoginFailed => "login_failed",
             Self::Logout => "logout",
             Self::PasswordChanged => "password_changed",
         }
@@ -117,6 +129,7 @@ impl SessionCommand {
         match self {
             Self::Elevate { .. } => SessionCommandKind::Elevate,
             Self::Login { .. } => SessionCommandKind::Login,
+            Self::LoginFailed { .. } => SessionCommandKind::LoginFailed,
             Self::Logout { .. } => SessionCommandKind::Logout,
             Self::PasswordChanged { .. } => SessionCommandKind::PasswordChanged,
         }
@@ -136,8 +149,8 @@ pub enum LogoutScope {
     Others,
 }
 
-/// Reply of `POST /v1/session-commands`: it is done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Reply of `POST /v1/session-commands`: it is done, or refused by the lock.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionCommandReply {
     /// The client's new token, where it has one.
@@ -145,6 +158,12 @@ pub struct SessionCommandReply {
     pub token: Option<SessionToken>,
     /// Whether the current session has ended, and no other has taken its place: the client's cookie is to go.
     pub logged_out: bool,
+    /// Logins are refused for so many seconds, this one too, whatever the application says: nothing was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_for: Option<u64>,
+    /// The client's new device token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceToken>,
 }
 
 /// The token of a session, for a client to keep. `Debug` hides the token itself.
@@ -179,7 +198,7 @@ mod tests {
     fn debug_output_lacks_the_tokens() {
         let command = SessionCommand::Logout { sessions: LogoutScope::Current };
         let token = Some("secret".to_owned());
-        let request = SessionCommandRequest { command, token, ip_address: None, user_agent: None };
+        let request = SessionCommandRequest { command, token, ip_address: None, user_agent: None, guard: None };
         assert!(!format!("{request:?}").contains("secret"));
         let token = SessionToken { token: "secret".to_owned(), expires_at: UnixSeconds(1), max_age: None };
         assert!(!format!("{token:?}").contains("secret"));

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use crate::{
     metrics::Metrics,
     store::{
-        Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
-        RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Untold,
-        Update,
+        Admission, Admitted, BegunCutOff, Checked, CreateSession, DeviceTallied, FeedPage, FeedPosition, Followers,
+        Health, IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash,
+        NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal, Renewed, Rotated,
+        Rotation, SessionPage, Store, StoreError, Swept, Tallied, Termination, Untold, Update,
     },
 };
 
@@ -211,5 +211,41 @@ impl Store for MeteredStore {
 
     async fn health(&self) -> Result<Health, StoreError> {
         self.metered("health", self.store.health()).await
+    }
+}
+
+#[async_trait]
+impl LoginCounters for MeteredStore {
+    async fn login_attempt(
+        &self,
+        counter: &LoginCounter,
+        attempt: LoginAttempt,
+        rules: &LockRules,
+    ) -> Result<Tallied, StoreError> {
+        self.metered("login_attempt", self.store.login_attempt(counter, attempt, rules)).await
+    }
+
+    async fn unlock_account(&self, account: &LoginHash) -> Result<(), StoreError> {
+        self.metered("unlock_account", self.store.unlock_account(account)).await
+    }
+
+    async fn device_attempt(
+        &self,
+        account: &LoginHash,
+        device: &LoginHash,
+        is_failed: bool,
+        rules: &LockRules,
+    ) -> Result<DeviceTallied, StoreError> {
+        self.metered("device_attempt", self.store.device_attempt(account, device, is_failed, rules)).await
+    }
+
+    async fn issue_device(
+        &self,
+        account: &LoginHash,
+        device: &LoginHash,
+        replaced: Option<&LoginHash>,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.metered("issue_device", self.store.issue_device(account, device, replaced, lifetime)).await
     }
 }

@@ -22,7 +22,8 @@ pub(super) fn session_commands(raw: RawSessionCommands, path: &str, problems: &m
     } = raw;
     let field = |name: &str| format!("{path}.{name}");
     if allow.is_empty() && !problems.has(&field("allow")) {
-        problems.add(field("allow"), "must name at least one of elevate, login, logout, password_changed");
+        problems
+            .add(field("allow"), "must name at least one of elevate, login, login_failed, logout, password_changed");
     }
     for (place, method) in amr.iter().enumerate() {
         if method.is_empty() || !method.bytes().all(|b| b.is_ascii_graphic()) {
@@ -59,6 +60,7 @@ const fn kind(raw: RawSessionCommand) -> SessionCommandKind {
     match raw {
         RawSessionCommand::Elevate => SessionCommandKind::Elevate,
         RawSessionCommand::Login => SessionCommandKind::Login,
+        RawSessionCommand::LoginFailed => SessionCommandKind::LoginFailed,
         RawSessionCommand::Logout => SessionCommandKind::Logout,
         RawSessionCommand::PasswordChanged => SessionCommandKind::PasswordChanged,
     }

@@ -50,6 +50,20 @@ impl Offer<'_> {
     }
 }
 
+/// What the name of the device cookie ends with, after that of the session cookie.
+pub const DEVICE_SUFFIX: &str = "-d";
+
+/// Longest device token that is passed on.
+const MAX_DEVICE_TOKEN_BYTES: usize = 128;
+
+/// What the request shows for a device token: no credential, but its failed logins are counted apart. Of several the first.
+pub fn device_token<'a>(request: &'a Headers, cookie: &str) -> Option<&'a str> {
+    let pairs = request.all("cookie").flat_map(cookie_pairs);
+    let mut values = pairs.filter_map(|pair| of_device(pair, cookie));
+    let fits = |value: &&[u8]| value.len() <= MAX_DEVICE_TOKEN_BYTES && is_b64token(value);
+    values.find(fits).and_then(|value| std::str::from_utf8(value).ok())
+}
+
 /// Finds what the request offers for a token. An `Authorization` header of another scheme (`Basic`) is none of ours.
 ///
 /// # Errors
@@ -78,11 +92,11 @@ pub fn offered<'a>(
     Ok(Some(Offer { value, source }))
 }
 
-/// What has to change so that the upstream sees neither our cookie nor the route's parameter, and
+/// What has to change so that the upstream sees neither our cookies nor the route's parameter, and
 /// all else as the client sent it.
 pub fn removal(request: &Headers, cookie: &str, parameter: Option<&str>) -> Vec<HeaderChange> {
     let mut changes = Vec::new();
-    if cookie_values(request, cookie).next().is_some() {
+    if request.all("cookie").flat_map(cookie_pairs).any(|pair| is_ours(pair, cookie)) {
         let kept: Vec<_> = request.all("cookie").filter_map(|line| without_cookie(line, cookie)).collect();
         changes.push(if kept.is_empty() {
             HeaderChange::Remove("cookie".to_owned())
@@ -147,13 +161,24 @@ fn cookie_value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     (key.trim_ascii() == name.as_bytes()).then(|| value.get(1..).unwrap_or_default().trim_ascii())
 }
 
+/// The value of the device cookie that goes with a session cookie of that name.
+fn of_device<'a>(pair: &'a [u8], cookie: &str) -> Option<&'a [u8]> {
+    let rest = pair.trim_ascii().strip_prefix(cookie.as_bytes())?.strip_prefix(DEVICE_SUFFIX.as_bytes())?;
+    Some(rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii())
+}
+
+/// Whether it is the session cookie of that name, or the device cookie that goes with it.
+fn is_ours(pair: &[u8], cookie: &str) -> bool {
+    cookie_value(pair, cookie).is_some() || of_device(pair, cookie).is_some()
+}
+
 fn cookie_values<'a>(request: &'a Headers, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     request.all("cookie").flat_map(cookie_pairs).filter_map(move |pair| cookie_value(pair, name))
 }
 
-/// The line without the pairs of that name, all other bytes as they were; `None` if nothing is left.
+/// The line without our pairs, all other bytes as they were; `None` if nothing is left.
 fn without_cookie(line: &[u8], name: &str) -> Option<Vec<u8>> {
-    let kept: Vec<&[u8]> = cookie_pairs(line).filter(|pair| cookie_value(pair, name).is_none()).collect();
+    let kept: Vec<&[u8]> = cookie_pairs(line).filter(|pair| !is_ours(pair, name)).collect();
     let joined = kept.join(&b";"[..]);
     let trimmed = joined.trim_ascii();
     (!trimmed.is_empty()).then(|| trimmed.to_vec())
@@ -311,6 +336,24 @@ mod tests {
             removal(&request(&[("cookie", "a=1"), ("cookie", "__Host-session-gate=t; b=2")]), COOKIE, None),
             [HeaderChange::set("cookie", "a=1; b=2")]
         );
+    }
+
+    #[test]
+    fn the_device_cookie_is_found_is_no_credential_and_is_removed() {
+        let device = |line: &str| device_token(&request(&[("cookie", line)]), COOKIE).map(str::to_owned);
+        assert_eq!(device("a=1; __Host-session-gate-d = sgd_x ; b=2").as_deref(), Some("sgd_x"));
+        let two = "__Host-session-gate-d=\"; __Host-session-gate-d=first; __Host-session-gate-d=second";
+        assert_eq!(device(two).as_deref(), Some("first"));
+        let long = format!("__Host-session-gate-d={}", "a".repeat(129));
+        for none in ["", "__Host-session-gate=t", "__Host-session-gate-d", "__Host-session-gate-dd=x", "x-d=y", &long] {
+            assert_eq!(device(none), None, "{none}");
+        }
+        assert_eq!(found(&[("cookie", "__Host-session-gate-d=sgd_x")]), Ok(None));
+        let both = [("cookie", "a=1; __Host-session-gate=t; __Host-session-gate-d=sgd_x; __Host-session-gate-dd=2")];
+        let kept = HeaderChange::set("cookie", "a=1; __Host-session-gate-dd=2");
+        assert_eq!(removal(&request(&both), COOKIE, None), [kept]);
+        let alone = [("cookie", "__Host-session-gate-d=sgd_x")];
+        assert_eq!(removal(&request(&alone), COOKIE, None), [HeaderChange::Remove("cookie".into())]);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! Nothing is half-made: an answer that says what cannot be read, is not allowed or could not be done is replaced.
 
 use session_gate_protocol::{
-    DenyReason, ProblemCode, SessionCommand, SessionCommandKind, SessionCommandReply, SessionCommandRequest,
-    SessionToken,
+    DenyReason, LoginGuard, ProblemCode, SessionCommand, SessionCommandKind, SessionCommandReply,
+    SessionCommandRequest, SessionToken,
 };
 
 use super::{
@@ -40,7 +40,7 @@ enum Verdict {
     /// It says nothing that is to be followed.
     Passes,
     /// It says something that this request cannot ask for: nothing is done, and it passes without.
-    Ignored(SessionCommandKind),
+    Ignored(SessionCommandKind, &'static str),
     Followed(SessionCommand),
     Replaced(Replaced),
 }
@@ -52,6 +52,8 @@ struct Replaced {
     kind: Option<SessionCommandKind>,
     /// What the access log says, for whoever writes the application.
     problem: String,
+    /// After how many seconds the client may come again; none: the reason's own time.
+    retry_after: Option<u64>,
 }
 
 /// The headers of an answer have come.
@@ -66,8 +68,7 @@ pub(super) fn on_answer<H: Host>(
     };
     match judge(context, commands, &decided, &answer) {
         Verdict::Passes => Phase::Decided(decided.answered(&answer, cx, effects)),
-        Verdict::Ignored(kind) => {
-            let problem = "the request only reads, and is no link that its user has followed where that counts";
+        Verdict::Ignored(kind, problem) => {
             note(context, Some(kind), CommandResult::Ignored, problem, effects);
             Phase::Decided(decided.answered(&answer, cx, effects))
         }
@@ -76,7 +77,7 @@ pub(super) fn on_answer<H: Host>(
             let kind = command.kind();
             let failed = |reason, problem: &str| {
                 let problem = problem.to_owned();
-                Replaced { reason, result: CommandResult::Failed, kind: Some(kind), problem }
+                Replaced { reason, result: CommandResult::Failed, kind: Some(kind), problem, retry_after: None }
             };
             let is_full = match decided.is_anonymous() {
                 true => cx.room.is_full_for(Unverified::Command),
@@ -91,6 +92,10 @@ pub(super) fn on_answer<H: Host>(
                 token: context.token.as_deref().map(str::to_owned),
                 ip_address: ClientInfo::new(cx.host, cx.id, &context.user_agent).address(),
                 user_agent: (!context.user_agent.is_empty()).then(|| context.user_agent.to_string()),
+                guard: commands.do_failures_count().then(|| LoginGuard {
+                    device_token: context.device_token.clone(),
+                    issue_device_token: commands.token == TokenDelivery::Cookie,
+                }),
             };
             let Some(http) = cx.config.sidecar.as_ref().and_then(|sidecar| sidecar.session_command(&request)) else {
                 let failed = failed(DenyReason::StoreUnavailable, "no sidecar");
@@ -104,10 +109,14 @@ pub(super) fn on_answer<H: Host>(
     }
 }
 
+/// Why a logout is passed over.
+const ONLY_READS: &str = "the request only reads, and is no link that its user has followed where that counts";
+
 fn judge(context: &CommandContext, commands: &SessionCommands, decided: &Decided, answer: &Headers) -> Verdict {
-    let replaced =
-        |reason, result, kind, problem: String| Verdict::Replaced(Replaced { reason, result, kind, problem });
-    let command = match session_headers::read(answer) {
+    let replaced = |reason, result, kind, problem| {
+        Verdict::Replaced(Replaced { reason, result, kind, problem, retry_after: None })
+    };
+    let command = match session_headers::read(answer, commands.do_failures_count()) {
         Ok(None) => return Verdict::Passes,
         Ok(Some(command)) => command,
         Err(unreadable) => {
@@ -127,9 +136,17 @@ fn judge(context: &CommandContext, commands: &SessionCommands, decided: &Decided
     }
     match (context.sent_by, kind) {
         (SentBy::Prefetch | SentBy::Read | SentBy::Navigation, SessionCommandKind::Logout) => {
-            return Verdict::Ignored(kind);
+            return Verdict::Ignored(kind, ONLY_READS);
         }
-        (SentBy::Link, SessionCommandKind::Logout) if !commands.on_navigation => return Verdict::Ignored(kind),
+        (SentBy::Link, SessionCommandKind::Logout) if !commands.on_navigation => {
+            return Verdict::Ignored(kind, ONLY_READS);
+        }
+        (SentBy::ForeignPage, _) => {
+            let problem = "a page of another site has sent the request".to_owned();
+            return replaced(DenyReason::CsrfRefused, CommandResult::Refused, Some(kind), problem);
+        }
+        // However it was asked for: a guess is a guess.
+        (_, SessionCommandKind::LoginFailed) => {}
         (SentBy::Prefetch, _) => return refused("a browser fetches it ahead"),
         (SentBy::Link | SentBy::Navigation, _) if !commands.on_navigation => {
             return refused("the request only reads, and session_commands.on_navigation is not set");
@@ -137,13 +154,15 @@ fn judge(context: &CommandContext, commands: &SessionCommands, decided: &Decided
         (SentBy::Navigation, SessionCommandKind::PasswordChanged) | (SentBy::Read, _) => {
             return refused("the request only reads");
         }
-        (SentBy::ForeignPage, _) => {
-            let problem = "a page of another site has sent the request".to_owned();
-            return replaced(DenyReason::CsrfRefused, CommandResult::Refused, Some(kind), problem);
-        }
         (SentBy::Link | SentBy::Navigation | SentBy::Action, _) => {}
     }
-    if decided.is_of_another_issuer() && !matches!(command, SessionCommand::Login { .. }) {
+    if let SessionCommand::LoginFailed { account } = &command
+        && account.trim().is_empty()
+    {
+        return Verdict::Ignored(kind, "nobody is named");
+    }
+    let needs_session = !matches!(kind, SessionCommandKind::Login | SessionCommandKind::LoginFailed);
+    if decided.is_of_another_issuer() && needs_session {
         return refused("the request's token is another issuer's: its session cannot be named here");
     }
     match commands.check(&command, decided.signed_in()) {
@@ -161,8 +180,13 @@ pub(super) fn on_reply<H: Host>(
 ) -> Phase {
     let HeldAnswer { mut decided, answer, kind } = held;
     let Some((context, commands)) = decided.commanded() else { return Phase::Decided(decided) };
-    let replaced = |reason, result, problem: String| Replaced { reason, result, kind: Some(kind), problem };
+    let replaced =
+        |reason, result, problem: String| Replaced { reason, result, kind: Some(kind), problem, retry_after: None };
     let told = match outcome {
+        CommandOutcome::Done(SessionCommandReply { locked_for: Some(seconds), .. }) => Err(Replaced {
+            retry_after: Some(*seconds),
+            ..replaced(DenyReason::LoginLocked, CommandResult::Locked, "too many logins have failed".to_owned())
+        }),
         CommandOutcome::Done(reply) => tell((kind, reply), &answer, commands, cx.config),
         CommandOutcome::Refused(problem) => {
             let reason = match (problem.code, kind) {
@@ -198,8 +222,10 @@ fn tell(
     commands: &SessionCommands,
     config: &Config,
 ) -> Result<Vec<HeaderChange>, Replaced> {
-    let replaced =
-        |reason, result, problem: &str| Replaced { reason, result, kind: Some(kind), problem: problem.to_owned() };
+    let replaced = |reason, result, problem: &str| {
+        let problem = problem.to_owned();
+        Replaced { reason, result, kind: Some(kind), problem, retry_after: None }
+    };
     let is_token =
         |given: &SessionToken| is_b64token(given.token.as_bytes()) && given.token.len() <= config.max_token_bytes;
     let needs_token = matches!(kind, SessionCommandKind::Login | SessionCommandKind::Elevate);
@@ -221,6 +247,7 @@ fn tell(
             })?;
             changes.extend(config.cookie.removed_from(answer));
             changes.push(HeaderChange::add("set-cookie", line));
+            changes.extend(device_cookie(reply, config).map(|line| HeaderChange::add("set-cookie", line)));
         }
         (None, TokenDelivery::Cookie) if reply.logged_out => {
             changes.extend(config.cookie.removed_from(answer));
@@ -232,6 +259,12 @@ fn tell(
         changes.push(HeaderChange::set("clear-site-data", kinds));
     }
     Ok(changes)
+}
+
+/// The line that has a browser keep the device token that the sidecar has given it.
+fn device_cookie(reply: &SessionCommandReply, config: &Config) -> Option<String> {
+    let device = reply.device.as_ref().filter(|device| is_b64token(device.token.as_bytes()))?;
+    config.cookie.keep_device(&device.token, device.max_age)
 }
 
 /// The upstream's answer is replaced by ours, with nothing of it left: no cookie, no `Location`.
@@ -247,6 +280,7 @@ fn replace<H: Host>(
         let route = decided.route();
         let denial = Denial {
             cors: route.policy.cors.as_ref(),
+            retry_after: replaced.retry_after,
             ..Denial::of(replaced.reason, &cx.config.realm, &cx.config.error_page)
         };
         let reply = denial.reply(&context.style);

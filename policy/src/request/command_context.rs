@@ -25,6 +25,8 @@ pub(super) struct CommandContext {
     pub(super) style: ReplyStyle,
     pub(super) user_agent: Rc<str>,
     pub(super) sent_by: SentBy,
+    /// The device token that it brought, where failed logins count.
+    pub(super) device_token: Option<String>,
     nonce: Option<String>,
     /// What the access log says of the decision about the request.
     pub(super) decision: String,
@@ -70,6 +72,9 @@ impl CommandContext {
             style: style.clone(),
             user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
             sent_by: SentBy::of(request, readings, style, cx.config),
+            device_token: credential::device_token(request, &cx.config.cookie.name)
+                .filter(|_| commands.do_failures_count())
+                .map(str::to_owned),
             nonce: commands.require_nonce.then(unique),
             decision: String::new(),
         })

@@ -40,6 +40,7 @@ pub(super) const fn verdict_on_credential(reason: DenyReason) -> Option<Credenti
         | DenyReason::HttpsRequired
         | DenyReason::KeysUnavailable
         | DenyReason::LimitUnavailable
+        | DenyReason::LoginLocked
         | DenyReason::MethodInvalid
         | DenyReason::NoRule
         | DenyReason::OriginRefused

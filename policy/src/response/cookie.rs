@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::http::headers::{HeaderChange, Headers};
+use crate::http::{
+    credential::DEVICE_SUFFIX,
+    headers::{HeaderChange, Headers},
+};
 
 /// Longest life of a cookie, in seconds: browsers cut longer ones to 400 days (RFC 6265bis, section 5.5).
 const MAX_AGE: u64 = 400 * 86_400;
@@ -57,6 +60,18 @@ impl SessionCookie {
         Some(self.line(&format!("={token}; Path=/{max_age}"), domain, self.same_site, self.partitioned))
     }
 
+    /// The name of the device cookie that goes with it.
+    pub fn device_name(&self) -> String {
+        format!("{}{DEVICE_SUFFIX}", self.name)
+    }
+
+    /// The `Set-Cookie` that has a browser keep a device token: longer than any session. A login page is sent it on page
+    /// loads from other sites, too; and in a frame where the session cookie is.
+    pub fn keep_device(&self, token: &str, max_age: u64) -> Option<String> {
+        let same_site = if self.same_site == SameSite::None { SameSite::None } else { SameSite::Lax };
+        Self { name: self.device_name(), same_site, ..self.clone() }.keep(token, Some(max_age))
+    }
+
     /// The `Set-Cookie`s that remove it in each form in which it may have been set: the partitioned one is another cookie,
     /// and so is the one of this host alone.
     pub fn removal(&self) -> Vec<String> {
@@ -71,10 +86,13 @@ impl SessionCookie {
             .collect()
     }
 
-    /// What takes the upstream's own cookies of our name out of an answer: there is one line of that name in it.
+    /// What takes the upstream's own cookies of our names out of an answer: there is one line of each in it.
     pub fn removed_from(&self, answer: &Headers) -> Vec<HeaderChange> {
-        let is_ours =
-            |line: &[u8]| line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii() == self.name.as_bytes();
+        let device = self.device_name();
+        let is_ours = |line: &[u8]| {
+            let name = line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii();
+            name == self.name.as_bytes() || name == device.as_bytes()
+        };
         if !answer.all("set-cookie").any(is_ours) {
             return Vec::new();
         }
@@ -111,6 +129,16 @@ mod tests {
         assert_eq!(shared.keep("abc", None).unwrap(), expected);
         let partitioned = SessionCookie { partitioned: true, same_site: SameSite::None, ..cookie() };
         assert!(partitioned.keep("abc", None).unwrap().ends_with("; SameSite=None; Partitioned"));
+    }
+
+    #[test]
+    fn the_device_cookie_is_kept_beside_it() {
+        let kept = |cookie: SessionCookie| cookie.keep_device("d", 60).unwrap();
+        let expected = "__Host-session-gate-d=d; Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Lax";
+        assert_eq!(kept(cookie()), expected);
+        assert_eq!(kept(SessionCookie { same_site: SameSite::Strict, ..cookie() }), expected);
+        let framed = kept(SessionCookie { same_site: SameSite::None, partitioned: true, ..cookie() });
+        assert!(framed.ends_with("; SameSite=None; Partitioned"), "{framed}");
     }
 
     #[test]

@@ -107,6 +107,7 @@ const fn shape(reason: DenyReason) -> Shape {
         DenyReason::HttpsRequired => plain(403, "Only https is served here"),
         DenyReason::KeysUnavailable => plain(503, "Tokens cannot be verified at the moment"),
         DenyReason::LimitUnavailable => plain(503, "Limits cannot be checked at the moment"),
+        DenyReason::LoginLocked => plain(429, "Too many failed logins"),
         DenyReason::MethodInvalid => plain(400, "The method is not valid"),
         DenyReason::NoRule => plain(404, "There is no such resource"),
         DenyReason::OriginRefused => plain(403, "Pages of this origin may not send this request"),

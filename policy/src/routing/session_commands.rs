@@ -51,9 +51,14 @@ impl SessionCommands {
                 self.check_user(Some(user_id), signed_in)?;
                 self.check_grant(Some(scopes), amr, class.as_deref())
             }
-            SessionCommand::Logout { .. } => Ok(()),
+            SessionCommand::LoginFailed { .. } | SessionCommand::Logout { .. } => Ok(()),
             SessionCommand::PasswordChanged { user_id } => self.check_user(user_id.as_ref(), signed_in),
         }
+    }
+
+    /// Whether failed logins count, and the lock is asked before a login.
+    pub fn do_failures_count(&self) -> bool {
+        self.allow.contains(&SessionCommandKind::LoginFailed)
     }
 
     fn check_user(&self, named: Option<&UserId>, signed_in: Option<&UserId>) -> Result<(), String> {

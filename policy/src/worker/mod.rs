@@ -328,6 +328,8 @@ mod command_tests;
 #[cfg(test)]
 mod limit_tests;
 #[cfg(test)]
+mod lockout_tests;
+#[cfg(test)]
 mod page_tests;
 #[cfg(test)]
 mod published_tests;

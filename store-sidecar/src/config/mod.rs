@@ -3,6 +3,7 @@
 
 mod classes;
 mod judge;
+mod lockout;
 mod log_level;
 mod problem;
 mod raw;
@@ -18,6 +19,7 @@ use session_gate_protocol::{PublishedPolicy, WhenFull};
 use tracing_subscriber::filter::Targets;
 
 pub use self::{
+    lockout::LockoutConfig,
     problem::{Problem, Problems},
     sources::{SourceFile, Sources},
 };
@@ -72,6 +74,8 @@ pub struct SessionConfig {
     pub when_full: WhenFull,
     /// Whether a change of the password ends the user's other sessions.
     pub password_change_ends_sessions: bool,
+    /// How failed logins are counted.
+    pub lockout: LockoutConfig,
     /// What the store is told.
     pub store: StoreSettings,
 }

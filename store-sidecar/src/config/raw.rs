@@ -59,9 +59,12 @@ pub(super) struct RawRedis {
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSecurity {
+    pub fold_account_names: Option<bool>,
     pub force_logout_on_password_change: Option<bool>,
     pub lockout_duration_minutes: Option<u64>,
+    pub login_failure_window_minutes: Option<u64>,
     pub max_login_attempts: Option<u64>,
+    pub max_login_failures_per_address: Option<u64>,
     pub min_password_length: Option<u64>,
     pub require_2fa: Option<bool>,
     pub require_https: Option<bool>,

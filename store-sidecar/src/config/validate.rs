@@ -9,9 +9,9 @@ use session_gate_protocol::{
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Config, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig, classes,
+    Config, LockoutConfig, LogFormat, MonitoringConfig, ServerConfig, SessionConfig, TokenConfig, classes,
     judge::{Judge, hours, minutes},
-    log_level,
+    lockout, log_level,
     problem::Problems,
     raw::{
         RawConfig, RawCredentials, RawLimits, RawMonitoring, RawRedis, RawSecurity, RawServer, RawSession, RawTokens,
@@ -36,8 +36,11 @@ pub(super) fn config(raw: RawConfig, origins: &Origins, problems: &mut Problems)
     let credentials = self::credentials(credentials.unwrap_or_default(), server.listen, judge);
     let mut session = self::session(session.unwrap_or_default(), judge);
     let (tokens, refresh_threshold) = self::tokens(tokens.unwrap_or_default(), judge);
-    let policy = policy(&security.unwrap_or_default(), &session, judge);
+    let security = security.unwrap_or_default();
+    let policy = policy(&security, &session, judge);
     session.password_change_ends_sessions = policy.force_logout_on_password_change;
+    let longest = Duration::from_secs(policy.lockout_duration);
+    session.lockout = lockout::judged(&security, policy.max_login_attempts, longest, judge);
     let monitoring = self::monitoring(monitoring.unwrap_or_default(), judge);
     session.store.max_counters = max_counters(&limits.unwrap_or_default(), judge);
     let redis = self::redis(redis.unwrap_or_default(), judge);
@@ -138,6 +141,7 @@ fn session(raw: RawSession, judge: &mut Judge<'_>) -> SessionConfig {
         when_full,
         // A section of its own, see `config`.
         password_change_ends_sessions: true,
+        lockout: LockoutConfig::default(),
         store: StoreSettings {
             retention: hours(retention),
             activity_resolution: Duration::from_secs(resolution),

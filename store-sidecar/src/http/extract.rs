@@ -59,6 +59,9 @@ pub(super) trait Query: DeserializeOwned {
     const NUMBERS: &[&str];
 }
 
+/// The name of an account in the path.
+pub(super) struct AccountPath(pub String);
+
 /// The key of a limit in the path.
 pub(super) struct LimitPath(pub LimitKey);
 
@@ -267,6 +270,14 @@ fn is_percent_encoded(path: &str) -> bool {
     let is_escape =
         |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
     path.split('%').skip(1).all(is_escape)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AccountPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        path(parts, state).await.map(Self)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for LimitPath {

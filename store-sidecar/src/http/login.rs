@@ -25,6 +25,8 @@ use super::{
         (status = 201, description = "Session and token", body = LoginReply),
         (status = 409, description = "The user has as many sessions as allowed", body = SessionLimitProblem,
             content_type = "application/problem+json"),
+        (status = 429, description = "With `lockout`: too many logins have failed; nothing was done", body = Problem,
+            content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))

@@ -7,6 +7,7 @@ mod extract;
 mod feed;
 mod leases;
 mod limits;
+mod lockouts;
 mod login;
 mod meta;
 mod observe;
@@ -86,6 +87,8 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
         .merge(guarded("/v1/tokens/renew", post(tokens::renew)))
         .merge(guarded("/v1/tokens/revoke", post(tokens::revoke)))
         .merge(guarded("/v1/login", post(login::login)))
+        .merge(guarded("/v1/logins/failed", post(lockouts::failed)))
+        .merge(guarded("/v1/lockouts/{account}", get(lockouts::read).delete(lockouts::unlock)))
         .merge(guarded("/v1/logout", post(login::logout)))
         .merge(guarded("/v1/elevate", post(login::elevate)))
         .merge(guarded("/v1/session-commands", post(session_commands::command)))

@@ -18,7 +18,11 @@ pub(super) type ApiResult<T> = Result<T, ApiError>;
 
 /// An error, ready to be answered; what only the log may know has been logged.
 #[derive(Debug)]
-pub(super) struct ApiError(Box<Body>);
+pub(super) struct ApiError {
+    body: Box<Body>,
+    /// After how many seconds to come again; none: the problem's own time.
+    retry_after: Option<u64>,
+}
 
 /// What it is answered with.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ pub(super) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, H
 impl ApiError {
     /// What is wrong with the form of the request, if that is what was wrong.
     pub(super) fn of_request(&self) -> Option<String> {
-        let problem = self.0.problem();
+        let problem = self.body.problem();
         let fields = problem.errors.iter().map(|error| format!("{} {}", error.field, error.message));
         let is_of_request = matches!(problem.code, ProblemCode::InvalidRequest | ProblemCode::UnsupportedMediaType);
         is_of_request.then(|| problem.detail.clone().into_iter().chain(fields).collect::<Vec<_>>().join("; "))
@@ -50,31 +54,37 @@ impl ApiError {
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(Body::Problem(problem)))
+        Self { body: Box::new(Body::Problem(problem)), retry_after: None }
     }
 }
 
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let problem = |code, detail: Option<String>| Problem { detail, ..Problem::new(code) };
+        let retry_after = match error {
+            ServiceError::LoginLocked { retry_after } => Some(retry_after),
+            _ => None,
+        };
         let problem = match error {
             ServiceError::Internal(source) => {
                 tracing::error!(error = %chain(&*source), "the service failed");
                 Problem::new(ProblemCode::Internal)
             }
             ServiceError::Invalid(errors) => Problem { errors, ..Problem::new(ProblemCode::InvalidRequest) },
+            ServiceError::LoginLocked { .. } => Problem::new(ProblemCode::LoginLocked),
             ServiceError::RuleOfAnotherKind { removed_at } => {
                 let detail = format!("this id is of another kind of rule, which is removed at {removed_at}");
                 problem(ProblemCode::NotFound, Some(detail))
             }
             ServiceError::SessionLimitReached(reached) => {
                 let LimitReached { max, sessions, takeover } = *reached;
-                return Self(Box::new(Body::SessionLimit(SessionLimitProblem {
+                let body = Box::new(Body::SessionLimit(SessionLimitProblem {
                     problem: Problem::new(ProblemCode::SessionLimitReached),
                     max_sessions: u64::try_from(max).unwrap_or(u64::MAX),
                     sessions,
                     takeover: takeover.map(|handle| handle.expose().to_owned()),
-                })));
+                }));
+                return Self { body, retry_after: None };
             }
             ServiceError::SessionNotFound => {
                 problem(ProblemCode::NotFound, Some("there is no such session".to_owned()))
@@ -88,7 +98,7 @@ impl From<ServiceError> for ApiError {
                 problem(ProblemCode::VersionMismatch, Some(format!("its ETag is {current} now")))
             }
         };
-        problem.into()
+        Self { retry_after, ..problem.into() }
     }
 }
 
@@ -110,7 +120,7 @@ fn of_store(error: &StoreError) -> ProblemCode {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self(body) = self;
+        let Self { body, retry_after } = self;
         let problem = body.problem();
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = problem.code;
@@ -130,6 +140,9 @@ impl IntoResponse for ApiError {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         response
     }

@@ -6,7 +6,7 @@ const APP: &[Role] = &[Role::App];
 const FILTER: &[Role] = &[Role::Filter];
 
 /// Each route that asks for a credential, and the roles that may use it; an admin may use all.
-const ROLES: [(&str, &[Role]); 26] = [
+const ROLES: [(&str, &[Role]); 28] = [
     ("/metrics", &[Role::Monitor]),
     ("/v1/activity", FILTER),
     ("/v1/blocks", APP),
@@ -18,7 +18,9 @@ const ROLES: [(&str, &[Role]); 26] = [
     ("/v1/leases", FILTER),
     ("/v1/limits/overrides", APP),
     ("/v1/limits/overrides/{key}", APP),
+    ("/v1/lockouts/{account}", APP),
     ("/v1/login", APP),
+    ("/v1/logins/failed", APP),
     ("/v1/logout", APP),
     ("/v1/policy", APP),
     ("/v1/revocations", APP),

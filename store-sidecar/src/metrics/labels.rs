@@ -70,6 +70,8 @@ pub enum CommandOutcome {
     Failed,
     /// The command is wrong.
     Invalid,
+    /// Too many logins have failed.
+    Locked,
     /// The store did not answer.
     Unavailable,
 }
@@ -81,6 +83,7 @@ impl CommandOutcome {
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Invalid => "invalid",
+            Self::Locked => "locked",
             Self::Unavailable => "unavailable",
         }
     }
@@ -145,6 +148,28 @@ impl RenewalOutcome {
             Self::Superseded => "superseded",
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What was locked because too many logins had failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockedBy {
+    /// An account, for devices that it does not know.
+    Account,
+    /// An address.
+    Address,
+    /// A device that the account knows: it counts as any other for a while.
+    Device,
+}
+
+impl LockedBy {
+    /// The name, as logs and metrics have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Address => "address",
+            Self::Device => "device",
         }
     }
 }
@@ -271,6 +296,11 @@ pub(super) struct CommandLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct KindLabel {
     pub(super) kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByLabel {
+    pub(super) by: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

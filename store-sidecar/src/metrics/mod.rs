@@ -15,7 +15,8 @@ pub use self::{
     feed::{FeedState, FollowerState},
     format::Format,
     labels::{
-        CommandOutcome, EndReason, LeaseOutcome, PollOutcome, ReceiptOutcome, RefreshOutcome, RenewalOutcome, Repair,
+        CommandOutcome, EndReason, LeaseOutcome, LockedBy, PollOutcome, ReceiptOutcome, RefreshOutcome, RenewalOutcome,
+        Repair,
     },
     registry::Metrics,
 };

@@ -15,9 +15,9 @@ use super::{
     gauge::OptionalGauge,
     histogram::{NewHistogram, request_histogram, session_histogram},
     labels::{
-        BuildLabels, CommandLabels, CommandOutcome, EndReason, HttpLabels, LeaseOutcome, OpLabel, OutcomeLabel,
-        PollOutcome, ReasonLabel, ReceiptOutcome, RefreshOutcome, RenewalOutcome, Repair, RepairLabels, RouteLabels,
-        StoreLabels, VerdictLabel, WhenFullLabel,
+        BuildLabels, ByLabel, CommandLabels, CommandOutcome, EndReason, HttpLabels, LeaseOutcome, LockedBy, OpLabel,
+        OutcomeLabel, PollOutcome, ReasonLabel, ReceiptOutcome, RefreshOutcome, RenewalOutcome, Repair, RepairLabels,
+        RouteLabels, StoreLabels, VerdictLabel, WhenFullLabel,
     },
     limits::LimitMetrics,
 };
@@ -34,6 +34,8 @@ pub struct Metrics {
     http_duration: Family<RouteLabels, Histogram, NewHistogram>,
     http_requests: Family<HttpLabels, Counter>,
     limits: LimitMetrics,
+    lockouts: Family<ByLabel, Counter>,
+    login_failures: Counter,
     logins: Counter,
     logouts: Counter,
     opaque_tokens_issued: Counter,
@@ -67,6 +69,8 @@ impl Default for Metrics {
             http_duration: Family::new_with_constructor(request_histogram),
             http_requests: Family::default(),
             limits: LimitMetrics::default(),
+            lockouts: Family::default(),
+            login_failures: Counter::default(),
             logins: Counter::default(),
             logouts: Counter::default(),
             opaque_tokens_issued: Counter::default(),
@@ -113,6 +117,12 @@ impl Metrics {
         r.register("http_request_duration_seconds", "Time to answer a request", self.http_duration.clone());
         r.register("http_requests", "Requests answered, by route, method and status", self.http_requests.clone());
         self.limits.register(r);
+        r.register(
+            "lockouts",
+            "Times too many logins had failed, by what was locked: an account, an address, or the budget of a known device",
+            self.lockouts.clone(),
+        );
+        r.register("login_failures", "Failed logins that counted", self.login_failures.clone());
         r.register("logins", "Logins", self.logins.clone());
         r.register("logouts", "Logouts", self.logouts.clone());
         r.register(
@@ -227,6 +237,16 @@ impl Metrics {
     pub fn introspected(&self, verdict: Option<CheckVerdict>) {
         let outcome = verdict.map_or("token_invalid", CheckVerdict::as_str);
         self.tokens_introspected.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// A failed login has counted.
+    pub fn login_failed(&self) {
+        self.login_failures.inc();
+    }
+
+    /// Too many logins had failed.
+    pub fn login_locked(&self, by: LockedBy) {
+        self.lockouts.get_or_create(&ByLabel { by: by.as_str() }).inc();
     }
 
     /// Somebody logged in.

@@ -118,7 +118,9 @@ impl Service {
             Err(error) => Err(error),
         };
         match token {
-            Ok((token, refresh_token)) => Ok(LoginReply { session, token, refresh_token, sessions_over_limit: 0 }),
+            Ok((token, refresh_token)) => {
+                Ok(LoginReply { session, token, refresh_token, sessions_over_limit: 0, device: None })
+            }
             Err(error) => {
                 self.abandon(&session.session_id).await;
                 Err(error)

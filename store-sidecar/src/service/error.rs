@@ -14,6 +14,12 @@ pub enum ServiceError {
     /// The request's fields are wrong.
     #[error("the request is not valid")]
     Invalid(Vec<FieldProblem>),
+    /// Logins of that account, or from that address, are refused for a while.
+    #[error("too many logins have failed")]
+    LoginLocked {
+        /// For how many seconds.
+        retry_after: u64,
+    },
     /// The rule's id is that of another kind of rule.
     #[error("the rule is of another kind")]
     RuleOfAnotherKind {

@@ -1,12 +1,14 @@
 use session_gate_protocol::{
-    Claims, LoginReply, LoginRequest, LogoutReply, LogoutRequest, LogoutScope, NewSession, NewToken, SessionData,
-    SessionId, SessionStatus, UnixSeconds,
+    Claims, LoginGuard, LoginReply, LoginRequest, LogoutReply, LogoutRequest, LogoutScope, NewSession, NewToken,
+    SessionData, SessionId, SessionStatus, UnixSeconds,
 };
 
-use super::{Service, ServiceError, Told, changes::EndTold, input::invalid, session_limit::Begun, takeover};
+use super::{
+    Service, ServiceError, Told, changes::EndTold, input::invalid, lockout::Attempting, session_limit::Begun, takeover,
+};
 use crate::{
     metrics::EndReason,
-    store::{CreateSession, Termination},
+    store::{CreateSession, LoginAttempt, Termination},
 };
 
 impl Service {
@@ -17,6 +19,11 @@ impl Service {
     /// `Invalid`, `SessionLimitReached`, or those of the store: then nobody has logged in, and the session that was to be
     /// replaced may have ended.
     pub async fn login(&self, mut request: LoginRequest) -> Result<LoginReply, ServiceError> {
+        let attempting = self.attempting_by_call(&request)?;
+        let is_pending = request.pending_2fa;
+        if let Some(attempting) = &attempting {
+            self.gate_login(attempting, attempt_of(is_pending)).await?.admitted()?;
+        }
         let replaces = match request.replaces.take() {
             Some(named) => self.session_named(&named).await?,
             None => None,
@@ -28,10 +35,29 @@ impl Service {
         let user = request.user_id.clone();
         let is_refreshed = request.refresh_token;
         let (session, token) = request.split();
-        match self.log_in(session, token, replaces.as_ref(), is_refreshed).await {
-            Err(ServiceError::SessionLimitReached(refused)) => Err(self.with_handle(&user, &proven, refused).await?),
-            done => done,
+        let mut reply = match self.log_in(session, token, replaces.as_ref(), is_refreshed).await {
+            Err(ServiceError::SessionLimitReached(refused)) => {
+                return Err(self.with_handle(&user, &proven, refused).await?);
+            }
+            done => done?,
+        };
+        if let Some(attempting) = attempting.filter(|_| !is_pending) {
+            reply.device = self.issue_device(&attempting).await;
         }
+        Ok(reply)
+    }
+
+    /// Who logs in by a call, where the lock is to be asked.
+    fn attempting_by_call(&self, request: &LoginRequest) -> Result<Option<Attempting>, ServiceError> {
+        let LoginRequest { user_id, ip_address, lockout, device_token, .. } = request;
+        if !lockout {
+            return Ok(None);
+        }
+        let address = ip_address.as_deref().map(str::parse).transpose();
+        let address = address
+            .map_err(|_| ServiceError::Invalid(vec![invalid("ip_address", "must be an IP address, with lockout")]))?;
+        let guard = LoginGuard { device_token: device_token.clone(), issue_device_token: true };
+        Ok(self.attempting(user_id.as_str(), address, &guard))
     }
 
     /// The session that its id names, or one of its tokens.
@@ -71,7 +97,7 @@ impl Service {
         match first {
             Ok((token, refresh_token)) => {
                 self.tools.metrics.logged_in();
-                Ok(LoginReply { session, token, refresh_token, sessions_over_limit: beyond })
+                Ok(LoginReply { session, token, refresh_token, sessions_over_limit: beyond, device: None })
             }
             Err(error) => {
                 self.abandon(&session.session_id).await;
@@ -180,6 +206,12 @@ impl Service {
         let revoked = self.revoke_presented(claims).await?;
         Ok(Told { at: told.at.max(revoked), ..told })
     }
+}
+
+/// What a login counts as. One that lacks its second factor has proved nothing that failures of that could be forgotten
+/// for.
+pub(super) const fn attempt_of(is_pending_2fa: bool) -> LoginAttempt {
+    if is_pending_2fa { LoginAttempt::Ask } else { LoginAttempt::Succeeded }
 }
 
 /// The session as far as it is known before it is stored, as long in a token as the real one.

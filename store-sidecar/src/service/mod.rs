@@ -1,5 +1,6 @@
 //! What the service does, without a word of HTTP: sessions, tokens, login, logout, check.
 
+mod account_name;
 mod base;
 mod changes;
 mod check;
@@ -10,6 +11,7 @@ mod input;
 mod leases;
 mod limit_reached;
 mod limits;
+mod lockout;
 mod login;
 mod presented;
 mod refresh;

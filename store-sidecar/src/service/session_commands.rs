@@ -4,13 +4,22 @@
 use std::time::Duration;
 
 use session_gate_protocol::{
-    Claims, LoginReply, LogoutScope, Metadata, NewSession, NewToken, Scopes, SessionCommand, SessionCommandKind,
-    SessionCommandReply, SessionCommandRequest, SessionToken, UserId,
+    Claims, LoginGuard, LoginReply, LogoutScope, Metadata, NewSession, NewToken, Scopes, SessionCommand,
+    SessionCommandKind, SessionCommandReply, SessionCommandRequest, SessionToken, UserId,
 };
 use tokio::time::timeout;
 
-use super::{Service, ServiceError, elevation::Elevation, sessions::MAX_TEXT_BYTES};
-use crate::metrics::{CommandOutcome, EndReason};
+use super::{
+    Service, ServiceError,
+    elevation::Elevation,
+    lockout::{Attempting, Gated, seconds},
+    login::attempt_of,
+    sessions::MAX_TEXT_BYTES,
+};
+use crate::{
+    metrics::{CommandOutcome, EndReason},
+    store::LoginAttempt,
+};
 
 /// How long a reply waits until every worker knows what has ended. One that does not hear of it stops trusting what it knows
 /// after its `max_staleness`.
@@ -25,10 +34,17 @@ impl Service {
     /// have ended.
     pub async fn session_command(&self, request: SessionCommandRequest) -> Result<SessionCommandReply, ServiceError> {
         let kind = request.command.kind();
-        let may_end = request.token.is_some() || kind == SessionCommandKind::PasswordChanged;
-        let done = self.do_command(request).await;
-        self.tools.metrics.session_command(kind, done.as_ref().map_or_else(outcome, |_| CommandOutcome::Done));
-        if done.is_ok() && may_end {
+        let may_end = (request.token.is_some() && kind != SessionCommandKind::LoginFailed)
+            || kind == SessionCommandKind::PasswordChanged;
+        let done = self.unless_locked(request).await;
+        let is_done = done.as_ref().is_ok_and(|reply| reply.locked_for.is_none());
+        let outcome = match &done {
+            Ok(_) if is_done => CommandOutcome::Done,
+            Ok(_) => CommandOutcome::Locked,
+            Err(error) => outcome(error),
+        };
+        self.tools.metrics.session_command(kind, outcome);
+        if is_done && may_end {
             self.everybody_knows().await;
         }
         done
@@ -45,12 +61,60 @@ impl Service {
         drop(timeout(PATIENCE, known).await);
     }
 
-    async fn do_command(&self, request: SessionCommandRequest) -> Result<SessionCommandReply, ServiceError> {
-        let SessionCommandRequest { command, token, ip_address, user_agent } = request;
-        let current = match token {
-            Some(token) => self.presented(&token).await?,
+    /// Asks the lock before the rest is done, where failed logins count.
+    async fn unless_locked(&self, request: SessionCommandRequest) -> Result<SessionCommandReply, ServiceError> {
+        let current = match &request.token {
+            Some(token) => self.presented(token).await?,
             None => None,
         };
+        let Some((attempting, attempt)) = self.attempted(&request, current.as_ref()) else {
+            return self.do_command(request, current).await;
+        };
+        if let Gated::Locked(remaining) = self.gate_login(&attempting, attempt).await? {
+            return Ok(SessionCommandReply {
+                locked_for: Some(seconds(remaining).max(1)),
+                ..SessionCommandReply::default()
+            });
+        }
+        let reply = self.do_command(request, current).await?;
+        let device = match attempt {
+            LoginAttempt::Succeeded => self.issue_device(&attempting).await,
+            LoginAttempt::Ask | LoginAttempt::Failed => None,
+        };
+        Ok(SessionCommandReply { device, ..reply })
+    }
+
+    /// What a command counts as, and for whom; none: nothing.
+    fn attempted(
+        &self,
+        request: &SessionCommandRequest,
+        current: Option<&Claims>,
+    ) -> Option<(Attempting, LoginAttempt)> {
+        // A failure always counts; its device is known by the guard alone.
+        let none = LoginGuard::default();
+        let (name, attempt) = match (&request.command, current) {
+            (SessionCommand::LoginFailed { account }, _) => (account.as_str(), LoginAttempt::Failed),
+            (SessionCommand::Login { user_id, pending_2fa, .. }, _) => (user_id.as_str(), attempt_of(*pending_2fa)),
+            (SessionCommand::Elevate { .. }, Some(claims)) => (claims.sub.as_str(), LoginAttempt::Succeeded),
+            (
+                SessionCommand::Elevate { .. } | SessionCommand::Logout { .. } | SessionCommand::PasswordChanged { .. },
+                _,
+            ) => return None,
+        };
+        let guard = match (&request.guard, attempt) {
+            (Some(guard), _) => guard,
+            (None, LoginAttempt::Failed) => &none,
+            (None, LoginAttempt::Ask | LoginAttempt::Succeeded) => return None,
+        };
+        Some((self.attempting(name, request.ip_address, guard)?, attempt))
+    }
+
+    async fn do_command(
+        &self,
+        request: SessionCommandRequest,
+        current: Option<Claims>,
+    ) -> Result<SessionCommandReply, ServiceError> {
+        let SessionCommandRequest { command, token: _, ip_address, user_agent, guard: _ } = request;
         match command {
             SessionCommand::Elevate { scopes, amr } => {
                 let none = || ServiceError::StateConflict("there is no current session".to_owned());
@@ -90,6 +154,8 @@ impl Service {
                 let replaced = current.and_then(|claims| claims.sid);
                 self.reply(self.log_in(session, token, replaced.as_ref(), false).await.map_err(within_command)?)
             }
+            // It has been counted.
+            SessionCommand::LoginFailed { .. } => Ok(SessionCommandReply::default()),
             SessionCommand::Logout { sessions } => self.log_out(current.as_ref(), sessions).await,
             SessionCommand::PasswordChanged { user_id } => self.password_changed(user_id, current.as_ref()).await,
         }
@@ -112,7 +178,7 @@ impl Service {
             }
         }
         self.tools.metrics.logged_out();
-        Ok(SessionCommandReply { token: None, logged_out: sessions != LogoutScope::Others })
+        Ok(SessionCommandReply { logged_out: sessions != LogoutScope::Others, ..SessionCommandReply::default() })
     }
 
     async fn password_changed(
@@ -133,14 +199,16 @@ impl Service {
                 ended => ended.map(drop)?,
             }
         }
-        Ok(SessionCommandReply { token: None, logged_out: false })
+        // Whoever could set it is the owner.
+        self.unlock(user.as_str()).await?;
+        Ok(SessionCommandReply::default())
     }
 
     fn reply(&self, login: LoginReply) -> Result<SessionCommandReply, ServiceError> {
-        let LoginReply { session, token, refresh_token: _, sessions_over_limit: _ } = login;
+        let LoginReply { session, token, refresh_token: _, sessions_over_limit: _, device: _ } = login;
         let max_age = session.persistent.then(|| session.expires_at.since(self.now()).as_secs());
         let token = SessionToken { token: token.token, expires_at: token.expires_at, max_age };
-        Ok(SessionCommandReply { token: Some(token), logged_out: false })
+        Ok(SessionCommandReply { token: Some(token), ..SessionCommandReply::default() })
     }
 }
 

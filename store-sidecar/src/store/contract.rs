@@ -13,6 +13,7 @@ use super::cut_off::{BegunCutOff, IndexPlace, PageAsk, SWEEP_BATCH, SessionPage,
 use super::error::{StoreError, StoreErrorKind};
 use super::feed::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
 use super::limits::Leased;
+use super::lockout::LoginCounters;
 use super::operation::OperationId;
 use super::refresh::{RefreshPut, RefreshRecord};
 use super::renewal::{Renewal, Renewed};
@@ -53,7 +54,7 @@ pub struct Health {
 /// Each method fails with a [`StoreError`] whose [`kind`](StoreError::kind) says whether trying again
 /// may help. "Not found" is never an error.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: LoginCounters {
     /// Whether the feed may be away while sessions are not: on a Cluster they are on different nodes.
     fn feed_may_be_away_alone(&self) -> bool {
         false

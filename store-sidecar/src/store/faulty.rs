@@ -18,10 +18,10 @@ use session_gate_protocol::{
 };
 
 use super::{
-    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal,
-    Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, Swept, Termination, Untold, Update,
-    memory::MemoryStore,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, DeviceTallied, FeedPage, FeedPosition, Followers, Health,
+    IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, NewFeedEntry,
+    OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal, Renewed, Rotated, Rotation,
+    SessionPage, Store, StoreError, StoreErrorKind, Swept, Tallied, Termination, Untold, Update, memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -261,5 +261,38 @@ impl Store for Faulty {
     }
     async fn health(&self) -> Result<Health, StoreError> {
         self.ask("health", |store| store.health()).await
+    }
+}
+
+#[async_trait]
+impl LoginCounters for Faulty {
+    async fn login_attempt(
+        &self,
+        counter: &LoginCounter,
+        attempt: LoginAttempt,
+        rules: &LockRules,
+    ) -> Result<Tallied, StoreError> {
+        self.ask("login_attempt", |store| store.login_attempt(counter, attempt, rules)).await
+    }
+    async fn unlock_account(&self, account: &LoginHash) -> Result<(), StoreError> {
+        self.ask("unlock_account", |store| store.unlock_account(account)).await
+    }
+    async fn device_attempt(
+        &self,
+        account: &LoginHash,
+        device: &LoginHash,
+        is_failed: bool,
+        rules: &LockRules,
+    ) -> Result<DeviceTallied, StoreError> {
+        self.ask("device_attempt", |store| store.device_attempt(account, device, is_failed, rules)).await
+    }
+    async fn issue_device(
+        &self,
+        account: &LoginHash,
+        device: &LoginHash,
+        replaced: Option<&LoginHash>,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.ask("issue_device", |store| store.issue_device(account, device, replaced, lifetime)).await
     }
 }

@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod faulty;
 mod feed;
 mod limits;
+mod lockout;
 pub mod memory;
 mod operation;
 mod patch;
@@ -36,6 +37,7 @@ pub use self::{
         RECORD_LIVES, RECORD_OVERDUE, UNLIMITED,
     },
     limits::Leased,
+    lockout::{DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, MAX_DEVICES, Tallied},
     operation::OperationId,
     refresh::{RefreshPut, RefreshRecord},
     renewal::{Renewal, Renewed},

@@ -31,7 +31,22 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     return redis.error_reply('ERR a key never expires: ' .. key)
   end
   local kind = redis.call('TYPE', key).ok
-  if is('sg1:{feed}:workers') then
+  if string.find(key, '%}:failures$') or string.find(key, '%}:devices$') then
+    -- Moments in milliseconds, beside a version, a level or a total that are small.
+    local function moved(form)
+      return (string.gsub(form, '%d+', function(number)
+        return tonumber(number) < 1000000 and number or string.format('%.0f', tonumber(number) - by * 1000)
+      end))
+    end
+    if kind == 'hash' then
+      local devices = redis.call('HGETALL', key)
+      for i = 1, #devices, 2 do
+        redis.call('HSET', key, devices[i], moved(devices[i + 1]))
+      end
+    else
+      redis.call('SET', key, moved(redis.call('GET', key)), 'KEEPTTL')
+    end
+  elseif is('sg1:{feed}:workers') then
     local records = redis.call('HGETALL', key)
     for i = 1, #records, 2 do
       local written, rest = string.match(records[i + 1], '^(%d+)( .*)$')

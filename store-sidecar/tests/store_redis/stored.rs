@@ -7,7 +7,10 @@ use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, SessionStatus, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME, op};
-use store_sidecar::store::{CreateSession, Rotation, Store as _, StoreErrorKind, StoreSettings, Termination, Update};
+use store_sidecar::store::{
+    CreateSession, LockRules, LoginAttempt, LoginCounter, LoginCounters as _, LoginHash, Rotation, Store as _,
+    StoreErrorKind, StoreSettings, Termination, Update,
+};
 
 use crate::harness::{Redis, USUAL, check, new_session, poll_until};
 
@@ -288,4 +291,42 @@ async fn scripts_that_redis_has_forgotten_are_loaded_again() {
     let after: String = calls().query_async(&mut connection).await.unwrap();
     let evals = |info: &str| info.lines().find(|line| line.starts_with("cmdstat_eval:")).map(str::to_owned);
     assert_eq!(evals(&before), evals(&after), "the second time by its hash alone");
+}
+
+/// Golden, too: what is changed here makes every lock and every known device unknown to the other version.
+#[tokio::test]
+async fn failed_logins_and_devices_are_stored_in_the_form_that_is_documented() {
+    let redis = Redis::start(USUAL).await;
+    let mut connection = redis.connection().await;
+    let rules = LockRules { max_failures: 2, window: Duration::from_secs(900), longest: Duration::from_secs(1800) };
+    let (alice, device) = (LoginHash::of("alice"), LoginHash::of("laptop"));
+    let account = LoginCounter::Account(alice.clone());
+    for counter in [&account, &account, &LoginCounter::Address(alice.clone())] {
+        redis.store.login_attempt(counter, LoginAttempt::Failed, &rules).await.unwrap();
+    }
+    redis.store.issue_device(&alice, &device, None, Duration::from_secs(600)).await.unwrap();
+    redis.store.device_attempt(&alice, &device, true, &rules).await.unwrap();
+    let [address, devices, failures] =
+        ["address", "login", "login"].map(|tag| format!("sg1:{{{tag}.{}}}:", alice.as_str()));
+    let [address, devices, failures] = [address + "failures", devices + "devices", failures + "failures"];
+    assert_eq!(keys(&mut connection).await, [address.as_str(), &devices, &failures]);
+
+    let numbers = |form: String| form.split(' ').map(|number| number.parse::<u64>().unwrap()).collect::<Vec<_>>();
+    let locked: String = redis::cmd("GET").arg(&failures).query_async(&mut connection).await.unwrap();
+    let [format, level, until, first, second] = numbers(locked)[..] else { panic!("five numbers") };
+    assert_eq!((format, level, until), (1, 1, second + 60_000));
+    assert!(first <= second);
+    let open: String = redis::cmd("GET").arg(&address).query_async(&mut connection).await.unwrap();
+    assert_eq!(numbers(open)[..3], [1, 0, 0]);
+    let known: String =
+        redis::cmd("HGET").arg(&devices).arg(device.as_str()).query_async(&mut connection).await.unwrap();
+    let [end, total, failed] = numbers(known)[..] else { panic!("three numbers") };
+    assert_eq!(total, 1);
+    assert!((599_000..=600_000).contains(&(end - failed)));
+
+    let ends = [expires_at(&mut connection, &failures).await, expires_at(&mut connection, &address).await];
+    let wanted = [until / 1000 + 1800, second / 1000 + 900];
+    assert!(ends.iter().zip(wanted).all(|(end, wanted)| end.abs_diff(wanted) <= 2), "{ends:?} {wanted:?}");
+    let last = expires_at(&mut connection, &devices).await;
+    assert!(last.abs_diff(end / 1000) <= 2);
 }

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use secrecy::SecretString;
 use session_gate_protocol::{PROTOCOL_HEADER, PublishedPolicy, WhenFull};
 use store_sidecar::{
-    config::{SessionConfig, TokenConfig},
+    config::{LockoutConfig, SessionConfig, TokenConfig},
     credentials::{Credentials, CurrentCredentials},
     feed::{Feed, Pages},
     http::{Api, router},
@@ -142,6 +142,7 @@ impl Sidecar {
             max_per_user: 0,
             when_full: WhenFull::default(),
             password_change_ends_sessions: true,
+            lockout: LockoutConfig::default(),
             store: common.settings,
         };
         let tokens = TokenConfig {

@@ -14,6 +14,7 @@ mod limits_cost;
 mod limits_keys;
 mod limits_together;
 mod limits_trouble;
+mod lockout;
 mod login_pages;
 mod login_story;
 mod method_overrides;

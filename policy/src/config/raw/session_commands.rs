@@ -37,6 +37,8 @@ pub enum RawSessionCommand {
     Elevate,
     /// `x-session-login`: a user has logged in.
     Login,
+    /// `x-session-login-failed`: a login has failed. It counts, and the lock is asked before a login or an elevation.
+    LoginFailed,
     /// `x-session-logout`: sessions end.
     Logout,
     /// `x-session-password-changed`: a password was changed.

@@ -4,8 +4,8 @@
 pub(super) const ELEVATE: &str = "x-session-elevate";
 /// Who has logged in: `"alice";scopes="read write";amr="pwd";class="remember";pending_2fa`.
 pub(super) const LOGIN: &str = "x-session-login";
-/// Whose login has failed. Not acted upon yet.
-const LOGIN_FAILED: &str = "x-session-login-failed";
+/// Whose login has failed: `"alice"`.
+pub(super) const LOGIN_FAILED: &str = "x-session-login-failed";
 /// Which sessions end: `current`, `others` or `all`.
 pub(super) const LOGOUT: &str = "x-session-logout";
 /// What the gate has sent with the request, and the answer must repeat where its route asks for that.

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use session_gate_protocol::{LogoutScope, Scopes, SessionCommand, UserId};
+use session_gate_protocol::{LogoutScope, MAX_ACCOUNT_BYTES, Scopes, SessionCommand, UserId};
 
 use super::{
     field::{Bare, Field},
-    names::{ELEVATE, LOGIN, LOGOUT, PASSWORD_CHANGED},
+    names::{ELEVATE, LOGIN, LOGIN_FAILED, LOGOUT, PASSWORD_CHANGED},
 };
 use crate::http::headers::Headers;
 
@@ -25,16 +25,17 @@ impl fmt::Display for Unreadable {
     }
 }
 
-const COMMANDS: [&str; 4] = [ELEVATE, LOGIN, LOGOUT, PASSWORD_CHANGED];
+const COMMANDS: [&str; 5] = [ELEVATE, LOGIN, LOGIN_FAILED, LOGOUT, PASSWORD_CHANGED];
 
-/// Reads what an answer says of sessions: at most one thing. None: nothing.
+/// Reads what an answer says of sessions: at most one thing. None: nothing. Failed logins are passed over where they do not
+/// count.
 ///
 /// # Errors
 /// It cannot be read to the letter of RFC 9651, has a parameter that is not known, or there is more than one.
-pub fn read(answer: &Headers) -> Result<Option<SessionCommand>, Unreadable> {
+pub fn read(answer: &Headers, do_failures_count: bool) -> Result<Option<SessionCommand>, Unreadable> {
     let mut lines = answer.iter().filter_map(|(name, value)| {
         let header = COMMANDS.into_iter().find(|command| *command == name)?;
-        Some((header, value))
+        (do_failures_count || header != LOGIN_FAILED).then_some((header, value))
     });
     let Some((header, value)) = lines.next() else { return Ok(None) };
     let unreadable = |message: String| Unreadable { header, message };
@@ -47,6 +48,7 @@ pub fn read(answer: &Headers) -> Result<Option<SessionCommand>, Unreadable> {
     let command = match header {
         ELEVATE => elevate(field),
         LOGIN => login(field),
+        LOGIN_FAILED => login_failed(field),
         LOGOUT => logout(field),
         _ => password_changed(field),
     };
@@ -67,6 +69,14 @@ fn login(field: Field) -> Result<SessionCommand, String> {
         }
     }
     Ok(SessionCommand::Login { user_id, scopes, amr, class, pending_2fa })
+}
+
+/// The name may be anything that somebody has typed, and is as long as it may be.
+fn login_failed(field: Field) -> Result<SessionCommand, String> {
+    without_parameters(&field)?;
+    let Bare::Text(mut account) = field.bare else { return Err("must be a string: the user's id".to_owned()) };
+    account.truncate(account.floor_char_boundary(MAX_ACCOUNT_BYTES));
+    Ok(SessionCommand::LoginFailed { account })
 }
 
 fn elevate(field: Field) -> Result<SessionCommand, String> {
@@ -136,7 +146,7 @@ mod tests {
     use super::*;
 
     fn said(header: &'static str, value: &str) -> Result<Option<SessionCommand>, Unreadable> {
-        read(&[(header, value)].into_iter().collect())
+        read(&[(header, value)].into_iter().collect(), true)
     }
 
     #[test]
@@ -159,7 +169,15 @@ mod tests {
         };
         assert_eq!(said(PASSWORD_CHANGED, "?1"), changed(None));
         assert_eq!(said(PASSWORD_CHANGED, "%\"zo%c3%ab\""), changed(Some("zoë")));
-        assert_eq!(read(&[("x-other", "a"), ("x-session-login-failed", "b")].into_iter().collect()), Ok(None));
+        let failed = |account: &str| Ok(Some(SessionCommand::LoginFailed { account: account.to_owned() }));
+        assert_eq!(said(LOGIN_FAILED, "\"alice\""), failed("alice"));
+        for odd in ["", " ", " a\u{1}\u{301}"] {
+            let escaped: String = odd.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            assert_eq!(said(LOGIN_FAILED, &format!("%\"{escaped}\"")), failed(odd));
+        }
+        let long = format!("%\"{}%c3%ab\"", "a".repeat(1023));
+        assert_eq!(said(LOGIN_FAILED, &long), failed(&"a".repeat(1023)), "of a longer one the beginning counts");
+        assert_eq!(read(&[("x-other", "a"), (LOGIN_FAILED, "b")].into_iter().collect(), false), Ok(None));
     }
 
     #[test]
@@ -178,6 +196,8 @@ mod tests {
             (LOGOUT, r#""current""#),
             (LOGOUT, "mine"),
             (LOGOUT, "all;now"),
+            (LOGIN_FAILED, "alice"),
+            (LOGIN_FAILED, r#""alice";by="x""#),
             (ELEVATE, "?0"),
             (ELEVATE, "?1;class=\"remember\""),
             (PASSWORD_CHANGED, "?0"),
@@ -191,9 +211,9 @@ mod tests {
 
     #[test]
     fn an_answer_says_one_thing() {
-        let twice = read(&[(LOGOUT, "all"), (LOGOUT, "all")].into_iter().collect()).unwrap_err();
+        let twice = read(&[(LOGOUT, "all"), (LOGOUT, "all")].into_iter().collect(), true).unwrap_err();
         assert_eq!(twice.to_string(), "x-session-logout: duplicate header");
-        let both = read(&[(LOGIN, "\"alice\""), (LOGOUT, "all")].into_iter().collect()).unwrap_err();
+        let both = read(&[(LOGIN, "\"alice\""), (LOGOUT, "all")].into_iter().collect(), true).unwrap_err();
         assert_eq!(both.to_string(), "x-session-login: beside x-session-logout");
     }
 }

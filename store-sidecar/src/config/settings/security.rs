@@ -21,7 +21,7 @@ pub(super) const SECURITY: &[Setting] = &[
         "max-login-attempts",
         Integer,
         "5",
-        "Failed logins until an account is locked, for the login service to read at /v1/policy; 1 to 1000",
+        "Failed logins of an account within the window until it is locked; 1 to 1000",
     ),
     setting(
         "security.lockout_duration_minutes",
@@ -29,7 +29,32 @@ pub(super) const SECURITY: &[Setting] = &[
         "lockout-duration-minutes",
         Integer,
         "30",
-        "How long it stays locked, for the login service to read at /v1/policy; 1 to 10080",
+        "How long it stays locked at most: the first two locks in a row last 1 and 5 minutes; 1 to 10080",
+    ),
+    setting(
+        "security.login_failure_window_minutes",
+        "SESSION_GATE_LOGIN_FAILURE_WINDOW_MINUTES",
+        "login-failure-window-minutes",
+        Integer,
+        "15",
+        "For how long a failed login counts; 1 to 1440",
+    ),
+    setting(
+        "security.max_login_failures_per_address",
+        "SESSION_GATE_MAX_LOGIN_FAILURES_PER_ADDRESS",
+        "max-login-failures-per-address",
+        Integer,
+        "50",
+        "Failed logins from an IPv4 address, or an IPv6 /64, within the window until it is locked; 0 to 1000, 0: they do \
+         not count",
+    ),
+    setting(
+        "security.fold_account_names",
+        "SESSION_GATE_FOLD_ACCOUNT_NAMES",
+        "fold-account-names",
+        Bool,
+        "true",
+        "Whether names that differ in case, Unicode compatibility form (NFKC) or spaces around them count as one account",
     ),
     setting(
         "security.min_password_length",

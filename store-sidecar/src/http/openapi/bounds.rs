@@ -13,6 +13,8 @@ use crate::{service::MAX_WORKER_CHARS, store::MAX_LIFETIME};
 const LONGEST_CONFIGURABLE: u64 = 8760 * 3600;
 /// Visible ASCII characters.
 const VISIBLE: &str = "^[!-~]+$";
+/// Anything but whitespace alone.
+const ACCOUNT: &str = "[^\\s\\u0085]";
 const RULE_ID: &str = "^[A-Za-z0-9_-]{16}$";
 
 /// Adds the bounds to the document.
@@ -157,7 +159,7 @@ fn bodies() -> Vec<(String, Value)> {
     add("CheckRequest/properties/address", json!({ "pattern": format!("^{}$", address()) }));
     add("CheckedCredential/oneOf/0", json!({ "additionalProperties": false }));
     add("CheckedCredential/oneOf/1", json!({ "additionalProperties": false }));
-    for kind in 0..4 {
+    for kind in 0..5 {
         add(&format!("SessionCommand/oneOf/{kind}"), json!({ "additionalProperties": false }));
     }
     add("IntrospectionForm/properties/token", json!({ "minLength": 1 }));
@@ -165,6 +167,8 @@ fn bodies() -> Vec<(String, Value)> {
     add("LogoutRequest", json!({ "oneOf": [only(&logout, 0), only(&logout, 1)], "not": both }));
     add("ElevateRequest", json!({ "oneOf": [only(&logout, 0), only(&logout, 1)] }));
     add("SessionCommandRequest/properties/ip_address", json!({ "pattern": format!("^{}$", address()) }));
+    add("NewLoginFailure/properties/ip_address", json!({ "pattern": format!("^{}$", address()) }));
+    add("NewLoginFailure/properties/account", json!({ "pattern": ACCOUNT }));
     add("NewToken", json!({ "anyOf": [given("session_id"), given("user_id")] }));
     add("SessionPatch/properties/scopes", scopes(json!(["array", "null"])));
     add("TokenForm/properties/token", json!({ "minLength": 1 }));
@@ -267,6 +271,7 @@ fn worker() -> Value {
 fn parameters() -> Vec<(&'static str, Value)> {
     vec![
         ("If-Match", json!({ "type": "string", "minLength": 1, "pattern": r#"^("[0-9]{1,19}"|[*])$"# })),
+        ("account", json!({ "pattern": ACCOUNT })),
         ("epoch", json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" })),
         ("key", json!({ "pattern": limit_key(), "maxLength": 256 })),
         ("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 })),

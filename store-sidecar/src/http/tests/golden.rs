@@ -19,6 +19,10 @@ async fn the_bodies_of_problems_are_those_of_the_file() {
     let large = json!({"user_id": "a", "metadata": {"x": "y".repeat(MAX_BODY_BYTES)}});
     let full = json!({"user_id": "bob", "max_sessions": 1, "when_full": "deny"});
     assert_eq!(gate.post("/v1/login", &full).await.status, StatusCode::CREATED);
+    for _ in 0..5 {
+        gate.post("/v1/logins/failed", json!({"account": "bob"})).await;
+    }
+    let locked = gate.post("/v1/login", json!({"user_id": "bob", "lockout": true})).await;
     let answers = [
         Gate::broken(StoreErrorKind::Conflict).get(UNKNOWN_SESSION).await,
         closed.get("/v1/policy").await,
@@ -26,6 +30,7 @@ async fn the_bodies_of_problems_are_those_of_the_file() {
         Gate::broken(StoreErrorKind::Corrupt).get(UNKNOWN_SESSION).await,
         gate.post("/v1/login", json!({"user_id": "", "scopes": ["a b"], "extra": 1})).await,
         gate.post("/v1/login", "nonsense").await,
+        locked,
         gate.get("/v1/login").await,
         gate.get(UNKNOWN_SESSION).await,
         gate.post("/v1/login", large).await,

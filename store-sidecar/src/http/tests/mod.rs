@@ -7,6 +7,7 @@ mod golden;
 mod hardening;
 mod leases;
 mod limits;
+mod lockouts;
 mod login;
 mod meta;
 mod opaque;
@@ -39,7 +40,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::{
     clock::ManualClock,
-    config::{SessionClass, SessionConfig, TokenConfig},
+    config::{LockoutConfig, SessionClass, SessionConfig, TokenConfig},
     credentials::{Credentials, Role},
     feed::Feed,
     keys::{Algorithm, CurrentKeys, KeyRing, KeySource, Signing},
@@ -48,10 +49,11 @@ use crate::{
     rng::testing::SeededRandom,
     service::Tools,
     store::{
-        Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health,
-        IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
-        RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind,
-        StoreSettings, Swept, Termination, Untold, Update,
+        Admission, Admitted, BegunCutOff, Checked, CreateSession, DeviceTallied, FeedPage, FeedPosition, Followers,
+        Health, IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash,
+        NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal, Renewed, Rotated,
+        Rotation, SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Tallied, Termination, Untold,
+        Update,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -188,6 +190,7 @@ impl Gate {
             classes: classes(),
             max_per_user: 5,
             when_full: setup.when_full,
+            lockout: LockoutConfig::default(),
             password_change_ends_sessions: !setup.sessions_outlive_passwords,
             store: settings,
         };
@@ -307,6 +310,34 @@ struct BrokenStore(StoreErrorKind);
 impl BrokenStore {
     fn fail<T>(&self) -> Result<T, StoreError> {
         Err(StoreError::new(self.0, "what only the log may know"))
+    }
+}
+
+#[async_trait]
+impl LoginCounters for BrokenStore {
+    async fn login_attempt(&self, _: &LoginCounter, _: LoginAttempt, _: &LockRules) -> Result<Tallied, StoreError> {
+        self.fail()
+    }
+    async fn unlock_account(&self, _: &LoginHash) -> Result<(), StoreError> {
+        self.fail()
+    }
+    async fn device_attempt(
+        &self,
+        _: &LoginHash,
+        _: &LoginHash,
+        _: bool,
+        _: &LockRules,
+    ) -> Result<DeviceTallied, StoreError> {
+        self.fail()
+    }
+    async fn issue_device(
+        &self,
+        _: &LoginHash,
+        _: &LoginHash,
+        _: Option<&LoginHash>,
+        _: Duration,
+    ) -> Result<(), StoreError> {
+        self.fail()
     }
 }
 

@@ -24,7 +24,7 @@ async fn status(gate: &Gate, method: &str, path: &str, authorization: Option<&st
 }
 
 /// Every route with the roles that may use it, and admin may.
-const GUARDED: [(&str, &str, &[&str]); 33] = [
+const GUARDED: [(&str, &str, &[&str]); 36] = [
     ("POST", "/v1/sessions", &[APP]),
     ("GET", "/v1/sessions/x", &[APP]),
     ("PATCH", "/v1/sessions/x", &[APP]),
@@ -56,13 +56,16 @@ const GUARDED: [(&str, &str, &[&str]); 33] = [
     ("GET", "/v1/blocks", &[APP]),
     ("POST", "/v1/blocks", &[APP]),
     ("DELETE", "/v1/blocks/x", &[APP]),
+    ("GET", "/v1/lockouts/x", &[APP]),
+    ("DELETE", "/v1/lockouts/x", &[APP]),
+    ("POST", "/v1/logins/failed", &[APP]),
     ("GET", "/v1/workers", &[APP, MONITOR]),
     ("GET", "/metrics", &[MONITOR]),
 ];
 
 /// The path with something in the place of each parameter.
 fn filled(path: &str) -> String {
-    ["session_id", "user_id", "rule_id", "key"]
+    ["account", "session_id", "user_id", "rule_id", "key"]
         .iter()
         .fold(path.to_owned(), |path, name| path.replace(&format!("{{{name}}}"), "x"))
 }

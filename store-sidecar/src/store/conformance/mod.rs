@@ -21,6 +21,7 @@ pub mod ending;
 pub mod feed;
 pub mod leases;
 pub mod listing;
+pub mod logins;
 pub mod patching;
 pub mod refreshing;
 pub mod renewing;
@@ -240,6 +241,16 @@ macro_rules! store_conformance {
                 another_number_of_requests_keeps_the_count,
                 counters_are_bounded,
                 the_counter_that_is_idle_the_longest_goes_first,
+            ]
+            logins: [
+                of_many_guesses_at_once_five_count,
+                locks_grow_to_the_longest_and_no_further,
+                a_lock_does_not_feed_itself,
+                failures_count_for_a_window,
+                an_account_is_unlocked_at_once,
+                a_device_has_a_budget_of_its_own,
+                of_many_guesses_of_a_device_five_count,
+                a_device_that_is_replaced_is_known_no_more,
             ]
         }
     };

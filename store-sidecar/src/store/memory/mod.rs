@@ -4,6 +4,7 @@ mod admission;
 mod counters;
 mod cut_off;
 mod evictions;
+mod lockout;
 mod log;
 mod refresh;
 mod renewal;

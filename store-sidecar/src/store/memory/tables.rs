@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use session_gate_protocol::UnixSeconds;
 
 use super::counters::Counters;
+use super::lockout::Logins;
 use super::log::Log;
 use super::state::State;
 use crate::clock::Clock;
@@ -42,6 +43,8 @@ pub struct MemoryStore {
     pub(super) log: Mutex<Log>,
     /// The counters of rate limits. Never held together with another.
     pub(super) counters: Mutex<Counters>,
+    /// Failed logins, and known devices. Never held together with another.
+    pub(super) logins: Mutex<Logins>,
 }
 
 impl MemoryStore {
@@ -55,6 +58,7 @@ impl MemoryStore {
             state: Mutex::new(state),
             log: Mutex::default(),
             counters: Mutex::default(),
+            logins: Mutex::default(),
             settings,
         }
     }
@@ -70,6 +74,9 @@ impl MemoryStore {
     /// sessions and blacklist entries it removed.
     pub async fn cleanup(&self) -> u64 {
         while !self.counters().forget_gone(self.clock.millis(), STEPS_PER_BATCH) {
+            tokio::task::yield_now().await;
+        }
+        while !self.logins().forget_ended(self.clock.millis(), STEPS_PER_BATCH) {
             tokio::task::yield_now().await;
         }
         let mut removed = 0;
@@ -123,7 +130,7 @@ impl MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clock, random: _, settings, max_entries, state: _, log: _, counters: _ } = self;
+        let Self { clock, random: _, settings, max_entries, state: _, log: _, counters: _, logins: _ } = self;
         f.debug_struct("MemoryStore")
             .field("clock", clock)
             .field("settings", settings)

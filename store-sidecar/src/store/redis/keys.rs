@@ -10,6 +10,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use session_gate_protocol::{CounterId, SessionId, SlotTag, TokenId, UserId};
 use sha2::{Digest as _, Sha256};
 
+use crate::store::{LoginCounter, LoginHash};
+
 /// The names, for one prefix.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -90,6 +92,23 @@ impl Keys {
         self.of_user(&SlotTag::of_user(user), "takeover", hash)
     }
 
+    /// The key of a counter of failed logins. Each has a slot of its own; no tag of a user has a dot.
+    pub(super) fn login_counter(&self, counter: &LoginCounter) -> String {
+        match counter {
+            LoginCounter::Account(hash) => self.of_login(hash, "failures"),
+            LoginCounter::Address(hash) => format!("{}sg1:{{address.{}}}:failures", self.prefix, hash.as_str()),
+        }
+    }
+
+    /// The key of the devices that an account knows, in the slot of its counter.
+    pub(super) fn login_devices(&self, account: &LoginHash) -> String {
+        self.of_login(account, "devices")
+    }
+
+    fn of_login(&self, account: &LoginHash, kind: &str) -> String {
+        format!("{}sg1:{{login.{}}}:{kind}", self.prefix, account.as_str())
+    }
+
     fn of_user(&self, tag: &SlotTag, kind: &str, name: &str) -> String {
         format!("{}sg1:{{{tag}}}:{kind}:{name}", self.prefix)
     }
@@ -122,6 +141,17 @@ mod tests {
         assert_eq!(keys().index(&alice), "sg1:{K9gGyX}:user:K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA");
         let opaque_token = keys().opaque(&SlotTag::of_user(&alice), "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
         assert_eq!(opaque_token, "sg1:{K9gGyX}:opaque:n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
+        let account = LoginHash::of("alice");
+        assert_eq!(
+            keys().login_counter(&LoginCounter::Account(account.clone())),
+            "sg1:{login.K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA}:failures"
+        );
+        assert_eq!(
+            keys().login_counter(&LoginCounter::Address(account.clone())),
+            "sg1:{address.K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA}:failures"
+        );
+        let devices = "sg1:{login.K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA}:devices";
+        assert_eq!(keys().login_devices(&account), devices);
         assert_eq!(keys().revoked(&alice, &token), "sg1:{K9gGyX}:revoked:lzjWYdlzySwZii1DPWl6U5yhBc5kIk5D0E3QJvkBmLA");
     }
 
@@ -134,6 +164,10 @@ mod tests {
             all.extend([keys.revoked(&alice, &"t".parse().unwrap()), keys.opaque(&tag, "hash"), keys.cut_offs(&tag)]);
             all.extend([keys.untold(&alice), keys.takeover(&alice, "hash"), keys.evictions.clone()]);
             all.extend(keys.counter(7, &counter));
+            all.extend([
+                keys.login_devices(&LoginHash::of("a")),
+                keys.login_counter(&LoginCounter::Address(LoginHash::of("a"))),
+            ]);
             all.extend(keys.feed.clone());
             all.extend([&keys.followers, &keys.issuer, &keys.salt].map(String::clone));
             all

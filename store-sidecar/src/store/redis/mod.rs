@@ -15,6 +15,7 @@ mod fitness;
 mod keys;
 mod limits;
 mod link;
+mod lockout;
 mod nodes;
 mod opaque;
 mod options;

@@ -52,6 +52,7 @@ scripts! {
     CHECK: Hot ["check.lua"];
     CREATE: Hot ["cut_off_prelude.lua", "untold_prelude.lua", "create.lua"];
     EVICTIONS_TOLD: Hot ["evictions_told.lua"];
+    DEVICE_ATTEMPT: Hot ["device_attempt.lua"];
     FEED_APPEND: Feed ["feed_prelude.lua", "feed_append.lua"];
     FEED_READ: Feed ["feed_prelude.lua", "feed_read.lua"];
     FINISH_CUT_OFF: Hot ["cut_off_prelude.lua", "finish_cut_off.lua"];
@@ -60,9 +61,11 @@ scripts! {
     FORGET_EVICTIONS: Feed ["forget_evictions.lua"];
     INDEX: Bulk ["index.lua"];
     ISSUER: Bulk ["issuer.lua"];
+    ISSUE_DEVICE: Hot ["issue_device.lua"];
     LEASE: Hot ["account.lua", "lease.lua"];
     LIST: Bulk ["list.lua"];
     NOTE_EVICTIONS: Feed ["note_evictions.lua"];
+    LOGIN_ATTEMPT: Hot ["login_attempt.lua"];
     OPAQUE: Hot ["opaque.lua"];
     OVERDUE_EVICTIONS: Feed ["overdue_evictions.lua"];
     PUT_OPAQUE: Hot ["put_opaque.lua"];
@@ -79,5 +82,6 @@ scripts! {
     TERMINATE: Hot ["terminate.lua"];
     TOUCH: Hot ["touch.lua"];
     UNTOLD: Hot ["untold_prelude.lua", "untold.lua"];
+    UNLOCK: Hot ["unlock.lua"];
     UPDATE: Hot ["update.lua"];
 }

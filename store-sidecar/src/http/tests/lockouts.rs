@@ -1,0 +1,287 @@
+//! How guessing passwords is slowed down.
+
+use serde_json::json;
+
+use super::*;
+
+const COMMANDS: &str = "/v1/session-commands";
+
+/// What a filter passes on where failed logins count.
+#[derive(Clone, Default)]
+struct Client {
+    address: Option<String>,
+    device: Option<String>,
+    token: Option<String>,
+}
+
+impl Client {
+    fn at(address: &str) -> Self {
+        Self { address: Some(address.to_owned()), ..Self::default() }
+    }
+
+    async fn says(&self, gate: &Gate, command: Value) -> Answer {
+        let guard = json!({"device_token": self.device, "issue_device_token": true});
+        let body = json!({"command": command, "token": self.token, "ip_address": self.address, "guard": guard});
+        gate.post(COMMANDS, body).await
+    }
+
+    async fn fails(&self, gate: &Gate, account: &str) -> Value {
+        let answer = self.says(gate, json!({"kind": "login_failed", "account": account})).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        answer.json()
+    }
+
+    async fn logs_in(&self, gate: &Gate, user: &str) -> Value {
+        let answer = self.says(gate, json!({"kind": "login", "user_id": user})).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        answer.json()
+    }
+
+    /// Logs in, and keeps what the browser would.
+    async fn keeps_login(&mut self, gate: &Gate, user: &str) {
+        let reply = self.logs_in(gate, user).await;
+        assert_eq!(reply["device"]["max_age"], 180 * 86_400, "{reply}");
+        self.device = Some(reply["device"]["token"].as_str().unwrap().to_owned());
+        self.token = Some(reply["token"]["token"].as_str().unwrap().to_owned());
+    }
+}
+
+fn counted() -> Value {
+    json!({"logged_out": false})
+}
+
+fn locked(seconds: u64) -> Value {
+    json!({"logged_out": false, "locked_for": seconds})
+}
+
+/// Locks it from as many addresses as it takes.
+async fn lock(gate: &Gate, account: &str) {
+    for number in 1..=5 {
+        assert_eq!(Client::at(&format!("198.51.100.{number}")).fails(gate, account).await, counted());
+    }
+}
+
+async fn metric(gate: &Gate, series: &str) -> String {
+    let text = gate.get("/metrics").await.text;
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("session_gate_{series} ")));
+    line.unwrap_or("0").to_owned()
+}
+
+/// Cases L2 and L11: a right guess is refused as a wrong one, and leaves nothing behind.
+#[tokio::test]
+async fn while_an_account_is_locked_a_right_guess_is_as_a_wrong_one() {
+    let gate = Gate::new();
+    lock(&gate, "alice").await;
+    let attacker = Client::at("203.0.113.9");
+    let wrong = attacker.fails(&gate, "alice").await;
+    assert_eq!(wrong, locked(60));
+    assert_eq!(attacker.logs_in(&gate, "alice").await, wrong);
+    // Of an account that does not exist nothing else is said.
+    lock(&gate, "zed").await;
+    assert_eq!(attacker.fails(&gate, "zed").await, wrong);
+    assert_eq!(gate.get("/v1/users/alice/sessions").await.json()["sessions"], json!([]));
+    assert_eq!(metric(&gate, r#"lockouts_total{by="account"}"#).await, "2");
+    assert_eq!(metric(&gate, "login_failures_total").await, "10");
+    assert_eq!(metric(&gate, r#"session_commands_total{kind="login",outcome="locked"}"#).await, "1");
+    assert_eq!(metric(&gate, r#"session_commands_total{kind="login_failed",outcome="locked"}"#).await, "2");
+    // Cases L6 and L7: it ends in time, whatever was tried meanwhile, and one account has one counter.
+    gate.clock.advance(Duration::from_secs(59));
+    assert_eq!(attacker.fails(&gate, " ALICE ").await, locked(1));
+    gate.clock.advance(Duration::from_secs(1));
+    assert!(attacker.logs_in(&gate, "alice").await["token"].is_object());
+}
+
+/// Cases L3, L4 and L5.
+#[tokio::test]
+async fn nobody_locks_the_owner_out_of_a_device_that_has_logged_in_before() {
+    let gate = Gate::new();
+    let mut owner = Client::at("192.0.2.1");
+    owner.keeps_login(&gate, "alice").await;
+    let mut bob = Client::at("192.0.2.2");
+    bob.keeps_login(&gate, "bob").await;
+    for number in 0..1000_u32 {
+        let attacker = Client::at(&format!("10.0.{}.{}", number / 250, number % 250));
+        attacker.fails(&gate, "alice").await;
+    }
+    let first = owner.device.clone();
+    assert_eq!(bob.fails(&gate, "alice").await, locked(60), "another's device is nobody's here");
+    let forged = Client { device: Some(format!("sgd_{}", "A".repeat(43))), ..Client::at("203.0.113.7") };
+    assert_eq!(forged.logs_in(&gate, "alice").await, locked(60));
+    owner.keeps_login(&gate, "alice").await;
+    assert_ne!(owner.device, first);
+    let stale = Client { device: first, ..owner.clone() };
+    assert_eq!(stale.logs_in(&gate, "alice").await, locked(60), "each login voids the one before");
+    // A stolen one is good for five.
+    for _ in 0..5 {
+        assert_eq!(owner.fails(&gate, "alice").await, counted());
+    }
+    assert_eq!(owner.fails(&gate, "alice").await, locked(60));
+    assert_eq!(metric(&gate, r#"lockouts_total{by="device"}"#).await, "1");
+    // It is no credential.
+    let token = owner.device.clone().unwrap();
+    assert!(!gate.is_active(&token).await);
+    let by_token = gate.post("/v1/logout", json!({"token": token})).await;
+    assert_eq!(by_token.problem(), problem(404, "not_found", &[]));
+}
+
+/// Cases L9 and L10.
+#[tokio::test]
+async fn an_address_has_a_counter_of_its_own() {
+    let gate = Gate::new();
+    let (attacker, mut own) = (Client::at("2001:db8:1:2::1"), Client::at("2001:db8:1:2:ffff::2"));
+    let mut resident = Client::at("2001:db8:1:2::3");
+    resident.keeps_login(&gate, "carol").await;
+    for number in 0..50 {
+        own.keeps_login(&gate, "mallory").await;
+        own.device = None;
+        assert_eq!(attacker.fails(&gate, &format!("user-{number}")).await, counted(), "{number}");
+    }
+    let refused = own.logs_in(&gate, "mallory").await;
+    assert_eq!(refused, locked(60), "a success launders no address");
+    assert_eq!(metric(&gate, r#"lockouts_total{by="address"}"#).await, "1");
+    assert!(Client::at("2001:db8:1:3::1").logs_in(&gate, "dave").await["token"].is_object());
+    assert!(gate.is_active(resident.token.as_ref().unwrap()).await, "a live session is never touched");
+    resident.keeps_login(&gate, "carol").await;
+    // What a locked address tries counts for no account.
+    for _ in 0..10 {
+        assert_eq!(attacker.fails(&gate, "erin").await, locked(60));
+    }
+    assert!(Client::at("192.0.2.1").logs_in(&gate, "erin").await["token"].is_object());
+}
+
+/// What the account refuses the address does not count: or it would tell a right guess from a wrong one.
+#[tokio::test]
+async fn an_address_says_nothing_of_guesses_at_a_locked_account() {
+    let gate = Gate::new();
+    lock(&gate, "alice").await;
+    let attacker = Client::at("203.0.113.9");
+    for _ in 0..100 {
+        assert_eq!(attacker.fails(&gate, "alice").await, locked(60));
+    }
+    assert!(attacker.logs_in(&gate, "mallory").await["token"].is_object());
+}
+
+#[tokio::test]
+async fn a_second_factor_is_guessed_no_more_often_than_a_password() {
+    let gate = Gate::new();
+    let mut attacker = Client::at("203.0.113.9");
+    let pending = json!({"kind": "login", "user_id": "alice", "pending_2fa": true});
+    // Who knows the password begins anew again and again: the failures stay.
+    for _ in 0..2 {
+        let reply = attacker.says(&gate, pending.clone()).await.json();
+        assert_eq!(reply["device"], Value::Null, "nor is the device known: {reply}");
+        attacker.token = Some(reply["token"]["token"].as_str().unwrap().to_owned());
+        for _ in 0..2 {
+            assert_eq!(attacker.fails(&gate, "alice").await, counted());
+        }
+    }
+    assert_eq!(attacker.fails(&gate, "alice").await, counted());
+    let elevate = json!({"kind": "elevate", "amr": ["otp"]});
+    assert_eq!(attacker.says(&gate, elevate.clone()).await.json(), locked(60));
+    assert_eq!(attacker.says(&gate, pending).await.json(), locked(60));
+    // The owner, who has proved both before, proves both again.
+    gate.delete("/v1/lockouts/alice").await;
+    let elevated = attacker.says(&gate, elevate).await.json();
+    assert!(elevated["token"].is_object() && elevated["device"].is_object(), "{elevated}");
+}
+
+/// Cases L12 and L14.
+#[tokio::test]
+async fn a_lock_is_shown_and_lifted() {
+    let gate = Gate::new();
+    let state = async || gate.get("/v1/lockouts/Alice").await.json();
+    assert_eq!(state().await, json!({"locked": false, "failures": 0}));
+    lock(&gate, "alice").await;
+    assert_eq!(state().await, json!({"locked": true, "locked_until": START.0 + 60, "failures": 5}));
+    let lifted = gate.delete("/v1/lockouts/%20ALICE").await;
+    assert_eq!((lifted.status, lifted.text.as_str()), (StatusCode::NO_CONTENT, ""));
+    assert_eq!(state().await, json!({"locked": false, "failures": 0}));
+    lock(&gate, "alice").await;
+    let changed = json!({"command": {"kind": "password_changed", "user_id": "alice"}});
+    assert_eq!(gate.post(COMMANDS, changed).await.status, StatusCode::OK);
+    assert_eq!(state().await["locked"], false);
+    for nobody in ["%20", "%E3%80%80"] {
+        let path = format!("/v1/lockouts/{nobody}");
+        assert_eq!(gate.get(&path).await.problem(), problem(400, "invalid_request", &["account"]), "{nobody}");
+        assert_eq!(gate.delete(&path).await.problem(), problem(400, "invalid_request", &["account"]), "{nobody}");
+    }
+    // What names nobody locks nobody.
+    for _ in 0..10 {
+        assert_eq!(Client::at("192.0.2.1").fails(&gate, " \u{3000}").await, counted());
+    }
+    assert_eq!(metric(&gate, "login_failures_total").await, "10", "those of alice");
+}
+
+#[tokio::test]
+async fn where_the_lock_is_not_asked_nothing_is_locked() {
+    let gate = Gate::new();
+    lock(&gate, "alice").await;
+    let unguarded = json!({"command": {"kind": "login", "user_id": "alice"}, "ip_address": "192.0.2.1"});
+    let reply = gate.post(COMMANDS, unguarded).await.json();
+    assert!(reply["token"].is_object() && reply["device"].is_null());
+    let by_call = gate.post("/v1/login", json!({"user_id": "alice", "ip_address": "192.0.2.1"})).await;
+    assert_eq!((by_call.status, &by_call.json()["device"]), (StatusCode::CREATED, &Value::Null));
+}
+
+/// For those who prefer a call.
+#[tokio::test]
+async fn a_call_counts_and_asks_as_a_header_does() {
+    let gate = Gate::new();
+    let login = async |device: Option<&str>| {
+        let body = json!({"user_id": "alice", "ip_address": "192.0.2.1", "lockout": true, "device_token": device});
+        gate.post("/v1/login", body).await
+    };
+    let fail = async |device: Option<&str>| {
+        let body = json!({"account": "alice", "ip_address": "203.0.113.9", "device_token": device});
+        gate.post("/v1/logins/failed", body).await.json()
+    };
+    let device = login(None).await.json()["device"]["token"].as_str().unwrap().to_owned();
+    for _ in 0..4 {
+        assert_eq!(fail(None).await, json!({"counted": true}));
+    }
+    let until = START.0 + 60;
+    assert_eq!(fail(None).await, json!({"counted": true, "locked_until": until, "retry_after": 60}));
+    assert_eq!(fail(None).await, json!({"counted": false, "locked_until": until, "retry_after": 60}));
+    let refused = login(None).await;
+    assert_eq!((refused.problem(), refused.header("retry-after")), (problem(429, "login_locked", &[]), "60"));
+    assert_eq!(fail(Some(&device)).await, json!({"counted": true}), "of the device alone");
+    let again = login(Some(&device)).await;
+    assert_eq!(again.status, StatusCode::CREATED, "{}", again.text);
+    assert_eq!(login(Some(&device)).await.status, StatusCode::TOO_MANY_REQUESTS, "it was replaced");
+    let odd = gate.post("/v1/login", json!({"user_id": "alice", "ip_address": "here", "lockout": true})).await;
+    assert_eq!(odd.problem(), problem(400, "invalid_request", &["ip_address"]));
+    let nobody = gate.post("/v1/logins/failed", json!({"account": ""})).await;
+    assert_eq!(nobody.problem(), problem(400, "invalid_request", &["account"]));
+}
+
+/// What cannot be counted is not let through; and whatever fails in between has counted too much, never too little.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_counted_is_no_login_and_no_failure() {
+    let (gate, faults) = faulty(None);
+    let client = Client::at("192.0.2.1");
+    faults.fail(Some("login_attempt"));
+    for command in [json!({"kind": "login", "user_id": "alice"}), json!({"kind": "login_failed", "account": "alice"})] {
+        assert_eq!(client.says(&gate, command).await.problem(), problem(503, "store_unavailable", &[]));
+    }
+    assert_eq!(gate.get("/v1/users/alice/sessions").await.json()["sessions"], json!([]));
+    faults.fail(None);
+    faults.lose_answer("login_attempt");
+    client.says(&gate, json!({"kind": "login_failed", "account": "alice"})).await;
+    for number in 1..=5 {
+        // The first question is the address's, which counts nothing: lose that of the account.
+        let lost = Client::default();
+        faults.lose_answer("login_attempt");
+        let answer = lost.says(&gate, json!({"kind": "login_failed", "account": "alice"})).await;
+        assert_eq!(answer.problem(), problem(503, "store_unavailable", &[]), "{number}");
+    }
+    assert_eq!(client.logs_in(&gate, "alice").await, locked(60));
+    // A device that cannot be made known hinders no login.
+    faults.fail(Some("issue_device"));
+    let reply = client.logs_in(&gate, "bob").await;
+    assert!(reply["token"].is_object() && reply["device"].is_null());
+    // One that cannot be asked about may be anybody's: nobody is let through without an answer.
+    faults.fail(Some("device_attempt"));
+    let known = Client { device: Some("sgd_x".to_owned()), ..client };
+    let unknown = known.says(&gate, json!({"kind": "login", "user_id": "bob"})).await;
+    assert_eq!(unknown.problem(), problem(503, "store_unavailable", &[]));
+}
