@@ -8,8 +8,8 @@ use serde_json::json;
 use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, SessionStatus, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME, op};
 use store_sidecar::store::{
-    CreateSession, LockRules, LoginAttempt, LoginCounter, LoginCounters as _, LoginHash, Rotation, Store as _,
-    StoreErrorKind, StoreSettings, Termination, Update,
+    CreateSession, LockRules, LoginAttempt, LoginCounter, LoginCounters as _, LoginHash, RefreshPut, Renewal, Renewed,
+    Rotation, Store as _, StoreErrorKind, StoreSettings, Termination, Update,
 };
 
 use crate::harness::{Redis, USUAL, check, new_session, poll_until};
@@ -75,6 +75,31 @@ async fn a_session_is_stored_in_the_form_that_is_documented() {
     assert_eq!(members, [(session.session_id.to_string(), session.expires_at.0)]);
     let until: String = redis::cmd("GET").arg(REVOKED).query_async(&mut connection).await.unwrap();
     assert_eq!(until, end);
+}
+
+/// Golden, too: what continues a session's tokens stands in its record, and goes with its end.
+#[tokio::test]
+async fn successors_are_stored_with_their_session_until_it_ends() {
+    let redis = Redis::start(USUAL).await;
+    let mut connection = redis.connection().await;
+    let session = create_alices(&redis).await;
+    let (id, user_id) = (&session.session_id, session.user_id.clone());
+    let renewal = Renewal { user_id, shown: 3, replaced: 4, sealed: "box".to_owned() };
+    // The token that is shown is the fourth; it had a fifth, which has expired.
+    let earlier = Renewal { replaced: 3, ..renewal.clone() };
+    for renewal in [&earlier, &renewal] {
+        assert_eq!(redis.store.renew_token(id, renewal).await.unwrap(), Renewed::Stored { is_persistent: false });
+    }
+    assert_eq!(redis.store.put_refresh_record(id, None, "text").await.unwrap(), RefreshPut::Done);
+    let fields = ["renewal", "predecessor", "successor", "refresh"];
+    let stored: Vec<Option<String>> =
+        redis::cmd("HMGET").arg(SESSION).arg(&fields).query_async(&mut connection).await.unwrap();
+    assert_eq!(stored, ["5", "3", "box", "text"].map(|text| Some(text.to_owned())));
+    redis.store.terminate_session(id, op()).await.unwrap();
+    let stored: Vec<Option<String>> =
+        redis::cmd("HMGET").arg(SESSION).arg(&fields).query_async(&mut connection).await.unwrap();
+    assert_eq!(stored, [None, None, None, None]);
+    assert_eq!(keys(&mut connection).await, [CUT_OFFS, SESSION], "no other key was made");
 }
 
 /// Golden, too.
