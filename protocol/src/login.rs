@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Metadata, NewSession, NewToken, Scopes, SessionData, SessionId, TokenData, UserId, WhenFull, is_default};
+use crate::{Metadata, NewSession, NewToken, Scopes, SessionData, SessionId, TokenData, UserId, WhenFull};
 
 /// Body of `POST /v1/login`, sent by the application after it has checked the password: what a new
 /// session and its first token need. A session id is always new (no fixation).
@@ -153,7 +153,7 @@ pub struct LoginReply {
     /// Its first token.
     pub token: TokenData,
     /// How many sessions the user now has beyond the limit, where the login was to succeed all the same (`notify`).
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub sessions_over_limit: u64,
 }
 
