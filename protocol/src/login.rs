@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DeviceToken, Metadata, NewSession, NewToken, RefreshToken, Scopes, SessionData, SessionId, TokenData, UserId,
-    WhenFull, is_default,
+    WhenFull,
 };
 
 /// Body of `POST /v1/login`, sent by the application after it has checked the password: what a new
@@ -173,7 +173,7 @@ pub struct LoginReply {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub refresh_token: Option<RefreshToken>,
     /// How many sessions the user now has beyond the limit, where the login was to succeed all the same (`notify`).
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub sessions_over_limit: u64,
     /// The client's new device token, of a login with `lockout`: for a cookie that outlives the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]

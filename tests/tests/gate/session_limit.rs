@@ -43,8 +43,9 @@ async fn log_in_at_once(when_full: &str) -> Result<(Vec<Reply>, Vec<String>)> {
         })
         .await?;
     let gates = [stack.address(), other_gate.address()];
+    let [one, other] = gates;
     let logins = (0..LOGINS).map(|number| {
-        let gate = gates[number % 2];
+        let gate = if number % 2 == 0 { one } else { other };
         tokio::spawn(async move { login().send(gate, Http::V1).await })
     });
     let mut replies = Vec::new();
