@@ -4,6 +4,7 @@ mod counters;
 mod cut_off;
 mod lockout;
 mod log;
+mod logins;
 mod state;
 mod steps;
 mod tables;
