@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{DeviceTallied, LockRules, LoginHash, MAX_DEVICES, tally::millis};
+use super::{
+    attempt::{DeviceTallied, LockRules, LoginHash, MAX_DEVICES},
+    tally::millis,
+};
 
 /// The devices of one account.
 #[derive(Clone, Debug, Default)]

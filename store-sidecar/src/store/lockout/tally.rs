@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LockRules, LoginAttempt, Tallied};
+use super::attempt::{LockRules, LoginAttempt, Tallied};
 
 /// One counter of failed logins. Moments are in milliseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod cut_off;
 mod evictions;
 mod lockout;
 mod log;
+mod logins;
 mod refresh;
 mod renewal;
 mod state;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use session_gate_protocol::UnixSeconds;
 
 use super::counters::Counters;
-use super::lockout::Logins;
 use super::log::Log;
+use super::logins::Logins;
 use super::state::State;
 use crate::clock::Clock;
 use crate::rng::Random;
@@ -97,6 +97,10 @@ impl MemoryStore {
 
     pub(super) fn counters(&self) -> MutexGuard<'_, Counters> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn logins(&self) -> MutexGuard<'_, Logins> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state for a write, cleaned a little, and the time.
