@@ -69,14 +69,25 @@ struct Credentials {
 }
 
 impl Credentials {
-    /// What the gate is told of a user whose password is right.
-    fn login_header(&self) -> Option<[(&'static str, String); 1]> {
+    /// What the gate is told, and whether the password is right.
+    fn session_header(&self) -> (bool, [(&'static str, String); 1]) {
         let is_right = |known: &&(&str, &str, _)| known.0 == self.user && known.1 == self.password;
-        let (user, _, allowed) = USERS.iter().find(is_right)?;
+        let Some((user, _, allowed)) = USERS.iter().find(is_right) else {
+            return (false, [("x-session-login-failed", display_string(&self.user))]);
+        };
         let wanted = |scope: &&str| self.scopes.as_ref().is_none_or(|wanted| wanted.iter().any(|one| one == scope));
         let scopes: Vec<&str> = allowed.iter().copied().filter(wanted).collect();
-        Some([("x-session-login", format!("\"{user}\";scopes=\"{}\";amr=\"pwd\"", scopes.join(" ")))])
+        (true, [("x-session-login", format!("\"{user}\";scopes=\"{}\";amr=\"pwd\"", scopes.join(" ")))])
     }
+}
+
+/// Whatever was typed, as a structured field can say it (RFC 9651, section 3.3.8).
+fn display_string(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| match byte {
+        b' '..=b'~' if byte != b'%' && byte != b'"' => char::from(byte).to_string(),
+        _ => format!("%{byte:02x}"),
+    });
+    format!("%\"{}\"", escaped.collect::<String>())
 }
 
 async fn home(headers: HeaderMap) -> Html<String> {
@@ -115,10 +126,12 @@ impl Return {
 
 /// The form is sent to the address at which it was shown, with what was going to come next.
 async fn login(Query(back): Query<Return>, Form(credentials): Form<Credentials>) -> Response {
-    match credentials.login_header() {
-        Some(header) => (StatusCode::SEE_OTHER, header, [(LOCATION, back.path())]).into_response(),
-        None => (StatusCode::UNAUTHORIZED, Html("<p>Wrong user or password. <a href=\"/login\">Again</a></p>"))
-            .into_response(),
+    match credentials.session_header() {
+        (true, header) => (StatusCode::SEE_OTHER, header, [(LOCATION, back.path())]).into_response(),
+        (false, header) => {
+            let page = Html("<p>Wrong user or password. <a href=\"/login\">Again</a></p>");
+            (StatusCode::UNAUTHORIZED, header, page).into_response()
+        }
     }
 }
 
@@ -127,9 +140,9 @@ async fn api_login(body: Bytes) -> Response {
     let Ok(credentials) = serde_json::from_slice::<Credentials>(&body) else {
         return answer(StatusCode::BAD_REQUEST, "send {\"user\": …, \"password\": …, \"scopes\": […]}");
     };
-    match credentials.login_header() {
-        Some(header) => (header, answer(StatusCode::OK, "the token is in x-session-token")).into_response(),
-        None => answer(StatusCode::UNAUTHORIZED, "wrong user or password"),
+    match credentials.session_header() {
+        (true, header) => (header, answer(StatusCode::OK, "the token is in x-session-token")).into_response(),
+        (false, header) => (header, answer(StatusCode::UNAUTHORIZED, "wrong user or password")).into_response(),
     }
 }
 
