@@ -168,7 +168,7 @@ pub(super) fn judge_renewal<H: Host>(
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Decision {
-    renew::take(held, renewal)?;
+    renew::take(held, renewal, cx.config)?;
     judge_token(held, cx, effects)
 }
 

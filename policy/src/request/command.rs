@@ -9,12 +9,14 @@ use session_gate_protocol::{
 };
 
 use super::{
-    command_context::{CommandContext, SentBy},
+    command_context::CommandContext,
+    command_verdict::{Replaced, Verdict, judge},
     context::StepContext,
     decided::Decided,
     effect::Effect,
     event::CommandOutcome,
     phase::{HeldAnswer, Phase},
+    renew::is_token,
     room::Unverified,
 };
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
     http::{
         credential::is_b64token,
         headers::{HeaderChange, Headers},
-        session_headers::{self, TOKEN},
+        session_headers::TOKEN,
     },
     ids::Callout,
     metric::{CommandResult, Counter},
@@ -34,27 +36,6 @@ use crate::{
     routing::{Route, SessionCommands, TokenDelivery},
     sidecar::in_flight::Asked,
 };
-
-/// What comes of an answer.
-enum Verdict {
-    /// It says nothing that is to be followed.
-    Passes,
-    /// It says something that this request cannot ask for: nothing is done, and it passes without.
-    Ignored(SessionCommandKind, &'static str),
-    Followed(SessionCommand),
-    Replaced(Replaced),
-}
-
-/// Why an answer is replaced.
-struct Replaced {
-    reason: DenyReason,
-    result: CommandResult,
-    kind: Option<SessionCommandKind>,
-    /// What the access log says, for whoever writes the application.
-    problem: String,
-    /// After how many seconds the client may come again; none: the reason's own time.
-    retry_after: Option<u64>,
-}
 
 /// The headers of an answer have come.
 pub(super) fn on_answer<H: Host>(
@@ -75,100 +56,63 @@ pub(super) fn on_answer<H: Host>(
         Verdict::Replaced(replaced) => replace(decided, &replaced, &answer, cx, effects),
         Verdict::Followed(command) => {
             let kind = command.kind();
-            let failed = |reason, problem: &str| {
-                let problem = problem.to_owned();
-                Replaced { reason, result: CommandResult::Failed, kind: Some(kind), problem, retry_after: None }
-            };
-            let is_full = match decided.is_anonymous() {
-                true => cx.room.is_full_for(Unverified::Command),
-                false => cx.room.is_full(),
-            };
-            if is_full {
-                let failed = failed(DenyReason::Overloaded, "too many requests wait");
-                return replace(decided, &failed, &answer, cx, effects);
-            }
-            let request = SessionCommandRequest {
-                command,
-                token: context.token.as_deref().map(str::to_owned),
-                ip_address: ClientInfo::new(cx.host, cx.id, &context.user_agent).address(),
-                user_agent: (!context.user_agent.is_empty()).then(|| context.user_agent.to_string()),
-                guard: commands.do_failures_count().then(|| LoginGuard {
-                    device_token: context.device_token.clone(),
-                    issue_device_token: commands.token == TokenDelivery::Cookie,
-                }),
-            };
-            let Some(http) = cx.config.sidecar.as_ref().and_then(|sidecar| sidecar.session_command(&request)) else {
-                let failed = failed(DenyReason::StoreUnavailable, "no sidecar");
-                return replace(decided, &failed, &answer, cx, effects);
-            };
-            let call = cx.commands.start((), Asked::default(), cx.sender, vec![(cx.id, ())]);
-            effects.push(Effect::Call(Callout::SessionCommand(call), http));
-            effects.push(Effect::HoldAnswer);
-            Phase::AwaitCommand(Box::new(HeldAnswer { decided, answer, kind }))
+            ask(decided, answer, Asking { command, kind, otherwise: None }, cx, effects)
+        }
+        Verdict::Counted { kind, account, replaced } => {
+            let command = SessionCommand::LoginFailed { account };
+            ask(decided, answer, Asking { command, kind, otherwise: Some(replaced) }, cx, effects)
         }
     }
 }
 
-/// Why a logout is passed over.
-const ONLY_READS: &str = "the request only reads, and is no link that its user has followed where that counts";
+/// What the sidecar is asked to do.
+struct Asking {
+    command: SessionCommand,
+    /// What the answer says.
+    kind: SessionCommandKind,
+    /// By what the answer is replaced when that is done; none: it leaves.
+    otherwise: Option<Replaced>,
+}
 
-fn judge(context: &CommandContext, commands: &SessionCommands, decided: &Decided, answer: &Headers) -> Verdict {
-    let replaced = |reason, result, kind, problem| {
-        Verdict::Replaced(Replaced { reason, result, kind, problem, retry_after: None })
+/// Has the sidecar do it while the answer waits.
+fn ask<H: Host>(
+    decided: Decided,
+    answer: Headers,
+    Asking { command, kind, otherwise }: Asking,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Phase {
+    let Some((context, commands)) = decided.commanded() else { return Phase::Decided(decided) };
+    let failed = |reason, problem: &str| {
+        let problem = problem.to_owned();
+        Replaced { reason, result: CommandResult::Failed, kind: Some(kind), problem, retry_after: None }
     };
-    let command = match session_headers::read(answer, commands.do_failures_count()) {
-        Ok(None) => return Verdict::Passes,
-        Ok(Some(command)) => command,
-        Err(unreadable) => {
-            let problem = unreadable.to_string();
-            return replaced(DenyReason::SessionHeaderInvalid, CommandResult::Invalid, None, problem);
-        }
+    let is_full = match decided.is_anonymous() {
+        true => cx.room.is_full_for(Unverified::Command),
+        false => cx.room.is_full(),
     };
-    let kind = command.kind();
-    let refused = |problem: &str| {
-        replaced(DenyReason::SessionCommandRefused, CommandResult::Refused, Some(kind), problem.to_owned())
+    if is_full {
+        let failed = failed(DenyReason::Overloaded, "too many requests wait");
+        return replace(decided, &failed, &answer, cx, effects);
+    }
+    let request = SessionCommandRequest {
+        command,
+        token: context.token.as_deref().map(str::to_owned),
+        ip_address: ClientInfo::new(cx.host, cx.id, &context.user_agent).address(),
+        user_agent: (!context.user_agent.is_empty()).then(|| context.user_agent.to_string()),
+        guard: commands.do_failures_count().then(|| LoginGuard {
+            device_token: context.device_token.clone(),
+            issue_device_token: commands.token == TokenDelivery::Cookie,
+        }),
     };
-    if context.may_be_cached(answer) {
-        return refused("the answer may be a cache's");
-    }
-    if answer.get(":status") == Some(b"101") {
-        return refused("the answer is a handshake");
-    }
-    match (context.sent_by, kind) {
-        (SentBy::Prefetch | SentBy::Read | SentBy::Navigation, SessionCommandKind::Logout) => {
-            return Verdict::Ignored(kind, ONLY_READS);
-        }
-        (SentBy::Link, SessionCommandKind::Logout) if !commands.on_navigation => {
-            return Verdict::Ignored(kind, ONLY_READS);
-        }
-        (SentBy::ForeignPage, _) => {
-            let problem = "a page of another site has sent the request".to_owned();
-            return replaced(DenyReason::CsrfRefused, CommandResult::Refused, Some(kind), problem);
-        }
-        // However it was asked for: a guess is a guess.
-        (_, SessionCommandKind::LoginFailed) => {}
-        (SentBy::Prefetch, _) => return refused("a browser fetches it ahead"),
-        (SentBy::Link | SentBy::Navigation, _) if !commands.on_navigation => {
-            return refused("the request only reads, and session_commands.on_navigation is not set");
-        }
-        (SentBy::Navigation, SessionCommandKind::PasswordChanged) | (SentBy::Read, _) => {
-            return refused("the request only reads");
-        }
-        (SentBy::Link | SentBy::Navigation | SentBy::Action, _) => {}
-    }
-    if let SessionCommand::LoginFailed { account } = &command
-        && account.trim().is_empty()
-    {
-        return Verdict::Ignored(kind, "nobody is named");
-    }
-    let needs_session = !matches!(kind, SessionCommandKind::Login | SessionCommandKind::LoginFailed);
-    if decided.is_of_another_issuer() && needs_session {
-        return refused("the request's token is another issuer's: its session cannot be named here");
-    }
-    match commands.check(&command, decided.signed_in()) {
-        Ok(()) => Verdict::Followed(command),
-        Err(problem) => refused(&problem),
-    }
+    let Some(http) = cx.config.sidecar.as_ref().and_then(|sidecar| sidecar.session_command(&request)) else {
+        let failed = failed(DenyReason::StoreUnavailable, "no sidecar");
+        return replace(decided, &failed, &answer, cx, effects);
+    };
+    let call = cx.commands.start((), Asked::default(), cx.sender, vec![(cx.id, ())]);
+    effects.push(Effect::Call(Callout::SessionCommand(call), http));
+    effects.push(Effect::HoldAnswer);
+    Phase::AwaitCommand(Box::new(HeldAnswer { decided, answer, kind, otherwise }))
 }
 
 /// The sidecar has done what the answer says, or has not.
@@ -178,7 +122,7 @@ pub(super) fn on_reply<H: Host>(
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Phase {
-    let HeldAnswer { mut decided, answer, kind } = held;
+    let HeldAnswer { mut decided, answer, kind, otherwise } = held;
     let Some((context, commands)) = decided.commanded() else { return Phase::Decided(decided) };
     let replaced =
         |reason, result, problem: String| Replaced { reason, result, kind: Some(kind), problem, retry_after: None };
@@ -187,7 +131,10 @@ pub(super) fn on_reply<H: Host>(
             retry_after: Some(*seconds),
             ..replaced(DenyReason::LoginLocked, CommandResult::Locked, "too many logins have failed".to_owned())
         }),
-        CommandOutcome::Done(reply) => tell((kind, reply), &answer, commands, cx.config),
+        CommandOutcome::Done(reply) => match otherwise {
+            Some(replaced) => Err(replaced),
+            None => tell((kind, reply), &answer, commands, cx.config),
+        },
         CommandOutcome::Refused(problem) => {
             let reason = match (problem.code, kind) {
                 (ProblemCode::StateConflict, SessionCommandKind::Elevate) => DenyReason::SessionTerminated,
@@ -226,10 +173,8 @@ fn tell(
         let problem = problem.to_owned();
         Replaced { reason, result, kind: Some(kind), problem, retry_after: None }
     };
-    let is_token =
-        |given: &SessionToken| is_b64token(given.token.as_bytes()) && given.token.len() <= config.max_token_bytes;
     let needs_token = matches!(kind, SessionCommandKind::Login | SessionCommandKind::Elevate);
-    if !reply.token.as_ref().map_or(!needs_token, is_token) {
+    if !reply.token.as_ref().map_or(!needs_token, |given| is_token(given, config)) {
         return Err(replaced(
             DenyReason::StoreUnavailable,
             CommandResult::Failed,

@@ -66,14 +66,16 @@ impl CommandContext {
         cx: &StepContext<'_, H>,
     ) -> Option<Self> {
         let commands = route.policy.session_commands.as_ref()?;
+        let sent_by = SentBy::of(request, readings, style, cx.config);
         let unique = || format!("{}-{:x}-{:x}", cx.worker, cx.id, cx.now.monotonic.as_nanos());
         Some(Self {
             token: presented(request, route, cx.config),
             style: style.clone(),
             user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
-            sent_by: SentBy::of(request, readings, style, cx.config),
+            sent_by,
+            // Where only what a page or a program sends may log in, no link or image from elsewhere uses the device up.
             device_token: credential::device_token(request, &cx.config.cookie.name)
-                .filter(|_| commands.do_failures_count())
+                .filter(|_| commands.do_failures_count() && (sent_by == SentBy::Action || commands.on_navigation))
                 .map(str::to_owned),
             nonce: commands.require_nonce.then(unique),
             decision: String::new(),

@@ -217,6 +217,11 @@ impl Decided {
         self.identity().filter(|_| is_required).map(|(_, identity)| identity.claims.subject())
     }
 
+    /// As whom it is served, if it is.
+    pub(super) fn user(&self) -> Option<&UserId> {
+        self.identity().map(|(_, identity)| identity.claims.subject())
+    }
+
     /// Whether nobody has vouched for its sender.
     pub(super) const fn is_anonymous(&self) -> bool {
         match &self.admitted {

@@ -22,6 +22,7 @@ mod ask;
 mod authenticate;
 mod command;
 mod command_context;
+mod command_verdict;
 mod conclude;
 mod context;
 mod dead_credential;

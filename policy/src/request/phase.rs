@@ -3,6 +3,7 @@
 use session_gate_protocol::SessionCommandKind;
 
 use super::{
+    command_verdict::Replaced,
     decided::Decided,
     pending::PendingRequest,
     permit::Permit,
@@ -40,6 +41,8 @@ pub struct HeldAnswer {
     pub(super) answer: Headers,
     /// What it says of sessions.
     pub(super) kind: SessionCommandKind,
+    /// By what it is replaced when the sidecar has counted it; none: it leaves.
+    pub(super) otherwise: Option<Replaced>,
 }
 
 impl Phase {

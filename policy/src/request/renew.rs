@@ -9,6 +9,7 @@ use session_gate_protocol::{DenyReason, SessionToken};
 
 use super::{context::StepContext, effect::Effect, pending::PendingRequest, room::Unverified};
 use crate::{
+    config::Config,
     host::Host,
     http::{
         credential::{Source, is_b64token},
@@ -71,15 +72,20 @@ impl TokenRenewal {
                 Renewal::Refused(_) | Renewal::Failed => return None,
             },
         };
+        if !is_token(successor, cx.config) {
+            return None;
+        }
         let mut changes = caching::for_one_client(answer)?;
         match source? {
+            // The application's own cookie of that name is a later login of its making.
+            Source::Cookie if cx.config.cookie.is_set_by(answer) => return None,
             Source::Cookie => {
-                let cookie = &cx.config.cookie;
-                let line = cookie.keep(&successor.token, successor.max_age)?;
-                changes.extend(cookie.removed_from(answer));
+                let line = cx.config.cookie.keep(&successor.token, successor.max_age)?;
                 changes.push(HeaderChange::add("set-cookie", line));
             }
             Source::Authorization => {
+                // A browser's own cache would give the header to whoever logs in there next.
+                changes.extend(caching::never_stored(answer));
                 changes.push(HeaderChange::set(TOKEN, successor.token.as_str()));
                 if answer.has("access-control-allow-origin") {
                     changes.push(HeaderChange::add("access-control-expose-headers", TOKEN));
@@ -130,14 +136,12 @@ pub(super) fn revive<H: Host>(
         return None;
     }
     Some(match cx.renewals.known(&held.token, cx.now.monotonic) {
-        Some(known @ (Renewal::Successor(_) | Renewal::Refused(_))) => match take(held, known) {
+        Some(known) => match take(held, known, cx.config) {
             Ok(()) => Revival::Renewed,
             Err(reason) => Revival::Refused(reason),
         },
-        Some(Renewal::Failed) | None if cx.room.is_full_for(Unverified::Expired) => {
-            Revival::Refused(DenyReason::Overloaded)
-        }
-        Some(Renewal::Failed) | None => Revival::Wait,
+        None if cx.room.is_full_for(Unverified::Expired) => Revival::Refused(DenyReason::Overloaded),
+        None => Revival::Wait,
     })
 }
 
@@ -161,9 +165,9 @@ pub(super) fn wait<H: Host>(held: &PendingRequest, cx: &mut StepContext<'_, H>, 
 
 /// The sidecar has spoken, or could not be asked: then nobody knows whether the session lives. The request holds the
 /// new token from here on.
-pub(super) fn take(held: &mut PendingRequest, renewal: &Renewal) -> Result<(), DenyReason> {
+pub(super) fn take(held: &mut PendingRequest, renewal: &Renewal, config: &Config) -> Result<(), DenyReason> {
     match renewal {
-        Renewal::Successor(successor) if is_b64token(successor.token.as_bytes()) => {
+        Renewal::Successor(successor) if is_token(successor, config) => {
             held.token = successor.token.as_str().into();
             held.renewed = Some(Rc::clone(successor));
             Ok(())
@@ -172,9 +176,16 @@ pub(super) fn take(held: &mut PendingRequest, renewal: &Renewal) -> Result<(), D
         Renewal::Refused(verdict) => Err(match refusal_of(*verdict) {
             // It may be used, but not be renewed.
             DenyReason::StoreUnavailable => DenyReason::TokenExpired,
+            // We have verified it: the sidecar lacks its key, for now.
+            DenyReason::TokenUnknown => DenyReason::StoreUnavailable,
             reason => reason,
         }),
     }
+}
+
+/// Whether what the sidecar has given can be a token, and one that is accepted here.
+pub(super) fn is_token(given: &SessionToken, config: &Config) -> bool {
+    is_b64token(given.token.as_bytes()) && given.token.len() <= config.max_token_bytes
 }
 
 fn send<H: Host>(call: CallId, token: &Rc<str>, cx: &StepContext<'_, H>, effects: &mut Vec<Effect>) {

@@ -9,6 +9,8 @@ const CACHE_CONTROL: &str = "cache-control";
 const VARY: &str = "vary";
 /// What content delivery networks go by in its place (RFC 9213; Edge Architecture Specification).
 const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+/// The same of single ones, and of nginx.
+const UNREGISTERED: [&str; 2] = ["edge-control", "x-accel-expires"];
 
 /// What an answer depends on, as far as the gate knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,24 +69,28 @@ pub fn for_one_client(answer: &Headers) -> Option<Vec<HeaderChange>> {
     let given: Vec<Vec<u8>> = answer.all(CACHE_CONTROL).flat_map(directives).map(<[u8]>::to_ascii_lowercase).collect();
     let names = || given.iter().map(|directive| name_of(directive));
     let is_kept_by_one = names().any(|name| matches!(name, b"private" | b"no-store"));
-    let may_be_shared = names().any(|name| match name {
-        b"public" | b"s-maxage" | b"immutable" => true,
-        b"max-age" => !is_kept_by_one,
-        _ => false,
-    });
+    let is_kept_at_all = given.iter().any(|directive| directive.starts_with(b"max-age") && directive != b"max-age=0");
+    let may_be_shared = names().any(|name| matches!(name, b"public" | b"s-maxage" | b"immutable"))
+        || (is_kept_at_all && !is_kept_by_one);
     if may_be_shared {
         return None;
     }
-    let targeted = TARGETED.into_iter().filter(|name| answer.has(name));
-    let removed = targeted.map(|name| HeaderChange::Remove(name.to_owned()));
-    Some(private_at_all_costs(answer).into_iter().chain(removed).collect())
+    Some(private_at_all_costs(answer).into_iter().chain(without_targeted(answer)).collect())
+}
+
+/// What takes out all that content delivery networks go by in place of `Cache-Control`.
+fn without_targeted(answer: &Headers) -> Vec<HeaderChange> {
+    let is_targeted = |name: &str| {
+        name != CACHE_CONTROL
+            && (name.ends_with("-cache-control") || TARGETED.contains(&name) || UNREGISTERED.contains(&name))
+    };
+    let names = answer.iter().map(|(name, _)| name).filter(|name| is_targeted(name));
+    names.map(|name| HeaderChange::Remove(name.to_owned())).collect()
 }
 
 /// What keeps every cache from storing an answer, whatever the upstream says.
 pub fn never_stored(answer: &Headers) -> Vec<HeaderChange> {
-    let targeted = TARGETED.into_iter().filter(|name| answer.has(name));
-    let removed = targeted.map(|name| HeaderChange::Remove(name.to_owned()));
-    [HeaderChange::set(CACHE_CONTROL, "no-store")].into_iter().chain(removed).collect()
+    [HeaderChange::set(CACHE_CONTROL, "no-store")].into_iter().chain(without_targeted(answer)).collect()
 }
 
 fn varies_by_cookie(answer: &Headers) -> Option<HeaderChange> {

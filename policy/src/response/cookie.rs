@@ -86,11 +86,16 @@ impl SessionCookie {
             .collect()
     }
 
+    /// Whether an answer sets a cookie of our name.
+    pub fn is_set_by(&self, answer: &Headers) -> bool {
+        answer.all("set-cookie").any(|line| name_of(line) == self.name.as_bytes())
+    }
+
     /// What takes the upstream's own cookies of our names out of an answer: there is one line of each in it.
     pub fn removed_from(&self, answer: &Headers) -> Vec<HeaderChange> {
         let device = self.device_name();
         let is_ours = |line: &[u8]| {
-            let name = line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii();
+            let name = name_of(line);
             name == self.name.as_bytes() || name == device.as_bytes()
         };
         if !answer.all("set-cookie").any(is_ours) {
@@ -106,6 +111,11 @@ impl SessionCookie {
         let partitioned = if partitioned { "; Partitioned" } else { "" };
         format!("{}{value}{domain}; Secure; HttpOnly; SameSite={same_site}{partitioned}", self.name)
     }
+}
+
+/// The name in a `Set-Cookie`.
+fn name_of(line: &[u8]) -> &[u8] {
+    line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii()
 }
 
 #[cfg(test)]

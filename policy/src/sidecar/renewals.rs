@@ -18,8 +18,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 /// The same where it could not be asked.
 const RETRY: Duration = Duration::from_secs(1);
 /// How many tokens something is remembered of at most.
-const MAX_REMEMBERED: usize = 10_000;
-/// How many questions are under way at most for which nobody waits.
+const MAX_REMEMBERED: usize = 2_000;
+/// How many questions are under way at most before another is asked ahead.
 const MAX_AHEAD: usize = 256;
 
 /// What has come of a question.
@@ -38,6 +38,8 @@ pub enum Renewal {
 pub struct Renewals {
     calls: InFlight<Rc<str>>,
     by_token: HashMap<Rc<str>, State>,
+    /// When what does not count any more is forgotten next.
+    forget_from: Duration,
 }
 
 enum State {
@@ -131,12 +133,21 @@ impl Renewals {
         self.calls.leave(request);
     }
 
-    /// Questions that the worker must send itself: whoever sent them has gone, and the next request wants the answer.
+    /// Questions that the worker must send itself: whoever sent them has gone, and the next request wants the answer. What
+    /// does not count any more is forgotten now and then: it is credentials.
     pub fn restart_lost(&mut self, now: Duration) -> Vec<(CallId, Rc<str>)> {
+        if now >= self.forget_from {
+            self.forget_from = now.saturating_add(KEPT);
+            self.forget_over(now);
+        }
         let lost = self.calls.take_lost();
         lost.into_iter()
             .map(|(_, call)| (self.start(Rc::clone(&call.payload), None, call.waiting, now), call.payload))
             .collect()
+    }
+
+    fn forget_over(&mut self, now: Duration) {
+        self.by_token.retain(|_, state| !matches!(state, State::Known { until, .. } if *until <= now));
     }
 
     /// Drops what does not count any more, and if that is not enough, all that has been answered.
@@ -144,7 +155,7 @@ impl Renewals {
         if self.by_token.len() < MAX_REMEMBERED {
             return;
         }
-        self.by_token.retain(|_, state| !matches!(state, State::Known { until, .. } if *until <= now));
+        self.forget_over(now);
         if self.by_token.len() >= MAX_REMEMBERED {
             self.by_token.retain(|_, state| matches!(state, State::Asked(_)));
         }

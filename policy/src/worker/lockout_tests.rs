@@ -160,6 +160,58 @@ fn a_guess_counts_however_it_was_asked_for_and_one_of_another_site_is_not_forwar
     assert_eq!(refused.code().as_deref(), Some("csrf_refused"));
 }
 
+/// Whoever guesses chooses the request, and must not learn by it whether a password is right.
+#[test]
+fn a_right_password_that_may_not_log_in_is_told_from_a_wrong_one_in_no_way_while_it_is_locked() {
+    let override_of_the_method = [("x-http-method-override", "GET")];
+    let navigation = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    let ways = [
+        ("POST", &[][..]),
+        ("POST", &[("sec-purpose", "prefetch")]),
+        ("POST", &override_of_the_method),
+        ("GET", &[]),
+        ("GET", &[("purpose", "prefetch")]),
+        ("GET", &navigation),
+    ];
+    let beyond = ("x-session-login", "\"alice\";scopes=\"admin\"");
+    for (method, headers) in ways {
+        for (right, age) in [(LOGIN, None), (beyond, None), (LOGIN, Some(("age", "3")))] {
+            let replied = |says, body: &Value| {
+                let mut worker = worker_with(counting());
+                let known = format!("{DEVICE}=sgd_known");
+                let headers: Vec<_> = headers.iter().copied().chain([("cookie", known.as_str())]).collect();
+                sent(&mut worker, method, "/login", &headers);
+                let held = answer(&mut worker, "200", &[&[says][..], age.as_slice()].concat());
+                assert!(held.answer_held, "{method} {headers:?} {says:?} {held:?}");
+                let question = asked(&held);
+                (question, reply(&mut worker, &held, 200, body))
+            };
+            let locked = json!({"logged_out": false, "locked_for": 60});
+            let ((_, right_locked), (wrong_asked, wrong_locked)) = (replied(right, &locked), replied(FAILED, &locked));
+            assert_eq!(right_locked.reply, wrong_locked.reply, "{method} {headers:?} {right:?}");
+            assert_eq!(right_locked.code().as_deref().unwrap_or("login_locked"), "login_locked");
+            let is_followed = method == "POST" && headers.is_empty() && right == LOGIN && age.is_none();
+            if !is_followed {
+                let (asked, refused) = replied(right, &json!({"logged_out": false}));
+                assert_eq!(asked["command"], wrong_asked["command"], "it counts as a guess: {method} {headers:?}");
+                assert_eq!(asked["guard"], wrong_asked["guard"]);
+                let status = refused.reply.as_ref().unwrap().status;
+                assert_eq!(status, 502, "{method} {headers:?} {right:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_link_or_image_uses_the_device_of_its_visitor_up() {
+    let known = ("cookie", format!("{DEVICE}=sgd_known"));
+    for (method, expected) in [("GET", Value::Null), ("POST", json!("sgd_known"))] {
+        let mut worker = worker_with(counting());
+        sent(&mut worker, method, "/login", &[(known.0, &known.1)]);
+        assert_eq!(asked(&answer(&mut worker, "401", &[FAILED]))["guard"]["device_token"], expected);
+    }
+}
+
 #[test]
 fn what_names_nobody_counts_for_nobody_and_what_cannot_be_read_is_an_error() {
     for nobody in ["\"\"", "\"  \"", "%\"%e3%80%80\""] {
@@ -173,7 +225,6 @@ fn what_names_nobody_counts_for_nobody_and_what_cannot_be_read_is_an_error() {
     for (says, code) in [
         (vec![("x-session-login-failed", "alice")], "session_header_invalid"),
         (vec![LOGIN, FAILED], "session_header_invalid"),
-        (vec![FAILED, ("age", "1")], "session_command_refused"),
     ] {
         let mut worker = worker_with(counting());
         sent(&mut worker, "POST", "/login", &[]);

@@ -104,10 +104,12 @@ fn a_due_cookie_is_renewed_once_while_the_upstream_works() {
     assert!(said(&answer(&mut worker, 2, &[]), "set-cookie").is_empty(), "its answer does not wait either");
     assert!(give_reply(&mut worker, &first, 200, &renewed(&successor())).is_empty());
     for id in 3..6 {
-        let changes = answer(&mut worker, id, &[("set-cookie", "__Host-session-gate=theirs"), ("set-cookie", "c=d")]);
-        assert_eq!(said(&changes, "set-cookie"), ["(removed)", "c=d", &line(&successor())]);
+        let changes = answer(&mut worker, id, &[("set-cookie", "c=d")]);
+        assert_eq!(said(&changes, "set-cookie"), [line(&successor())], "and theirs stay");
         assert_eq!(said(&changes, "cache-control").last().unwrap(), "private");
     }
+    let changes = answer(&mut worker, 7, &[("set-cookie", "__Host-session-gate=theirs")]);
+    assert!(said(&changes, "set-cookie").is_empty(), "the application has logged somebody in by a call");
     let next = get(&mut worker, 60, "/", cookie(&due));
     assert!(next.call.is_none());
     assert_eq!(said(&answer(&mut worker, 60, &[]), "set-cookie"), [line(&successor())], "who comes late gets it too");
@@ -154,6 +156,10 @@ fn a_program_is_told_in_a_header_that_its_page_may_read() {
     assert_eq!(said(&changes, "x-session-token"), ["(removed)", &successor()]);
     assert_eq!(said(&changes, "access-control-expose-headers"), ["x-session-token"]);
     assert!(said(&changes, "set-cookie").is_empty());
+    get(&mut worker, 3, "/", bearer(&due));
+    let changes = answer(&mut worker, 3, &[("cache-control", "private, max-age=3600")]);
+    assert_eq!(said(&changes, "cache-control").last().unwrap(), "no-store", "no browser gives it to its next user");
+    assert_eq!(said(&changes, "x-session-token"), [successor()]);
     let expired = get(&mut worker, 2, "/", bearer(&session_token(-1)));
     assert!(is_expired(&expired), "only a cookie is renewed afterwards");
 }
@@ -189,6 +195,7 @@ fn an_answer_that_others_may_get_carries_no_token() {
         (&[("cache-control", "no-cache")][..], "private, no-cache"),
         (&[(":status", "302")], "private"),
         (&[("cdn-cache-control", "max-age=60")], "private"),
+        (&[("cache-control", "max-age=0, must-revalidate")], "private, max-age=0, must-revalidate"),
         (&[(":status", "404"), ("content-type", "text/html")], "private"),
     ] {
         let (cookies, caching) = told(own);
@@ -281,6 +288,7 @@ fn what_cannot_be_renewed_is_refused_for_its_reason() {
         (200, json!({"verdict": "session_terminated"}), "session_terminated", true),
         (200, json!({"verdict": "session_expired"}), "session_expired", true),
         (200, json!({"verdict": "session_suspended"}), "session_suspended", false),
+        (200, json!({"verdict": "credential_unknown"}), "store_unavailable", false),
         (200, renewed("no token, it has blanks"), "store_unavailable", false),
         (200, json!({"token": 1}), "store_unavailable", false),
         (503, json!({}), "store_unavailable", false),
@@ -303,6 +311,36 @@ fn what_cannot_be_renewed_is_refused_for_its_reason() {
     let held = get(&mut worker, 1, "/", cookie(&expired));
     let (_, refused) = give_reply(&mut worker, &held, 200, &renewed(&session_token(-2))).remove(0);
     assert!(refused.call.is_none() && refused.described[0].contains("reason=token_expired "));
+}
+
+#[test]
+fn what_a_cdn_goes_by_is_taken_out_and_what_cannot_be_a_token_is_not_told() {
+    let mut worker = following();
+    let due = session_token(60);
+    let first = get(&mut worker, 1, "/", cookie(&due));
+    give_reply(&mut worker, &first, 200, &renewed(&successor()));
+    let names = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"];
+    let changes = answer(&mut worker, 1, &names.map(|name| (name, "max-age=60")));
+    assert_eq!(said(&changes, "set-cookie").len(), 1);
+    for name in names {
+        assert_eq!(said(&changes, name), ["(removed)"]);
+    }
+    for odd in ["a b; Domain=evil", &"x".repeat(9000)] {
+        let mut worker = following();
+        let first = get(&mut worker, 1, "/", cookie(&due));
+        give_reply(&mut worker, &first, 200, &renewed(odd));
+        assert!(said(&answer(&mut worker, 1, &[]), "set-cookie").is_empty());
+    }
+}
+
+#[test]
+fn a_sidecar_that_does_not_answer_is_not_asked_by_each_tab() {
+    let mut worker = following();
+    let expired = session_token(-1);
+    let first = get(&mut worker, 1, "/", cookie(&expired));
+    give_reply(&mut worker, &first, 503, &json!({}));
+    let next = get(&mut worker, 2, "/", cookie(&expired));
+    assert!(next.call.is_none() && next.described[0].contains("reason=store_unavailable "));
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(super) struct Grant {
 pub(super) enum Place {
     /// The current one.
     Current,
-    /// Of the family, and later than any that is known: the store has lost it.
+    /// Of the family, and as late as any that is known, or later: the store has lost it.
     Lost,
     /// It has a successor, and is answered with it: this box.
     Replaced(String),
@@ -96,7 +96,8 @@ impl Family {
         let replaced = self.predecessors.iter().find(|one| one.hash == hash && one.is_answered(now));
         match replaced {
             Some(replaced) => Place::Replaced(replaced.sealed.clone()),
-            None if shown.number() > self.number => Place::Lost,
+            // In one history there is one of each number: another of the current one comes from before the store lost it.
+            None if shown.number() >= self.number => Place::Lost,
             None => Place::Stale,
         }
     }
@@ -189,7 +190,7 @@ mod tests {
         let stranger = RefreshToken::first(first.session().clone(), [9; 16], [0; 32]);
         assert_eq!(family.place_of(&stranger, UnixSeconds(1)), Place::Stranger);
         assert_eq!(family.place_of(&second.next([3; 32]), UnixSeconds(1)), Place::Lost);
-        assert_eq!(family.place_of(&first.next([3; 32]), UnixSeconds(1)), Place::Stale, "another of that number");
+        assert_eq!(family.place_of(&first.next([3; 32]), UnixSeconds(1)), Place::Lost, "another of that number");
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl Service {
         let op = self.operation()?;
         let mut admission = Admission { floor, limit, replaces, ..Admission::default() };
         let mut noted = Instant::now();
+        let mut have_ended = false;
         for _ in 0..MAX_STEPS {
             if admission.is_noted && noted.elapsed() >= EVICTIONS_OVERDUE / 2 {
                 noted = Instant::now();
@@ -79,6 +80,7 @@ impl Service {
                 Admitted::Unknown(known) => admission.known = known,
                 Admitted::Partly(ended) => {
                     self.tell_evicted(&user, (admission.is_noted, op), &ended).await?;
+                    have_ended |= !ended.is_empty();
                     (admission.is_noted, admission.known) = (false, Vec::new());
                 }
                 Admitted::Full(ended) => {
@@ -90,6 +92,10 @@ impl Service {
                     if let Err(error) = self.tell_evicted(&user, (admission.is_noted, op), &ended).await {
                         self.abandon(&session.session_id).await;
                         return Err(error);
+                    }
+                    have_ended |= !ended.is_empty();
+                    if have_ended {
+                        self.everybody_knows().await;
                     }
                     if !ended.is_empty() && limit.is_some_and(|limit| limit.when_full == WhenFull::EvictOldest) {
                         self.tools.metrics.session_limit_reached(WhenFull::EvictOldest);

@@ -1,5 +1,7 @@
 //! What the memory store holds, and the one place that keeps its parts in step.
 
+mod takeovers;
+
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::Duration;
@@ -335,23 +337,6 @@ impl State {
             self.due.remove(&(before, Step::ForgetOpaque(token.clone())));
         }
         self.due.insert((until, Step::ForgetOpaque(token)));
-    }
-
-    /// Keeps what a refused login said, under the hash of its handle.
-    pub(super) fn put_takeover(&mut self, user: &UserId, hash: &str, login: &str, until: UnixSeconds) {
-        let handle = Opaque { tag: SlotTag::of_user(user), hash: hash.to_owned() };
-        if let Some((_, before)) = self.takeovers.insert(handle.clone(), (login.to_owned(), until)) {
-            self.due.remove(&(before, Step::ForgetTakeover(handle.clone())));
-        }
-        self.due.insert((until, Step::ForgetTakeover(handle)));
-    }
-
-    /// What it said, once.
-    pub(super) fn take_takeover(&mut self, user: &UserId, hash: &str, now: UnixSeconds) -> Option<String> {
-        let handle = Opaque { tag: SlotTag::of_user(user), hash: hash.to_owned() };
-        let (login, until) = self.takeovers.remove(&handle)?;
-        self.due.remove(&(until, Step::ForgetTakeover(handle)));
-        (now < until).then_some(login)
     }
 
     /// Does up to `max_steps` of what is due.

@@ -12,10 +12,9 @@ use session_gate_protocol::{
     SlotTag, TokenId, UnixSeconds, UserId,
 };
 use store_sidecar::store::{
-    Admission, Admitted, BegunCutOff, Checked, CreateSession, DeviceTallied, FeedPage, FeedPosition, Followers, Health,
-    IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, NewFeedEntry,
-    OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal, Renewed, Rotated, Rotation,
-    SessionPage, Store, StoreError, Swept, Tallied, Termination, Untold, Update,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
+    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal,
+    Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Untold, Update,
 };
 
 use super::{
@@ -358,55 +357,5 @@ impl Store for ReplicaStore {
 
     async fn health(&self) -> Result<Health, StoreError> {
         self.ask((Op::Other, Read), Box::new(|shared| Box::pin(async move { shared.current().health().await }))).await
-    }
-}
-
-#[async_trait]
-impl LoginCounters for ReplicaStore {
-    async fn login_attempt(
-        &self,
-        counter: &LoginCounter,
-        attempt: LoginAttempt,
-        rules: &LockRules,
-    ) -> Result<Tallied, StoreError> {
-        let (counter, rules) = (counter.clone(), *rules);
-        let count = move |shared: Arc<SharedStore>| async move {
-            shared.current().login_attempt(&counter, attempt, &rules).await
-        };
-        self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(count(shared)))).await
-    }
-
-    async fn unlock_account(&self, account: &LoginHash) -> Result<(), StoreError> {
-        let account = account.clone();
-        let unlock = move |shared: Arc<SharedStore>| async move { shared.current().unlock_account(&account).await };
-        self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(unlock(shared)))).await
-    }
-
-    async fn device_attempt(
-        &self,
-        account: &LoginHash,
-        device: &LoginHash,
-        is_failed: bool,
-        rules: &LockRules,
-    ) -> Result<DeviceTallied, StoreError> {
-        let (account, device, rules) = (account.clone(), device.clone(), *rules);
-        let count = move |shared: Arc<SharedStore>| async move {
-            shared.current().device_attempt(&account, &device, is_failed, &rules).await
-        };
-        self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(count(shared)))).await
-    }
-
-    async fn issue_device(
-        &self,
-        account: &LoginHash,
-        device: &LoginHash,
-        replaced: Option<&LoginHash>,
-        lifetime: Duration,
-    ) -> Result<(), StoreError> {
-        let (account, device, replaced) = (account.clone(), device.clone(), replaced.cloned());
-        let issue = move |shared: Arc<SharedStore>| async move {
-            shared.current().issue_device(&account, &device, replaced.as_ref(), lifetime).await
-        };
-        self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(issue(shared)))).await
     }
 }
