@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -145,18 +145,29 @@ pub struct ElevateRequest {
     /// Whether the client gets a refresh token. Those of the old id are dead.
     #[serde(default)]
     pub refresh_token: bool,
+    /// Whether the lock on failed logins is asked first, for the session's user: the reply has a device token then.
+    #[serde(default)]
+    pub lockout: bool,
+    /// The client's address, as the application sees it; with `lockout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub ip_address: Option<IpAddr>,
+    /// The device token that the client has shown; with `lockout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_token: Option<String>,
 }
 
 impl fmt::Debug for ElevateRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { session_id, token, scopes, amr, refresh_token } = self;
+        let Self { session_id, token, scopes, amr, refresh_token, lockout, ip_address: _, device_token: _ } = self;
         f.debug_struct("ElevateRequest")
             .field("session_id", session_id)
             .field("token", &token.as_ref().map(|_| "…"))
             .field("scopes", scopes)
             .field("amr", amr)
             .field("refresh_token", refresh_token)
-            .finish()
+            .field("lockout", lockout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,7 +186,7 @@ pub struct LoginReply {
     /// How many sessions the user now has beyond the limit, where the login was to succeed all the same (`notify`).
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub sessions_over_limit: u64,
-    /// The client's new device token, of a login with `lockout`: for a cookie that outlives the session.
+    /// The client's new device token, of a call with `lockout`: for a cookie that outlives the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceToken>,
 }
@@ -228,7 +239,7 @@ mod tests {
         let login =
             serde_json::from_str::<LoginRequest>(r#"{"user_id":"alice","replaces":"secret","takeover":"secret"}"#)
                 .unwrap();
-        let elevate = serde_json::from_str::<ElevateRequest>(r#"{"token":"secret"}"#).unwrap();
+        let elevate = serde_json::from_str::<ElevateRequest>(r#"{"token":"secret","device_token":"secret"}"#).unwrap();
         let logout = serde_json::from_str::<LogoutRequest>(r#"{"token":"secret"}"#).unwrap();
         let shown = format!("{login:?} {elevate:?} {logout:?}");
         assert!(shown.contains("alice") && !shown.contains("secret"), "{shown}");

@@ -44,6 +44,8 @@ pub(super) async fn login(State(api): State<Shared>, ApiJson(request): ApiJson<L
         (status = 201, description = "The session under its new id, and its token", body = LoginReply),
         (status = 409, description = "It has ended or is suspended, or the token is revoked", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "With `lockout`: too many logins have failed; nothing was done", body = Problem,
+            content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))

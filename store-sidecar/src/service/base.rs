@@ -25,6 +25,10 @@ const MOST_REPAIRS: usize = 64;
 /// milliseconds. What is not swept now goes with the next sweep of that user, or with its time.
 const MOST_SWEEPS: usize = 1_000;
 
+/// How many sessions that nobody has are being ended at a time. Beyond that they expire: a store that is away must not be
+/// flooded with them when it is back.
+const MOST_ABANDONMENTS: usize = 1_000;
+
 /// What the service works with.
 #[derive(Clone)]
 pub struct Tools {
@@ -52,6 +56,8 @@ pub struct Service {
     pub(super) repairs: Arc<UnderWay<SessionId>>,
     /// One sweep of a user's sessions at a time.
     pub(super) sweeps: Arc<UnderWay<UserId>>,
+    /// The sessions that may have begun, and that nobody has.
+    pub(super) abandonments: Arc<UnderWay<SessionId>>,
     /// Whether nobody is to wait any more.
     closing: watch::Sender<bool>,
     /// How many signatures that take milliseconds may be made at a time: no more than there are processors.
@@ -86,6 +92,7 @@ impl Service {
             readiness: Readiness::default(),
             repairs: Arc::new(UnderWay::new(MOST_REPAIRS)),
             sweeps: Arc::new(UnderWay::new(MOST_SWEEPS)),
+            abandonments: Arc::new(UnderWay::new(MOST_ABANDONMENTS)),
             closing: watch::Sender::default(),
             slow_signatures,
         }
@@ -158,8 +165,17 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tools: _, session, tokens, readiness: _, repairs: _, sweeps: _, closing: _, slow_signatures: _ } =
-            self;
+        let Self {
+            tools: _,
+            session,
+            tokens,
+            readiness: _,
+            repairs: _,
+            sweeps: _,
+            abandonments: _,
+            closing: _,
+            slow_signatures: _,
+        } = self;
         f.debug_struct("Service").field("session", session).field("tokens", tokens).finish_non_exhaustive()
     }
 }

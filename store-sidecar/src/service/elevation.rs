@@ -1,8 +1,8 @@
 //! How a session goes on under a new id, with more rights: after a second factor, or the password once more.
 
 use session_gate_protocol::{
-    CheckVerdict, Claims, ElevateRequest, LoginReply, NewToken, OpaqueToken, Scopes, SessionData, SessionId,
-    SessionStatus,
+    CheckVerdict, Claims, ElevateRequest, LoginGuard, LoginReply, NewToken, OpaqueToken, Scopes, SessionData,
+    SessionId, SessionStatus, UserId,
 };
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     feed::Client,
     metrics::EndReason,
-    store::{Rotated, Rotation},
+    store::{LoginAttempt, Rotated, Rotation},
 };
 
 /// What the session's user has proved, and what comes of it.
@@ -33,24 +33,57 @@ pub(super) struct Elevation {
     pub(super) is_refreshed: bool,
 }
 
+/// How a call names the session that it elevates.
+enum Elevated {
+    Session(SessionId),
+    OfToken(Box<Claims>),
+}
+
 impl Service {
     /// Puts a session under a new id, active and with a new token. The old id is dead from before the answer.
     ///
     /// # Errors
-    /// `Invalid`, `SessionNotFound`, `TokenUnknown`, `StateConflict` where the session has ended or is suspended, or the
-    /// token is revoked; or those of the store: then the session may have ended.
+    /// `Invalid`, `SessionNotFound`, `TokenUnknown`, `LoginLocked`, `StateConflict` where the session has ended or is
+    /// suspended, or the token is revoked; or those of the store: then the session may have ended.
     pub async fn elevate(&self, request: ElevateRequest) -> Result<LoginReply, ServiceError> {
-        let ElevateRequest { session_id, token, scopes, amr, refresh_token: is_refreshed } = request;
+        let ElevateRequest { session_id, token, scopes, amr, refresh_token: is_refreshed, .. } = request;
         let opaque = token.as_deref().is_some_and(OpaqueToken::looks_like_one);
         let elevation = Elevation { scopes, amr, opaque, is_refreshed };
-        match (session_id, token) {
-            (Some(id), None) => self.elevate_session(&id, None, elevation).await,
+        let elevated = match (session_id, token) {
+            (Some(id), None) => Elevated::Session(id),
             (None, Some(token)) => {
                 let claims = self.presented(&token).await?.ok_or(ServiceError::TokenUnknown)?;
-                self.elevate_by_token(&claims, elevation).await
+                Elevated::OfToken(Box::new(claims))
             }
-            (Some(_), Some(_)) => Err(ServiceError::Invalid(vec![invalid("token", "is given beside session_id")])),
-            (None, None) => Err(ServiceError::Invalid(vec![invalid("session_id", "is needed, or token")])),
+            (Some(_), Some(_)) => {
+                return Err(ServiceError::Invalid(vec![invalid("token", "is given beside session_id")]));
+            }
+            (None, None) => return Err(ServiceError::Invalid(vec![invalid("session_id", "is needed, or token")])),
+        };
+        let attempting = if request.lockout {
+            let guard = LoginGuard { device_token: request.device_token, issue_device_token: true };
+            self.attempting(self.user_of(&elevated).await?.as_str(), request.ip_address, &guard)
+        } else {
+            None
+        };
+        if let Some(attempting) = &attempting {
+            // Before anything is said of the session: a right guess is refused as a wrong one.
+            self.gate_login(attempting, LoginAttempt::Succeeded).await?.admitted()?;
+        }
+        let mut reply = match &elevated {
+            Elevated::Session(id) => self.elevate_session(id, None, elevation).await?,
+            Elevated::OfToken(claims) => self.elevate_by_token(claims, elevation).await?,
+        };
+        if let Some(attempting) = &attempting {
+            reply.device = self.issue_device(attempting).await;
+        }
+        Ok(reply)
+    }
+
+    async fn user_of(&self, elevated: &Elevated) -> Result<UserId, ServiceError> {
+        match elevated {
+            Elevated::Session(id) => Ok(self.session(id).await?.user_id),
+            Elevated::OfToken(claims) => Ok(claims.sub.clone()),
         }
     }
 

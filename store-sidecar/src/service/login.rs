@@ -106,13 +106,6 @@ impl Service {
         }
     }
 
-    /// Ends a session of which nobody has learnt; if this fails, it expires.
-    pub(super) async fn abandon(&self, id: &SessionId) {
-        if let Ok(op) = self.operation() {
-            drop(self.tools.store.terminate_session(id, op).await);
-        }
-    }
-
     /// Stores a new session. The one before is dead from before this: of the same user it ends in the same step; of another
     /// before, so that a crash in between logs out.
     async fn admit_in_place_of(&self, old: Option<&SessionId>, new: CreateSession) -> Result<Begun, ServiceError> {

@@ -1,5 +1,6 @@
 //! What the service does, without a word of HTTP: sessions, tokens, login, logout, check.
 
+mod abandonment;
 mod account_name;
 mod base;
 mod changes;

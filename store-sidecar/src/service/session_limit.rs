@@ -71,7 +71,8 @@ impl Service {
                 noted = Instant::now();
                 store.note_evictions(&user, op).await?;
             }
-            match store.admit_session(new.clone(), &admission, op).await? {
+            let admitted = store.admit_session(new.clone(), &admission, op).await;
+            match admitted.inspect_err(|error| self.abandon_if_unknown(&new.id, error))? {
                 Admitted::NotNoted => {
                     noted = Instant::now();
                     store.note_evictions(&user, op).await?;

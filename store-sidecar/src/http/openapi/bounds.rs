@@ -166,6 +166,7 @@ fn bodies() -> Vec<(String, Value)> {
     let both = json!({ "required": ["all", "others"], "properties": { "all": { "const": true }, "others": { "const": true } } });
     add("LogoutRequest", json!({ "oneOf": [only(&logout, 0), only(&logout, 1)], "not": both }));
     add("ElevateRequest", json!({ "oneOf": [only(&logout, 0), only(&logout, 1)] }));
+    add("ElevateRequest/properties/ip_address", json!({ "pattern": format!("^{}$", address()) }));
     add("SessionCommandRequest/properties/ip_address", json!({ "pattern": format!("^{}$", address()) }));
     add("NewLoginFailure/properties/ip_address", json!({ "pattern": format!("^{}$", address()) }));
     add("NewLoginFailure/properties/account", json!({ "pattern": ACCOUNT }));

@@ -254,6 +254,70 @@ async fn a_call_counts_and_asks_as_a_header_does() {
     assert_eq!(nobody.problem(), problem(400, "invalid_request", &["account"]));
 }
 
+/// A second factor by call, as by header: no guess at a locked account is worth anything, however many come at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_an_account_is_locked_no_elevation_by_call_is_done() {
+    let gate = Arc::new(Gate::new());
+    let pending = json!({"user_id": "alice", "pending_2fa": true, "max_sessions": 0, "ip_address": "192.0.2.1"});
+    let elevation = async |by_token: bool| {
+        let login = gate.post("/v1/login", &pending).await.json();
+        let (id, token) = (&login["session"]["session_id"], &login["token"]["token"]);
+        let named = if by_token { ("token", token) } else { ("session_id", id) };
+        json!({named.0: named.1, "amr": ["otp"], "lockout": true, "ip_address": "192.0.2.1"})
+    };
+    let mut elevations = Vec::new();
+    for number in 0..200 {
+        elevations.push(elevation(number % 2 == 0).await);
+    }
+    lock(&gate, "alice").await;
+    let all = elevations.iter().cloned().map(|body| {
+        let gate = Arc::clone(&gate);
+        tokio::spawn(async move { gate.post("/v1/elevate", body).await })
+    });
+    for answer in all.collect::<Vec<_>>() {
+        let refused = answer.await.unwrap();
+        assert_eq!((refused.problem(), refused.header("retry-after")), (problem(429, "login_locked", &[]), "60"));
+    }
+    let sessions = gate.get("/v1/users/alice/sessions?limit=1000").await.json();
+    let sessions = sessions["sessions"].as_array().unwrap();
+    assert_eq!(sessions.iter().filter(|session| session["status"] == "pending_2fa").count(), 200);
+    assert_eq!(sessions.len(), 200, "the old ids live, and there is no new one");
+    gate.delete("/v1/lockouts/alice").await;
+    for body in elevations.iter().take(2) {
+        assert_eq!(gate.post("/v1/elevate", body).await.status, StatusCode::CREATED);
+    }
+}
+
+#[tokio::test]
+async fn an_elevation_by_call_begins_the_count_anew_and_knows_its_device() {
+    let gate = Gate::new();
+    let elevate = async |guard: Value| {
+        let login = gate.post("/v1/login", json!({"user_id": "alice", "pending_2fa": true})).await.json();
+        let mut body = json!({"token": login["token"]["token"], "amr": ["otp"]});
+        body.as_object_mut().unwrap().extend(guard.as_object().unwrap().clone());
+        gate.post("/v1/elevate", body).await
+    };
+    let failures = async || gate.get("/v1/lockouts/alice").await.json()["failures"].clone();
+    Client::at("198.51.100.1").fails(&gate, "alice").await;
+    let unguarded = elevate(json!({"ip_address": "192.0.2.1"})).await.json();
+    assert_eq!((&unguarded["device"], failures().await), (&Value::Null, json!(1)), "it is not asked, nor told");
+    let reply = elevate(json!({"lockout": true})).await.json();
+    assert_eq!((&reply["device"]["max_age"], failures().await), (&json!(180 * 86_400), json!(0)), "{reply}");
+    lock(&gate, "alice").await;
+    assert_eq!(elevate(json!({"lockout": true})).await.problem(), problem(429, "login_locked", &[]));
+    let known = json!({"lockout": true, "device_token": reply["device"]["token"]});
+    let again = elevate(known.clone()).await;
+    assert_eq!(again.status, StatusCode::CREATED, "{}", again.text);
+    assert_eq!(elevate(known).await.problem(), problem(429, "login_locked", &[]), "it was replaced");
+    let odd = elevate(json!({"lockout": true, "ip_address": "here"})).await;
+    assert_eq!(odd.problem(), problem(400, "invalid_request", &["ip_address"]));
+    // Of a session that has ended nothing else is said: that would tell a right guess from a wrong one.
+    let ended = gate.post("/v1/login", json!({"user_id": "alice"})).await.json()["session"]["session_id"].clone();
+    gate.delete(&format!("/v1/sessions/{}", ended.as_str().unwrap())).await;
+    let ended = gate.post("/v1/elevate", json!({"session_id": ended, "lockout": true})).await;
+    assert_eq!(ended.problem(), problem(429, "login_locked", &[]));
+}
+
 /// What cannot be counted is not let through; and whatever fails in between has counted too much, never too little.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_counted_is_no_login_and_no_failure() {

@@ -265,3 +265,41 @@ async fn a_command_that_is_denied_says_no_more() {
     let metrics = gate.get("/metrics").await.text;
     assert!(metrics.contains("session_commands_total{kind=\"login\",outcome=\"conflict\"} 1\n"), "{metrics}");
 }
+
+/// Nobody has the session of a login whose outcome nobody knows: it takes no place.
+#[tokio::test(start_paused = true)]
+async fn a_login_whose_answer_is_lost_takes_no_place() {
+    for cannot_end_at_first in [false, true] {
+        let (gate, faults) = faulty(None);
+        let login = denied(json!({"max_sessions": 1}));
+        faults.lose_answer("create_session");
+        faults.fail(cannot_end_at_first.then_some("terminate_session"));
+        assert_eq!(gate.post("/v1/login", &login).await.problem(), problem(503, "store_unavailable", &[]));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if cannot_end_at_first {
+            assert_eq!(live(&gate).await.len(), 1);
+            faults.fail(None);
+            tokio::time::sleep(Duration::from_secs(6)).await;
+        }
+        assert!(live(&gate).await.is_empty(), "{cannot_end_at_first}");
+        id(&gate.post("/v1/login", &login).await);
+    }
+}
+
+/// One that is still on its way to the store is ended when it has got there; of one that the store has refused there is none.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_may_still_get_to_the_store_is_looked_for_twice() {
+    let (gate, faults) = faulty(None);
+    let ends = || faults.asked().iter().filter(|step| **step == "terminate_session").count();
+    faults.fail(Some("create_session"));
+    assert_eq!(gate.post("/v1/login", alice(json!({}))).await.status.as_u16(), 503);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(ends(), 1);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(ends(), 1);
+    faults.fail(None);
+    faults.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(gate.post("/v1/login", alice(json!({}))).await.status.as_u16(), 503);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(ends(), 0);
+}
