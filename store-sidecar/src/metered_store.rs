@@ -232,20 +232,20 @@ impl LoginCounters for MeteredStore {
     async fn device_attempt(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
+        token: &LoginHash,
         is_failed: bool,
         rules: &LockRules,
     ) -> Result<DeviceTallied, StoreError> {
-        self.metered("device_attempt", self.store.device_attempt(account, device, is_failed, rules)).await
+        self.metered("device_attempt", self.store.device_attempt(account, token, is_failed, rules)).await
     }
 
     async fn issue_device(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
-        replaced: Option<&LoginHash>,
+        token: &LoginHash,
+        predecessor: Option<&LoginHash>,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
-        self.metered("issue_device", self.store.issue_device(account, device, replaced, lifetime)).await
+        self.metered("issue_device", self.store.issue_device(account, token, predecessor, lifetime)).await
     }
 }

@@ -140,16 +140,16 @@ impl Service {
         tracing::warn!(by = by.as_str(), ?hash, seconds = seconds(length), "too many logins have failed");
     }
 
-    /// A new device token for who has logged in, in the place of the one that was shown. None: none is wanted, or the store
-    /// has not taken it: the device is not known then, and who has logged in has.
+    /// A new device token for who has logged in, the successor of the one that was shown. None: none is wanted, or the store
+    /// has not said that it took it: the client keeps the one that it has, and who has logged in has.
     pub(super) async fn issue_device(&self, attempting: &Attempting) -> Option<DeviceToken> {
         if !attempting.issues_device {
             return None;
         }
         let random = random_bytes::<32>(&*self.tools.random).ok()?;
         let token = format!("{DEVICE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-        let (account, replaced) = (&attempting.account, attempting.device.as_ref());
-        let issued = self.tools.store.issue_device(account, &LoginHash::of(&token), replaced, DEVICE_LIFETIME).await;
+        let (account, predecessor) = (&attempting.account, attempting.device.as_ref());
+        let issued = self.tools.store.issue_device(account, &LoginHash::of(&token), predecessor, DEVICE_LIFETIME).await;
         issued.ok().map(|()| DeviceToken { token, max_age: DEVICE_LIFETIME.as_secs() })
     }
 

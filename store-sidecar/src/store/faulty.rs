@@ -280,19 +280,19 @@ impl LoginCounters for Faulty {
     async fn device_attempt(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
+        token: &LoginHash,
         is_failed: bool,
         rules: &LockRules,
     ) -> Result<DeviceTallied, StoreError> {
-        self.ask("device_attempt", |store| store.device_attempt(account, device, is_failed, rules)).await
+        self.ask("device_attempt", |store| store.device_attempt(account, token, is_failed, rules)).await
     }
     async fn issue_device(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
-        replaced: Option<&LoginHash>,
+        token: &LoginHash,
+        predecessor: Option<&LoginHash>,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
-        self.ask("issue_device", |store| store.issue_device(account, device, replaced, lifetime)).await
+        self.ask("issue_device", |store| store.issue_device(account, token, predecessor, lifetime)).await
     }
 }

@@ -37,7 +37,10 @@ pub use self::{
         RECORD_LIVES, RECORD_OVERDUE, UNLIMITED,
     },
     limits::Leased,
-    lockout::{DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, MAX_DEVICES, Tallied},
+    lockout::{
+        DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, MAX_DEVICE_TOKENS, MAX_DEVICES,
+        PREDECESSOR_GRACE, Tallied,
+    },
     operation::OperationId,
     refresh::{RefreshPut, RefreshRecord},
     renewal::{Renewal, Renewed},

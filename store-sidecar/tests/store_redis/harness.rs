@@ -31,21 +31,23 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     return redis.error_reply('ERR a key never expires: ' .. key)
   end
   local kind = redis.call('TYPE', key).ok
-  if string.find(key, '%}:failures$') or string.find(key, '%}:devices$') then
-    -- Moments in milliseconds, beside a version, a level or a total that are small.
-    local function moved(form)
-      return (string.gsub(form, '%d+', function(number)
-        return tonumber(number) < 1000000 and number or string.format('%.0f', tonumber(number) - by * 1000)
-      end))
-    end
-    if kind == 'hash' then
-      local devices = redis.call('HGETALL', key)
-      for i = 1, #devices, 2 do
-        redis.call('HSET', key, devices[i], moved(devices[i + 1]))
+  -- Moments in milliseconds, beside a version, a level or a total that are small.
+  local function moved(number)
+    return number < 1000000 and number or number - by * 1000
+  end
+  if string.find(key, '%}:failures$') then
+    local form = string.gsub(redis.call('GET', key), '%d+', function(number)
+      return string.format('%.0f', moved(tonumber(number)))
+    end)
+    redis.call('SET', key, form, 'KEEPTTL')
+  elseif string.find(key, '%}:devices$') then
+    local function all_moved(form)
+      for i, value in ipairs(form) do
+        form[i] = type(value) == 'table' and all_moved(value) or type(value) == 'number' and moved(value) or value
       end
-    else
-      redis.call('SET', key, moved(redis.call('GET', key)), 'KEEPTTL')
+      return form
     end
+    redis.call('SET', key, cmsgpack.pack(all_moved(cmsgpack.unpack(redis.call('GET', key)))), 'KEEPTTL')
   elseif is('sg1:{feed}:workers') then
     local records = redis.call('HGETALL', key)
     for i = 1, #records, 2 do

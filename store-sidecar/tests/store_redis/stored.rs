@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use serde_json::json;
+use serde_json::{Value, json};
 use session_gate_protocol::{CheckVerdict, Claims, Scopes, SessionData, SessionStatus, UnixSeconds};
 use store_sidecar::store::conformance::{Harness as _, LIFETIME, op};
 use store_sidecar::store::{
@@ -331,6 +331,8 @@ async fn failed_logins_and_devices_are_stored_in_the_form_that_is_documented() {
     }
     redis.store.issue_device(&alice, &device, None, Duration::from_secs(600)).await.unwrap();
     redis.store.device_attempt(&alice, &device, true, &rules).await.unwrap();
+    let next = LoginHash::of("laptop's next");
+    redis.store.issue_device(&alice, &next, Some(&device), Duration::from_secs(600)).await.unwrap();
     let [address, devices, failures] =
         ["address", "login", "login"].map(|tag| format!("sg1:{{{tag}.{}}}:", alice.as_str()));
     let [address, devices, failures] = [address + "failures", devices + "devices", failures + "failures"];
@@ -343,15 +345,25 @@ async fn failed_logins_and_devices_are_stored_in_the_form_that_is_documented() {
     assert!(first <= second);
     let open: String = redis::cmd("GET").arg(&address).query_async(&mut connection).await.unwrap();
     assert_eq!(numbers(open)[..3], [1, 0, 0]);
-    let known: String =
-        redis::cmd("HGET").arg(&devices).arg(device.as_str()).query_async(&mut connection).await.unwrap();
-    let [end, total, failed] = numbers(known)[..] else { panic!("three numbers") };
-    assert_eq!(total, 1);
-    assert!((599_000..=600_000).contains(&(end - failed)));
+    const READ: &str = "return cjson.encode(cmsgpack.unpack(redis.call('GET', KEYS[1])))";
+    let known: String = redis::cmd("EVAL").arg(READ).arg(1).arg(&devices).query_async(&mut connection).await.unwrap();
+    let known: Value = serde_json::from_str(&known).unwrap();
+    let moment = |place: &str| known.pointer(place).and_then(Value::as_u64).unwrap();
+    let [end, shown, issued] = ["/1/0/0", "/1/0/1", "/1/0/4/1"].map(moment);
+    assert_eq!(known, json!([1, [[end, shown, 1, [shown], [device.as_str(), issued, next.as_str(), end - 600_000]]]]));
+    assert!(issued <= shown && shown <= end - 600_000);
 
     let ends = [expires_at(&mut connection, &failures).await, expires_at(&mut connection, &address).await];
     let wanted = [until / 1000 + 1800, second / 1000 + 900];
     assert!(ends.iter().zip(wanted).all(|(end, wanted)| end.abs_diff(wanted) <= 2), "{ends:?} {wanted:?}");
     let last = expires_at(&mut connection, &devices).await;
     assert!(last.abs_diff(end / 1000) <= 2);
+
+    for garbage in ["", "x", "\u{1}"] {
+        redis::cmd("SET").arg(&devices).arg(garbage).exec_async(&mut connection).await.unwrap();
+        let asked = redis.store.device_attempt(&alice, &device, false, &rules).await.unwrap_err().kind();
+        let issued =
+            redis.store.issue_device(&alice, &device, None, Duration::from_secs(600)).await.unwrap_err().kind();
+        assert_eq!((asked, issued), (StoreErrorKind::Corrupt, StoreErrorKind::Corrupt), "{garbage:?}");
+    }
 }

@@ -216,11 +216,16 @@ async fn the_owner_logs_in_on_a_known_device_while_a_thousand_addresses_attack()
         assert_eq!(visible(&stack.send(call).await?), visible(&refused), "as without it");
     }
     let by_device = with_cookies(right("192.0.2.1", "alice"), &[(DEVICE, &device)]);
+    // A form that is sent again and again before the first answer is there; the browser drops all answers but the last.
+    for reply in at_once((0..20_usize).map(|number| (gates[number % 2], by_device.clone()))).await? {
+        expect(&reply, 303, None)?;
+    }
     let owner = by_device.clone().send(other.address(), Http::V1).await?;
     expect(&owner, 303, None)?;
     let (token, next) = (kept(&owner, COOKIE)?, kept(&owner, DEVICE)?);
     assert_ne!(next, device);
-    expect(&stack.send(by_device).await?, 429, Some("login_locked"))?;
+    // It was replaced, but the answer may have been lost: it is known until a successor is shown.
+    expect(&stack.send(by_device).await?, 303, None)?;
 
     // It is no credential, nobody behind the gate sees it, and it survives the logout.
     let as_session = Call::get("/orders/7").header("cookie", format!("{COOKIE}={next}"));

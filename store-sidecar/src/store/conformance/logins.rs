@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Harness, SETTINGS, secs};
-use crate::store::{LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, MAX_DEVICES, Tallied};
+use crate::store::{
+    LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, MAX_DEVICE_TOKENS, MAX_DEVICES, Tallied,
+};
 
 /// Five failures in 15 minutes, and half an hour at most.
 const RULES: LockRules =
@@ -191,22 +193,144 @@ pub async fn of_many_guesses_of_a_device_five_count<H: Harness>() {
     assert_eq!(counted, 5);
 }
 
-pub async fn a_device_that_is_replaced_is_known_no_more<H: Harness>() {
+impl<S: LoginCounters> Device<'_, S> {
+    async fn is_issued(&self, predecessor: Option<&Self>) {
+        let predecessor = predecessor.map(|device| &device.2);
+        self.0.issue_device(&self.1, &self.2, predecessor, secs(1_000_000)).await.unwrap();
+    }
+}
+
+pub async fn a_token_of_a_device_is_known_until_its_successor_was_shown<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (store, alice) = (harness.store(), LoginHash::of("alice"));
+    let [first, second, third, strange] =
+        ["1", "2", "3", "strange"].map(|name| Device(store, alice.clone(), LoginHash::of(name)));
+    first.is_issued(None).await;
+    second.is_issued(Some(&first)).await;
+    // The answer was lost: it logs in with the first for as long as it has nothing else.
+    harness.pass(secs(100_000)).await;
+    assert!(first.is_trusted().await);
+    third.is_issued(Some(&first)).await;
+    assert!(first.is_trusted().await && third.is_trusted().await);
+    assert!(first.is_trusted().await, "the third was shown, but requests with the first may be on their way");
+    assert!(second.is_trusted().await && !first.is_trusted().await, "the second was issued long before");
+    harness.pass(secs(61)).await;
+    assert!(second.is_trusted().await, "nothing that came later was shown since");
+    assert!(third.is_trusted().await && !second.is_trusted().await);
+    // What nobody knows is no predecessor: this is another device.
+    first.is_issued(Some(&strange)).await;
+    harness.pass(secs(61)).await;
+    assert!(first.is_trusted().await && third.is_trusted().await && !strange.is_trusted().await);
+    // It may be done twice.
+    second.is_issued(Some(&third)).await;
+    second.is_issued(Some(&third)).await;
+    harness.pass(secs(61)).await;
+    assert!(third.is_trusted().await && second.is_trusted().await && !third.is_trusted().await);
+    harness.pass(secs(1_000_000)).await;
+    assert!(!second.is_trusted().await, "its time is over");
+}
+
+/// Case L2: a form that is sent again and again before the first answer is there.
+pub async fn of_many_logins_of_a_device_at_once_each_token_is_known<H: Harness>() {
+    let harness = Arc::new(H::start(SETTINGS).await);
+    let (alice, first) = (LoginHash::of("alice"), LoginHash::of("0"));
+    harness.store().issue_device(&alice, &first, None, secs(1_000)).await.unwrap();
+    let logins = (1..=20).map(|number| {
+        let (harness, alice, first) = (Arc::clone(&harness), alice.clone(), first.clone());
+        tokio::spawn(async move {
+            let (store, next) = (harness.store(), LoginHash::of(&number.to_string()));
+            let tallied = store.device_attempt(&alice, &first, false, &RULES).await.unwrap();
+            store.issue_device(&alice, &next, Some(&first), secs(1_000)).await.unwrap();
+            tallied.is_trusted
+        })
+    });
+    for login in logins.collect::<Vec<_>>() {
+        assert!(login.await.unwrap());
+    }
+    // The browser may keep any of them.
+    for number in 0..=20 {
+        let token = Device(harness.store(), alice.clone(), LoginHash::of(&number.to_string()));
+        assert!(token.is_trusted().await, "{number}");
+    }
+}
+
+pub async fn a_token_of_a_device_shares_the_budget_of_its_successor<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (store, alice) = (harness.store(), LoginHash::of("alice"));
+    let [first, second, third] = ["1", "2", "3"].map(|name| Device(store, alice.clone(), LoginHash::of(name)));
+    first.is_issued(None).await;
+    for _ in 0..2 {
+        assert_eq!(first.fails().await, (true, false));
+    }
+    // The successor takes over what has failed, and what fails by either counts for both.
+    second.is_issued(Some(&first)).await;
+    for (token, is_last) in [(&second, false), (&first, false), (&second, true)] {
+        assert_eq!(token.fails().await, (true, is_last));
+    }
+    third.is_issued(Some(&first)).await;
+    for token in [&first, &second, &third] {
+        assert!(!token.is_trusted().await);
+        assert_eq!(token.fails().await, (false, false));
+    }
+    // So does what has failed in all: 5 by now, and 45 more.
+    for round in 2..=10 {
+        harness.pass(secs(901)).await;
+        for number in 1..=5 {
+            assert_eq!(third.fails().await, (true, number == 5), "{round} {number}");
+        }
+    }
+    harness.pass(secs(901)).await;
+    for token in [&first, &second, &third] {
+        assert!(!token.is_trusted().await, "all of it is forgotten");
+    }
+}
+
+pub async fn devices_go_that_were_not_shown_for_the_longest_time<H: Harness>() {
     let harness = H::start(SETTINGS).await;
     let (store, alice) = (harness.store(), LoginHash::of("alice"));
     let device = |name: &str| Device(store, alice.clone(), LoginHash::of(name));
-    store.issue_device(&alice, &LoginHash::of("1"), None, secs(1_000)).await.unwrap();
-    store.issue_device(&alice, &LoginHash::of("2"), Some(&LoginHash::of("1")), secs(500)).await.unwrap();
-    assert!(!device("1").is_trusted().await && device("2").is_trusted().await);
-    harness.pass(secs(501)).await;
-    assert!(!device("2").is_trusted().await, "its time is over");
-    // They are bounded: the one that would end first goes.
-    let last = MAX_DEVICES + 1;
-    for number in 0..=last {
-        let lifetime = secs(1_000 + u64::try_from(number).unwrap());
-        store.issue_device(&alice, &LoginHash::of(&format!("d{number}")), None, lifetime).await.unwrap();
+    for name in ["desk", "laptop", "phone"] {
+        device(name).is_issued(None).await;
+        harness.pass(secs(1)).await;
     }
-    for (number, is_known) in [(0, false), (1, false), (2, true), (last, true)] {
-        assert_eq!(device(&format!("d{number}")).is_trusted().await, is_known, "{number}");
+    // These have come back, in another order than they came; the phone has failed.
+    for name in ["laptop", "desk"] {
+        assert!(device(name).is_trusted().await);
+        harness.pass(secs(1)).await;
+    }
+    assert_eq!(device("phone").fails().await, (true, false));
+    // Logins without a cookie, each a new device: of them the first goes.
+    let program = |number: usize| device(&format!("program {number}"));
+    for number in 0..2 * MAX_DEVICES {
+        program(number).is_issued(None).await;
+        harness.pass(secs(1)).await;
+    }
+    let kept = MAX_DEVICES + 3;
+    assert!(!program(kept - 1).is_trusted().await);
+    for number in kept..2 * MAX_DEVICES {
+        assert!(program(number).is_trusted().await, "{number}");
+        harness.pass(secs(1)).await;
+    }
+    // All have been shown by now: the one goes that was not for the longest time.
+    device("tablet").is_issued(None).await;
+    assert!(!device("laptop").is_trusted().await);
+    assert!(device("desk").is_trusted().await && device("phone").is_trusted().await);
+    assert!(device("tablet").is_trusted().await && program(kept).is_trusted().await);
+}
+
+pub async fn a_device_has_no_more_tokens_than_a_browser_may_wait_for<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let (store, alice) = (harness.store(), LoginHash::of("alice"));
+    let token = |number: usize| Device(store, alice.clone(), LoginHash::of(&number.to_string()));
+    token(0).is_issued(None).await;
+    // A program that keeps no cookie but the first.
+    for number in 1..=2 * MAX_DEVICE_TOKENS {
+        assert!(token(0).is_trusted().await, "{number}");
+        token(number).is_issued(Some(&token(0))).await;
+    }
+    let first = MAX_DEVICE_TOKENS + 2;
+    assert!(token(0).is_trusted().await && !token(first - 1).is_trusted().await);
+    for number in first..=2 * MAX_DEVICE_TOKENS {
+        assert!(token(number).is_trusted().await, "{number}");
     }
 }

@@ -250,7 +250,11 @@ macro_rules! store_conformance {
                 an_account_is_unlocked_at_once,
                 a_device_has_a_budget_of_its_own,
                 of_many_guesses_of_a_device_five_count,
-                a_device_that_is_replaced_is_known_no_more,
+                a_token_of_a_device_is_known_until_its_successor_was_shown,
+                of_many_logins_of_a_device_at_once_each_token_is_known,
+                a_token_of_a_device_shares_the_budget_of_its_successor,
+                devices_go_that_were_not_shown_for_the_longest_time,
+                a_device_has_no_more_tokens_than_a_browser_may_wait_for,
             ]
         }
     };

@@ -5,8 +5,15 @@ use std::{fmt, time::Duration};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
-/// Devices that an account may be known on. The oldest goes.
+/// Devices that an account may be known on.
 pub const MAX_DEVICES: usize = 20;
+
+/// Tokens that a device may have at once: one and its successors, of which none was shown yet.
+pub const MAX_DEVICE_TOKENS: usize = 32;
+
+/// For how long after a token was issued those before it stay known, also where it is shown sooner: requests with them are
+/// on their way.
+pub const PREDECESSOR_GRACE: Duration = Duration::from_secs(60);
 
 /// A device is forgotten after so many times the failures that it may have in a window.
 const VOID_AFTER_WINDOWS: u64 = 10;

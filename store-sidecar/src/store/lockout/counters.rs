@@ -28,21 +28,24 @@ pub trait LoginCounters: Send + Sync + 'static {
     /// Forgets all that an account's counter has counted, and its lock.
     async fn unlock_account(&self, account: &LoginHash) -> Result<(), StoreError>;
 
-    /// Whether the account knows that device; counts a failure of it.
+    /// Whether the account knows the device that shows that token; counts a failure of it. What it shows it has: the tokens
+    /// that it was given before are known no more, but for a grace period.
     async fn device_attempt(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
+        token: &LoginHash,
         is_failed: bool,
         rules: &LockRules,
     ) -> Result<DeviceTallied, StoreError>;
 
-    /// The account knows a new device for `lifetime`, and `replaced` no more.
+    /// Gives a token to the device that has shown `predecessor`, or to a new one, which the account knows for `lifetime` from
+    /// now on. The predecessor stays known until its successor is shown, as an answer may be lost. Both are one device's, with
+    /// one budget, so that whoever has stolen the predecessor has no more guesses by it.
     async fn issue_device(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
-        replaced: Option<&LoginHash>,
+        token: &LoginHash,
+        predecessor: Option<&LoginHash>,
         lifetime: Duration,
     ) -> Result<(), StoreError>;
 }

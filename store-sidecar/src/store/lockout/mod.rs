@@ -9,7 +9,10 @@ mod devices;
 mod tally;
 
 pub use self::{
-    attempt::{DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginHash, MAX_DEVICES, Tallied},
+    attempt::{
+        DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginHash, MAX_DEVICE_TOKENS, MAX_DEVICES,
+        PREDECESSOR_GRACE, Tallied,
+    },
     counters::LoginCounters,
 };
 pub(super) use self::{

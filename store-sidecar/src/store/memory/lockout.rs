@@ -33,14 +33,14 @@ impl LoginCounters for MemoryStore {
     async fn device_attempt(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
+        token: &LoginHash,
         is_failed: bool,
         rules: &LockRules,
     ) -> Result<DeviceTallied, StoreError> {
         let mut logins = self.logins();
         let now = self.clock.millis();
         let Some(mut devices) = logins.devices.take(account) else { return Ok(DeviceTallied::default()) };
-        let tallied = devices.attempt(now, device, is_failed, rules);
+        let tallied = devices.attempt(now, token, is_failed, rules);
         let end = devices.end();
         logins.devices.put(account.clone(), devices, end, now);
         Ok(tallied)
@@ -49,14 +49,14 @@ impl LoginCounters for MemoryStore {
     async fn issue_device(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
-        replaced: Option<&LoginHash>,
+        token: &LoginHash,
+        predecessor: Option<&LoginHash>,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
         let mut logins = self.logins();
         let now = self.clock.millis();
         let mut devices = logins.devices.take(account).unwrap_or_default();
-        devices.issue(now, device, replaced, lifetime);
+        devices.issue(now, token, predecessor, lifetime);
         let end = devices.end();
         logins.devices.put(account.clone(), devices, end, now);
         Ok(())

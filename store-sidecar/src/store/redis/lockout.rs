@@ -8,7 +8,8 @@ use super::client::RedisStore;
 use super::scripts;
 use crate::store::StoreError;
 use crate::store::lockout::{
-    DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, MAX_DEVICES, Tallied, millis,
+    DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, MAX_DEVICE_TOKENS, MAX_DEVICES,
+    PREDECESSOR_GRACE, Tallied, millis,
 };
 
 #[async_trait]
@@ -42,14 +43,15 @@ impl LoginCounters for RedisStore {
     async fn device_attempt(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
+        token: &LoginHash,
         is_failed: bool,
         rules: &LockRules,
     ) -> Result<DeviceTallied, StoreError> {
-        let numbers = [u64::from(rules.max_failures.max(1)), millis(rules.window), rules.void_after()];
-        let [most, window, void_after] = numbers.map(|number| number.to_string());
+        let most = u64::from(rules.max_failures.max(1));
+        let numbers = [most, millis(rules.window), rules.void_after(), millis(PREDECESSOR_GRACE)];
+        let [most, window, void_after, grace] = numbers.map(|number| number.to_string());
         let attempt = if is_failed { "failed" } else { "ask" };
-        let arguments = [device.as_str(), attempt, &most, &window, &void_after];
+        let arguments = [token.as_str(), attempt, &most, &window, &void_after, &grace];
         let key = self.keys.login_devices(account);
         let (is_trusted, is_exhausted): (bool, bool) =
             self.run(&scripts::DEVICE_ATTEMPT, &[&key], &arguments, self.deadline()).await?;
@@ -59,12 +61,13 @@ impl LoginCounters for RedisStore {
     async fn issue_device(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
-        replaced: Option<&LoginHash>,
+        token: &LoginHash,
+        predecessor: Option<&LoginHash>,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
-        let replaced = replaced.map(LoginHash::as_str).unwrap_or_default();
-        let arguments = [device.as_str(), replaced, &millis(lifetime).to_string(), &MAX_DEVICES.to_string()];
+        let predecessor = predecessor.map(LoginHash::as_str).unwrap_or_default();
+        let [lifetime, most] = [millis(lifetime).to_string(), MAX_DEVICES.to_string()];
+        let arguments = [token.as_str(), predecessor, &lifetime, &most, &MAX_DEVICE_TOKENS.to_string()];
         let key = self.keys.login_devices(account);
         self.run(&scripts::ISSUE_DEVICE, &[&key], &arguments, self.deadline()).await
     }

@@ -52,7 +52,7 @@ scripts! {
     CHECK: Hot ["check.lua"];
     CREATE: Hot ["cut_off_prelude.lua", "untold_prelude.lua", "create.lua"];
     EVICTIONS_TOLD: Hot ["evictions_told.lua"];
-    DEVICE_ATTEMPT: Hot ["device_attempt.lua"];
+    DEVICE_ATTEMPT: Hot ["devices_prelude.lua", "device_attempt.lua"];
     FEED_APPEND: Feed ["feed_prelude.lua", "feed_append.lua"];
     FEED_READ: Feed ["feed_prelude.lua", "feed_read.lua"];
     FINISH_CUT_OFF: Hot ["cut_off_prelude.lua", "finish_cut_off.lua"];
@@ -61,7 +61,7 @@ scripts! {
     FORGET_EVICTIONS: Feed ["forget_evictions.lua"];
     INDEX: Bulk ["index.lua"];
     ISSUER: Bulk ["issuer.lua"];
-    ISSUE_DEVICE: Hot ["issue_device.lua"];
+    ISSUE_DEVICE: Hot ["devices_prelude.lua", "issue_device.lua"];
     LEASE: Hot ["account.lua", "lease.lua"];
     LIST: Bulk ["list.lua"];
     NOTE_EVICTIONS: Feed ["note_evictions.lua"];

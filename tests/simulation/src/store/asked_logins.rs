@@ -33,13 +33,13 @@ impl LoginCounters for ReplicaStore {
     async fn device_attempt(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
+        token: &LoginHash,
         is_failed: bool,
         rules: &LockRules,
     ) -> Result<DeviceTallied, StoreError> {
-        let (account, device, rules) = (account.clone(), device.clone(), *rules);
+        let (account, token, rules) = (account.clone(), token.clone(), *rules);
         let count = move |shared: Arc<SharedStore>| async move {
-            shared.current().device_attempt(&account, &device, is_failed, &rules).await
+            shared.current().device_attempt(&account, &token, is_failed, &rules).await
         };
         self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(count(shared)))).await
     }
@@ -47,13 +47,13 @@ impl LoginCounters for ReplicaStore {
     async fn issue_device(
         &self,
         account: &LoginHash,
-        device: &LoginHash,
-        replaced: Option<&LoginHash>,
+        token: &LoginHash,
+        predecessor: Option<&LoginHash>,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
-        let (account, device, replaced) = (account.clone(), device.clone(), replaced.cloned());
+        let (account, token, predecessor) = (account.clone(), token.clone(), predecessor.cloned());
         let issue = move |shared: Arc<SharedStore>| async move {
-            shared.current().issue_device(&account, &device, replaced.as_ref(), lifetime).await
+            shared.current().issue_device(&account, &token, predecessor.as_ref(), lifetime).await
         };
         self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(issue(shared)))).await
     }

@@ -1,29 +1,52 @@
--- Lets an account know a new device, and another no more. The same as `Devices::issue`.
--- Atomic, so that a device that is replaced is of no use from the moment on that the new one is.
+-- Gives a token to the device that has shown another, or to a new one. The same as `Devices::issue`.
+-- Atomic, so that of many logins at once each has a token that is known.
 --
--- KEYS[1]  the account's devices: by each one's hash `<until when> <failures in all> <failures …>`, in milliseconds
--- ARGV[1]  the new one's hash
--- ARGV[2]  that of the one that it replaces; empty: none
--- ARGV[3]  for how long it is known, in milliseconds
--- ARGV[4]  how many may be known
+-- KEYS[1]  the account's devices
+-- ARGV[1]  the token's hash
+-- ARGV[2]  that of the one that was shown; empty: none
+-- ARGV[3]  for how long the device is known from now on, in milliseconds
+-- ARGV[4]  how many devices may be known
+-- ARGV[5]  how many tokens of each
 -- Reply    OK
 local t = now_millis()
-local known = {}
-local stored = redis.call('HGETALL', KEYS[1])
-for i = 1, #stored, 2 do
-  local ends = tonumber(string.match(stored[i + 1], '^%d+') or 0)
-  if stored[i] == ARGV[2] or ends <= t then
-    redis.call('HDEL', KEYS[1], stored[i])
-  elseif stored[i] ~= ARGV[1] then
-    known[#known + 1] = {ends, stored[i]}
+local stored, failure = read_devices(KEYS[1])
+if failure then
+  return failure
+end
+local devices = {}
+for _, device in ipairs(stored) do
+  if t < device[1] then
+    devices[#devices + 1] = device
   end
 end
-table.sort(known, function(a, b) return a[1] < b[1] end)
-for i = 1, #known + 1 - tonumber(ARGV[4]) do
-  redis.call('HDEL', KEYS[1], known[i][2])
-end
 local ends = t + tonumber(ARGV[3])
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f 0', ends))
-local last = known[#known] and known[#known][1] or 0
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(ends, last) - t))
+local repeated = find_device(devices, ARGV[1], t)
+local at = repeated or find_device(devices, ARGV[2], t)
+if at then
+  devices[at][1] = ends
+  local tokens = devices[at][5]
+  if not repeated then
+    tokens[#tokens + 1] = ARGV[1]
+    tokens[#tokens + 1] = t
+  end
+  if #tokens > 2 * tonumber(ARGV[5]) then
+    -- The first goes, and never the one that was shown.
+    local first = tokens[1] == ARGV[2] and 3 or 1
+    table.remove(tokens, first)
+    table.remove(tokens, first)
+  end
+else
+  while #devices >= tonumber(ARGV[4]) do
+    -- The one that was shown the longest ago, and of those that never were the first.
+    local last = 1
+    for i, device in ipairs(devices) do
+      if device[2] < devices[last][2] then
+        last = i
+      end
+    end
+    table.remove(devices, last)
+  end
+  devices[#devices + 1] = {ends, 0, 0, {}, {ARGV[1], t}}
+end
+write_devices(KEYS[1], devices, t)
 return redis.status_reply('OK')
