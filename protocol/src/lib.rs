@@ -53,7 +53,9 @@ pub use limit::{
     LimitOverrideData, MAX_LEASE_ASKS, MAX_LEASE_MS, MAX_LIMIT_KEY_BYTES, MAX_QUOTAS, MAX_REQUESTS, MAX_SETTLED,
     MAX_WINDOW_MS, MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
 };
-pub use lockout::{DeviceToken, Lockout, LoginFailure, LoginGuard, MAX_ACCOUNT_BYTES, NewLoginFailure};
+pub use lockout::{
+    DeviceToken, Lockout, LoginFailure, LoginGuard, MAX_ACCOUNT_BYTES, NewLoginFailure, bounded_account,
+};
 pub use login::{ElevateRequest, LoginReply, LoginRequest, LogoutReply, LogoutRequest};
 pub use metadata::Metadata;
 pub use network::Network;

@@ -11,6 +11,16 @@ use crate::UnixSeconds;
 /// Longest name of an account that is looked at, in bytes: of a longer one the beginning counts.
 pub const MAX_ACCOUNT_BYTES: usize = 1024;
 
+/// What counts of a name that somebody has typed: of one that is longer than any account's the beginning, without the spaces
+/// before it, which an application may pass over.
+pub fn bounded_account(name: &str) -> &str {
+    if name.len() <= MAX_ACCOUNT_BYTES {
+        return name;
+    }
+    let name = name.trim();
+    name.get(..name.floor_char_boundary(MAX_ACCOUNT_BYTES)).unwrap_or_default()
+}
+
 /// In a command: the lock is asked first, in the same call, and counts.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -83,7 +83,8 @@ pub struct RawSidecar {
     pub authority: Option<String>,
     /// How long a call may take: 1ms to 60s. Default: `250ms`.
     pub timeout: Option<String>,
-    /// How long an answer waits for what it says of sessions to be done: 1500ms to 60s. Default: `2s`.
+    /// How long an answer waits for what it says of sessions to be done, and a request for a token in the place of one that
+    /// has expired: 1500ms to 60s. Default: `2s`.
     pub command_timeout: Option<String>,
     /// The bearer credential of the sidecar's `filter` role.
     pub credential: Option<String>,

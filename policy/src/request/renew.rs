@@ -51,7 +51,7 @@ impl TokenRenewal {
             return Self::No;
         }
         if let Some(call) = cx.renewals.ask_ahead(&held.token, cx.sender, cx.now.monotonic) {
-            send(call, &held.token, cx, effects);
+            send(call, &held.token, false, cx, effects);
         }
         Self::Due
     }
@@ -158,7 +158,7 @@ fn is_known_against<H: Host>(claims: &VerifiedClaims, cx: &StepContext<'_, H>) -
 pub(super) fn wait<H: Host>(held: &PendingRequest, cx: &mut StepContext<'_, H>, effects: &mut Vec<Effect>) -> CallId {
     let (call, is_new) = cx.renewals.wait(&held.token, cx.id, cx.sender, cx.now.monotonic);
     if is_new {
-        send(call, &held.token, cx, effects);
+        send(call, &held.token, true, cx, effects);
     }
     call
 }
@@ -188,8 +188,8 @@ pub(super) fn is_token(given: &SessionToken, config: &Config) -> bool {
     is_b64token(given.token.as_bytes()) && given.token.len() <= config.max_token_bytes
 }
 
-fn send<H: Host>(call: CallId, token: &Rc<str>, cx: &StepContext<'_, H>, effects: &mut Vec<Effect>) {
-    let http = cx.config.sidecar.as_ref().and_then(|sidecar| sidecar.renewal(token));
+fn send<H: Host>(call: CallId, token: &str, waits: bool, cx: &StepContext<'_, H>, effects: &mut Vec<Effect>) {
+    let http = cx.config.sidecar.as_ref().and_then(|sidecar| sidecar.renewal(token, waits));
     effects.extend(http.map(|http| Effect::Call(Callout::Renewal(call), http)));
 }
 

@@ -102,10 +102,13 @@ impl Sidecar {
         Some(Call { timeout: self.command_timeout, ..call })
     }
 
-    /// Asks for what takes a session token's place. `None` if the question cannot be written down.
-    pub fn renewal(&self, token: &str) -> Option<Call> {
+    /// Asks for what takes a session token's place. One for which somebody `waits` has time: otherwise there is no page.
+    /// `None` if the question cannot be written down.
+    pub fn renewal(&self, token: &str, waits: bool) -> Option<Call> {
         let request = RenewRequest { token: token.to_owned() };
-        Some(self.post("/v1/tokens/renew", serde_json::to_vec(&request).ok()?))
+        let call = self.post("/v1/tokens/renew", serde_json::to_vec(&request).ok()?);
+        let timeout = if waits { self.command_timeout } else { call.timeout };
+        Some(Call { timeout, ..call })
     }
 
     fn post(&self, path: &str, body: Vec<u8>) -> Call {

@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How many tokens something is remembered of at most.
 const MAX_REMEMBERED: usize = 2_000;
 /// How many questions are under way at most before another is asked ahead.
-const MAX_AHEAD: usize = 256;
+const MAX_AHEAD: usize = 16;
 
 /// What has come of a question.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Renewals {
     by_token: HashMap<Rc<str>, State>,
     /// When what does not count any more is forgotten next.
     forget_from: Duration,
+    /// Until when nothing is asked ahead: the sidecar has not answered in time, and others need it more.
+    paused_until: Duration,
 }
 
 enum State {
@@ -77,7 +79,8 @@ impl Renewals {
     /// Asks ahead: nobody waits. None: somebody has asked, the answer is known, or too much is asked already.
     pub fn ask_ahead(&mut self, token: &Rc<str>, sender: Option<RequestId>, now: Duration) -> Option<CallId> {
         let is_asked = matches!(self.by_token.get(token), Some(State::Asked(_)));
-        if is_asked || self.known(token, now).is_some() || self.calls.count() >= MAX_AHEAD {
+        let is_busy = self.calls.count() >= MAX_AHEAD || now < self.paused_until;
+        if is_asked || is_busy || self.known(token, now).is_some() {
             return None;
         }
         Some(self.start(Rc::clone(token), sender, Vec::new(), now))
@@ -119,7 +122,10 @@ impl Renewals {
         let (renewal, kept) = match reply {
             Some(RenewReply { token: Some(successor), .. }) => (Renewal::Successor(Rc::new(successor)), KEPT),
             Some(RenewReply { verdict, token: None }) => (Renewal::Refused(verdict), REFUSED_FOR),
-            None => (Renewal::Failed, RETRY),
+            None => {
+                self.paused_until = now.saturating_add(RETRY);
+                (Renewal::Failed, RETRY)
+            }
         };
         let sent_for = under_way.sent_for();
         let known = State::Known { renewal: renewal.clone(), until: now.saturating_add(kept) };
@@ -201,7 +207,10 @@ mod tests {
         let refused = || Some(RenewReply { verdict: CheckVerdict::SessionTerminated, token: None });
         for (reply, wait) in [(None, 1), (refused(), 10)] {
             let call = renewals.ask_ahead(&token, None, NOW).unwrap();
-            renewals.finish(call, reply, NOW).unwrap();
+            renewals.finish(call, reply.clone(), NOW).unwrap();
+            let asks_of_others = renewals.ask_ahead(&"other".into(), None, NOW);
+            assert_eq!(asks_of_others.is_some(), reply.is_some(), "one that did not answer is left alone for a while");
+            asks_of_others.and_then(|call| renewals.finish(call, successor("s"), NOW));
             assert_eq!(renewals.ask_ahead(&token, None, later(wait) - Duration::from_millis(1)), None);
             let call = renewals.ask_ahead(&token, None, later(wait)).unwrap();
             // Whoever must wait for it asks all the same.
@@ -230,7 +239,7 @@ mod tests {
         let mut renewals = Renewals::default();
         for i in 0..3 * MAX_REMEMBERED {
             let call = renewals.ask_ahead(&Rc::from(i.to_string()), None, NOW).unwrap();
-            renewals.finish(call, None, NOW).unwrap();
+            renewals.finish(call, successor("s"), NOW).unwrap();
         }
         assert!(renewals.by_token.len() <= MAX_REMEMBERED);
         let asked = (0..2 * MAX_AHEAD).filter_map(|i| renewals.ask_ahead(&Rc::from(format!("a{i}")), None, NOW));

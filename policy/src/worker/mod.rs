@@ -209,7 +209,7 @@ impl Worker {
         let lost = self.checks.restart_lost(&Asked { at: now.monotonic, epoch });
         calls.extend(lost.into_iter().map(|(call, question)| (Callout::Check(call), sidecar.check(question))));
         let lost = self.renewals.restart_lost(now.monotonic).into_iter();
-        calls.extend(lost.filter_map(|(call, token)| Some((Callout::Renewal(call), sidecar.renewal(&token)?))));
+        calls.extend(lost.filter_map(|(call, token)| Some((Callout::Renewal(call), sidecar.renewal(&token, true)?))));
         if !self.keys.in_flight && now.wall >= self.keys.due {
             self.keys.in_flight = true;
             calls.push((Callout::Keys, sidecar.keys()));

@@ -2,13 +2,13 @@
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizer;
-use session_gate_protocol::MAX_ACCOUNT_BYTES;
+use session_gate_protocol::bounded_account;
 
 use crate::store::LoginHash;
 
 /// What an account's failed logins are counted under. None: the name is empty, and nobody's.
 pub(super) fn account(name: &str, folds: bool) -> Option<LoginHash> {
-    let name = name.get(..name.floor_char_boundary(MAX_ACCOUNT_BYTES)).unwrap_or_default();
+    let name = bounded_account(name);
     let name = if folds { folded(name) } else { name.to_owned() };
     (!name.trim().is_empty()).then(|| LoginHash::of(&name))
 }
@@ -24,6 +24,8 @@ fn folded(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use session_gate_protocol::MAX_ACCOUNT_BYTES;
+
     use super::*;
 
     #[test]
@@ -56,6 +58,13 @@ mod tests {
         for empty in ["", " ", "\u{a0}\u{3000}\n"] {
             assert_eq!(account(empty, true), None, "{empty:?}");
             assert_eq!(account(empty, false), None, "{empty:?}");
+        }
+        for (blank, folds) in [(" ", true), (" ", false), ("\u{a0}", true), ("\u{3000}", true)] {
+            for times in [1, 300, MAX_ACCOUNT_BYTES, 5000] {
+                let padded = account(&format!("{}alice", blank.repeat(times)), folds);
+                assert!(padded.is_some());
+                assert_eq!(padded == account("alice", folds), folds || times >= MAX_ACCOUNT_BYTES, "{times} {blank:?}");
+            }
         }
         let long = "a".repeat(MAX_ACCOUNT_BYTES);
         assert_eq!(account(&format!("{long}b"), true), account(&long, true));

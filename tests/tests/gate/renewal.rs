@@ -90,7 +90,7 @@ async fn a_thousand_requests_over_eight_workers_make_one_new_token() -> Result<(
     let (mut envoy, sidecar) = another_pair(&stack).await?;
     let (due, _) = token_with(&stack, "alice", 60).await?;
     let send = async |i: usize| {
-        let address = if i % 2 == 0 { stack.address() } else { envoy.address() };
+        let address = if i.is_multiple_of(2) { stack.address() } else { envoy.address() };
         get(&format!("/orders/{i}"), &due).send(address, if i % 10 < 8 { Http::V2 } else { Http::V1 }).await
     };
     let mut tokens = BTreeSet::new();

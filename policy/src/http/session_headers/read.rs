@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use session_gate_protocol::{LogoutScope, MAX_ACCOUNT_BYTES, Scopes, SessionCommand, UserId};
+use session_gate_protocol::{LogoutScope, Scopes, SessionCommand, UserId, bounded_account};
 
 use super::{
     field::{Bare, Field},
@@ -74,9 +74,8 @@ fn login(field: Field) -> Result<SessionCommand, String> {
 /// The name may be anything that somebody has typed, and is as long as it may be.
 fn login_failed(field: Field) -> Result<SessionCommand, String> {
     without_parameters(&field)?;
-    let Bare::Text(mut account) = field.bare else { return Err("must be a string: the user's id".to_owned()) };
-    account.truncate(account.floor_char_boundary(MAX_ACCOUNT_BYTES));
-    Ok(SessionCommand::LoginFailed { account })
+    let Bare::Text(account) = field.bare else { return Err("must be a string: the user's id".to_owned()) };
+    Ok(SessionCommand::LoginFailed { account: bounded_account(&account).to_owned() })
 }
 
 fn elevate(field: Field) -> Result<SessionCommand, String> {

@@ -344,7 +344,10 @@ async fn an_elevation_by_call_begins_the_count_anew_and_knows_its_device() {
     let known = json!({"lockout": true, "device_token": reply["device"]["token"]});
     let again = elevate(known.clone()).await;
     assert_eq!(again.status, StatusCode::CREATED, "{}", again.text);
-    assert_eq!(elevate(known).await.problem(), problem(429, "login_locked", &[]), "it was replaced");
+    // The successor's answer may be lost: the device is known until it shows that.
+    assert_eq!(elevate(known).await.status, StatusCode::CREATED);
+    let made_up = json!({"lockout": true, "device_token": format!("sgd_{}", "A".repeat(43))});
+    assert_eq!(elevate(made_up).await.problem(), problem(429, "login_locked", &[]));
     let odd = elevate(json!({"lockout": true, "ip_address": "here"})).await;
     assert_eq!(odd.problem(), problem(400, "invalid_request", &["ip_address"]));
     // Of a session that has ended nothing else is said: that would tell a right guess from a wrong one.
