@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::State,
@@ -15,7 +13,6 @@ use utoipa::ToSchema;
 
 use super::{
     Shared,
-    detached::detached,
     extract::{ApiForm, ApiJson, ApiQuery},
     receipt::Wait,
     reply::{ApiResult, NO_STORE},
@@ -103,9 +100,7 @@ pub(super) async fn revoke(
     ApiQuery(wait): ApiQuery<Wait>,
     ApiForm(form): ApiForm<TokenForm>,
 ) -> ApiResult<Response> {
-    // Of a token that is renewed its session ends too: the one must not be done without the other.
-    let revoking = Arc::clone(&api);
-    let told = detached(async move { revoking.service.revoke(&form.token).await }).await??;
+    let told = api.service.revoke(&form.token).await?;
     let Receipt { applied, pending, reason } = match wait.receipt(&api, told.at).await {
         Some(receipt) => receipt,
         None => return Ok(([NO_STORE], Json(Revoked::default())).into_response()),
