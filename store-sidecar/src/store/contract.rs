@@ -77,7 +77,7 @@ pub trait Store: LoginCounters {
     /// Those that do not count have expired, wait for their second factor for too long, or are the one that is replaced.
     /// Of those that count the least recently used end first, and of two the one that was created first.
     ///
-    /// Of more than [`MAX_LOOKED_AT`](super::admission::MAX_LOOKED_AT) sessions those that expire first are looked at.
+    /// Of more than 2,048 sessions those that expire first are looked at.
     async fn admit_session(
         &self,
         new: CreateSession,
