@@ -13,9 +13,9 @@ use filter::Filter;
 use host::{REQUEST_HEADERS, RESPONSE_HEADERS};
 
 /// What was counted last of a request with a token that is known.
-const WARM: u64 = 571_507;
+const WARM: u64 = 571_520;
 /// What was counted last of a request to a public route.
-const PUBLIC: u64 = 316_806;
+const PUBLIC: u64 = 318_879;
 
 /// A filter that knows its keys and the feed.
 fn filter() -> Result<Filter> {
