@@ -13,12 +13,8 @@ use std::{fmt, rc::Rc, time::Duration};
 use session_gate_protocol::{DenyReason, UserId};
 
 use super::{
-    command_context::CommandContext,
-    context::StepContext,
-    effect::Effect,
-    limit_record::LimitRecord,
-    pending::PendingRequest,
-    renew::{self, TokenRenewal},
+    command_context::CommandContext, context::StepContext, effect::Effect, limit_record::LimitRecord,
+    pending::PendingRequest, renew::TokenRenewal,
 };
 use crate::{
     host::{ClientInfo, Host},
@@ -214,7 +210,7 @@ impl Decided {
     /// Whom its route serves, and nobody without a token.
     pub(super) fn signed_in(&self) -> Option<&UserId> {
         let is_required = self.route.policy.authentication == Authentication::Required;
-        self.identity().filter(|_| is_required).map(|(_, identity)| identity.claims.subject())
+        self.user().filter(|_| is_required)
     }
 
     /// As whom it is served, if it is.
@@ -264,7 +260,7 @@ impl Decided {
         changes.extend(record.report.take().iter().flat_map(|report| report.headers(cx.config.limit_headers)));
         if let Some(told) = self.new_token(answer, cx) {
             changes.extend(told);
-            effects.push(Effect::Count(renew::TOLD));
+            effects.push(Effect::Count(Counter::RenewalTold));
         }
         effects.push(Effect::ChangeAnswer(changes));
         self.set_alarm(cx.now);

@@ -18,7 +18,6 @@ use crate::{
     },
     ids::{CallId, Callout},
     knowledge::{Identity, standing::refusal_of},
-    metric::Counter,
     response::caching,
     sidecar::renewals::Renewal,
     token::VerifiedClaims,
@@ -75,25 +74,25 @@ impl TokenRenewal {
         if !is_token(successor, cx.config) {
             return None;
         }
-        let mut changes = caching::for_one_client(answer)?;
+        let private = caching::for_one_client(answer)?;
         match source? {
             // The application's own cookie of that name is a later login of its making.
-            Source::Cookie if cx.config.cookie.is_set_by(answer) => return None,
+            Source::Cookie if cx.config.cookie.is_set_by(answer) => None,
             Source::Cookie => {
                 let line = cx.config.cookie.keep(&successor.token, successor.max_age)?;
-                changes.push(HeaderChange::add("set-cookie", line));
+                Some(private.into_iter().chain([HeaderChange::add("set-cookie", line)]).collect())
             }
             Source::Authorization => {
                 // A browser's own cache would give the header to whoever logs in there next.
-                changes.extend(caching::never_stored(answer));
+                let mut changes = caching::never_stored(answer);
                 changes.push(HeaderChange::set(TOKEN, successor.token.as_str()));
                 if answer.has("access-control-allow-origin") {
                     changes.push(HeaderChange::add("access-control-expose-headers", TOKEN));
                 }
+                Some(changes)
             }
-            Source::Query => return None,
+            Source::Query => None,
         }
-        Some(changes)
     }
 }
 
@@ -192,6 +191,3 @@ fn send<H: Host>(call: CallId, token: &str, waits: bool, cx: &StepContext<'_, H>
     let http = cx.config.sidecar.as_ref().and_then(|sidecar| sidecar.renewal(token, waits));
     effects.extend(http.map(|http| Effect::Call(Callout::Renewal(call), http)));
 }
-
-/// The client has been told of its new token.
-pub(super) const TOLD: Counter = Counter::RenewalTold;

@@ -130,6 +130,7 @@ async fn what_an_older_state_lacks_is_told_again() {
     restore.exec_async(&mut connection).await.unwrap();
     poll_until(async || is_told(&redis).await, |told| *told).await;
     assert!(!has_forgotten(&here));
+    poll_until(async || knows_all(&here), |all| *all).await;
     assert_ne!(epoch(&store).await, before);
     let page = store.read_feed(None, 100).await.unwrap();
     let trudys = page.entries.iter().filter(|entry| entry.change == rule("trudy").change).count();
