@@ -74,7 +74,7 @@ impl World {
         let wrong = wrong.or_else(|| unexpected.map(|id| (*id, "was ended")));
         let violation = wrong.map(|(id, text)| Violation {
             promise: Promise::Streams,
-            text: format!("a stream {text}: {:?}", place.requests.get(&id)),
+            text: format!("a stream {text}: {:?}; news: {news:?}", place.requests.get(&id)),
             session: place.requests.get(&id).and_then(|request| request.session),
             key: None,
             worker,

@@ -51,7 +51,10 @@ impl WorkerPlace {
             }
             request.asked = Some(is_good);
             request.asked_at = Some(call.sent);
-            request.version = version;
+            // Without an answer it is served, if it is, in the version that the worker was told of before.
+            if is_good {
+                request.version = version;
+            }
             let decided = deeds.iter().find_map(|deed| match deed {
                 Deed::Decide(of, decision) if of == id => Some(*decision),
                 _ => None,
