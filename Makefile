@@ -72,6 +72,8 @@ check: build ## Formatting, lints, docs, dependency rules, configurations, gener
 	@cargo test --locked --quiet -p session-gate-architecture
 	$(call say,configurations)
 	@$(with_tools) envoy -- scripts/check-config.sh
+	$(call say,planted flaws)
+	@scripts/check-flaws.sh
 	$(call say,generated files)
 	@scripts/check-generated.sh
 	@scripts/check-openapi.sh
