@@ -371,6 +371,29 @@ fn an_opaque_token_is_asked_about_once_and_then_known_like_any_other() {
     assert_eq!(send(&mut worker, "/", token.expose(), later(2)).code().as_deref(), Some("token_revoked"));
 }
 
+/// Nobody could revoke it any more: the store does not know what it says.
+#[test]
+fn an_opaque_token_without_a_session_is_asked_about_by_its_text_and_ends_with_the_stores_data() {
+    let mut worker = following_with(foreign_config(), &[]);
+    let (token, said) = opaque();
+    let said = Claims { sid: None, ..said };
+    let asked = send(&mut worker, "/", token.expose(), CLOCKS);
+    let passed = answer_check(&mut worker, asked, &CheckReply { claims: Some(said), ..live(None) });
+    assert!(passed[0].1.forwarded.is_some());
+    assert!(send(&mut worker, "/", token.expose(), later(1)).forwarded.is_some());
+    let begun = json!({
+        "epoch": {"id": "e2", "since": NOW.0}, "cursor": "1-0", "age_ms": 0, "more": false, "entries": [], "ended": "",
+    });
+    answer(&mut worker, &CallReply { status: Some(200), body: begun.to_string().into_bytes() }, later(2));
+    let asked = send(&mut worker, "/", token.expose(), later(2));
+    let question = String::from_utf8(asked.call.as_ref().unwrap().body.clone().unwrap()).unwrap();
+    assert!(question.contains(token.expose()), "{question}");
+    let refused = answer_check(&mut worker, asked, &CheckVerdict::CredentialUnknown.into());
+    assert_eq!(refused[0].1.code().as_deref(), Some("token_unknown"));
+    let again = send(&mut worker, "/", token.expose(), later(3));
+    assert_eq!(again.code().as_deref(), Some("token_unknown"), "without a question");
+}
+
 #[test]
 fn an_opaque_token_that_does_not_exist_is_remembered_and_never_served() {
     let mut worker = following_with(foreign_config(), &[]);

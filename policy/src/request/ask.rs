@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use session_gate_protocol::{CheckedCredential, OwnToken};
+use session_gate_protocol::{CheckedCredential, OpaqueToken, OwnToken};
 
 use super::{context::StepContext, effect::Effect};
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// What the sidecar is asked about. It knows its own tokens by a `jti` and sessions by a `sid` of its own making; of
-/// others it is told all claims. None: the token has no such `jti`.
+/// others it is told all claims. An opaque one without a session is good only while the store has it: once that has lost
+/// its data, nobody could revoke it any more. None: the token has no such `jti`.
 pub(super) fn credential_of(
     token: TokenText<'_>,
     claims: &VerifiedClaims,
@@ -30,6 +31,9 @@ pub(super) fn credential_of(
     }
     let token_id = claims.token_id()?.parse().ok()?;
     let session_id = claims.own_session().map(|(id, _)| id.clone());
+    if session_id.is_none() && OpaqueToken::looks_like_one(token.0) {
+        return Some(CheckedCredential::Opaque { token: token.0.to_owned() });
+    }
     Some(CheckedCredential::Own(OwnToken { user_id: claims.subject().clone(), session_id, token_id }))
 }
 

@@ -228,6 +228,7 @@ pub(super) fn judge_reply<H: Host>(
     outcome: &CheckOutcome,
     cx: &mut StepContext<'_, H>,
 ) -> Decision {
+    note_unknown(held, outcome, cx);
     let identity = match identity {
         Some(identity) => identity,
         None => Identity::of(read_opaque(held, outcome, cx)?, None),
@@ -242,20 +243,23 @@ pub(super) fn judge_reply<H: Host>(
     judge_identity(held, identity, Evidence::Checked(reply.verdict), cx)
 }
 
+/// There is no such opaque token, or not any more.
+fn note_unknown<H: Host>(held: &PendingRequest, outcome: &CheckOutcome, cx: &mut StepContext<'_, H>) {
+    let is_unknown = outcome.reply.as_ref().is_some_and(|reply| reply.verdict == CheckVerdict::CredentialUnknown);
+    if let Some(feed) = cx.feed.as_deref_mut().filter(|_| is_unknown) {
+        feed.note_unknown(held.text(), cx.now.monotonic);
+        cx.cache.remove(&held.token);
+    }
+}
+
 /// The claims of an opaque token that the sidecar was asked about.
 fn read_opaque<H: Host>(
     held: &PendingRequest,
     outcome: &CheckOutcome,
     cx: &mut StepContext<'_, H>,
 ) -> Result<VerifiedClaims, DenyReason> {
-    let Some(reply) = &outcome.reply else { return Err(DenyReason::StoreUnavailable) };
-    let Some(said) = &reply.claims else {
-        let reason = refusal_of(reply.verdict);
-        if let (DenyReason::TokenUnknown, Some(feed)) = (reason, cx.feed.as_deref_mut()) {
-            feed.note_unknown(held.text(), cx.now.monotonic);
-        }
-        return Err(reason);
-    };
+    let reply = outcome.reply.as_ref().ok_or(DenyReason::StoreUnavailable)?;
+    let said = reply.claims.as_ref().ok_or_else(|| refusal_of(reply.verdict))?;
     let claims = cx.config.issuers.accept(said)?;
     cx.cache.insert(Rc::clone(&held.token), claims.clone(), cx.now.wall);
     Ok(claims)

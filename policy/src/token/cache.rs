@@ -64,6 +64,13 @@ impl TokenCache {
         }
     }
 
+    /// Forgets a token: it is not to be had any more.
+    pub fn remove(&mut self, token: &str) {
+        if let Some(entry) = self.entries.remove(token) {
+            self.bytes -= entry.bytes;
+        }
+    }
+
     /// Forgets everything: the keys have changed.
     pub fn clear(&mut self) {
         self.entries.clear();

@@ -137,6 +137,7 @@ impl Case<'_> {
             return broken(Promise::Known, "the worker knew of its end");
         }
         self.judge_read(number, token)?;
+        self.judge_kept(token)?;
         self.judge_known_rules(Some(token))?;
         self.judge_demand(token)?;
         self.judge_second_factor(token, reason)?;

@@ -26,13 +26,18 @@ fn claims(token: &str) -> Option<Claims> {
 }
 
 impl World {
+    /// What a token says, opaque or not.
+    fn said_by(&self, token: &str) -> Option<Claims> {
+        self.store.opaque.said_by(token).map(|(claims, _)| claims).or_else(|| claims(token))
+    }
+
     pub(crate) fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis) {
         let Ok(LoginReply { session, token, .. }) = serde_json::from_slice(&answer.body) else { return };
         let number = self.truth.add_session(Session {
             id: session.session_id.to_string(),
             user: call.user,
             generation: self.store.generation_of(&session.session_id).unwrap_or_default(),
-            cut_off: claims(&token.token).map(|claims| claims.generation).unwrap_or_default(),
+            cut_off: self.said_by(&token.token).map(|claims| claims.generation).unwrap_or_default(),
             status: session.status,
             version: session.version,
             expires: session.expires_at.0,
@@ -103,8 +108,8 @@ impl World {
 
     fn add_token(&mut self, data: TokenData, session: Option<SessionNumber>, call: &ClientCall) {
         let opaque = self.store.opaque.said_by(&data.token);
-        let generation = opaque.as_ref().map_or(self.truth.generation, |(_, generation)| *generation);
-        let claims = opaque.map(|(claims, _)| claims).or_else(|| claims(&data.token));
+        let generation = opaque.map_or(self.truth.generation, |(_, generation)| generation);
+        let claims = self.said_by(&data.token);
         let token = Token {
             text: data.token,
             session,

@@ -81,10 +81,13 @@ impl World {
     }
 }
 
-/// Some sessions wait for their second factor, and some are short.
+/// Some sessions wait for their second factor, some are short, and some have an opaque token.
 fn login(user: &str, variety: u32) -> Value {
     let duration = (80..130).contains(&variety).then_some(3 + variety % 10);
-    json!({"user_id": user, "scopes": scopes(variety), "pending_2fa": variety < 80, "duration": duration})
+    let opaque = (70..180).contains(&variety);
+    json!({
+        "user_id": user, "scopes": scopes(variety), "pending_2fa": variety < 80, "duration": duration, "opaque": opaque,
+    })
 }
 
 /// What a token is asked for with: to read, to write as well, or whatever its session permits.

@@ -20,6 +20,16 @@ impl Case<'_> {
         broken(Promise::Forged, "an opaque token passed, and nobody has said what it is")
     }
 
+    /// One without a session ends with the store's data: nobody could revoke it any more.
+    pub(super) fn judge_kept(&self, token: &Token) -> Verdict {
+        let is_lost = token.is_opaque() && token.session.is_none() && token.generation < self.truth.generation;
+        let is_asked = self.asked == Some(true) && self.truth.lost_at.is_some_and(|lost| lost < self.arrived);
+        if !(is_lost && is_asked) {
+            return Ok(());
+        }
+        broken(Promise::StoreLoss, "an opaque token passed, asked about after the store has lost it")
+    }
+
     /// Whether a sidecar may say that there is no such token: its time is over, or the store has lost it.
     pub(super) fn may_be_unknown(&self, token: &Token) -> bool {
         let is_over = self.clock.now(self.now).wall.0 + SLACK >= token.expires;
