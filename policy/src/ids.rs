@@ -22,6 +22,8 @@ pub enum Callout {
     Keys,
     /// Asks about limits, for every request that needs it or ahead of them.
     Leases(CallId),
+    /// Asks whether an account is locked, for every request that names it.
+    LoginLock(CallId),
     /// Asks for what takes a session token's place.
     Renewal(CallId),
     /// Has done what an answer says of sessions.

@@ -23,6 +23,8 @@ pub enum Counter {
     Limit(LimitName, LimitOutcome),
     /// A key of a limit was forgotten for want of room.
     LimitKeyForgotten,
+    /// The sidecar was asked whether an account is locked, before an upstream sees the login.
+    LoginLock(CallOutcome),
     /// The sidecar was asked for what takes a session token's place.
     Renewal(CallOutcome),
     /// A client was told of the token that takes the place of its own.
@@ -118,6 +120,7 @@ impl Counter {
             Self::Leases(outcome) => format!("session_gate.leases.{}", outcome.as_str()),
             Self::Limit(name, outcome) => format!("session_gate.limit.{name}.{}", outcome.as_str()),
             Self::LimitKeyForgotten => "session_gate.limit_keys.forgotten".to_owned(),
+            Self::LoginLock(outcome) => format!("session_gate.login_lock.{}", outcome.as_str()),
             Self::Renewal(outcome) => format!("session_gate.renewal.{}", outcome.as_str()),
             Self::RenewalTold => "session_gate.renewal.told".to_owned(),
             Self::SessionCommand(result) => format!("session_gate.session_command.{}", result.as_str()),
@@ -133,7 +136,7 @@ impl Counter {
         let allow = AllowReason::ALL.into_iter().map(Self::Allow);
         let deny = DenyReason::ALL.into_iter().map(Self::Deny);
         let calls = outcomes.into_iter().flat_map(|outcome| {
-            let calls = [Self::Check, Self::Feed, Self::Keys, Self::Leases, Self::Renewal];
+            let calls = [Self::Check, Self::Feed, Self::Keys, Self::Leases, Self::LoginLock, Self::Renewal];
             calls.map(|call| call(outcome))
         });
         // Stands for each limit that is configured.

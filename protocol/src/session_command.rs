@@ -73,6 +73,11 @@ pub enum SessionCommand {
         #[serde(default)]
         pending_2fa: bool,
     },
+    /// A login is about to be tried, and its application has not seen it: whether it would be refused. Nothing counts.
+    LoginAttempt {
+        /// Whose: the name that the request gives.
+        account: String,
+    },
     /// A login has failed: it counts.
     LoginFailed {
         /// Whose: the user's id; of an account that does not exist what was typed.
@@ -99,6 +104,8 @@ pub enum SessionCommandKind {
     Elevate,
     /// A user has logged in.
     Login,
+    /// A login is about to be tried.
+    LoginAttempt,
     /// A login has failed.
     LoginFailed,
     /// Sessions end.
@@ -109,13 +116,15 @@ pub enum SessionCommandKind {
 
 impl SessionCommandKind {
     /// Every kind, in the order of their names.
-    pub const ALL: [Self; 5] = [Self::Elevate, Self::Login, Self::LoginFailed, Self::Logout, Self::PasswordChanged];
+    pub const ALL: [Self; 6] =
+        [Self::Elevate, Self::Login, Self::LoginAttempt, Self::LoginFailed, Self::Logout, Self::PasswordChanged];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Elevate => "elevate",
             Self::Login => "login",
+            Self::LoginAttempt => "login_attempt",
             Self::LoginFailed => "login_failed",
             Self::Logout => "logout",
             Self::PasswordChanged => "password_changed",
@@ -129,6 +138,7 @@ impl SessionCommand {
         match self {
             Self::Elevate { .. } => SessionCommandKind::Elevate,
             Self::Login { .. } => SessionCommandKind::Login,
+            Self::LoginAttempt { .. } => SessionCommandKind::LoginAttempt,
             Self::LoginFailed { .. } => SessionCommandKind::LoginFailed,
             Self::Logout { .. } => SessionCommandKind::Logout,
             Self::PasswordChanged { .. } => SessionCommandKind::PasswordChanged,

@@ -19,7 +19,9 @@ pub use self::limits::{
 };
 pub use self::login::{RawLogin, RawRouteLogin};
 pub use self::routing::{RawCors, RawDefaultRule, RawUpstreamInterpretations};
-pub use self::session_commands::{RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery};
+pub use self::session_commands::{
+    RawAccountSource, RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery,
+};
 use session_gate_jose::Algorithm;
 
 /// Configuration of Session Gate's filter.

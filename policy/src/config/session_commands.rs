@@ -1,12 +1,15 @@
 //! What a route's application may say of sessions.
 
-use session_gate_protocol::{Scope, Scopes, SessionCommandKind};
+use session_gate_protocol::{Scope, Scopes, SessionCommandKind, is_token};
 
 use super::{
     problems::Problems,
-    raw::{RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery},
+    raw::{RawAccountSource, RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery},
 };
-use crate::routing::{SessionCommands, TokenDelivery};
+use crate::{
+    http::account::AccountSource,
+    routing::{SessionCommands, TokenDelivery},
+};
 
 pub(super) fn session_commands(raw: RawSessionCommands, path: &str, problems: &mut Problems) -> SessionCommands {
     let RawSessionCommands {
@@ -17,6 +20,7 @@ pub(super) fn session_commands(raw: RawSessionCommands, path: &str, problems: &m
         switch_user,
         on_navigation,
         token,
+        account_from,
         require_nonce,
         clear_site_data,
     } = raw;
@@ -40,6 +44,9 @@ pub(super) fn session_commands(raw: RawSessionCommands, path: &str, problems: &m
             );
         }
     }
+    if account_from.is_some() && !allow.contains(&RawSessionCommand::LoginFailed) {
+        problems.add(field("account_from"), "needs login_failed in allow: otherwise nothing counts that could lock");
+    }
     SessionCommands {
         allow: allow.into_iter().map(kind).collect(),
         scopes: granted(scopes, &field("scopes"), problems),
@@ -51,6 +58,7 @@ pub(super) fn session_commands(raw: RawSessionCommands, path: &str, problems: &m
             Some(RawTokenDelivery::Header) => TokenDelivery::Header,
             Some(RawTokenDelivery::Cookie) | None => TokenDelivery::Cookie,
         },
+        account_from: account_from.map(|raw| account_source(raw, &field("account_from"), problems)),
         require_nonce,
         clear_site_data: site_data(clear_site_data, &field("clear_site_data"), problems),
     }
@@ -63,6 +71,18 @@ const fn kind(raw: RawSessionCommand) -> SessionCommandKind {
         RawSessionCommand::LoginFailed => SessionCommandKind::LoginFailed,
         RawSessionCommand::Logout => SessionCommandKind::Logout,
         RawSessionCommand::PasswordChanged => SessionCommandKind::PasswordChanged,
+    }
+}
+
+fn account_source(raw: RawAccountSource, path: &str, problems: &mut Problems) -> AccountSource {
+    match raw {
+        RawAccountSource::Basic => AccountSource::Basic,
+        RawAccountSource::Header(name) => {
+            if !is_token(&name) {
+                problems.add(format!("{path}.header"), "must be a header's name");
+            }
+            AccountSource::Header(name.to_ascii_lowercase())
+        }
     }
 }
 

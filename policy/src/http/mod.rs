@@ -1,5 +1,6 @@
 //! What an HTTP message says: read from its headers, and changed there.
 
+pub mod account;
 pub mod authority;
 pub mod cors;
 pub mod credential;

@@ -27,6 +27,8 @@ pub(super) struct CommandContext {
     pub(super) sent_by: SentBy,
     /// The device token that it brought, where failed logins count.
     pub(super) device_token: Option<String>,
+    /// The account that it names, where the lock is asked before the upstream sees it.
+    pub(super) account: Option<String>,
     nonce: Option<String>,
     /// What the access log says of the decision about the request.
     pub(super) decision: String,
@@ -77,6 +79,7 @@ impl CommandContext {
             device_token: credential::device_token(request, &cx.config.cookie.name)
                 .filter(|_| commands.do_failures_count() && (sent_by == SentBy::Action || commands.on_navigation))
                 .map(str::to_owned),
+            account: commands.account_from.as_ref().and_then(|source| source.account(request)),
             nonce: commands.require_nonce.then(unique),
             decision: String::new(),
         })

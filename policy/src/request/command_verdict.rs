@@ -77,7 +77,9 @@ fn guessed(command: &SessionCommand, decided: &Decided) -> Option<String> {
         SessionCommand::Login { user_id, .. } => Some(user_id.as_str().to_owned()),
         SessionCommand::Elevate { .. } => decided.user().map(|user| user.as_str().to_owned()),
         SessionCommand::LoginFailed { account } => (!account.trim().is_empty()).then(|| account.clone()),
-        SessionCommand::Logout { .. } | SessionCommand::PasswordChanged { .. } => None,
+        SessionCommand::LoginAttempt { .. }
+        | SessionCommand::Logout { .. }
+        | SessionCommand::PasswordChanged { .. } => None,
     }
 }
 

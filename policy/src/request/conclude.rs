@@ -12,6 +12,7 @@ use super::{
     decided::{Admitted, Decided},
     effect::Effect,
     limit_record::LimitRecord,
+    lock,
     pending::{Decision, Next, PendingRequest},
     permit::Permit,
     phase::Phase,
@@ -45,12 +46,25 @@ pub(super) fn conclude<H: Host>(
         }
         Ok(Next::AwaitTurn(call)) => return Phase::AwaitTurn(held, call),
         Ok(Next::Pass(permit)) => match admit(&mut held, Some(&permit), cx, effects) {
-            Admission::Admit => Ok(permit),
+            Admission::Admit => match lock::ask(&held, &permit, cx, effects) {
+                Some(call) => return Phase::AwaitLock(held, permit, call),
+                None => Ok(permit),
+            },
             Admission::Refuse(reason) => Err(reason),
             Admission::Wait(call) => return Phase::AwaitLimits(held, permit, call),
         },
         Err(reason) => Err(reason),
     };
+    settle(held, decision, cx, effects)
+}
+
+/// The request passes or is refused, and nothing else is to be asked.
+pub(super) fn settle<H: Host>(
+    mut held: PendingRequest,
+    decision: Result<Permit, DenyReason>,
+    cx: &mut StepContext<'_, H>,
+    effects: &mut Vec<Effect>,
+) -> Phase {
     let mut record = std::mem::take(&mut held.limit_record);
     if let Some(by) = held.unroutable.and_then(|unroutable| unroutable.by) {
         record.notes.push_str(&format!(" interpretation={}", by.interpretation.name()));

@@ -42,6 +42,8 @@ pub struct StepContext<'a, H: Host> {
     pub lease_calls: &'a mut LeaseCalls,
     /// Which requests are woken behind this one, and for which keys of limits they have waited.
     pub queued_behind: &'a [Waiter],
+    /// Questions about locked accounts under way.
+    pub locks: &'a mut Checks,
     /// What answers say of sessions, under way.
     pub commands: &'a mut InFlight<()>,
     /// Renewals of tokens under way, and what has come of them.

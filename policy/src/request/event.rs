@@ -20,6 +20,8 @@ pub enum Event {
     Check(Rc<CheckOutcome>),
     /// The sidecar has replied about limits, or could not.
     Limits,
+    /// The sidecar has replied for how many seconds logins of an account are refused; none: not at all, or it has not.
+    LoginLock(Option<u64>),
     /// The sidecar has replied with what takes its token's place, or has not.
     Renewal(Renewal),
     /// The headers of its answer have come: the upstream's, ours, or Envoy's own.

@@ -7,7 +7,8 @@
 //!        ├─ key missing ──▶ AwaitKeys ──Keys──▶ (verified) ┤
 //!        ├─ feed cannot tell ▶ AwaitCheck ──Check──────────┤
 //!        ├─ cookie's time over ▶ AwaitRenewal ──Renewal────┤
-//!        └─ limits not leased ▶ AwaitLimits ──Limits───────┘
+//!        ├─ limits not leased ▶ AwaitLimits ──Limits───────┤
+//!        └─ names an account that may be locked ▶ AwaitLock ──LoginLock─┘
 //!
 //! Decided ──Answer that says something of a session──▶ AwaitCommand ──Command──▶ Decided
 //! ```
@@ -30,6 +31,7 @@ mod decided;
 mod effect;
 mod event;
 mod limit_record;
+mod lock;
 mod pending;
 pub mod permit;
 mod phase;
@@ -40,7 +42,7 @@ mod room;
 use self::{
     arrive::arrive,
     authenticate::{authenticate, check_denylist, judge_renewal, judge_reply, judge_token},
-    conclude::conclude,
+    conclude::{conclude, settle},
     pending::{Decision, Next},
     permit::Permit,
 };
@@ -85,6 +87,10 @@ impl Phase {
                 let decision = judge_again(&mut held, permit, cx, &mut effects);
                 conclude(held, decision, cx, &mut effects)
             }
+            (Self::AwaitLock(mut held, permit, _), Event::LoginLock(locked_for)) => {
+                let decision = lock::judge(&mut held, permit, locked_for, cx);
+                settle(held, decision, cx, &mut effects)
+            }
             // An answer to a request that we never saw: its scheme is unknown, so it is not https.
             (Self::Start, Event::Answer(answer)) => {
                 Self::Decided(Decided::unseen(cx.config.routes.fallback()).answered(&answer, cx, &mut effects))
@@ -95,6 +101,7 @@ impl Phase {
                 | Self::AwaitKeys(mut held)
                 | Self::AwaitCheck(mut held, ..)
                 | Self::AwaitRenewal(mut held, _)
+                | Self::AwaitLock(mut held, ..)
                 | Self::AwaitLimits(mut held, ..),
                 Event::Answer(answer),
             ) => {
@@ -107,59 +114,8 @@ impl Phase {
             (Self::Decided(decided), Event::Check(outcome)) => {
                 Self::Decided(decided.on_check(&outcome, cx, &mut effects))
             }
-            (
-                phase @ Self::Start,
-                Event::Keys | Event::Check(_) | Event::Renewal(_) | Event::Limits | Event::Alarm | Event::Command(_),
-            )
-            | (
-                phase @ Self::AwaitTurn(..),
-                Event::Request(_)
-                | Event::Keys
-                | Event::Check(_)
-                | Event::Renewal(_)
-                | Event::Alarm
-                | Event::Command(_),
-            )
-            | (
-                phase @ Self::AwaitKeys(_),
-                Event::Request(_)
-                | Event::Check(_)
-                | Event::Renewal(_)
-                | Event::Limits
-                | Event::Alarm
-                | Event::Command(_),
-            )
-            | (
-                phase @ Self::AwaitCheck(..),
-                Event::Request(_) | Event::Keys | Event::Renewal(_) | Event::Limits | Event::Alarm | Event::Command(_),
-            )
-            | (
-                phase @ Self::AwaitRenewal(..),
-                Event::Request(_) | Event::Keys | Event::Check(_) | Event::Limits | Event::Alarm | Event::Command(_),
-            )
-            | (
-                phase @ Self::AwaitLimits(..),
-                Event::Request(_)
-                | Event::Keys
-                | Event::Check(_)
-                | Event::Renewal(_)
-                | Event::Alarm
-                | Event::Command(_),
-            )
-            | (
-                phase @ Self::AwaitCommand(_),
-                Event::Request(_)
-                | Event::Keys
-                | Event::Check(_)
-                | Event::Renewal(_)
-                | Event::Limits
-                | Event::Answer(_)
-                | Event::Alarm,
-            )
-            | (
-                phase @ Self::Decided(_),
-                Event::Request(_) | Event::Keys | Event::Renewal(_) | Event::Limits | Event::Command(_),
-            ) => phase,
+            // Late, or repeated.
+            (phase, _) => phase,
         };
         (next, effects)
     }

@@ -27,6 +27,8 @@ pub enum Phase {
     AwaitRenewal(PendingRequest, CallId),
     /// It may pass as far as its token goes; it is held until the sidecar has replied about its limits.
     AwaitLimits(PendingRequest, Permit, CallId),
+    /// It may pass, and is held until the sidecar has replied whether the account that it names is locked.
+    AwaitLock(PendingRequest, Permit, CallId),
     /// It was forwarded or refused; its answer is on the way, or goes on.
     Decided(Decided),
     /// Its answer says something of sessions, and is held until the sidecar has done it.
@@ -55,7 +57,10 @@ impl Phase {
             Self::AwaitCheck(_, None, _) => Place::Unverified(Unverified::Opaque),
             Self::AwaitLimits(_, permit, _) if permit.identity().is_none() => Place::Unverified(Unverified::Anonymous),
             Self::AwaitCommand(held) if held.decided.is_anonymous() => Place::Unverified(Unverified::Command),
-            Self::AwaitLimits(..) | Self::AwaitCheck(..) | Self::AwaitCommand(_) => Place::Verified,
+            Self::AwaitLock(_, permit, _) if permit.identity().is_none() => Place::Unverified(Unverified::Login),
+            Self::AwaitLimits(..) | Self::AwaitLock(..) | Self::AwaitCheck(..) | Self::AwaitCommand(_) => {
+                Place::Verified
+            }
             Self::Start | Self::Decided(_) => return None,
         })
     }
@@ -70,6 +75,7 @@ impl Phase {
             | Self::AwaitKeys(_)
             | Self::AwaitCheck(..)
             | Self::AwaitRenewal(..)
+            | Self::AwaitLock(..)
             | Self::AwaitLimits(..) => None,
         }
     }

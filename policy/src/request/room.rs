@@ -20,6 +20,8 @@ pub enum Unverified {
     Expired,
     /// Its token's key is missing.
     Key,
+    /// It has no token, and logs in: the lock is asked.
+    Login,
     /// Its token is opaque.
     Opaque,
     /// Its token is not looked at before the limits that come first are asked about.
@@ -36,13 +38,13 @@ pub enum Unverified {
 pub struct Room {
     max: usize,
     held: usize,
-    unverified: [usize; 6],
+    unverified: [usize; 7],
 }
 
 impl Room {
     /// The room for so many.
     pub const fn new(max: usize) -> Self {
-        Self { max, held: 0, unverified: [0; 6] }
+        Self { max, held: 0, unverified: [0; 7] }
     }
 
     /// A request takes up that place from here on; none: it is not held.

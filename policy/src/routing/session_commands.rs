@@ -2,6 +2,8 @@
 
 use session_gate_protocol::{Scopes, SessionCommand, SessionCommandKind, UserId};
 
+use crate::http::account::AccountSource;
+
 /// What a route's application may say of sessions in its answers, and up to where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionCommands {
@@ -19,6 +21,8 @@ pub struct SessionCommands {
     pub on_navigation: bool,
     /// How the client gets its token.
     pub token: TokenDelivery,
+    /// Where a login names its account, so that the lock is asked before the upstream sees it; none: only its answer does.
+    pub account_from: Option<AccountSource>,
     /// Whether the answer must repeat the request's nonce.
     pub require_nonce: bool,
     /// `Clear-Site-Data` of an answer that logs out; none: it has none.
@@ -51,7 +55,9 @@ impl SessionCommands {
                 self.check_user(Some(user_id), signed_in)?;
                 self.check_grant(Some(scopes), amr, class.as_deref())
             }
-            SessionCommand::LoginFailed { .. } | SessionCommand::Logout { .. } => Ok(()),
+            SessionCommand::LoginAttempt { .. }
+            | SessionCommand::LoginFailed { .. }
+            | SessionCommand::Logout { .. } => Ok(()),
             SessionCommand::PasswordChanged { user_id } => self.check_user(user_id.as_ref(), signed_in),
         }
     }

@@ -102,6 +102,11 @@ impl Sidecar {
         Some(Call { timeout: self.command_timeout, ..call })
     }
 
+    /// Asks whether an account is locked; `question` is a `SessionCommandRequest` as it is sent.
+    pub fn login_lock(&self, question: Vec<u8>) -> Call {
+        self.post("/v1/session-commands", question)
+    }
+
     /// Asks for what takes a session token's place. One for which somebody `waits` has time: otherwise there is no page.
     /// `None` if the question cannot be written down.
     pub fn renewal(&self, token: &str, waits: bool) -> Option<Call> {

@@ -231,3 +231,82 @@ fn what_names_nobody_counts_for_nobody_and_what_cannot_be_read_is_an_error() {
         assert_eq!(answer(&mut worker, "401", &says).code().as_deref(), Some(code), "{says:?}");
     }
 }
+
+fn asking(source: Value) -> Worker {
+    let mut document = counting();
+    document["routes"][0]["session_commands"]["account_from"] = source;
+    worker_with(document)
+}
+
+#[test]
+fn a_login_that_names_a_locked_account_does_not_reach_its_application() {
+    let locked = json!({"logged_out": false, "locked_for": 60});
+    for (source, header) in [
+        (json!("basic"), ("authorization", "Basic YWxpY2U6eA==")),
+        (json!({"header": "X-Login"}), ("x-login", "alice")),
+    ] {
+        let mut worker = asking(source);
+        let cookie = format!("{DEVICE}=sgd_known");
+        let held = sent(&mut worker, "POST", "/login", &[header, ("cookie", &cookie), ("accept", "application/json")]);
+        assert!(held.is_held(), "{held:?}");
+        let expected = json!({
+            "command": {"kind": "login_attempt", "account": "alice"},
+            "guard": {"device_token": "sgd_known", "issue_device_token": true},
+        });
+        assert_eq!(asked(&held), expected);
+        let refused = reply(&mut worker, &held, 200, &locked);
+        assert_eq!(refused.code().as_deref(), Some("login_locked"));
+        let headers = &refused.reply.as_ref().unwrap().headers;
+        assert!(headers.contains(&("retry-after".to_owned(), "60".to_owned())), "{headers:?}");
+        assert_eq!(refused.described, ["decision=deny reason=login_locked rule=login"]);
+    }
+}
+
+#[test]
+fn a_login_goes_on_where_nothing_is_locked_or_nobody_can_say() {
+    for (status, body) in [(200, json!({"logged_out": false})), (503, json!({})), (400, json!({}))] {
+        let mut worker = asking(json!("basic"));
+        let held = sent(&mut worker, "POST", "/login", &[("authorization", "Basic YWxpY2U6eA==")]);
+        let passed = reply(&mut worker, &held, status, &body);
+        assert!(passed.forwarded.is_some(), "{status}");
+        assert!(answer(&mut worker, "200", &[LOGIN]).answer_held, "what counts is decided when the answer comes");
+    }
+    for other in [("authorization", "Bearer x"), ("accept", "text/html")] {
+        assert!(
+            sent(&mut asking(json!("basic")), "POST", "/login", &[other]).forwarded.is_some(),
+            "no account: {other:?}"
+        );
+    }
+}
+
+/// Whoever has sent the question has gone, and others wait.
+#[test]
+fn a_question_about_a_lock_is_shared_and_is_asked_again_where_its_sender_has_gone() {
+    let mut worker = asking(json!("basic"));
+    let login = || Event::Request(request("POST", "/login", &[("authorization", "Basic YWxpY2U6eA==")]));
+    let first = step(&mut worker, 1, login());
+    let second = step(&mut worker, 2, login());
+    assert!(first.call.is_some() && second.call.is_none() && second.is_held());
+    worker.forget(1, CLOCKS);
+    let due = worker.due(CLOCKS);
+    let (callout, _) = due.iter().find(|(callout, _)| matches!(callout, Callout::LoginLock(_))).expect("asked again");
+    let body = json!({"logged_out": false}).to_string().into_bytes();
+    let woken = give(&mut worker, *callout, &CallReply { status: Some(200), body }, CLOCKS);
+    assert!(matches!(woken.as_slice(), [(2, passed)] if passed.forwarded.is_some()), "{woken:?}");
+}
+
+#[test]
+fn where_the_account_is_named_is_read_with_what_counts() {
+    let problems = |commands: Value| {
+        let mut document = counting();
+        document["routes"][0]["session_commands"] = commands;
+        let problems = Config::from_value(document).unwrap_err();
+        problems.iter().map(|problem| format!("{problem}\n")).collect::<String>()
+    };
+    let uncounted = problems(json!({"allow": ["login"], "account_from": "basic"}));
+    assert!(uncounted.contains("account_from: needs login_failed in allow"), "{uncounted}");
+    let unnamed = problems(json!({"allow": ["login_failed"], "account_from": {"header": "a b"}}));
+    assert!(unnamed.contains("account_from.header: must be a header's name"), "{unnamed}");
+    let unknown = problems(json!({"allow": ["login_failed"], "account_from": "cookie"}));
+    assert!(unknown.contains("account_from") && unknown.contains("basic"), "{unknown}");
+}

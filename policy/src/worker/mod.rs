@@ -78,6 +78,8 @@ pub struct Worker {
     checks: Checks,
     /// Questions about limits under way.
     lease_calls: LeaseCalls,
+    /// Questions about locked accounts under way.
+    locks: Checks,
     /// What answers say of sessions, under way.
     commands: InFlight<()>,
     /// Renewals of tokens under way, and what has come of them.
@@ -107,6 +109,7 @@ impl Worker {
             source,
             checks: Checks::default(),
             lease_calls: LeaseCalls::default(),
+            locks: Checks::default(),
             commands: InFlight::default(),
             renewals: Renewals::default(),
             alarms: BTreeSet::new(),
@@ -152,6 +155,7 @@ impl Worker {
             checks: &mut self.checks,
             ledger,
             lease_calls: &mut self.lease_calls,
+            locks: &mut self.locks,
             commands: &mut self.commands,
             renewals: &mut self.renewals,
             queued_behind: waking.queued_behind,
@@ -189,6 +193,7 @@ impl Worker {
         self.waiting.retain(|waiting| *waiting != id);
         self.checks.leave(id);
         self.lease_calls.leave(id);
+        self.locks.leave(id);
         self.renewals.leave(id);
         // What it has asked for is done all the same; nobody waits for the reply.
         self.commands.leave(id);
@@ -208,6 +213,8 @@ impl Worker {
         let epoch = self.source.as_ref().and_then(|source| source.borrow().feed.epoch().map(Rc::from));
         let lost = self.checks.restart_lost(&Asked { at: now.monotonic, epoch });
         calls.extend(lost.into_iter().map(|(call, question)| (Callout::Check(call), sidecar.check(question))));
+        let lost = self.locks.restart_lost(&Asked { at: now.monotonic, epoch: None });
+        calls.extend(lost.into_iter().map(|(call, question)| (Callout::LoginLock(call), sidecar.login_lock(question))));
         let lost = self.renewals.restart_lost(now.monotonic).into_iter();
         calls.extend(lost.filter_map(|(call, token)| Some((Callout::Renewal(call), sidecar.renewal(&token, true)?))));
         if !self.keys.in_flight && now.wall >= self.keys.due {
@@ -233,6 +240,7 @@ impl Worker {
             Callout::Feed(question) => self.on_feed(question, reply, now, host),
             Callout::Keys => self.on_keys(reply, now, host),
             Callout::Leases(call) => self.on_leases(call, reply, now, host),
+            Callout::LoginLock(call) => self.on_login_lock(call, reply, now, host),
             Callout::Renewal(call) => self.on_renewal(call, reply, now, host),
             Callout::SessionCommand(call) => self.on_command(call, reply, now, host),
         }
@@ -311,6 +319,7 @@ fn alarm_of(phase: &Phase) -> Option<Duration> {
         | Phase::AwaitCheck(..)
         | Phase::AwaitRenewal(..)
         | Phase::AwaitLimits(..)
+        | Phase::AwaitLock(..)
         | Phase::AwaitCommand(_) => None,
     }
 }

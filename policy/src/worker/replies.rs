@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use session_gate_protocol::{CheckReply, RenewReply};
+use session_gate_protocol::{CheckReply, RenewReply, SessionCommandReply};
 
 use super::{CalloutOutcome, WakeReason, Worker};
 use crate::{
@@ -51,6 +51,24 @@ impl Worker {
         let event = || Event::Renewal(finished.renewal.clone());
         let requests = finished.waiting.iter().map(|&id| (id, self.step(id, event(), waking, now, host))).collect();
         CalloutOutcome { counters: vec![Counter::Renewal(outcome)], requests, ..CalloutOutcome::default() }
+    }
+
+    /// The sidecar has replied whether an account is locked, or has not. Wakes every request that waits for it.
+    pub(super) fn on_login_lock<H: Host>(
+        &mut self,
+        call: CallId,
+        reply: &CallReply,
+        now: Now,
+        host: &H,
+    ) -> CalloutOutcome {
+        let Some(finished) = self.locks.finish(call) else { return CalloutOutcome::default() };
+        let waking = WakeReason { sender: finished.sent_for(), queued_behind: &[] };
+        let reply = reply.json::<SessionCommandReply>();
+        let outcome = if reply.is_some() { CallOutcome::Answered } else { CallOutcome::Failed };
+        let event = || Event::LoginLock(reply.as_ref().and_then(|reply| reply.locked_for));
+        let waiting = finished.waiting.into_iter();
+        let requests = waiting.map(|(id, ())| (id, self.step(id, event(), waking, now, host))).collect();
+        CalloutOutcome { counters: vec![Counter::LoginLock(outcome)], requests, ..CalloutOutcome::default() }
     }
 
     /// The sidecar has done what an answer says of sessions, or has not.

@@ -93,6 +93,7 @@ impl Service {
         // A failure always counts; its device is known by the guard alone.
         let none = LoginGuard::default();
         let (name, attempt) = match (&request.command, current) {
+            (SessionCommand::LoginAttempt { account }, _) => (account.as_str(), LoginAttempt::Ask),
             (SessionCommand::LoginFailed { account }, _) => (account.as_str(), LoginAttempt::Failed),
             (SessionCommand::Login { user_id, pending_2fa, .. }, _) => (user_id.as_str(), attempt_of(*pending_2fa)),
             (SessionCommand::Elevate { .. }, Some(claims)) => (claims.sub.as_str(), LoginAttempt::Succeeded),
@@ -154,8 +155,8 @@ impl Service {
                 let replaced = current.and_then(|claims| claims.sid);
                 self.reply(self.log_in(session, token, replaced.as_ref(), false).await.map_err(within_command)?)
             }
-            // It has been counted.
-            SessionCommand::LoginFailed { .. } => Ok(SessionCommandReply::default()),
+            // It has been asked, or counted.
+            SessionCommand::LoginAttempt { .. } | SessionCommand::LoginFailed { .. } => Ok(SessionCommandReply::default()),
             SessionCommand::Logout { sessions } => self.log_out(current.as_ref(), sessions).await,
             SessionCommand::PasswordChanged { user_id } => self.password_changed(user_id, current.as_ref()).await,
         }

@@ -22,6 +22,10 @@ fn counting() -> Builder {
                 "session_commands": commands,
             },
             {
+                "name": "basic", "match": {"path": {"exact": "/basic"}}, "authentication": "public",
+                "session_commands": {"allow": ["login", "login_failed"], "account_from": "basic"},
+            },
+            {
                 "name": "careless", "match": {"path": {"exact": "/careless"}}, "authentication": "public",
                 "session_commands": {"allow": ["login"]},
             },
@@ -180,6 +184,45 @@ async fn while_it_is_locked_all_answers_are_the_same() -> Result<()> {
     expect(&stack.ask_sidecar(lifted).await?, 204, None)?;
     expect(&stack.send(right("192.0.2.1", "zed")).await?, 303, None)?;
     stack.assert_still_serving().await
+}
+
+/// Where the request names the account, its application need not compare a password while that is locked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_of_a_locked_account_does_not_reach_its_application() -> Result<()> {
+    let mut stack = counting().store(Store::Redis).start().await?;
+    let basic = |address: &str, says: &str| {
+        Call::post("/basic")
+            .header("sec-fetch-site", "same-origin")
+            .header("x-forwarded-for", address)
+            .header("authorization", "Basic YWxpY2U6eA==")
+            .header(REPLY_HEADER, says)
+    };
+    let upstream = async |stack: &Stack| -> Result<u64> {
+        let counters = stack.envoy.admin().stats("cluster.app.upstream_rq_total$").await?;
+        Ok(counters.values().sum())
+    };
+    let (failed, login) = ("x-session-login-failed: \"alice\"", "x-session-login: \"alice\"");
+    let own = stack.send(basic("192.0.2.7", login)).await?;
+    expect(&own, 200, None)?;
+    let device = kept(&own, DEVICE)?;
+    for number in 0..5 {
+        expect(&stack.send(basic(&format!("198.51.100.{number}"), failed)).await?, 200, None)?;
+    }
+    let before = upstream(&stack).await?;
+    ensure!(before >= 6, "{before}");
+    for says in [failed, login] {
+        let refused = stack.send(basic("192.0.2.1", says)).await?;
+        expect(&refused, 429, Some("login_locked"))?;
+        ensure!((1..=60).contains(&retry_after(&refused)?) && set_cookies(&refused).is_empty());
+    }
+    assert_eq!(upstream(&stack).await?, before, "the application has seen none of them");
+    let known = with_cookies(basic("192.0.2.1", login), &[(DEVICE, &device)]);
+    expect(&stack.send(known).await?, 200, None)?;
+    // Without a sidecar to ask, the application sees it; what counts is decided by its answer.
+    stack.sidecar.kill().await?;
+    expect(&stack.send(basic("192.0.2.1", login)).await?, 503, Some("store_unavailable"))?;
+    assert_eq!(upstream(&stack).await?, before + 2);
+    Ok(())
 }
 
 /// Cases L3, L4 and L5, on two sidecars.

@@ -22,6 +22,9 @@ pub struct RawSessionCommands {
     pub on_navigation: bool,
     /// How the client gets its token. Default: `cookie`.
     pub token: Option<RawTokenDelivery>,
+    /// Where a login names its account: the lock is then asked before the application sees it as well. With `login_failed`
+    /// in `allow`. Default: nowhere but in the answer.
+    pub account_from: Option<RawAccountSource>,
     /// Whether an answer must repeat the `x-session-nonce` of its request: one that a cache has kept cannot.
     pub require_nonce: bool,
     /// What a browser is told to clear at logout (`Clear-Site-Data`). Default: nothing.
@@ -43,6 +46,17 @@ pub enum RawSessionCommand {
     Logout,
     /// `x-session-password-changed`: a password was changed.
     PasswordChanged,
+}
+
+/// Where a login names its account.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RawAccountSource {
+    /// In `Authorization: Basic`, as its user-id (RFC 7617).
+    Basic,
+    /// In the header of that name.
+    Header(String),
 }
 
 /// How a client gets its token.

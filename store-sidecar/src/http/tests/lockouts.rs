@@ -248,6 +248,31 @@ async fn a_lock_is_shown_and_lifted() {
     assert_eq!(metric(&gate, "login_failures_total").await, "10", "those of alice");
 }
 
+/// Before an application sees it: a known device passes, and nothing counts.
+#[tokio::test]
+async fn an_attempt_is_told_how_the_lock_is_and_counts_for_nothing() {
+    let gate = Gate::new();
+    let attempt = json!({"kind": "login_attempt", "account": "Alice "});
+    let mut owner = Client::at("192.0.2.7");
+    owner.keeps_login(&gate, "alice").await;
+    for _ in 0..100 {
+        assert_eq!(Client::at("192.0.2.9").says(&gate, attempt.clone()).await.json(), counted());
+    }
+    lock(&gate, "alice").await;
+    assert_eq!(Client::at("192.0.2.9").says(&gate, attempt.clone()).await.json(), locked(60));
+    assert_eq!(owner.says(&gate, attempt.clone()).await.json(), counted(), "and no new device");
+    let nobody = json!({"kind": "login_attempt", "account": " "});
+    assert_eq!(Client::at("192.0.2.9").says(&gate, nobody).await.json(), counted());
+    assert_eq!(gate.get("/v1/lockouts/alice").await.json()["failures"], 5);
+    for number in 0..50 {
+        Client::at("203.0.113.7").fails(&gate, &format!("user-{number}")).await;
+    }
+    assert_eq!(
+        Client::at("203.0.113.7").says(&gate, json!({"kind": "login_attempt", "account": "bob"})).await.json(),
+        locked(60)
+    );
+}
+
 #[tokio::test]
 async fn where_the_lock_is_not_asked_nothing_is_locked() {
     let gate = Gate::new();
