@@ -19,7 +19,7 @@ use super::{Service, ServiceError, account_name, input::invalid};
 use crate::{
     metrics::LockedBy,
     rng::random_bytes,
-    store::{LockRules, LoginAttempt, LoginCounter, LoginHash, Tallied},
+    store::{LockRules, LoginAttempt, LoginCounter, LoginDevice, LoginHash, Tallied},
 };
 
 /// What every device token begins with, so that nobody takes it for a credential.
@@ -27,6 +27,9 @@ const DEVICE_PREFIX: &str = "sgd_";
 
 /// For how long a device is known: 180 days.
 const DEVICE_LIFETIME: Duration = Duration::from_hours(180 * 24);
+
+/// For how long a second login of a device leaves the first alone, as far as the limit of sessions goes.
+const TWIN_WINDOW: Duration = Duration::from_secs(10);
 
 /// Who has tried to log in.
 #[derive(Clone, Debug)]
@@ -40,10 +43,20 @@ pub(super) struct Attempting {
 /// What becomes of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gated {
+    /// Its device is one that the account knows: nothing else was asked.
+    Known,
     /// It may have the outcome that its application says. For so long others are refused from now on; zero: they are not.
     Admitted(Duration),
     /// It is refused for so long, whatever its application says.
     Locked(Duration),
+}
+
+impl Attempting {
+    /// The device that logs in, where its account knows it.
+    pub(super) fn known_device(&self, gated: Gated) -> Option<LoginDevice> {
+        let hash = self.device.clone().filter(|_| gated == Gated::Known)?;
+        Some(LoginDevice { hash, window: TWIN_WINDOW })
+    }
 }
 
 impl Gated {
@@ -51,7 +64,7 @@ impl Gated {
     /// `LoginLocked` where it is refused.
     pub(super) fn admitted(self) -> Result<(), ServiceError> {
         match self {
-            Self::Admitted(_) => Ok(()),
+            Self::Known | Self::Admitted(_) => Ok(()),
             Self::Locked(remaining) => Err(ServiceError::LoginLocked { retry_after: seconds(remaining) }),
         }
     }
@@ -79,7 +92,7 @@ impl Service {
     ) -> Result<Gated, ServiceError> {
         let is_failed = attempt == LoginAttempt::Failed;
         if self.is_known_device(attempting, is_failed).await? {
-            return Ok(Gated::Admitted(Duration::ZERO));
+            return Ok(Gated::Known);
         }
         let at_address = attempting.address.clone().zip(self.session.lockout.address);
         let at_address = at_address.map(|(hash, rules)| (LoginCounter::Address(hash), rules));
@@ -164,6 +177,7 @@ impl Service {
             attempting.ok_or_else(|| ServiceError::Invalid(vec![invalid("account", "must not be empty")]))?;
         let gated = self.gate_login(&attempting, LoginAttempt::Failed).await?;
         let (counted, remaining) = match gated {
+            Gated::Known => (true, Duration::ZERO),
             Gated::Admitted(remaining) => (true, remaining),
             Gated::Locked(remaining) => (false, remaining),
         };

@@ -4,7 +4,12 @@ use session_gate_protocol::{
 };
 
 use super::{
-    Service, ServiceError, Told, changes::EndTold, input::invalid, lockout::Attempting, session_limit::Begun, takeover,
+    Service, ServiceError, Told,
+    changes::EndTold,
+    input::invalid,
+    lockout::Attempting,
+    session_limit::{Begun, Place},
+    takeover,
 };
 use crate::{
     metrics::EndReason,
@@ -21,8 +26,11 @@ impl Service {
     pub async fn login(&self, mut request: LoginRequest) -> Result<LoginReply, ServiceError> {
         let attempting = self.attempting_by_call(&request)?;
         let is_pending = request.pending_2fa;
+        let mut device = None;
         if let Some(attempting) = &attempting {
-            self.gate_login(attempting, attempt_of(is_pending)).await?.admitted()?;
+            let gated = self.gate_login(attempting, attempt_of(is_pending)).await?;
+            gated.admitted()?;
+            device = attempting.known_device(gated);
         }
         let replaces = match request.replaces.take() {
             Some(named) => self.session_named(&named).await?,
@@ -35,7 +43,7 @@ impl Service {
         let user = request.user_id.clone();
         let is_refreshed = request.refresh_token;
         let (session, token) = request.split();
-        let mut reply = match self.log_in(session, token, replaces.as_ref(), is_refreshed).await {
+        let mut reply = match self.log_in(session, token, Place { replaces, device }, is_refreshed).await {
             Err(ServiceError::SessionLimitReached(refused)) => {
                 return Err(self.with_handle(&user, &proven, refused).await?);
             }
@@ -73,7 +81,7 @@ impl Service {
         &self,
         session: NewSession,
         token: NewToken,
-        replaces: Option<&SessionId>,
+        place: Place,
         is_refreshed: bool,
     ) -> Result<LoginReply, ServiceError> {
         let mut problems = self.token_problems(&token);
@@ -89,7 +97,7 @@ impl Service {
         // A token that is too large is refused before there is a session.
         let claims = self.renewable_claims(&token, &draft(&new))?;
         self.check_size(&claims).map_err(|error| renamed(error, "metadata", "token_metadata"))?;
-        let Begun { session, beyond } = self.admit_in_place_of(replaces, new).await?;
+        let Begun { session, beyond } = self.admit_at(place, new).await?;
         let first = match self.renewable_claims(&token, &session) {
             Ok(claims) => self.first_tokens(claims, token.opaque, &session, is_refreshed).await,
             Err(error) => Err(error),
@@ -108,17 +116,18 @@ impl Service {
 
     /// Stores a new session. The one before is dead from before this: of the same user it ends in the same step; of another
     /// before, so that a crash in between logs out.
-    async fn admit_in_place_of(&self, old: Option<&SessionId>, new: CreateSession) -> Result<Begun, ServiceError> {
-        let told = match old {
+    async fn admit_at(&self, place: Place, new: CreateSession) -> Result<Begun, ServiceError> {
+        let alone = Place { replaces: None, device: place.device.clone() };
+        let told = match &place.replaces {
             Some(old) => {
-                self.expect_room(&new, old).await?;
+                self.expect_room(&new, old, place.device.as_ref()).await?;
                 self.tell_end(old).await?
             }
-            None => return self.admit(new, None).await,
+            None => return self.admit(new, alone).await,
         };
         match told {
             EndTold::Now(old, _) if old.user_id == new.session.user_id => {
-                let begun = self.admit(new, Some(old.session_id.clone())).await?;
+                let begun = self.admit(new, Place { replaces: Some(old.session_id.clone()), ..alone }).await?;
                 if !old.status.is_final() {
                     self.tools.metrics.sessions_ended(EndReason::Replaced, 1);
                     self.note_age(&old);
@@ -127,9 +136,9 @@ impl Service {
             }
             EndTold::Now(old, _) => {
                 self.end_in_store(&old, EndReason::Replaced).await?;
-                self.admit(new, None).await
+                self.admit(new, alone).await
             }
-            EndTold::Before(_) | EndTold::OfLost(_) => self.admit(new, None).await,
+            EndTold::Before(_) | EndTold::OfLost(_) => self.admit(new, alone).await,
         }
     }
 

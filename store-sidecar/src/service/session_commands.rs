@@ -14,11 +14,12 @@ use super::{
     elevation::Elevation,
     lockout::{Attempting, Gated, seconds},
     login::attempt_of,
+    session_limit::Place,
     sessions::MAX_TEXT_BYTES,
 };
 use crate::{
     metrics::{CommandOutcome, EndReason},
-    store::LoginAttempt,
+    store::{LoginAttempt, LoginDevice},
 };
 
 /// How long a reply waits until every worker knows what has ended. One that does not hear of it stops trusting what it knows
@@ -68,15 +69,16 @@ impl Service {
             None => None,
         };
         let Some((attempting, attempt)) = self.attempted(&request, current.as_ref()) else {
-            return self.do_command(request, current).await;
+            return self.do_command(request, current, None).await;
         };
-        if let Gated::Locked(remaining) = self.gate_login(&attempting, attempt).await? {
+        let gated = self.gate_login(&attempting, attempt).await?;
+        if let Gated::Locked(remaining) = gated {
             return Ok(SessionCommandReply {
                 locked_for: Some(seconds(remaining).max(1)),
                 ..SessionCommandReply::default()
             });
         }
-        let reply = self.do_command(request, current).await?;
+        let reply = self.do_command(request, current, attempting.known_device(gated)).await?;
         let device = match attempt {
             LoginAttempt::Succeeded => self.issue_device(&attempting).await,
             LoginAttempt::Ask | LoginAttempt::Failed => None,
@@ -114,6 +116,7 @@ impl Service {
         &self,
         request: SessionCommandRequest,
         current: Option<Claims>,
+        device: Option<LoginDevice>,
     ) -> Result<SessionCommandReply, ServiceError> {
         let SessionCommandRequest { command, token: _, ip_address, user_agent, guard: _ } = request;
         match command {
@@ -152,11 +155,13 @@ impl Service {
                     metadata: Metadata::new(),
                     duration: None,
                 };
-                let replaced = current.and_then(|claims| claims.sid);
-                self.reply(self.log_in(session, token, replaced.as_ref(), false).await.map_err(within_command)?)
+                let place = Place { replaces: current.and_then(|claims| claims.sid), device };
+                self.reply(self.log_in(session, token, place, false).await.map_err(within_command)?)
             }
             // It has been asked, or counted.
-            SessionCommand::LoginAttempt { .. } | SessionCommand::LoginFailed { .. } => Ok(SessionCommandReply::default()),
+            SessionCommand::LoginAttempt { .. } | SessionCommand::LoginFailed { .. } => {
+                Ok(SessionCommandReply::default())
+            }
             SessionCommand::Logout { sessions } => self.log_out(current.as_ref(), sessions).await,
             SessionCommand::PasswordChanged { user_id } => self.password_changed(user_id, current.as_ref()).await,
         }

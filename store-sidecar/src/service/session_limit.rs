@@ -17,8 +17,8 @@ use crate::{
     logging::chain,
     metrics::EndReason,
     store::{
-        Admission, Admitted, CreateSession, EVICTIONS_OVERDUE, EndedSession, NewFeedEntry, OperationId, PageAsk,
-        SessionLimit, StoreError, StoreErrorKind, counts,
+        Admission, Admitted, CreateSession, EVICTIONS_OVERDUE, EndedSession, LoginDevice, NewFeedEntry, OperationId,
+        PageAsk, SessionLimit, StoreError, StoreErrorKind, counts,
     },
 };
 
@@ -30,6 +30,15 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// How many sessions a refused login is shown.
 const MAX_SHOWN: usize = 100;
+
+/// Where a new session begins.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// The session that ends by it.
+    pub(super) replaces: Option<SessionId>,
+    /// The device that logs in, where its account knows it.
+    pub(super) device: Option<LoginDevice>,
+}
 
 /// A session that has begun.
 pub(super) struct Begun {
@@ -55,7 +64,7 @@ impl Service {
 
     /// Stores a new session, in the place of another of its user's, of which everybody has been told. Where its user has as
     /// many as allowed, it is refused, or others end and everybody is told before this returns.
-    pub(super) async fn admit(&self, new: CreateSession, replaces: Option<SessionId>) -> Result<Begun, ServiceError> {
+    pub(super) async fn admit(&self, new: CreateSession, place: Place) -> Result<Begun, ServiceError> {
         let store = &self.tools.store;
         let user = new.session.user_id.clone();
         let limit = self.session_limit(&new.session)?;
@@ -63,7 +72,8 @@ impl Service {
         drop(self.tools.feed.first_reading(FIRST_READING).await);
         let floor = self.tools.feed.cut_off_of(&user).unwrap_or_default();
         let op = self.operation()?;
-        let mut admission = Admission { floor, limit, replaces, ..Admission::default() };
+        let Place { replaces, device } = place;
+        let mut admission = Admission { floor, limit, replaces, device, ..Admission::default() };
         let mut noted = Instant::now();
         let mut have_ended = false;
         for _ in 0..MAX_STEPS {
@@ -115,13 +125,21 @@ impl Service {
 
     /// Refuses a login for want of room before the session that it replaces ends: so that nothing ends by it, unless
     /// others log in at the same moment.
-    pub(super) async fn expect_room(&self, new: &CreateSession, replaces: &SessionId) -> Result<(), ServiceError> {
+    pub(super) async fn expect_room(
+        &self,
+        new: &CreateSession,
+        replaces: &SessionId,
+        device: Option<&LoginDevice>,
+    ) -> Result<(), ServiceError> {
         let limit = self.session_limit(&new.session)?;
         let Some(SessionLimit { max, when_full: WhenFull::Deny }) = limit else { return Ok(()) };
         let user = &new.session.user_id;
         let sessions = self.tools.store.user_sessions(user).await?;
-        let others = sessions.iter().filter(|session| session.session_id != *replaces);
-        if others.filter(|session| counts(session, self.now())).count() < max {
+        let now = self.now();
+        // Whether that device has begun it only the store can say.
+        let may_be_twin = |session: &SessionData| device.is_some_and(|it| now.since(session.created_at) < it.window);
+        let others = sessions.iter().filter(|session| session.session_id != *replaces && !may_be_twin(session));
+        if others.filter(|session| counts(session, now)).count() < max {
             return Ok(());
         }
         Err(self.limit_reached(user, limit).await)

@@ -7,6 +7,7 @@ use session_gate_protocol::{
 use super::{
     Service, ServiceError, Told,
     input::{duration, invalid},
+    session_limit::Place,
 };
 use crate::{
     config::SessionClass,
@@ -32,7 +33,7 @@ impl Service {
     /// `Invalid`, or those of the store.
     pub async fn create_session(&self, session: NewSession) -> Result<SessionData, ServiceError> {
         let new = self.new_session(session)?;
-        Ok(self.admit(new, None).await?.session)
+        Ok(self.admit(new, Place::default()).await?.session)
     }
 
     /// Judges a new session and gives it its id.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use session_gate_protocol::{SessionData, SessionId, SessionStatus, UnixSeconds, UserId, WhenFull};
 
+use super::lockout::LoginHash;
 use super::operation::OperationId;
 
 /// How many sessions one step ends at most: some milliseconds of Redis.
@@ -19,6 +20,9 @@ pub const MAX_LOOKED_AT: usize = 2_048;
 /// For how long a session that waits for its second factor counts. Where there is no room one that has waited for longer
 /// ends.
 pub const PENDING_COUNTS_FOR: Duration = Duration::from_mins(10);
+
+/// How many sessions that one device has just begun do not count at most.
+pub const MAX_TWINS: usize = 4;
 
 /// What a new session is admitted by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,9 +37,21 @@ pub struct Admission {
     /// Whether the caller has noted that sessions are about to end: see
     /// [`Store::note_evictions`](super::Store::note_evictions).
     pub is_noted: bool,
+    /// The device that logs in, where the account knows it.
+    pub device: Option<LoginDevice>,
     /// Sessions of the user that the store has said to be in the way, see [`Admitted::Unknown`]. Of what has begun since it is
     /// known that it counts, and that it was used later than these.
     pub known: Vec<SessionId>,
+}
+
+/// A device that logs in. What it has just begun neither counts nor ends, up to [`MAX_TWINS`]: whoever sends a form twice
+/// keeps one of two cookies, and must not be left with that of a session that the other login has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginDevice {
+    /// Its token's hash.
+    pub hash: LoginHash,
+    /// For how long a session has just begun.
+    pub window: Duration,
 }
 
 /// How many sessions a user may have.

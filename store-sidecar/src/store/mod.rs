@@ -28,7 +28,7 @@ pub mod test_redis;
 
 pub(crate) use self::admission::counts;
 pub use self::{
-    admission::{Admission, Admitted, EndedSession, MAX_ENDED, SessionLimit, Untold},
+    admission::{Admission, Admitted, EndedSession, LoginDevice, MAX_ENDED, SessionLimit, Untold},
     contract::{EVICTIONS_OVERDUE, Health, Store},
     cut_off::{Beginning, BegunCutOff, IndexPlace, PageAsk, SWEEP_BATCH, SessionPage, Swept},
     error::{StoreError, StoreErrorKind},

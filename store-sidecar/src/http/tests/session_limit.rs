@@ -55,6 +55,29 @@ fn reached() -> (u16, String, Vec<String>) {
     problem(409, "session_limit_reached", &[])
 }
 
+/// A login form that a browser sends twice, before it has the answer to the first. A device that nobody knows changes nothing.
+#[tokio::test]
+async fn a_form_that_is_sent_twice_leaves_both_its_sessions() {
+    let gate = Gate::new();
+    let on = |device: &Value| {
+        json!({"user_id": "alice", "max_sessions": 1, "when_full": "evict_oldest", "lockout": true, "device_token": device,
+            "ip_address": "192.0.2.1"})
+    };
+    let first = gate.post("/v1/login", on(&Value::Null)).await;
+    let device = first.json()["device"]["token"].clone();
+    assert!(device.is_string(), "{}", first.text);
+    gate.clock.advance(Duration::from_secs(20));
+    let [one, two] = [gate.post("/v1/login", on(&device)).await, gate.post("/v1/login", on(&device)).await];
+    assert_eq!(live(&gate).await, [id(&one), id(&two)].into(), "the one of before has ended");
+    let made_up = gate.post("/v1/login", on(&json!("sgd_made_up"))).await;
+    assert_eq!(live(&gate).await, [id(&made_up)].into());
+    let again = gate.post("/v1/login", on(&device)).await;
+    gate.clock.advance(Duration::from_secs(10));
+    let later = gate.post("/v1/login", on(&device)).await;
+    assert_ne!(id(&again), id(&later));
+    assert_eq!(live(&gate).await, [id(&later)].into(), "ten seconds later it counts");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_limit_is_exact_under_parallel_logins_at_two_sidecars() {
     for (when_full, made) in [("deny", 3), ("evict_oldest", 50)] {

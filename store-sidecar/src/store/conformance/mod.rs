@@ -30,6 +30,7 @@ pub mod rotating;
 pub mod rules;
 pub mod session_limit;
 pub mod storing;
+pub mod twins;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,6 +83,9 @@ macro_rules! store_conformance {
     };
     (@promises $how:ident $harness:ty) => {
         $crate::store_conformance! { @$how $harness,
+            twins: [
+                what_one_device_begins_twice_ends_nothing_of_its_own,
+            ]
             storing: [
                 a_new_session_is_answered_as_it_is_stored,
                 a_session_may_start_without_its_second_factor,

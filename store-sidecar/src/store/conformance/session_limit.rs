@@ -14,10 +14,10 @@ use crate::store::{
     Admission, Admitted, CreateSession, EVICTIONS_OVERDUE, EndedSession, MAX_ENDED, OperationId, Rotation, SessionLimit,
 };
 
-const DENY: WhenFull = WhenFull::Deny;
-const EVICT: WhenFull = WhenFull::EvictOldest;
+pub(super) const DENY: WhenFull = WhenFull::Deny;
+pub(super) const EVICT: WhenFull = WhenFull::EvictOldest;
 
-fn limit(max: usize, when_full: WhenFull) -> Admission {
+pub(super) fn limit(max: usize, when_full: WhenFull) -> Admission {
     Admission { limit: Some(SessionLimit { max, when_full }), ..Admission::default() }
 }
 
@@ -54,7 +54,12 @@ async fn admit_by(
 }
 
 /// The same for a plain session. Returns whether it was made, and which others ended.
-async fn admit(store: &impl Store, user: &UserId, number: u8, admission: Admission) -> (bool, Vec<SessionId>) {
+pub(super) async fn admit(
+    store: &impl Store,
+    user: &UserId,
+    number: u8,
+    admission: Admission,
+) -> (bool, Vec<SessionId>) {
     let (admitted, ended) = admit_by(store, plain(user, number), admission, op()).await;
     let is_made = matches!(admitted, Admitted::Created { .. });
     (is_made, ended.into_iter().map(|one| one.id).collect())

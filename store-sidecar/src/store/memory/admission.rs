@@ -7,7 +7,7 @@ use session_gate_protocol::{SessionData, UnixSeconds, UserId, WhenFull};
 use super::cut_off::end;
 use super::state::State;
 use super::tables::MemoryStore;
-use crate::store::admission::{MAX_LOOKED_AT, counts};
+use crate::store::admission::{MAX_LOOKED_AT, MAX_TWINS, counts};
 use crate::store::{
     Admission, Admitted, CreateSession, EVICTIONS_OVERDUE, EndedSession, MAX_ENDED, OperationId, SessionLimit,
     StoreError, StoreErrorKind, Untold,
@@ -21,7 +21,7 @@ impl MemoryStore {
         op: OperationId,
     ) -> Result<Admitted, StoreError> {
         new.check(&self.settings)?;
-        let Admission { floor, limit, replaces, is_noted: _, known: _ } = admission;
+        let Admission { floor, limit, replaces, is_noted: _, device, known: _ } = admission;
         let (mut state, now) = self.write();
         if state.was_done(&new.id, op)
             && let Some(session) = state.session(&new.id, now)
@@ -51,6 +51,7 @@ impl MemoryStore {
         let session = new.created_at(now, state.cut_offs(&user).generation);
         state.keep_cut_offs(&user, session.expires_at.after(self.settings.feed_horizon));
         state.insert(session.clone(), op);
+        state.set_device(&session.session_id, device.as_ref().map(|device| device.hash.clone()));
         Ok(Admitted::Created { session, ended: state.evictions.of(op), beyond })
     }
 
@@ -112,7 +113,17 @@ fn make_room(
         let last = state.last_operation(&session.session_id);
         end(state, session, now, last);
     }
-    let (mut counting, mut leaving): (Vec<_>, Vec<_>) = live.into_iter().partition(|session| counts(session, now));
+    let mut twins = 0;
+    let mut is_twin = |session: &SessionData| {
+        let is_twin = admission.device.as_ref().is_some_and(|device| {
+            state.device(&session.session_id) == Some(&device.hash) && now.since(session.created_at) < device.window
+        });
+        let is_passed_over = is_twin && twins < MAX_TWINS;
+        twins += usize::from(is_passed_over);
+        is_passed_over
+    };
+    let others = live.into_iter().filter(|session| !is_twin(session));
+    let (mut counting, mut leaving): (Vec<_>, Vec<_>) = others.partition(|session| counts(session, now));
     let over = (counting.len() + more + 1).saturating_sub(max);
     let (mut is_full, mut is_partly, mut beyond) = (false, false, 0);
     match when_full {

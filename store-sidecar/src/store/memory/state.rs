@@ -1,5 +1,6 @@
 //! What the memory store holds, and the one place that keeps its parts in step.
 
+mod beginnings;
 mod takeovers;
 
 use std::collections::{BTreeSet, HashMap};
@@ -11,7 +12,7 @@ use session_gate_protocol::{Claims, SessionData, SessionId, SlotTag, TokenId, Un
 use super::evictions::Evictions;
 use crate::store::cut_off::session_at;
 use crate::store::renewal::Chain;
-use crate::store::{IndexPlace, OperationId, PageAsk, SessionPage};
+use crate::store::{IndexPlace, LoginHash, OperationId, PageAsk, SessionPage};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -51,6 +52,8 @@ struct Entry {
     refresh: Option<String>,
     /// Its place among all sessions, as they began.
     made: u64,
+    /// The device that it was begun on, where its account knows that.
+    device: Option<LoginHash>,
     /// When the session is forgotten.
     forget_at: UnixSeconds,
     /// Its entry in `due`.
@@ -262,20 +265,8 @@ impl State {
         self.due.insert(due.clone());
         let forget_at = session.expires_at.after(self.retention);
         self.made += 1;
-        self.sessions
-            .insert(id, Entry { session, op, chain: Chain::default(), refresh: None, made: self.made, forget_at, due });
-    }
-
-    /// The session's place among all, as they began.
-    pub(super) fn made(&self, id: &SessionId) -> u64 {
-        self.sessions.get(id).map(|entry| entry.made).unwrap_or_default()
-    }
-
-    /// Gives the session that place: it goes on for one that began then.
-    pub(super) fn set_made(&mut self, id: &SessionId, made: u64) {
-        if let Some(entry) = self.sessions.get_mut(id) {
-            entry.made = made;
-        }
+        let (chain, refresh, device, made) = (Chain::default(), None, None, self.made);
+        self.sessions.insert(id, Entry { session, op, chain, refresh, made, device, forget_at, due });
     }
 
     /// Puts `session` in the place of what was stored under its id; where its status is final it

@@ -10,7 +10,7 @@ use super::cut_off::{corrupt, session_id};
 use super::record;
 use super::values::secs;
 use super::{keys, scripts};
-use crate::store::admission::{MAX_LOOKED_AT, PENDING_COUNTS_FOR};
+use crate::store::admission::{MAX_LOOKED_AT, MAX_TWINS, PENDING_COUNTS_FOR};
 use crate::store::{
     Admission, Admitted, CreateSession, EVICTIONS_OVERDUE, EndedSession, MAX_ENDED, OperationId, StoreError,
     StoreErrorKind, Untold,
@@ -30,7 +30,7 @@ impl RedisStore {
         let (duration, idle) = (secs(new.duration), new.idle_timeout.map(secs).unwrap_or_default());
         // Created at 0 for now, in generation 0: the script decides both.
         let session = new.created_at(UnixSeconds(0), 0);
-        let Admission { floor, limit, replaces, is_noted, known } = admission;
+        let Admission { floor, limit, replaces, is_noted, device, known } = admission;
         let tag = session.session_id.tag();
         // No other can be the user's.
         let replaces = replaces.as_ref().filter(|id| id.tag() == tag);
@@ -50,6 +50,10 @@ impl RedisStore {
         let (max_ended, max_looked_at) = (MAX_ENDED.to_string(), MAX_LOOKED_AT.to_string());
         let when_full = limit.map(|limit| limit.when_full).unwrap_or_default().as_str();
         arguments.extend([max.as_str(), when_full, flag(*is_noted), &pending, &max_ended, &max_looked_at]);
+        let window = secs(device.as_ref().map(|device| device.window).unwrap_or_default());
+        let device = device.as_ref().map(|device| device.hash.as_str()).unwrap_or_default();
+        let max_twins = MAX_TWINS.to_string();
+        arguments.extend([device, window.as_str(), &max_twins]);
         arguments.extend(known().map(SessionId::as_str));
         let id = &session.session_id;
         let mut all_keys =

@@ -30,7 +30,10 @@
 -- ARGV[19] seconds for which a session counts that waits for its second factor
 -- ARGV[20] how many sessions end in one step at most
 -- ARGV[21] how many are looked at
--- ARGV[22…] ids of those that have been said to be in the way
+-- ARGV[22] hash of the device that logs in, where the account knows it; else empty
+-- ARGV[23] seconds for which a session of that device does not count
+-- ARGV[24] how many of these do not count at most
+-- ARGV[25…] ids of those that have been said to be in the way
 -- Reply    created; full: the user has as many as allowed; partly: call again; not_noted: sessions would end; unknown:
 --          sessions are in the way that were not named. Then the time, the generation, how many sessions the user has
 --          beyond the limit, and of each session that has ended by this operation, or is in the way, the id, and when it
@@ -65,17 +68,22 @@ local function in_the_way()
   return {'unknown', t, 0, 0, reply}
 end
 
+-- Whether the device that logs in has just begun that session: a form was sent twice.
+local function is_twin(s, key)
+  return ARGV[22] ~= '' and t - (s.created_at or 0) < tonumber(ARGV[23]) and redis.call('HGET', key, 'device') == ARGV[22]
+end
+
 -- Which of the named sessions count, which have waited for their second factor for too long, and how many others there are
 -- that expire among the first (they have begun since), and after them. What has ended leaves the index. Nil and an error
 -- reply where one cannot be read.
 local function look()
   local named = {}
   for i = 6, #KEYS do
-    named[ARGV[i + 16]] = KEYS[i]
+    named[ARGV[i + 19]] = KEYS[i]
   end
   local ids = redis.call('ZRANGE', KEYS[2], first, '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[21])
   local more = redis.call('ZCOUNT', KEYS[2], first, '+inf') - #ids
-  local counting, stale, new = {}, {}, 0
+  local counting, stale, new, twins = {}, {}, 0, 0
   for _, id in ipairs(ids) do
     local key = named[id]
     local s, failure
@@ -97,6 +105,8 @@ local function look()
       s.id, s.key = id, key
       if status == 'pending_2fa' and t - (s.created_at or t) >= tonumber(ARGV[19]) then
         stale[#stale + 1] = s
+      elseif twins < tonumber(ARGV[24]) and is_twin(s, key) then
+        twins = twins + 1
       else
         counting[#counting + 1] = s
       end
@@ -135,6 +145,10 @@ if max > 0 and listed >= max then
   local found, failure = look()
   if failure then
     return failure
+  end
+  -- One that has begun since may be a twin.
+  if ARGV[22] ~= '' and found.new > 0 then
+    return in_the_way()
   end
   local leaving, over = found.stale, #found.counting + found.new + found.more + 1 - max
   if ARGV[17] == 'notify' then
@@ -192,6 +206,9 @@ if ARGV[13] ~= '' then
 end
 if ARGV[14] ~= '' then
   redis.call('HSET', KEYS[1], 'persistent', ARGV[14])
+end
+if ARGV[22] ~= '' then
+  redis.call('HSET', KEYS[1], 'device', ARGV[22])
 end
 redis.call('EXPIREAT', KEYS[1], expires_at + retention)
 if leave then
