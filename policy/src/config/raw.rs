@@ -2,6 +2,7 @@
 //! Schema is made from these types; their docs are its descriptions.
 
 mod cookie;
+mod endpoints;
 mod limits;
 mod login;
 mod routing;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use session_gate_protocol::JwkSet;
 
 pub use self::cookie::{RawCookie, RawSameSite};
+pub use self::endpoints::{RawEndpoint, RawEndpoints};
 pub use self::limits::{
     RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawOnStoreUnavailable, RawQuota, RawRateLimit,
     RawRateLimits, RawRequestsFrom, RawWindow,
@@ -33,6 +35,8 @@ pub struct RawConfig {
     pub issuers: Vec<RawIssuer>,
     /// The rules, in their order: the first that matches counts.
     pub routes: Vec<RawRoute>,
+    /// The gate's own endpoints for clients, below `/.session-gate/`. Default: there are none.
+    pub endpoints: Option<RawEndpoints>,
     /// What happens to requests that no rule matches. Default, with a warning: `authenticated`.
     pub default_rule: Option<RawDefaultRule>,
     /// What upstreams may make of a request. One that may be read in two ways is refused where these meet

@@ -54,7 +54,10 @@ pub(super) fn find_token<H: Host>(
     if held.command.as_ref().is_some_and(|command| command.is_forged()) {
         return Err(DenyReason::CsrfRefused);
     }
-    if route.authentication == Authentication::Public {
+    if route.endpoint.is_some() && !reaches_sidecar(cx) {
+        return Err(DenyReason::EndpointUnrouted);
+    }
+    if matches!(route.authentication, Authentication::Public | Authentication::Refused) {
         return Permit::without_credential(route).map(Found::Permit);
     }
     let parameter = route.token_query_parameter.as_deref();
@@ -73,6 +76,12 @@ pub(super) fn find_token<H: Host>(
     }
     held.token = token.into();
     Ok(Found::Token)
+}
+
+/// Whether Envoy would send the request to the sidecar: what it is sent is not for another upstream.
+fn reaches_sidecar<H: Host>(cx: &StepContext<'_, H>) -> bool {
+    let cluster = cx.host.cluster(cx.id);
+    cx.config.sidecar.as_ref().is_some_and(|sidecar| cluster.as_deref() == Some(sidecar.cluster.as_bytes()))
 }
 
 /// Whether the client is on the denylist, as far as is known: nobody is asked, whatever happens.

@@ -4,7 +4,7 @@ use std::{fmt, rc::Rc, time::Duration};
 
 use session_gate_protocol::{Scope, Scopes};
 
-use super::{login::Login, pattern::Matcher, session_commands::SessionCommands};
+use super::{endpoint::Endpoint, login::Login, pattern::Matcher, session_commands::SessionCommands};
 use crate::{
     http::{cors::Cors, security_headers::SecurityHeaders},
     limits::RouteLimits,
@@ -52,6 +52,8 @@ pub struct RoutePolicy {
     pub security_headers: SecurityHeaders,
     /// What the application may say of sessions; none: nothing.
     pub session_commands: Option<SessionCommands>,
+    /// Which of the gate's own endpoints it is; none: it is the application's.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// Whether a credential is needed.
@@ -61,6 +63,8 @@ pub enum Authentication {
     Optional,
     /// No credential is looked at.
     Public,
+    /// No request is served, as if no rule were there.
+    Refused,
     /// Without one the request is refused.
     Required,
 }
@@ -116,6 +120,11 @@ impl RouteName {
     /// What requests that no rule matches are counted under.
     pub fn fallback() -> Self {
         Self("default".to_owned())
+    }
+
+    /// What requests to one of the gate's own endpoints are counted under.
+    pub fn endpoint(name: &str) -> Self {
+        Self(format!("session-gate.{name}"))
     }
 
     /// The name.

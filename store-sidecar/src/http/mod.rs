@@ -3,6 +3,7 @@
 mod auth;
 mod browser;
 mod detached;
+mod endpoints;
 mod extract;
 mod feed;
 mod leases;
@@ -33,7 +34,7 @@ use axum::{
     middleware,
     routing::{MethodRouter, delete, get, post},
 };
-use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy};
+use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy, SESSION_PATH, TOKEN_PATH};
 
 use self::reply::ApiError;
 use crate::{credentials::CurrentCredentials, rng::Random, service::Service};
@@ -70,11 +71,17 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
         let guard = middleware::from_fn_with_state((Arc::clone(&api), roles::of(path)), auth::require);
         Router::new().route(path, methods.route_layer(guard))
     };
+    // A slash at the end makes no difference to the filter's rules.
+    let endpoint = |path: &str, methods: MethodRouter<Shared>| {
+        Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
+    };
     let mut router = Router::new()
         .route("/healthz", get(meta::healthz))
         .route("/readyz", get(meta::readyz))
         .route("/openapi.json", get(openapi::document))
         .route("/.well-known/jwks.json", get(meta::jwks))
+        .merge(endpoint(SESSION_PATH, get(endpoints::session)))
+        .merge(endpoint(TOKEN_PATH, post(endpoints::token)))
         .merge(guarded("/v1/sessions", post(sessions::create)))
         .merge(guarded(
             "/v1/sessions/{session_id}",

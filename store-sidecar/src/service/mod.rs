@@ -14,6 +14,7 @@ mod limit_reached;
 mod limits;
 mod lockout;
 mod login;
+mod own_session;
 mod presented;
 mod refresh;
 mod refresh_family;

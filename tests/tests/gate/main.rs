@@ -2,6 +2,7 @@
 //! starts its own, on free ports.
 
 mod browsers;
+mod endpoints;
 mod envoy_replies;
 mod feed;
 mod forged_tokens;

@@ -2,6 +2,7 @@ mod changes;
 mod check;
 mod cut_off;
 mod elevation;
+mod endpoints;
 mod feed;
 mod golden;
 mod hardening;
