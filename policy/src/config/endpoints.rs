@@ -58,6 +58,8 @@ fn rule(endpoint: Endpoint, raw: RawEndpoint, defaults: &Defaults, problems: &mu
             authentication,
             require_session: is_session,
             accept_pending_2fa: is_session,
+            // A page that looks how long its session still lives does not make it live longer.
+            background: is_session,
             endpoint: Some(endpoint),
             ..policy(raw, &format!("endpoints.{name}"), defaults, problems)
         },
@@ -74,6 +76,7 @@ fn policy(raw: RawEndpoint, path: &str, defaults: &Defaults, problems: &mut Prob
         scopes: None,
         failure_mode: FailureMode::Deny,
         accept_pending_2fa: false,
+        background: false,
         token_query_parameter: None,
         limits,
         require_https: defaults.require_https,

@@ -149,6 +149,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
             scopes: None,
             failure_mode: FailureMode::Deny,
             accept_pending_2fa: false,
+            background: false,
             token_query_parameter: None,
             limits: defaults.limits.of_route(None, defaults.limits_before_authentication.clone(), "", problems),
             require_https: defaults.require_https,

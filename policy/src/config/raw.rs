@@ -238,6 +238,9 @@ pub struct RawRoute {
     pub failure_mode: Option<RawFailureMode>,
     /// Whether a session that waits for its second factor is served.
     pub accept_pending_2fa: bool,
+    /// Whether its requests are no activity of the user's, a page's polling for instance: they keep no session from going
+    /// idle.
+    pub background: bool,
     /// The query parameter that may carry the token (RFC 6750, section 2.3).
     pub token_query_parameter: Option<String>,
     /// Names of rate limits, of which each must admit. Empty: none. Default: `authenticated` or `default`.

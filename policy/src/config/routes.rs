@@ -92,6 +92,9 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
             format!("must be \"required\" beside {}, which no request without a token meets", demands.join(" and "));
         problems.add(field("authentication"), message);
     }
+    if raw.background && matches!(raw.authentication, Some(RawAuthentication::Public)) {
+        problems.warn(field("background"), "has no effect: no token is looked at, so no request is a use of a session");
+    }
     if raw.token_query_parameter.as_ref().is_some_and(|name| !is_unreserved(name)) {
         problems.add(field("token_query_parameter"), "must be letters, digits, and - . _ ~");
     }
@@ -105,6 +108,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         scopes: raw.scopes.and_then(|raw| scopes(raw, &field("scopes"), problems)),
         failure_mode: failure_mode(raw.failure_mode, &field("failure_mode"), problems),
         accept_pending_2fa: raw.accept_pending_2fa,
+        background: raw.background,
         token_query_parameter: raw.token_query_parameter,
         limits,
         require_https: raw.require_https.or(defaults.require_https),

@@ -23,7 +23,7 @@ use crate::{
         interpretations::RequestInterpretations,
     },
     knowledge::{
-        Identity, ServedSession,
+        Identity, Said, ServedSession,
         standing::{Evidence, Standing, refusal_of, standing},
     },
     metric::{CacheOutcome, Counter},
@@ -193,7 +193,9 @@ pub(super) fn judge_identity<H: Host>(
         Standing::Served(_) if held.is_cross_site => Err(DenyReason::CsrfRefused),
         Standing::Served(proof) => {
             let permit = Permit::of(identity, &proof);
-            note_use(&permit, cx);
+            if !held.route.policy.background {
+                note_use(&permit, cx);
+            }
             Ok(Next::Pass(permit))
         }
         Standing::Unknown => {
@@ -227,7 +229,9 @@ fn question<H: Host>(
     let is_current = cx.feed.as_deref().is_some_and(|feed| feed.is_current(cx.now));
     let address = if is_current { None } else { client.address() };
     let user_agent = (!is_current && !client.user_agent.is_empty()).then(|| client.user_agent.to_owned());
-    serde_json::to_vec(&CheckRequest { credential, address, user_agent }).map_err(|_| DenyReason::StoreUnavailable)
+    let background = held.route.policy.background;
+    serde_json::to_vec(&CheckRequest { credential, address, user_agent, background })
+        .map_err(|_| DenyReason::StoreUnavailable)
 }
 
 /// What the sidecar says of the credential; a reply that says nothing is a failure.
@@ -245,7 +249,9 @@ pub(super) fn judge_reply<H: Host>(
         return judge_identity(held, identity, Evidence::Failed(DenyReason::StoreUnavailable), cx);
     };
     if let Some(feed) = cx.feed.as_deref_mut().filter(|_| reply.verdict == CheckVerdict::Live) {
-        feed.note_live(held.text(), &identity.claims, reply.session.as_ref(), &outcome.asked, cx.now.wall);
+        let said =
+            Said { session: reply.session.as_ref(), is_use: !held.route.policy.background, asked: &outcome.asked };
+        feed.note_live(held.text(), &identity.claims, &said, cx.now.wall);
     }
     let identity = identity.confirmed(reply, outcome.asked.clone());
     judge_identity(held, identity, Evidence::Checked(reply.verdict), cx)

@@ -38,6 +38,8 @@ pub struct RoutePolicy {
     pub failure_mode: FailureMode,
     /// Whether a session that waits for its second factor is served.
     pub accept_pending_2fa: bool,
+    /// Whether its requests are no activity of the user's: they keep no session from going idle.
+    pub background: bool,
     /// The query parameter that may carry the token (RFC 6750, section 2.3).
     pub token_query_parameter: Option<String>,
     /// What limits the requests.

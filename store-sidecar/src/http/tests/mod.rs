@@ -1,3 +1,4 @@
+mod background;
 mod changes;
 mod check;
 mod cut_off;
