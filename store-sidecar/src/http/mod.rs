@@ -6,6 +6,7 @@ mod detached;
 mod endpoints;
 mod extract;
 mod feed;
+mod idempotency;
 mod leases;
 mod limits;
 mod lockouts;
@@ -75,6 +76,11 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
     let endpoint = |path: &str, methods: MethodRouter<Shared>| {
         Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
     };
+    // What makes something, and may be asked for again where the answer was lost.
+    let creating = |path: &str, methods: MethodRouter<Shared>| {
+        let once = middleware::from_fn_with_state(Arc::clone(&api), idempotency::once);
+        guarded(path, methods.route_layer(once))
+    };
     let mut router = Router::new()
         .route("/healthz", get(meta::healthz))
         .route("/readyz", get(meta::readyz))
@@ -82,22 +88,22 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
         .route("/.well-known/jwks.json", get(meta::jwks))
         .merge(endpoint(SESSION_PATH, get(endpoints::session)))
         .merge(endpoint(TOKEN_PATH, post(endpoints::token)))
-        .merge(guarded("/v1/sessions", post(sessions::create)))
+        .merge(creating("/v1/sessions", post(sessions::create)))
         .merge(guarded(
             "/v1/sessions/{session_id}",
             get(sessions::read).patch(sessions::update).delete(sessions::terminate),
         ))
         .merge(guarded("/v1/users/{user_id}/sessions", get(sessions::list_of_user).delete(sessions::terminate_of_user)))
-        .merge(guarded("/v1/tokens", post(tokens::create)))
+        .merge(creating("/v1/tokens", post(tokens::create)))
         .merge(guarded("/v1/tokens/introspect", post(tokens::introspect)))
         .merge(guarded("/v1/tokens/refresh", post(refresh::refresh)))
         .merge(guarded("/v1/tokens/renew", post(tokens::renew)))
         .merge(guarded("/v1/tokens/revoke", post(tokens::revoke)))
-        .merge(guarded("/v1/login", post(login::login)))
+        .merge(creating("/v1/login", post(login::login)))
         .merge(guarded("/v1/logins/failed", post(lockouts::failed)))
         .merge(guarded("/v1/lockouts/{account}", get(lockouts::read).delete(lockouts::unlock)))
         .merge(guarded("/v1/logout", post(login::logout)))
-        .merge(guarded("/v1/elevate", post(login::elevate)))
+        .merge(creating("/v1/elevate", post(login::elevate)))
         .merge(guarded("/v1/session-commands", post(session_commands::command)))
         .merge(guarded("/v1/policy", get(meta::policy)))
         .merge(guarded("/v1/check", post(login::check)))

@@ -8,6 +8,7 @@ mod check;
 mod cut_off;
 mod elevation;
 mod error;
+mod idempotency;
 mod input;
 mod leases;
 mod limit_reached;
@@ -34,6 +35,7 @@ pub use self::{
     changes::Told,
     check::Counts,
     error::ServiceError,
+    idempotency::{Begun, Claim, KeptAnswer, OnceRequest},
     leases::{MAX_WORKER_CHARS, is_worker_name},
     limit_reached::{Handle, LimitReached},
     refresh::RefreshRefused,

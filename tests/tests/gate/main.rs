@@ -8,6 +8,7 @@ mod envoy_replies;
 mod feed;
 mod forged_tokens;
 mod freeze;
+mod idempotency;
 mod in_flight;
 mod informational;
 mod limits;
