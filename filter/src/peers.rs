@@ -1,4 +1,4 @@
-//! Where requests come from, as Envoy has found it out.
+//! Where requests come from and go to, as Envoy has found it out.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,5 +14,10 @@ impl PeerAddress for Envoy {
         let text = String::from_utf8(text).ok()?;
         let address = text.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| text.parse::<IpAddr>());
         address.ok()
+    }
+
+    /// The cluster of the route that Envoy has chosen for the request as it has come.
+    fn cluster(&self, request: RequestId) -> Option<Vec<u8>> {
+        host::act_for(request).then(|| host::property(&["xds", "cluster_name"])).flatten()
     }
 }

@@ -11,11 +11,16 @@ pub trait Host: HostCrypto + PeerAddress {}
 
 impl<H: HostCrypto + PeerAddress> Host for H {}
 
-/// Where requests come from.
+/// Where requests come from, and where they go.
 pub trait PeerAddress {
     /// The client's address as Envoy has found it out: that of the connection, or of the client before
     /// proxies that it trusts. `None` where there is none, a Unix socket for instance.
     fn address(&self, request: RequestId) -> Option<IpAddr>;
+
+    /// The cluster that Envoy's route leads to. `None` where there is no route, none to a cluster, or nobody knows.
+    fn cluster(&self, _request: RequestId) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 impl PeerAddress for NoHostCrypto {

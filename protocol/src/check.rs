@@ -19,6 +19,9 @@ pub struct CheckRequest {
     /// The client's `User-Agent`; none where it does not matter to the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
+    /// Whether the request is no activity of the user's, so that the check is no use of the session.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
 }
 
 /// What a request brings.

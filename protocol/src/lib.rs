@@ -8,6 +8,7 @@
 mod check;
 mod claims;
 mod collect;
+mod endpoint;
 mod feed;
 mod fingerprint;
 mod http_token;
@@ -38,6 +39,7 @@ pub const MIN_CREDENTIAL_CHARS: usize = 32;
 pub use check::{CheckReply, CheckRequest, CheckVerdict, CheckedCredential, CheckedSession, OwnToken};
 pub use claims::{Audience, Claims, MAX_LEEWAY};
 pub use collect::{Misfit, collect, first_misfit};
+pub use endpoint::{ENDPOINTS_PREFIX, OwnSession, SESSION_PATH, TOKEN_PATH};
 pub use feed::{
     Activity, CutOff, FeedChange, FeedCursor, FeedEntry, FeedEpoch, FeedQuery, FeedReply, FeedWorker, FeedWorkers,
     MAX_STALENESS, NotApplied, Receipt, UnknownChange,

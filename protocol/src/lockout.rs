@@ -103,13 +103,13 @@ pub struct LoginFailure {
 }
 
 /// Reply of `GET /v1/lockouts/{account}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Lockout {
     /// Whether logins from devices that are not known are refused.
     pub locked: bool,
     /// Until when; none: they are not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_until: Option<UnixSeconds>,
     /// How many failed logins count at the moment.
     pub failures: u64,

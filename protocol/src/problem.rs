@@ -43,6 +43,10 @@ pub enum ProblemCode {
     CredentialInvalid,
     /// The request's credential is for another role.
     CredentialNotPermitted,
+    /// The same request, with the same `Idempotency-Key`, is under way.
+    IdempotencyInProgress,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused,
     /// Something is wrong in the sidecar itself.
     Internal,
     /// The request's body or parameters are wrong.
@@ -69,10 +73,12 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their names.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Contended,
         Self::CredentialInvalid,
         Self::CredentialNotPermitted,
+        Self::IdempotencyInProgress,
+        Self::IdempotencyKeyReused,
         Self::Internal,
         Self::InvalidRequest,
         Self::LoginLocked,
@@ -92,6 +98,8 @@ impl ProblemCode {
             Self::Contended => "contended",
             Self::CredentialInvalid => "credential_invalid",
             Self::CredentialNotPermitted => "credential_not_permitted",
+            Self::IdempotencyInProgress => "idempotency_in_progress",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::Internal => "internal",
             Self::InvalidRequest => "invalid_request",
             Self::LoginLocked => "login_locked",
@@ -117,7 +125,8 @@ impl ProblemCode {
             Self::MethodNotAllowed => 405,
             Self::NotFound => 404,
             Self::PayloadTooLarge => 413,
-            Self::SessionLimitReached | Self::StateConflict => 409,
+            Self::IdempotencyInProgress | Self::SessionLimitReached | Self::StateConflict => 409,
+            Self::IdempotencyKeyReused => 422,
             Self::Contended | Self::StoreUnavailable => 503,
             Self::UnsupportedMediaType => 415,
             Self::VersionMismatch => 412,
@@ -130,6 +139,8 @@ impl ProblemCode {
             Self::Contended => "Too many others change the same at the moment",
             Self::CredentialInvalid => "Missing or unknown credential",
             Self::CredentialNotPermitted => "This credential's role may not do this",
+            Self::IdempotencyInProgress => "The same request is under way",
+            Self::IdempotencyKeyReused => "The Idempotency-Key was used for another request",
             Self::Internal => "The sidecar failed",
             Self::InvalidRequest => "The request is not valid",
             Self::LoginLocked => "Too many failed logins",

@@ -18,6 +18,8 @@ pub enum DenyReason {
     CsrfRefused,
     /// The request has two session cookies with different values.
     DuplicateCookie,
+    /// Envoy has no route to the sidecar for one of the gate's own endpoints.
+    EndpointUnrouted,
     /// The route serves https only.
     HttpsRequired,
     /// No key of the token's issuer has been loaded yet.
@@ -93,13 +95,14 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, in the order of their names.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::AuthorityInvalid,
         Self::Blocked,
         Self::CredentialMissing,
         Self::CredentialRepeated,
         Self::CsrfRefused,
         Self::DuplicateCookie,
+        Self::EndpointUnrouted,
         Self::HttpsRequired,
         Self::KeysUnavailable,
         Self::LimitUnavailable,
@@ -146,6 +149,7 @@ impl DenyReason {
             Self::CredentialRepeated => "credential_repeated",
             Self::CsrfRefused => "csrf_refused",
             Self::DuplicateCookie => "duplicate_cookie",
+            Self::EndpointUnrouted => "endpoint_unrouted",
             Self::HttpsRequired => "https_required",
             Self::KeysUnavailable => "keys_unavailable",
             Self::LimitUnavailable => "limit_unavailable",

@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, v
 use crate::{
     config::settings::{self, Kind},
     keys::Algorithm,
+    lockout_command::{CREDENTIAL_VARIABLE, LockoutAction, LockoutCommand},
 };
 
 /// What the program was asked to do.
@@ -28,6 +29,8 @@ pub enum Action {
         /// The file.
         file: PathBuf,
     },
+    /// Ask a running sidecar about the lock of an account.
+    Lockout(LockoutCommand),
     /// Print the OpenAPI description of the REST API.
     OpenApi,
     /// Serve.
@@ -74,6 +77,7 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(keygen())
         .subcommand(filter())
+        .subcommand(lockout())
         .subcommand(Command::new("openapi").about("Prints the OpenAPI description of the REST API"))
         .arg(
             Arg::new("config")
@@ -121,6 +125,44 @@ fn filter() -> Command {
         .subcommand(Command::new("schema").about("Prints its JSON Schema"))
 }
 
+fn lockout() -> Command {
+    let account = Arg::new("account")
+        .value_name("ACCOUNT")
+        .required(true)
+        .help("The user's id; of an account that does not exist what was typed");
+    let url = Arg::new("url")
+        .long("url")
+        .value_name("URL")
+        .default_value("http://127.0.0.1:8081")
+        .help("Where the sidecar listens");
+    let credential = Arg::new("credential-file")
+        .long("credential-file")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help(format!(
+            "The file with a credential of its role `app`, where it asks for one; or set {CREDENTIAL_VARIABLE}"
+        ));
+    let with = |name: &'static str, about: &'static str| {
+        Command::new(name).about(about).args([account.clone(), url.clone(), credential.clone()])
+    };
+    Command::new("lockout")
+        .about("Asks a running sidecar about accounts whose logins are refused after too many have failed")
+        .subcommand_required(true)
+        .subcommand(with("show", "Says whether an account is locked, until when, and how many failed logins count"))
+        .subcommand(with("unlock", "Lifts the lock of an account at once, everywhere, and forgets its failed logins"))
+}
+
+fn lockout_command(matches: &ArgMatches) -> Option<LockoutCommand> {
+    let (name, matches) = matches.subcommand()?;
+    let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
+    Some(LockoutCommand {
+        action: if name == "unlock" { LockoutAction::Unlock } else { LockoutAction::Show },
+        account: text("account"),
+        url: text("url"),
+        credential_file: matches.get_one::<PathBuf>("credential-file").cloned(),
+    })
+}
+
 /// Reads the command line.
 ///
 /// # Errors
@@ -140,6 +182,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, clap::E
             }
             _ => Action::FilterSchema,
         });
+    }
+    if let Some(command) = matches.subcommand_matches("lockout").and_then(lockout_command) {
+        return Ok(Action::Lockout(command));
     }
     if matches.subcommand_matches("openapi").is_some() {
         return Ok(Action::OpenApi);
@@ -189,6 +234,19 @@ mod tests {
         assert!(matches!(check, Action::CheckFilter { file } if file == Path::new("envoy.yaml")));
         assert!(matches!(parse(args("filter schema")), Ok(Action::FilterSchema)));
         assert!(parse(args("filter")).is_err() && parse(args("filter check")).is_err());
+    }
+
+    #[test]
+    fn a_lock_can_be_looked_at_and_lifted() {
+        let Ok(Action::Lockout(command)) = parse(args("lockout unlock alice --credential-file c --url http://h:1"))
+        else {
+            panic!("it asks about a lock")
+        };
+        assert_eq!((command.action, command.account.as_str()), (LockoutAction::Unlock, "alice"));
+        assert_eq!((command.url.as_str(), command.credential_file), ("http://h:1", Some(PathBuf::from("c"))));
+        let show = parse(args("lockout show alice"));
+        assert!(matches!(show, Ok(Action::Lockout(LockoutCommand { action: LockoutAction::Show, .. }))));
+        assert!(parse(args("lockout")).is_err() && parse(args("lockout unlock")).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod golden;
 pub mod http;
 pub mod keys;
 mod latest;
+pub mod lockout_command;
 pub mod logging;
 pub mod metered_store;
 pub mod metrics;

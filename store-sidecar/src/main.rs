@@ -8,6 +8,7 @@ use store_sidecar::{
     config::{Config, Problem, Problems, SourceFile, Sources, settings},
     filter_config, http,
     keys::{Generated, generate},
+    lockout_command::{CREDENTIAL_VARIABLE, LockoutCommand},
     logging,
     rng::OsRandom,
     serve::{Exchange, Server, Stop},
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             say(&filter_config::schema());
             ExitCode::SUCCESS
         }
+        Ok(Action::Lockout(command)) => lockout(&command),
         Ok(Action::OpenApi) => {
             say(&http::openapi());
             ExitCode::SUCCESS
@@ -66,6 +68,20 @@ fn check_filter(file: &Path) -> ExitCode {
     }
     say(&format!("{}: {} configuration(s) of the filter, good\n", file.display(), report.configurations));
     ExitCode::SUCCESS
+}
+
+fn lockout(command: &LockoutCommand) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail([format!("the runtime cannot start: {error}")]),
+    };
+    match runtime.block_on(command.run(env::var(CREDENTIAL_VARIABLE).ok())) {
+        Ok(said) => {
+            say(&said);
+            ExitCode::SUCCESS
+        }
+        Err(problem) => fail([problem]),
+    }
 }
 
 /// To standard output; whoever closes that does not want to read on.

@@ -13,9 +13,10 @@ use crate::{
     metrics::Metrics,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, DeviceTallied, FeedPage, FeedPosition, Followers,
-        Health, IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash,
-        NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal, Renewed, Rotated,
-        Rotation, SessionPage, Store, StoreError, Swept, Tallied, Termination, Untold, Update,
+        Health, IdempotencyHash, IdempotencyRecords, IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt,
+        LoginCounter, LoginCounters, LoginHash, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
+        RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Tallied,
+        Termination, Untold, Update,
     },
 };
 
@@ -247,5 +248,27 @@ impl LoginCounters for MeteredStore {
         lifetime: Duration,
     ) -> Result<(), StoreError> {
         self.metered("issue_device", self.store.issue_device(account, token, predecessor, lifetime)).await
+    }
+}
+
+#[async_trait]
+impl IdempotencyRecords for MeteredStore {
+    async fn claim_idempotency(
+        &self,
+        hash: &IdempotencyHash,
+        text: &str,
+        lifetime: Duration,
+    ) -> Result<Option<String>, StoreError> {
+        self.metered("claim_idempotency", self.store.claim_idempotency(hash, text, lifetime)).await
+    }
+
+    async fn settle_idempotency(
+        &self,
+        hash: &IdempotencyHash,
+        before: &str,
+        after: Option<&str>,
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.metered("settle_idempotency", self.store.settle_idempotency(hash, before, after, lifetime)).await
     }
 }

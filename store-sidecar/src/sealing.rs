@@ -19,6 +19,8 @@ const NONCE_BYTES: usize = 12;
 /// For what a box is made: no box for one purpose opens as one for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    /// The answer to a request with an `Idempotency-Key`.
+    Answer,
     /// The successor of a refresh token.
     Refresh,
     /// The successor of a token.
@@ -28,6 +30,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     const fn info(self) -> &'static [u8] {
         match self {
+            Self::Answer => b"session-gate answer 1",
             Self::Refresh => b"session-gate refresh 1",
             Self::Renewal => b"session-gate renewal 1",
         }

@@ -356,3 +356,65 @@ fn the_log_names_no_credential_and_no_token() {
     let (_, signature) = token.rsplit_once('.').unwrap();
     assert!(!log.contains("hunter2") && !log.contains(&token) && !log.contains(signature), "{log}");
 }
+
+/// Calls the sidecar's API with that credential.
+fn call(sidecar: &Sidecar, method: &str, path: &str, credential: &str, body: &str) -> String {
+    let mut stream = sidecar.connect();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\nauthorization: Bearer {credential}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_lock_is_shown_and_lifted_by_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = "app-credential-0123456789abcdef012";
+    let filter = "filter-credential-0123456789abcdef";
+    let sidecar = Sidecar::start(
+        command()
+            .arg("--generate-key")
+            .arg(dir.path().join("key.pem"))
+            .env("SESSION_GATE_APP_CREDENTIALS", app)
+            .env("SESSION_GATE_FILTER_CREDENTIALS", filter),
+    );
+    for _ in 0..5 {
+        let counted = call(&sidecar, "POST", "/v1/logins/failed", app, r#"{"account":"al ice"}"#);
+        assert!(counted.starts_with("HTTP/1.1 200"), "{counted}");
+    }
+    let url = format!("http://{}", sidecar.address);
+    let lockout = |action: &str, credential: Option<&str>| {
+        let mut command = command();
+        command.args(["lockout", action, "al ice", "--url", &url]);
+        credential.map(|credential| command.env("SESSION_GATE_CREDENTIAL", credential));
+        command.output().unwrap()
+    };
+    let said = |output: &Output| String::from_utf8(output.stdout.clone()).unwrap();
+    let shown = lockout("show", Some(app));
+    assert!(shown.status.success() && said(&shown).starts_with("al ice: locked until 1"), "{shown:?}");
+    let by_file = file(dir.path(), "credential", &format!("{app}\n"));
+    let unlocked =
+        command().args(["lockout", "unlock", "al ice", "--url", &url, "--credential-file", &by_file]).output().unwrap();
+    assert!(unlocked.status.success(), "{unlocked:?}");
+    assert_eq!(said(&lockout("show", Some(app))), "al ice: not locked; failed logins that count: 0\n");
+
+    // What is wrong is one line, and no credential is in it.
+    for (credential, expected) in
+        [(None, "replied 401"), (Some("unknown"), "replied 401"), (Some(filter), "replied 403")]
+    {
+        let refused = lockout("unlock", credential);
+        assert!(!refused.status.success() && refused.stdout.is_empty());
+        let lines = lines(&refused);
+        assert!(lines.len() == 1 && lines[0].contains(expected) && !lines[0].contains(filter), "{lines:?}");
+    }
+    let nobody = command().args(["lockout", "show", "alice", "--url", "http://127.0.0.1:1"]).output().unwrap();
+    assert!(!nobody.status.success() && lines_of(&nobody).contains("cannot reach http://127.0.0.1:1"), "{nobody:?}");
+    let absent = command().args(["lockout", "show", "alice", "--credential-file", "/absent"]).output().unwrap();
+    assert!(lines_of(&absent).contains("/absent"), "{absent:?}");
+}

@@ -4,6 +4,7 @@
 //! mistake of meaning, and only a document without any becomes a [`Config`]. Nothing is dropped.
 
 mod browser;
+mod endpoints;
 mod interpretations;
 mod issuers;
 mod limits;
@@ -148,6 +149,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
             scopes: None,
             failure_mode: FailureMode::Deny,
             accept_pending_2fa: false,
+            background: false,
             token_query_parameter: None,
             limits: defaults.limits.of_route(None, defaults.limits_before_authentication.clone(), "", problems),
             require_https: defaults.require_https,
@@ -158,9 +160,12 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
                 remove: defaults.remove.clone(),
             },
             session_commands: None,
+            endpoint: None,
         },
     };
-    let routes = routes::routes(raw.routes, &defaults, problems);
+    let endpoints = raw.endpoints.map(|raw| endpoints::endpoints(raw, &defaults, problems)).unwrap_or_default();
+    endpoints::check(&endpoints, sidecar.is_some(), &issuers, problems);
+    let routes = routes::routes(raw.routes, &endpoints, &defaults, problems);
     if sidecar.is_none()
         && let Some(place) = routes.iter().position(|route| route.policy.session_commands.is_some())
     {
@@ -183,7 +188,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     if names_no_issuer && !problems.has("issuers") && (routes.is_empty() || routes.iter().any(wants_token)) {
         problems.add("issuers", "must name at least one issuer: some route asks for a token");
     }
-    let routes = RouteTable::new(routes, fallback, default_rule);
+    let routes = RouteTable::new(endpoints, routes, fallback, default_rule);
     pages::warn_of_unreachable(&routes, defaults.login.as_ref(), defaults.interpretations, problems);
     let cookie = browser::cookie(raw.cookie, problems);
     if cookie.same_site == SameSite::Strict && routes.iter().any(|route| route.policy.login.is_some()) {

@@ -2,6 +2,7 @@
 //! Schema is made from these types; their docs are its descriptions.
 
 mod cookie;
+mod endpoints;
 mod limits;
 mod login;
 mod routing;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use session_gate_protocol::JwkSet;
 
 pub use self::cookie::{RawCookie, RawSameSite};
+pub use self::endpoints::{RawEndpoint, RawEndpoints};
 pub use self::limits::{
     RawAlgorithm, RawCost, RawCostHeader, RawKeyPart, RawLimitHeaders, RawOnStoreUnavailable, RawQuota, RawRateLimit,
     RawRateLimits, RawRequestsFrom, RawWindow,
@@ -35,6 +37,8 @@ pub struct RawConfig {
     pub issuers: Vec<RawIssuer>,
     /// The rules, in their order: the first that matches counts.
     pub routes: Vec<RawRoute>,
+    /// The gate's own endpoints for clients, below `/.session-gate/`. Default: there are none.
+    pub endpoints: Option<RawEndpoints>,
     /// What happens to requests that no rule matches. Default, with a warning: `authenticated`.
     pub default_rule: Option<RawDefaultRule>,
     /// What upstreams may make of a request. One that may be read in two ways is refused where these meet
@@ -236,6 +240,9 @@ pub struct RawRoute {
     pub failure_mode: Option<RawFailureMode>,
     /// Whether a session that waits for its second factor is served.
     pub accept_pending_2fa: bool,
+    /// Whether its requests are no activity of the user's, a page's polling for instance: they keep no session from going
+    /// idle.
+    pub background: bool,
     /// The query parameter that may carry the token (RFC 6750, section 2.3).
     pub token_query_parameter: Option<String>,
     /// Names of rate limits, of which each must admit. Empty: none. Default: `authenticated` or `default`.

@@ -36,7 +36,8 @@ pub(super) struct Defaults {
     pub(super) interpretations: UpstreamInterpretations,
 }
 
-pub(super) fn routes(raw: Vec<RawRoute>, defaults: &Defaults, problems: &mut Problems) -> Vec<Route> {
+/// `before`: rules that come before these.
+pub(super) fn routes(raw: Vec<RawRoute>, before: &[Route], defaults: &Defaults, problems: &mut Problems) -> Vec<Route> {
     let mut names = HashSet::new();
     let mut routes = Vec::new();
     for (place, raw) in raw.into_iter().enumerate() {
@@ -50,6 +51,12 @@ pub(super) fn routes(raw: Vec<RawRoute>, defaults: &Defaults, problems: &mut Pro
         routes.push(route.0);
     }
     warn_of_unreachable(&routes, problems);
+    for (place, route) in routes.iter().enumerate() {
+        if before.iter().any(|endpoint| endpoint.matcher.covers(&route.matcher)) {
+            problems
+                .warn(format!("routes[{place}]"), "is never reached: `endpoints` has all paths below /.session-gate/");
+        }
+    }
     routes
 }
 
@@ -66,7 +73,8 @@ fn warn_of_unreachable(routes: &[Route], problems: &mut Problems) {
 
 fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems) -> (Route, Option<String>) {
     let field = |name: &str| format!("{path}.{name}");
-    let limits = route_limits(&raw, path, defaults, problems);
+    let before_authentication = raw.rate_limit_before_authentication.as_deref();
+    let limits = limits_of(raw.rate_limit.as_deref(), before_authentication, path, defaults, problems);
     let name = problems.required(field("name"), raw.name);
     let parsed = RouteName::parse(&name).filter(|name| *name != RouteName::fallback());
     if parsed.is_none() && !name.is_empty() {
@@ -84,6 +92,9 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
             format!("must be \"required\" beside {}, which no request without a token meets", demands.join(" and "));
         problems.add(field("authentication"), message);
     }
+    if raw.background && matches!(raw.authentication, Some(RawAuthentication::Public)) {
+        problems.warn(field("background"), "has no effect: no token is looked at, so no request is a use of a session");
+    }
     if raw.token_query_parameter.as_ref().is_some_and(|name| !is_unreserved(name)) {
         problems.add(field("token_query_parameter"), "must be letters, digits, and - . _ ~");
     }
@@ -97,6 +108,7 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         scopes: raw.scopes.and_then(|raw| scopes(raw, &field("scopes"), problems)),
         failure_mode: failure_mode(raw.failure_mode, &field("failure_mode"), problems),
         accept_pending_2fa: raw.accept_pending_2fa,
+        background: raw.background,
         token_query_parameter: raw.token_query_parameter,
         limits,
         require_https: raw.require_https.or(defaults.require_https),
@@ -114,13 +126,21 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
         session_commands: raw
             .session_commands
             .map(|raw| session_commands::session_commands(raw, &field("session_commands"), problems)),
+        endpoint: None,
     };
     let matcher = matcher(raw.r#match, &field("match"), defaults.interpretations, problems);
     (Route { name: parsed.unwrap_or_else(RouteName::fallback), matcher, policy }, (!name.is_empty()).then_some(name))
 }
 
-fn route_limits(raw: &RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems) -> RouteLimits {
-    let before_authentication = match &raw.rate_limit_before_authentication {
+/// The limits of a route that says so of them.
+pub(super) fn limits_of(
+    limits: Option<&[String]>,
+    before_authentication: Option<&[String]>,
+    path: &str,
+    defaults: &Defaults,
+    problems: &mut Problems,
+) -> RouteLimits {
+    let before_authentication = match before_authentication {
         Some(names) => {
             let path = format!("{path}.rate_limit_before_authentication");
             defaults.limits.before_authentication(names, &path, problems)
@@ -128,7 +148,7 @@ fn route_limits(raw: &RawRoute, path: &str, defaults: &Defaults, problems: &mut 
         None => defaults.limits_before_authentication.clone(),
     };
     let path = format!("{path}.rate_limit");
-    defaults.limits.of_route(raw.rate_limit.as_deref(), before_authentication, &path, problems)
+    defaults.limits.of_route(limits, before_authentication, &path, problems)
 }
 
 fn failure_mode(raw: Option<RawFailureMode>, path: &str, problems: &mut Problems) -> FailureMode {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use session_gate_protocol::is_token_byte;
 
-use super::headers::Headers;
+use super::headers::{HeaderChange, Headers};
 
 /// What pages of other origins may do on a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,15 @@ impl Cors {
             }
         }
         headers
+    }
+
+    /// The same for an answer that is ours but for its way: from one of the gate's own endpoints.
+    pub fn changes_for(&self, origin: Option<&[u8]>) -> Vec<HeaderChange> {
+        let add = |(name, value): (String, String)| match name.as_str() {
+            "vary" => HeaderChange::add(&name, value),
+            _ => HeaderChange::set(&name, value),
+        };
+        self.headers_for(origin).into_iter().map(add).collect()
     }
 
     /// The headers that answer a preflight; none where the page may not send what it announces.

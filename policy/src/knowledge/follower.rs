@@ -44,6 +44,17 @@ const LOST_AFTER: Duration = Duration::from_millis(200);
 /// How far the clock by which tokens are issued may be ahead of the store's, by which the feed began.
 const CLOCK_SKEW_SECONDS: f64 = 5.0;
 
+/// What the sidecar has said of a token that is good.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// Its session.
+    pub session: Option<&'a CheckedSession>,
+    /// Whether that it was asked was a use of the session.
+    pub is_use: bool,
+    /// When it was asked.
+    pub asked: &'a Asked,
+}
+
 /// A worker's knowledge of the feed. Shared by all configurations of one VM that use the same sidecar.
 #[derive(Debug)]
 pub struct Follower {
@@ -301,14 +312,8 @@ impl Follower {
     // What the sidecar has said.
 
     /// The token and its session are good, said the sidecar: not of a session that waits for its second factor.
-    pub fn note_live(
-        &mut self,
-        token: TokenText<'_>,
-        claims: &VerifiedClaims,
-        session: Option<&CheckedSession>,
-        asked: &Asked,
-        now: UnixSeconds,
-    ) {
+    pub fn note_live(&mut self, token: TokenText<'_>, claims: &VerifiedClaims, said: &Said<'_>, now: UnixSeconds) {
+        let Said { session, is_use, asked } = said;
         if self.epoch.is_none() || self.epoch() != asked.epoch.as_deref() {
             // It holds for its request alone: versions of another epoch say nothing in this one.
             return;
@@ -322,6 +327,11 @@ impl Follower {
         }
         if !self.is_younger_or_checked(token, claims) {
             self.checked.note_token(token.fingerprint(), asked.at);
+        }
+        // A session that was only looked at may go idle at any moment.
+        let may_go_idle = || session.is_some_and(|session| session.idle_timeout.is_some());
+        if !is_use && (claims.idle_timeout().is_some() || may_go_idle()) {
+            return;
         }
         if let (Some(_), Some((_, names))) = (claims.idle_timeout(), claims.own_session()) {
             self.checked.note_use(names.session, asked.at);

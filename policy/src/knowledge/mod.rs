@@ -1,5 +1,7 @@
 //! What is known of tokens and sessions, for how long it is to be believed, and what follows for a request.
 
+#[cfg(test)]
+mod background_tests;
 mod changes;
 mod check_cache;
 pub mod follower;
@@ -16,7 +18,7 @@ mod unheard_tests;
 
 pub use self::{
     changes::Changes,
-    follower::Follower,
+    follower::{Follower, Said},
     identity::{Identity, ServedSession},
     standing::{Evidence, Served, Standing, standing},
 };

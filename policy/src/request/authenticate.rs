@@ -23,7 +23,7 @@ use crate::{
         interpretations::RequestInterpretations,
     },
     knowledge::{
-        Identity, ServedSession,
+        Identity, Said, ServedSession,
         standing::{Evidence, Standing, refusal_of, standing},
     },
     metric::{CacheOutcome, Counter},
@@ -54,7 +54,10 @@ pub(super) fn find_token<H: Host>(
     if held.command.as_ref().is_some_and(|command| command.is_forged()) {
         return Err(DenyReason::CsrfRefused);
     }
-    if route.authentication == Authentication::Public {
+    if route.endpoint.is_some() && !reaches_sidecar(cx) {
+        return Err(DenyReason::EndpointUnrouted);
+    }
+    if matches!(route.authentication, Authentication::Public | Authentication::Refused) {
         return Permit::without_credential(route).map(Found::Permit);
     }
     let parameter = route.token_query_parameter.as_deref();
@@ -73,6 +76,12 @@ pub(super) fn find_token<H: Host>(
     }
     held.token = token.into();
     Ok(Found::Token)
+}
+
+/// Whether Envoy would send the request to the sidecar: what it is sent is not for another upstream.
+fn reaches_sidecar<H: Host>(cx: &StepContext<'_, H>) -> bool {
+    let cluster = cx.host.cluster(cx.id);
+    cx.config.sidecar.as_ref().is_some_and(|sidecar| cluster.as_deref() == Some(sidecar.cluster.as_bytes()))
 }
 
 /// Whether the client is on the denylist, as far as is known: nobody is asked, whatever happens.
@@ -184,7 +193,9 @@ pub(super) fn judge_identity<H: Host>(
         Standing::Served(_) if held.is_cross_site => Err(DenyReason::CsrfRefused),
         Standing::Served(proof) => {
             let permit = Permit::of(identity, &proof);
-            note_use(&permit, cx);
+            if !held.route.policy.background {
+                note_use(&permit, cx);
+            }
             Ok(Next::Pass(permit))
         }
         Standing::Unknown => {
@@ -218,7 +229,9 @@ fn question<H: Host>(
     let is_current = cx.feed.as_deref().is_some_and(|feed| feed.is_current(cx.now));
     let address = if is_current { None } else { client.address() };
     let user_agent = (!is_current && !client.user_agent.is_empty()).then(|| client.user_agent.to_owned());
-    serde_json::to_vec(&CheckRequest { credential, address, user_agent }).map_err(|_| DenyReason::StoreUnavailable)
+    let background = held.route.policy.background;
+    serde_json::to_vec(&CheckRequest { credential, address, user_agent, background })
+        .map_err(|_| DenyReason::StoreUnavailable)
 }
 
 /// What the sidecar says of the credential; a reply that says nothing is a failure.
@@ -237,7 +250,9 @@ pub(super) fn judge_reply<H: Host>(
         return judge_identity(held, identity, Evidence::Failed(DenyReason::StoreUnavailable), cx);
     };
     if let Some(feed) = cx.feed.as_deref_mut().filter(|_| reply.verdict == CheckVerdict::Live) {
-        feed.note_live(held.text(), &identity.claims, reply.session.as_ref(), &outcome.asked, cx.now.wall);
+        let said =
+            Said { session: reply.session.as_ref(), is_use: !held.route.policy.background, asked: &outcome.asked };
+        feed.note_live(held.text(), &identity.claims, &said, cx.now.wall);
     }
     let identity = identity.confirmed(reply, outcome.asked.clone());
     judge_identity(held, identity, Evidence::Checked(reply.verdict), cx)

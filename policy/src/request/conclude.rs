@@ -144,6 +144,9 @@ fn forward<H: Host>(
             changes.push(cx.config.trusted.status(identity));
         }
     }
+    if let Some(endpoint) = held.route.policy.endpoint {
+        changes.extend(endpoint.credentials(&held.token));
+    }
     effects.push(Effect::Forward(permit, changes));
     Admitted {
         user_agent: Rc::clone(&held.user_agent),

@@ -37,6 +37,7 @@ pub(super) const fn verdict_on_credential(reason: DenyReason) -> Option<Credenti
         | DenyReason::CredentialMissing
         | DenyReason::CredentialRepeated
         | DenyReason::CsrfRefused
+        | DenyReason::EndpointUnrouted
         | DenyReason::HttpsRequired
         | DenyReason::KeysUnavailable
         | DenyReason::LimitUnavailable

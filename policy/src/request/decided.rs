@@ -68,6 +68,8 @@ pub struct Decided {
     record: LimitRecord,
     /// What was kept for its answer, where that may say something of sessions.
     command: Option<Box<CommandContext>>,
+    /// What lets the page that has asked read the answer of one of the gate's own endpoints.
+    cors: Vec<HeaderChange>,
 }
 
 /// By what a request was admitted.
@@ -95,8 +97,13 @@ impl Decided {
     /// A request that was forwarded.
     pub(super) fn admitted(held: PendingRequest, record: LimitRecord, admitted: Admitted, now: Now) -> Self {
         let is_stream = held.is_upgrade;
+        let policy = &held.route.policy;
+        let cors = match &policy.cors {
+            Some(cors) if policy.endpoint.is_some() => cors.changes_for(held.style.origin.as_deref()),
+            Some(_) | None => Vec::new(),
+        };
         let decided = Self::refused(held, record);
-        let mut decided = Self { admitted: Some(admitted), is_stream, live_at: now.monotonic, ..decided };
+        let mut decided = Self { admitted: Some(admitted), is_stream, live_at: now.monotonic, cors, ..decided };
         decided.set_alarm(now);
         decided
     }
@@ -116,6 +123,7 @@ impl Decided {
             live_at: Duration::ZERO,
             record: LimitRecord::default(),
             command: None,
+            cors: Vec::new(),
         }
     }
 
@@ -254,6 +262,7 @@ impl Decided {
             effects.push(Effect::Count(Counter::SessionHeaderStripped));
         }
         changes.extend(said);
+        changes.append(&mut self.cors);
         let Self { route, record, .. } = &mut self;
         let (ledger, now) = (cx.ledger.as_deref_mut(), cx.now.monotonic);
         changes.extend(record.settle_costs(&route.policy.limits, answer, ledger, now));
@@ -298,7 +307,7 @@ impl Decided {
         match (self.source, self.route.policy.authentication) {
             (Some(source), _) => DependsOn::Credential(source),
             (None, Authentication::Optional) => DependsOn::NoCredential,
-            (None, Authentication::Public | Authentication::Required) => DependsOn::Nothing,
+            (None, Authentication::Public | Authentication::Refused | Authentication::Required) => DependsOn::Nothing,
         }
     }
 

@@ -29,11 +29,12 @@ impl Permit {
     /// optional.
     ///
     /// # Errors
-    /// `CredentialMissing` on any other.
+    /// `NoRule` where nothing is served, `CredentialMissing` on any other.
     pub fn without_credential(route: &RoutePolicy) -> Result<Self, DenyReason> {
         match route.authentication {
             Authentication::Optional => Ok(Self { reason: AllowReason::Anonymous, identity: None }),
             Authentication::Public => Ok(Self { reason: AllowReason::Public, identity: None }),
+            Authentication::Refused => Err(DenyReason::NoRule),
             Authentication::Required => Err(DenyReason::CredentialMissing),
         }
     }

@@ -104,6 +104,7 @@ const fn shape(reason: DenyReason) -> Shape {
         DenyReason::CredentialRepeated => bearer(400, "invalid_request", "More than one credential was sent"),
         DenyReason::CsrfRefused => plain(403, "The request may come from another site"),
         DenyReason::DuplicateCookie => invalid_token("Two session cookies with different values were sent"),
+        DenyReason::EndpointUnrouted => plain(503, "This cannot be served at the moment"),
         DenyReason::HttpsRequired => plain(403, "Only https is served here"),
         DenyReason::KeysUnavailable => plain(503, "Tokens cannot be verified at the moment"),
         DenyReason::LimitUnavailable => plain(503, "Limits cannot be checked at the moment"),

@@ -1,6 +1,7 @@
 //! Which rule a request meets.
 
 mod case;
+mod endpoint;
 mod login;
 mod path_regex;
 mod pattern;
@@ -9,6 +10,7 @@ mod session_commands;
 mod table;
 
 pub use self::{
+    endpoint::Endpoint,
     login::{Login, LoginPage},
     pattern::{HostPattern, Matcher, PathPattern, is_plain_pattern},
     route::{Authentication, FailureMode, Route, RouteName, RoutePolicy, ScopeRule},

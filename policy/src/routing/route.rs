@@ -4,7 +4,7 @@ use std::{fmt, rc::Rc, time::Duration};
 
 use session_gate_protocol::{Scope, Scopes};
 
-use super::{login::Login, pattern::Matcher, session_commands::SessionCommands};
+use super::{endpoint::Endpoint, login::Login, pattern::Matcher, session_commands::SessionCommands};
 use crate::{
     http::{cors::Cors, security_headers::SecurityHeaders},
     limits::RouteLimits,
@@ -38,6 +38,8 @@ pub struct RoutePolicy {
     pub failure_mode: FailureMode,
     /// Whether a session that waits for its second factor is served.
     pub accept_pending_2fa: bool,
+    /// Whether its requests are no activity of the user's: they keep no session from going idle.
+    pub background: bool,
     /// The query parameter that may carry the token (RFC 6750, section 2.3).
     pub token_query_parameter: Option<String>,
     /// What limits the requests.
@@ -52,6 +54,8 @@ pub struct RoutePolicy {
     pub security_headers: SecurityHeaders,
     /// What the application may say of sessions; none: nothing.
     pub session_commands: Option<SessionCommands>,
+    /// Which of the gate's own endpoints it is; none: it is the application's.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// Whether a credential is needed.
@@ -61,6 +65,8 @@ pub enum Authentication {
     Optional,
     /// No credential is looked at.
     Public,
+    /// No request is served, as if no rule were there.
+    Refused,
     /// Without one the request is refused.
     Required,
 }
@@ -116,6 +122,11 @@ impl RouteName {
     /// What requests that no rule matches are counted under.
     pub fn fallback() -> Self {
         Self("default".to_owned())
+    }
+
+    /// What requests to one of the gate's own endpoints are counted under.
+    pub fn endpoint(name: &str) -> Self {
+        Self(format!("session-gate.{name}"))
     }
 
     /// The name.

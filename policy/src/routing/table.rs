@@ -17,7 +17,9 @@ use crate::http::{
 /// The rules, in their order: the first that matches counts.
 #[derive(Debug)]
 pub struct RouteTable {
+    /// Those of the gate's own endpoints first.
     routes: Vec<Rc<Route>>,
+    endpoints: usize,
     fallback: Rc<Route>,
     default_rule: DefaultRule,
     /// Whether case makes a difference to some rule, however the path is written.
@@ -41,10 +43,13 @@ struct Pairs<'a> {
 }
 
 impl RouteTable {
-    /// The table of these rules; what none matches is `fallback`'s, by the default rule.
-    pub fn new(routes: Vec<Route>, fallback: Route, default_rule: DefaultRule) -> Self {
+    /// The table of these rules, those of the gate's own endpoints first; what none matches is `fallback`'s, by the
+    /// default rule.
+    pub fn new(endpoints: Vec<Route>, routes: Vec<Route>, fallback: Route, default_rule: DefaultRule) -> Self {
+        let count = endpoints.len();
+        let routes: Vec<_> = endpoints.into_iter().chain(routes).map(Rc::new).collect();
         let has_case = routes.iter().any(|route| route.matcher.has_case());
-        Self { routes: routes.into_iter().map(Rc::new).collect(), fallback: Rc::new(fallback), default_rule, has_case }
+        Self { routes, endpoints: count, fallback: Rc::new(fallback), default_rule, has_case }
     }
 
     /// The rule for a request, if it is the same one for every combination of its readings.
@@ -101,10 +106,10 @@ impl RouteTable {
         }
     }
 
-    /// The rules that a request can meet, in their order.
+    /// The application's rules that a request can meet, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Rc<Route>> {
         let fallback = (self.default_rule == DefaultRule::Authenticated).then_some(&self.fallback);
-        self.routes.iter().chain(fallback)
+        self.routes.iter().skip(self.endpoints).chain(fallback)
     }
 
     /// The rule for requests that none matches, and for replies to requests that none was seen of.

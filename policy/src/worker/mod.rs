@@ -335,6 +335,8 @@ impl Worker {
 #[cfg(test)]
 mod command_tests;
 #[cfg(test)]
+mod endpoint_tests;
+#[cfg(test)]
 mod limit_tests;
 #[cfg(test)]
 mod lockout_tests;

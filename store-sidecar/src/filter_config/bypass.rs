@@ -216,7 +216,7 @@ mod tests {
             })
         };
         let place = "warning: static_resources.listeners[1].filter_chains[0]: has no session-gate filter, and reaches";
-        assert_only(&second(&|_| ()), &format!("{place} app: "));
+        assert_only(&second(&|_| ()), &format!("{place} session-gate-sidecar, app: "));
         assert_only(&second(&|manager| *manager = json!({"cluster": "raw"})), &format!("{place} raw: "));
         let weighted = json!({"weighted_clusters": {"clusters": [{"name": "a"}, {"name": "b"}]}});
         assert_only(&second(&|manager| *manager = weighted.clone()), &format!("{place} a, b: "));

@@ -6,7 +6,7 @@ use session_gate_policy::config::Config;
 use super::{
     bypass,
     clusters::Clusters,
-    manager,
+    endpoints, manager,
     node::{at, elements, field, has_plugin, is_plugin, text},
     report::{Report, join},
 };
@@ -29,6 +29,7 @@ fn visit(node: &Value, place: &str, clusters: Option<Clusters<'_>>, report: &mut
                 manager::check_settings(node, place, report);
                 manager::check_address(node, place, report);
                 manager::check_routes(node, place, report);
+                endpoints::check(node, place, report);
             }
             for (name, member) in members {
                 visit(member, &join(place, name), clusters, report);
@@ -72,8 +73,18 @@ fn check_plugin(plugin: &Value, place: &str, clusters: Option<Clusters<'_>>, rep
     }
 }
 
+/// The plugins of ours within.
+pub(super) fn plugins(node: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
+    match node {
+        Value::Object(_) if is_plugin(node) => Box::new(std::iter::once(node)),
+        Value::Object(members) => Box::new(members.values().flat_map(plugins)),
+        Value::Array(elements) => Box::new(elements.iter().flat_map(plugins)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Box::new(std::iter::empty()),
+    }
+}
+
 /// The configuration that Envoy hands to the plugin.
-fn configuration(plugin: &Value) -> Result<Value, String> {
+pub(super) fn configuration(plugin: &Value) -> Result<Value, String> {
     let is_text = field(plugin, "configuration")
         .and_then(|configuration| text(configuration, "@type"))
         .is_none_or(|kind| kind.ends_with("google.protobuf.StringValue"));

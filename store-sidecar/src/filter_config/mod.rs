@@ -7,6 +7,7 @@
 
 mod bypass;
 mod clusters;
+mod endpoints;
 mod envoy;
 mod istio;
 #[cfg(test)]

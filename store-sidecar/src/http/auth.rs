@@ -32,7 +32,7 @@ pub(super) async fn require(
 }
 
 /// The request's one bearer credential (RFC 6750, section 2.1); two are as good as none.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
     let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;

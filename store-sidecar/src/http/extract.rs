@@ -176,12 +176,16 @@ async fn read(request: Request, allowed: &[&str], max_bytes: usize) -> ApiResult
     let read = read.map_err(|_| invalid(format!("the body must come within {} seconds", BODY_TIMEOUT.as_secs())))?;
     read.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let detail = format!("a body may have {max_bytes} bytes");
-            Problem { detail: Some(detail), ..Problem::new(ProblemCode::PayloadTooLarge) }.into()
+            too_large(max_bytes)
         } else {
             invalid("the body could not be read")
         }
     })
+}
+
+pub(super) fn too_large(max_bytes: usize) -> ApiError {
+    let detail = format!("a body may have {max_bytes} bytes");
+    Problem { detail: Some(detail), ..Problem::new(ProblemCode::PayloadTooLarge) }.into()
 }
 
 fn media_type(headers: &HeaderMap, allowed: &[&str]) -> ApiResult<()> {

@@ -21,11 +21,14 @@ use super::{
 /// A new session and its first token, after the application has checked the password. It may take the place of another.
 #[utoipa::path(
     post, path = "/v1/login", tag = "login", operation_id = "login", request_body = LoginRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A string in quotes (RFC 9651) of 16 to 255 characters: the same request with the same key is done once, and has the same answer for ten minutes")),
     responses(
         (status = 201, description = "Session and token", body = LoginReply),
-        (status = 409, description = "The user has as many sessions as allowed", body = SessionLimitProblem,
+        (status = 409, description = "The user has as many sessions as allowed, or the same request is under way", body = SessionLimitProblem,
             content_type = "application/problem+json"),
         (status = 429, description = "With `lockout`: too many logins have failed; nothing was done", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "The `Idempotency-Key` was used for another request", body = Problem,
             content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
@@ -40,11 +43,14 @@ pub(super) async fn login(State(api): State<Shared>, ApiJson(request): ApiJson<L
 /// Puts a session under a new id, active and with a new token, after its user has proved more. The old id is dead.
 #[utoipa::path(
     post, path = "/v1/elevate", tag = "login", operation_id = "elevate", request_body = ElevateRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A string in quotes (RFC 9651) of 16 to 255 characters: the same request with the same key is done once, and has the same answer for ten minutes")),
     responses(
         (status = 201, description = "The session under its new id, and its token", body = LoginReply),
         (status = 409, description = "It has ended or is suspended, or the token is revoked", body = Problem,
             content_type = "application/problem+json"),
         (status = 429, description = "With `lockout`: too many logins have failed; nothing was done", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "The `Idempotency-Key` was used for another request", body = Problem,
             content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),

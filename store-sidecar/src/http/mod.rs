@@ -3,8 +3,10 @@
 mod auth;
 mod browser;
 mod detached;
+mod endpoints;
 mod extract;
 mod feed;
+mod idempotency;
 mod leases;
 mod limits;
 mod lockouts;
@@ -33,7 +35,7 @@ use axum::{
     middleware,
     routing::{MethodRouter, delete, get, post},
 };
-use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy};
+use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy, SESSION_PATH, TOKEN_PATH};
 
 use self::reply::ApiError;
 use crate::{credentials::CurrentCredentials, rng::Random, service::Service};
@@ -70,27 +72,38 @@ pub fn router(api: Shared, random: Arc<dyn Random>) -> Router {
         let guard = middleware::from_fn_with_state((Arc::clone(&api), roles::of(path)), auth::require);
         Router::new().route(path, methods.route_layer(guard))
     };
+    // A slash at the end makes no difference to the filter's rules.
+    let endpoint = |path: &str, methods: MethodRouter<Shared>| {
+        Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
+    };
+    // What makes something, and may be asked for again where the answer was lost.
+    let creating = |path: &str, methods: MethodRouter<Shared>| {
+        let once = middleware::from_fn_with_state(Arc::clone(&api), idempotency::once);
+        guarded(path, methods.route_layer(once))
+    };
     let mut router = Router::new()
         .route("/healthz", get(meta::healthz))
         .route("/readyz", get(meta::readyz))
         .route("/openapi.json", get(openapi::document))
         .route("/.well-known/jwks.json", get(meta::jwks))
-        .merge(guarded("/v1/sessions", post(sessions::create)))
+        .merge(endpoint(SESSION_PATH, get(endpoints::session)))
+        .merge(endpoint(TOKEN_PATH, post(endpoints::token)))
+        .merge(creating("/v1/sessions", post(sessions::create)))
         .merge(guarded(
             "/v1/sessions/{session_id}",
             get(sessions::read).patch(sessions::update).delete(sessions::terminate),
         ))
         .merge(guarded("/v1/users/{user_id}/sessions", get(sessions::list_of_user).delete(sessions::terminate_of_user)))
-        .merge(guarded("/v1/tokens", post(tokens::create)))
+        .merge(creating("/v1/tokens", post(tokens::create)))
         .merge(guarded("/v1/tokens/introspect", post(tokens::introspect)))
         .merge(guarded("/v1/tokens/refresh", post(refresh::refresh)))
         .merge(guarded("/v1/tokens/renew", post(tokens::renew)))
         .merge(guarded("/v1/tokens/revoke", post(tokens::revoke)))
-        .merge(guarded("/v1/login", post(login::login)))
+        .merge(creating("/v1/login", post(login::login)))
         .merge(guarded("/v1/logins/failed", post(lockouts::failed)))
         .merge(guarded("/v1/lockouts/{account}", get(lockouts::read).delete(lockouts::unlock)))
         .merge(guarded("/v1/logout", post(login::logout)))
-        .merge(guarded("/v1/elevate", post(login::elevate)))
+        .merge(creating("/v1/elevate", post(login::elevate)))
         .merge(guarded("/v1/session-commands", post(session_commands::command)))
         .merge(guarded("/v1/policy", get(meta::policy)))
         .merge(guarded("/v1/check", post(login::check)))

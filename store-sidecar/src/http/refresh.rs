@@ -44,6 +44,11 @@ pub(super) async fn refresh(
     State(api): State<Shared>,
     form: Result<ApiForm<RefreshForm>, ApiError>,
 ) -> ApiResult<Response> {
+    exchange(api, form).await
+}
+
+/// Exchanges the refresh token of the form.
+pub(super) async fn exchange(api: Shared, form: Result<ApiForm<RefreshForm>, ApiError>) -> ApiResult<Response> {
     let RefreshForm { grant_type, refresh_token, scope } = match form {
         Ok(ApiForm(form)) => form,
         Err(error) => match error.of_request() {
@@ -71,7 +76,7 @@ pub(super) async fn refresh(
     }
 }
 
-fn refused(error: RefreshErrorCode, why: String) -> Response {
+pub(super) fn refused(error: RefreshErrorCode, why: String) -> Response {
     let body = RefreshError { error, error_description: Some(why) };
     (StatusCode::BAD_REQUEST, [NO_STORE], Json(body)).into_response()
 }

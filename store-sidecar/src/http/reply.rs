@@ -66,6 +66,8 @@ impl From<ServiceError> for ApiError {
             _ => None,
         };
         let problem = match error {
+            ServiceError::IdempotencyInProgress => Problem::new(ProblemCode::IdempotencyInProgress),
+            ServiceError::IdempotencyKeyReused => Problem::new(ProblemCode::IdempotencyKeyReused),
             ServiceError::Internal(source) => {
                 tracing::error!(error = %chain(&*source), "the service failed");
                 Problem::new(ProblemCode::Internal)
@@ -136,7 +138,7 @@ impl IntoResponse for ApiError {
                 let challenge = HeaderValue::from_static("Bearer realm=\"session-gate\"");
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
-            ProblemCode::Contended | ProblemCode::StoreUnavailable => {
+            ProblemCode::Contended | ProblemCode::IdempotencyInProgress | ProblemCode::StoreUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

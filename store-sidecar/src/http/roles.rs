@@ -30,8 +30,7 @@ const ROLES: [(&str, &[Role]); 28] = [
     ("/v1/sessions/{session_id}", APP),
     ("/v1/tokens", APP),
     ("/v1/tokens/introspect", APP),
-    // Of an application, or through the gate, which vouches for nobody: the token itself is the client's credential.
-    ("/v1/tokens/refresh", &[Role::App, Role::Filter]),
+    ("/v1/tokens/refresh", APP),
     ("/v1/tokens/renew", FILTER),
     ("/v1/tokens/revoke", APP),
     ("/v1/users/{user_id}/sessions", APP),

@@ -39,10 +39,13 @@ fn with_etag(status: StatusCode, version: u64, body: impl Serialize) -> Response
 /// Creates a session.
 #[utoipa::path(
     post, path = "/v1/sessions", tag = "sessions", operation_id = "createSession", request_body = NewSession,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A string in quotes (RFC 9651) of 16 to 255 characters: the same request with the same key is done once, and has the same answer for ten minutes")),
     responses(
         (status = 201, description = "Created", body = SessionData,
             headers(("Location", description = "Where it is"), ("ETag", description = "Its version"))),
         (status = 409, description = "The user has as many sessions as allowed", body = SessionLimitProblem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "The `Idempotency-Key` was used for another request", body = Problem,
             content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),

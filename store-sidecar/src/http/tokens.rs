@@ -39,9 +39,12 @@ pub(super) struct Revoked {
 /// Mints a token, of a session or of a user alone.
 #[utoipa::path(
     post, path = "/v1/tokens", tag = "tokens", operation_id = "createToken", request_body = NewToken,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A string in quotes (RFC 9651) of 16 to 255 characters: the same request with the same key is done once, and has the same answer for ten minutes")),
     responses(
         (status = 201, description = "The token", body = TokenData),
         (status = 409, description = "The session has ended or is suspended", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "The `Idempotency-Key` was used for another request", body = Problem,
             content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),

@@ -52,18 +52,19 @@ impl Service {
     /// # Errors
     /// Those of the store.
     pub async fn check(&self, request: &CheckRequest) -> Result<CheckReply, ServiceError> {
-        let CheckRequest { credential, address, user_agent } = request;
+        let CheckRequest { credential, address, user_agent, background } = request;
+        let counts = if *background { Counts::AsNothing } else { Counts::AsUse };
         let client = Client { user: None, address: *address, user_agent: user_agent.as_deref() };
         self.tools.feed.may_answer(OWN_PATIENCE).await?;
         let (checked, claims) = match credential {
             CheckedCredential::Foreign { claims, require_session } => {
-                (self.check_foreign(claims, *require_session, client).await?, None)
+                (self.check_foreign(claims, *require_session, client, counts).await?, None)
             }
             CheckedCredential::Opaque { token } => match self.opaque_claims(token).await? {
-                Some(claims) => (self.check_own(&own(&claims), client, Counts::AsUse).await?, Some(claims)),
+                Some(claims) => (self.check_own(&own(&claims), client, counts).await?, Some(claims)),
                 None => (CheckVerdict::CredentialUnknown.into(), None),
             },
-            CheckedCredential::Own(token) => (self.check_own(token, client, Counts::AsUse).await?, None),
+            CheckedCredential::Own(token) => (self.check_own(token, client, counts).await?, None),
         };
         let Checked { verdict, session } = checked;
         self.tools.metrics.checked(verdict);
@@ -132,6 +133,7 @@ impl Service {
         claims: &Map<String, Value>,
         require_session: bool,
         client: Client<'_>,
+        counts: Counts,
     ) -> Result<Checked, ServiceError> {
         let feed = &self.tools.feed;
         feed.catch_up(Instant::now(), PATIENCE).await?;
@@ -145,7 +147,7 @@ impl Service {
         let user = user.and_then(|user| user.parse::<UserId>().ok());
         let named = user.as_ref().and_then(|user| session_named_by(claims, user));
         match user {
-            Some(user) if require_session => self.check_session_of(&user, named).await,
+            Some(user) if require_session => self.check_session_of(&user, named, counts).await,
             // Nobody of that name can have a session.
             None if require_session => Ok(CheckVerdict::SessionUnknown.into()),
             user => match user.zip(named) {
@@ -165,7 +167,12 @@ impl Service {
 
     /// The session that another issuer's token stands for: the one that it names, else the user's newest that is
     /// active.
-    async fn check_session_of(&self, user: &UserId, named: Option<SessionId>) -> Result<Checked, ServiceError> {
+    async fn check_session_of(
+        &self,
+        user: &UserId,
+        named: Option<SessionId>,
+        counts: Counts,
+    ) -> Result<Checked, ServiceError> {
         let store = &self.tools.store;
         let session = match named {
             Some(id) => store.session(&id).await?.filter(|session| session.user_id == *user),
@@ -174,7 +181,7 @@ impl Service {
         let Some(session) = session else { return Ok(CheckVerdict::SessionUnknown.into()) };
         let session = self.corrected(session).await?;
         let checked = Checked::of(&session);
-        if checked.session.is_some() {
+        if checked.session.is_some() && counts == Counts::AsUse {
             self.note_use(&session).await;
         }
         Ok(checked)

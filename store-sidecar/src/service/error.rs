@@ -8,6 +8,12 @@ use crate::{keys::MintError, rng::NoRandomness, store::StoreError};
 /// says that nobody knows.
 #[derive(Debug, Error)]
 pub enum ServiceError {
+    /// The same request is under way.
+    #[error("the same request is under way")]
+    IdempotencyInProgress,
+    /// The key was used for another request.
+    #[error("the Idempotency-Key was used for another request")]
+    IdempotencyKeyReused,
     /// Something in the service itself failed.
     #[error("the service failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -8,12 +8,14 @@ mod check;
 mod cut_off;
 mod elevation;
 mod error;
+mod idempotency;
 mod input;
 mod leases;
 mod limit_reached;
 mod limits;
 mod lockout;
 mod login;
+mod own_session;
 mod presented;
 mod refresh;
 mod refresh_family;
@@ -33,6 +35,7 @@ pub use self::{
     changes::Told,
     check::Counts,
     error::ServiceError,
+    idempotency::{Begun, Claim, KeptAnswer, OnceRequest},
     leases::{MAX_WORKER_CHARS, is_worker_name},
     limit_reached::{Handle, LimitReached},
     refresh::RefreshRefused,

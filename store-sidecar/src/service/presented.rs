@@ -22,13 +22,7 @@ impl Service {
         if RefreshToken::looks_like_one(token) {
             return self.introspect_refresh(token).await;
         }
-        let claims = if OpaqueToken::looks_like_one(token) {
-            self.opaque_claims(token).await?
-        } else {
-            let verified = self.verify(token).filter(|verified| verified.in_force(self.now(), Duration::ZERO));
-            verified.map(|verified| verified.claims().clone())
-        };
-        let Some(claims) = claims else {
+        let Some(claims) = self.claims_in_force(token).await? else {
             self.tools.metrics.introspected(None);
             return Ok(Introspection::default());
         };
@@ -45,6 +39,15 @@ impl Service {
             | CheckVerdict::SessionUnknown
             | CheckVerdict::TokenRevoked => Introspection::default(),
         })
+    }
+
+    /// What a token of ours says that has not expired.
+    pub(super) async fn claims_in_force(&self, token: &str) -> Result<Option<Claims>, ServiceError> {
+        if OpaqueToken::looks_like_one(token) {
+            return self.opaque_claims(token).await;
+        }
+        let verified = self.verify(token).filter(|verified| verified.in_force(self.now(), Duration::ZERO));
+        Ok(verified.map(|verified| verified.claims().clone()))
     }
 
     /// Revokes a token (RFC 7009), and ends its session where it is a token that is renewed, or a refresh token. One that is none of ours, or that no verifier accepts any more, is

@@ -12,6 +12,7 @@ use super::admission::{Admission, Admitted, Untold};
 use super::cut_off::{BegunCutOff, IndexPlace, PageAsk, SWEEP_BATCH, SessionPage, Swept};
 use super::error::{StoreError, StoreErrorKind};
 use super::feed::{FeedPage, FeedPosition, Followers, NewFeedEntry, PublishedFollowers};
+use super::idempotency::IdempotencyRecords;
 use super::limits::Leased;
 use super::lockout::LoginCounters;
 use super::operation::OperationId;
@@ -54,7 +55,7 @@ pub struct Health {
 /// Each method fails with a [`StoreError`] whose [`kind`](StoreError::kind) says whether trying again
 /// may help. "Not found" is never an error.
 #[async_trait]
-pub trait Store: LoginCounters {
+pub trait Store: IdempotencyRecords + LoginCounters {
     /// Whether the feed may be away while sessions are not: on a Cluster they are on different nodes.
     fn feed_may_be_away_alone(&self) -> bool {
         false

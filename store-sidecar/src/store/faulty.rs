@@ -19,9 +19,10 @@ use session_gate_protocol::{
 
 use super::{
     Admission, Admitted, BegunCutOff, Checked, CreateSession, DeviceTallied, FeedPage, FeedPosition, Followers, Health,
-    IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, NewFeedEntry,
-    OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal, Renewed, Rotated, Rotation,
-    SessionPage, Store, StoreError, StoreErrorKind, Swept, Tallied, Termination, Untold, Update, memory::MemoryStore,
+    IdempotencyHash, IdempotencyRecords, IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt, LoginCounter,
+    LoginCounters, LoginHash, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord,
+    Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind, Swept, Tallied, Termination,
+    Untold, Update, memory::MemoryStore,
 };
 
 type Interruption = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -294,5 +295,27 @@ impl LoginCounters for Faulty {
         lifetime: Duration,
     ) -> Result<(), StoreError> {
         self.ask("issue_device", |store| store.issue_device(account, token, predecessor, lifetime)).await
+    }
+}
+
+#[async_trait]
+impl IdempotencyRecords for Faulty {
+    async fn claim_idempotency(
+        &self,
+        hash: &IdempotencyHash,
+        text: &str,
+        lifetime: Duration,
+    ) -> Result<Option<String>, StoreError> {
+        self.ask("claim_idempotency", |store| store.claim_idempotency(hash, text, lifetime)).await
+    }
+
+    async fn settle_idempotency(
+        &self,
+        hash: &IdempotencyHash,
+        before: &str,
+        after: Option<&str>,
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.ask("settle_idempotency", |store| store.settle_idempotency(hash, before, after, lifetime)).await
     }
 }

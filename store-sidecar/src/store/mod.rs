@@ -12,6 +12,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod feed;
+mod idempotency;
 mod limits;
 mod lockout;
 pub mod memory;
@@ -36,6 +37,7 @@ pub use self::{
         FeedPage, FeedPosition, Follower, Followers, MAX_STANDING_RULES, NewFeedEntry, PublishedFollowers,
         RECORD_LIVES, RECORD_OVERDUE, UNLIMITED,
     },
+    idempotency::{IdempotencyHash, IdempotencyRecords},
     limits::Leased,
     lockout::{
         DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, MAX_DEVICE_TOKENS, MAX_DEVICES,

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::scopes::{May, may_write};
 
 mod asked;
+mod asked_idempotency;
 mod asked_logins;
 mod opaque;
 pub mod refusing;

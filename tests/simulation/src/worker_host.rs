@@ -331,7 +331,11 @@ impl WorkerHost {
             Callout::Feed(_) => Purpose::Feed,
             Callout::Check(_) => Purpose::Check,
             Callout::Leases(_) => Purpose::Leases,
-            Callout::Activity | Callout::Keys | Callout::Renewal(_) | Callout::SessionCommand(_) => Purpose::Other,
+            Callout::Activity
+            | Callout::Keys
+            | Callout::LoginLock(_)
+            | Callout::Renewal(_)
+            | Callout::SessionCommand(_) => Purpose::Other,
         };
         self.next_call += 1;
         self.calls.insert(self.next_call, (callout, made_by));

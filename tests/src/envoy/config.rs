@@ -102,7 +102,7 @@ impl Config {
     /// # Errors
     /// Where the example has changed its shape.
     pub fn set_time_until_an_answer_begins(&mut self, timeout: &str) -> Result<()> {
-        let route = "/route_config/virtual_hosts/0/routes/1/route/retry_policy/per_try_timeout";
+        let route = "/route_config/virtual_hosts/0/routes/2/route/retry_policy/per_try_timeout";
         *at(self.manager()?, route)? = json!(timeout);
         Ok(())
     }

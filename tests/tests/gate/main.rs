@@ -1,11 +1,14 @@
 //! Whole paths through a real Envoy, a real sidecar and, where a test says so, a real Redis. Each test
 //! starts its own, on free ports.
 
+mod background;
 mod browsers;
+mod endpoints;
 mod envoy_replies;
 mod feed;
 mod forged_tokens;
 mod freeze;
+mod idempotency;
 mod in_flight;
 mod informational;
 mod limits;

@@ -54,7 +54,8 @@ impl Decided {
             return None;
         }
         let credential = credential_of(TokenText(token), &identity.claims, &self.route.policy)?;
-        serde_json::to_vec(&CheckRequest { credential, address: None, user_agent: None }).ok()
+        let background = self.route.policy.background;
+        serde_json::to_vec(&CheckRequest { credential, address: None, user_agent: None, background }).ok()
     }
 
     /// Whether its token's time is over, and nobody has said when its session ends.

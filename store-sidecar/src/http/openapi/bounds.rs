@@ -26,6 +26,12 @@ pub(super) fn add(document: &mut Value) {
         put_parameter(document, name, &bounds);
     }
     put(document, "/paths/~1v1~1blocks/get/parameters/0/schema", json!({ "pattern": RULE_ID }));
+    // Of one status there is one reply for utoipa, and here are two.
+    let conflict = json!({ "$ref": null, "anyOf": [
+        { "$ref": "#/components/schemas/SessionLimitProblem" }, { "$ref": "#/components/schemas/Problem" },
+    ] });
+    let schema = "responses/409/content/application~1problem+json/schema";
+    put(document, &format!("/paths/~1v1~1login/post/{schema}"), conflict);
     let place = json!({ "pattern": "^[0-9]{1,15}-[A-Za-z0-9_-]{6}\\.[A-Za-z0-9_-]{43}$" });
     put(document, "/paths/~1v1~1users~1{user_id}~1sessions/get/parameters/1/schema", place);
 }
@@ -271,6 +277,7 @@ fn worker() -> Value {
 
 fn parameters() -> Vec<(&'static str, Value)> {
     vec![
+        ("Idempotency-Key", json!({ "type": "string", "pattern": r#"^"[ !#-\[\]-~]{16,255}"$"# })),
         ("If-Match", json!({ "type": "string", "minLength": 1, "pattern": r#"^("[0-9]{1,19}"|[*])$"# })),
         ("account", json!({ "pattern": ACCOUNT })),
         ("epoch", json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" })),

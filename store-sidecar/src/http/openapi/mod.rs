@@ -13,7 +13,9 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use super::{feed, leases, limits, lockouts, login, meta, receipt, refresh, rules, session_commands, sessions, tokens};
+use super::{
+    endpoints, feed, leases, limits, lockouts, login, meta, receipt, refresh, rules, session_commands, sessions, tokens,
+};
 
 /// The description of the API. Its text is compared with a golden file by a test.
 #[derive(OpenApi)]
@@ -31,6 +33,7 @@ use super::{feed, leases, limits, lockouts, login, meta, receipt, refresh, rules
         sessions::list_of_user, sessions::terminate_of_user,
         tokens::create, tokens::introspect, refresh::refresh, tokens::renew, tokens::revoke,
         login::login, login::logout, login::elevate, login::check, session_commands::command,
+        endpoints::session, endpoints::token,
         lockouts::failed, lockouts::read, lockouts::unlock,
         rules::block, rules::list, rules::unblock, rules::revoke, rules::unrevoke,
         feed::feed, feed::workers, feed::revocations, feed::activity, leases::lease,

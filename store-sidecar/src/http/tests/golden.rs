@@ -1,6 +1,9 @@
 use serde_json::json;
 
-use super::*;
+use super::{
+    idempotency::{KEY, send},
+    *,
+};
 use crate::golden::{assert_golden, assert_golden_part};
 
 /// The body of each kind of problem, as it is answered: others match on these.
@@ -23,10 +26,18 @@ async fn the_bodies_of_problems_are_those_of_the_file() {
         gate.post("/v1/logins/failed", json!({"account": "bob"})).await;
     }
     let locked = gate.post("/v1/login", json!({"user_id": "bob", "lockout": true})).await;
+    let login = json!({"user_id": "carol"});
+    let (hasty, faults) = faulty(None);
+    faults.fail(Some("settle_idempotency"));
+    for gate in [&hasty, &gate] {
+        assert_eq!(send(gate, "/v1/login", KEY, &login, None).await.status, StatusCode::CREATED);
+    }
     let answers = [
         Gate::broken(StoreErrorKind::Conflict).get(UNKNOWN_SESSION).await,
         closed.get("/v1/policy").await,
         closed.send(as_filter.body(Body::empty()).unwrap()).await,
+        send(&hasty, "/v1/login", KEY, &login, None).await,
+        send(&gate, "/v1/login", KEY, &json!({"user_id": "dave"}), None).await,
         Gate::broken(StoreErrorKind::Corrupt).get(UNKNOWN_SESSION).await,
         gate.post("/v1/login", json!({"user_id": "", "scopes": ["a b"], "extra": 1})).await,
         gate.post("/v1/login", "nonsense").await,

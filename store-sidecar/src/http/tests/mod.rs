@@ -1,10 +1,13 @@
+mod background;
 mod changes;
 mod check;
 mod cut_off;
 mod elevation;
+mod endpoints;
 mod feed;
 mod golden;
 mod hardening;
+mod idempotency;
 mod leases;
 mod limits;
 mod lockouts;
@@ -50,10 +53,10 @@ use crate::{
     service::Tools,
     store::{
         Admission, Admitted, BegunCutOff, Checked, CreateSession, DeviceTallied, FeedPage, FeedPosition, Followers,
-        Health, IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash,
-        NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal, Renewed, Rotated,
-        Rotation, SessionPage, Store, StoreError, StoreErrorKind, StoreSettings, Swept, Tallied, Termination, Untold,
-        Update,
+        Health, IdempotencyHash, IdempotencyRecords, IndexPlace, LaterVersion, Leased, LockRules, LoginAttempt,
+        LoginCounter, LoginCounters, LoginHash, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
+        RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, StoreErrorKind,
+        StoreSettings, Swept, Tallied, Termination, Untold, Update,
         faulty::{Faults, Faulty},
         memory::MemoryStore,
     },
@@ -310,6 +313,22 @@ struct BrokenStore(StoreErrorKind);
 impl BrokenStore {
     fn fail<T>(&self) -> Result<T, StoreError> {
         Err(StoreError::new(self.0, "what only the log may know"))
+    }
+}
+
+#[async_trait]
+impl IdempotencyRecords for BrokenStore {
+    async fn claim_idempotency(&self, _: &IdempotencyHash, _: &str, _: Duration) -> Result<Option<String>, StoreError> {
+        self.fail()
+    }
+    async fn settle_idempotency(
+        &self,
+        _: &IdempotencyHash,
+        _: &str,
+        _: Option<&str>,
+        _: Duration,
+    ) -> Result<bool, StoreError> {
+        self.fail()
     }
 }
 

@@ -33,7 +33,7 @@ const GUARDED: [(&str, &str, &[&str]); 36] = [
     ("DELETE", "/v1/users/x/sessions", &[APP]),
     ("POST", "/v1/tokens", &[APP]),
     ("POST", "/v1/tokens/introspect", &[APP]),
-    ("POST", "/v1/tokens/refresh", &[APP, FILTER]),
+    ("POST", "/v1/tokens/refresh", &[APP]),
     ("POST", "/v1/tokens/renew", &[FILTER]),
     ("POST", "/v1/tokens/revoke", &[APP]),
     ("POST", "/v1/login", &[APP]),

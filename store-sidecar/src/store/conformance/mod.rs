@@ -19,6 +19,7 @@ pub mod check;
 pub mod cut_off;
 pub mod ending;
 pub mod feed;
+pub mod idempotency;
 pub mod leases;
 pub mod listing;
 pub mod logins;
@@ -245,6 +246,12 @@ macro_rules! store_conformance {
                 another_number_of_requests_keeps_the_count,
                 counters_are_bounded,
                 the_counter_that_is_idle_the_longest_goes_first,
+            ]
+            idempotency: [
+                who_comes_first_has_the_claim,
+                a_claim_is_settled_by_whom_it_belongs_to,
+                what_is_kept_ends_with_its_time,
+                of_many_at_once_one_has_the_claim,
             ]
             logins: [
                 of_many_guesses_at_once_five_count,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
+use crate::store::IdempotencyHash;
 use crate::store::lockout::{Devices, LoginCounter, LoginHash, Tally};
 
 /// Counters, and accounts with devices, that there are at most, each. Those are forgotten that would be first anyway: with
@@ -17,6 +18,8 @@ const ENDED_PER_NEW: usize = 16;
 pub(super) struct Logins {
     pub(super) tallies: Ending<LoginCounter, Tally>,
     pub(super) devices: Ending<LoginHash, Devices>,
+    /// Requests with an `Idempotency-Key`.
+    pub(super) idempotency: Ending<IdempotencyHash, String>,
 }
 
 /// A bounded table of what ends by itself.
@@ -33,6 +36,11 @@ impl<K, V> Default for Ending<K, V> {
 }
 
 impl<K: Clone + Eq + Hash + Ord, V> Ending<K, V> {
+    /// What is there, unless it has ended.
+    pub(super) fn get(&self, key: &K, now: u64) -> Option<&V> {
+        self.table.get(key).filter(|(_, end)| *end > now).map(|(value, _)| value)
+    }
+
     pub(super) fn take(&mut self, key: &K) -> Option<V> {
         let (value, end) = self.table.remove(key)?;
         self.ends.remove(&(end, key.clone()));
@@ -69,6 +77,7 @@ impl Logins {
     /// Forgets so many at most, of each kind, of those that have ended. Returns whether that were all.
     pub(super) fn forget_ended(&mut self, now: u64, most: usize) -> bool {
         let tallies = self.tallies.forget_ended(now, most);
-        self.devices.forget_ended(now, most) && tallies
+        let idempotency = self.idempotency.forget_ended(now, most);
+        self.devices.forget_ended(now, most) && tallies && idempotency
     }
 }

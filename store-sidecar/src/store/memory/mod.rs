@@ -4,6 +4,7 @@ mod admission;
 mod counters;
 mod cut_off;
 mod evictions;
+mod idempotency;
 mod lockout;
 mod log;
 mod logins;

@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use session_gate_protocol::{CounterId, SessionId, SlotTag, TokenId, UserId};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{LoginCounter, LoginHash};
+use crate::store::{IdempotencyHash, LoginCounter, LoginHash};
 
 /// The names, for one prefix.
 #[derive(Debug)]
@@ -105,6 +105,11 @@ impl Keys {
         self.of_login(account, "devices")
     }
 
+    /// The key of what is kept of a request with an `Idempotency-Key`. Each has a slot of its own.
+    pub(super) fn idempotency(&self, hash: &IdempotencyHash) -> String {
+        format!("{}sg1:{{once.{}}}:answer", self.prefix, hash.as_str())
+    }
+
     fn of_login(&self, account: &LoginHash, kind: &str) -> String {
         format!("{}sg1:{{login.{}}}:{kind}", self.prefix, account.as_str())
     }
@@ -152,6 +157,8 @@ mod tests {
         );
         let devices = "sg1:{login.K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA}:devices";
         assert_eq!(keys().login_devices(&account), devices);
+        let once = "sg1:{once.0000000000000000000000000000000000000000007}:answer";
+        assert_eq!(keys().idempotency(&IdempotencyHash::numbered(7)), once);
         assert_eq!(keys().revoked(&alice, &token), "sg1:{K9gGyX}:revoked:lzjWYdlzySwZii1DPWl6U5yhBc5kIk5D0E3QJvkBmLA");
     }
 
@@ -164,6 +171,7 @@ mod tests {
             all.extend([keys.revoked(&alice, &"t".parse().unwrap()), keys.opaque(&tag, "hash"), keys.cut_offs(&tag)]);
             all.extend([keys.untold(&alice), keys.takeover(&alice, "hash"), keys.evictions.clone()]);
             all.extend(keys.counter(7, &counter));
+            all.push(keys.idempotency(&IdempotencyHash::numbered(7)));
             all.extend([
                 keys.login_devices(&LoginHash::of("a")),
                 keys.login_counter(&LoginCounter::Address(LoginHash::of("a"))),

@@ -12,6 +12,7 @@ mod cut_off;
 mod error;
 mod feed;
 mod fitness;
+mod idempotency;
 mod keys;
 mod limits;
 mod link;

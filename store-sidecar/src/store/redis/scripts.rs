@@ -50,6 +50,7 @@ macro_rules! scripts {
 scripts! {
     BEGIN_CUT_OFF: Hot ["cut_off_prelude.lua", "begin_cut_off.lua"];
     CHECK: Hot ["check.lua"];
+    CLAIM_IDEMPOTENCY: Hot ["claim_idempotency.lua"];
     CREATE: Hot ["cut_off_prelude.lua", "untold_prelude.lua", "create.lua"];
     EVICTIONS_TOLD: Hot ["evictions_told.lua"];
     DEVICE_ATTEMPT: Hot ["devices_prelude.lua", "device_attempt.lua"];
@@ -78,6 +79,7 @@ scripts! {
     ROTATE: Hot ["rotate.lua"];
     SALT: Hot ["salt.lua"];
     SESSION: Hot ["session.lua"];
+    SETTLE_IDEMPOTENCY: Hot ["settle_idempotency.lua"];
     TAKE_TAKEOVER: Hot ["take_takeover.lua"];
     TERMINATE: Hot ["terminate.lua"];
     TOUCH: Hot ["touch.lua"];
