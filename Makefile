@@ -26,14 +26,14 @@ with_tools := scripts/with-tools.sh
 redis_if_asked := $(if $(filter redis,$(STORE)),redis)
 say = @printf '%s\n' "==> $(1)" >&2
 
-.PHONY: help tools build wasm run demo test check fuzz-api sim sim-bites measure-limits measure-logout measure-memory measure-revocation clean
+.PHONY: help tools build wasm run demo test test-browser check fuzz-api sim sim-bites measure-limits measure-logout measure-memory measure-revocation clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: STORE=memory|redis (run, demo), ENVOY_VERSION=1.38.3 (run, demo, test), OPS, SEED (sim)"
 
 tools: ## Install what is missing, and say what was chosen
-	@$(with_tools) envoy redis -- true
+	@$(with_tools) envoy redis chromedriver -- true
 
 wasm: ## Build the filter: target/session_gate.wasm
 	@scripts/wasm.sh
@@ -52,9 +52,13 @@ test: build ## Run every test, through a real Envoy and a real Redis too
 	$(call say,building the plugin that verifies signature vectors)
 	@cargo build $(wasm_filter) --profile wasm --example vectors
 	$(call say,building and running all tests)
-	@# The documentation's own tests first: there are few, and the last summary should say something.
+	@# The documentation's own tests first, and those in a browser: the last summary should say something.
 	@cargo test $(native) --doc
+	@$(with_tools) envoy redis chromedriver -- scripts/test-browser.sh $(native)
 	@$(with_tools) envoy redis -- cargo test $(native) --lib --bins --tests
+
+test-browser: build ## Run the tests that drive a Chromium, where there is one
+	@$(with_tools) envoy redis chromedriver -- scripts/test-browser.sh $(native)
 
 check: build ## Formatting, lints, docs, dependency rules, configurations, generated files
 	$(call say,formatting)

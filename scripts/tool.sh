@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Prints the path of a tool and installs it first where the machine has none: `tool.sh envoy`,
 # `tool.sh func-e` (prints nothing where there is none: it is optional), `tool.sh redis`,
-# `tool.sh cargo-deny`. What is installed goes into .tools/, but for Debian's Redis where that needs no
-# password.
+# `tool.sh cargo-deny`, `tool.sh chromedriver` (prints nothing where there is no Chromium). What is installed goes
+# into .tools/, but for Debian's Redis and Chromium where that needs no password.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -139,7 +139,7 @@ find_redis() {
       return
     fi
   done
-  if have apt-get && install_debian_redis && have redis-server; then
+  if have apt-get && install_debian redis-server && have redis-server; then
     say "Redis: Debian's package"
     type -P redis-server
     return
@@ -155,19 +155,39 @@ find_redis() {
   die "no Redis: install redis-server or valkey-server, or set REDIS_SERVER"
 }
 
-install_debian_redis() {
+# --- Debian --------------------------------------------------------------------------------------
+
+# Installs these packages, where that needs no password.
+install_debian() {
   local as_root=()
   if [[ "$(id -u)" != 0 ]]; then
     sudo -n true 2>/dev/null || return 1
     as_root=(sudo -n)
   fi
-  say "installing Debian's package redis-server"
-  # RUNLEVEL=1 keeps the package from starting a server of its own. bash 3.2, which macOS has, takes an
+  say "installing from Debian: $*"
+  # RUNLEVEL=1 keeps a package from starting a server of its own. bash 3.2, which macOS has, takes an
   # empty array for an unset one.
   {
     ${as_root[@]+"${as_root[@]}"} apt-get update -qq &&
-      ${as_root[@]+"${as_root[@]}"} env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y redis-server
+      ${as_root[@]+"${as_root[@]}"} env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends "$@"
   } >&2
+}
+
+# --- Chromium ------------------------------------------------------------------------------------
+
+# Prints the chromedriver of a Chromium, or nothing where there is none and none can be installed.
+find_chromedriver() {
+  if [[ -n "${CHROMEDRIVER:-}" ]]; then
+    have "$CHROMEDRIVER" || die "CHROMEDRIVER=$CHROMEDRIVER cannot be run"
+    type -P "$CHROMEDRIVER"
+  elif have chromedriver; then
+    type -P chromedriver
+  elif have apt-get && install_debian chromium chromium-driver && have chromedriver; then
+    type -P chromedriver
+  else
+    say "no Chromium here: install chromium and chromedriver, or set CHROMEDRIVER, to run the tests in a browser"
+  fi
 }
 
 # --- cargo-deny ----------------------------------------------------------------------------------
@@ -190,5 +210,6 @@ case "${1:-}" in
   func-e) find_func_e ;;
   redis) find_redis ;;
   cargo-deny) find_cargo_deny ;;
-  *) die "usage: tool.sh envoy|func-e|redis|cargo-deny" ;;
+  chromedriver) find_chromedriver ;;
+  *) die "usage: tool.sh envoy|func-e|redis|cargo-deny|chromedriver" ;;
 esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command with the named tools in its environment: `with-tools.sh envoy redis -- COMMAND …`
-# sets ENVOY_PATH and FUNC_E, REDIS_SERVER.
+# sets ENVOY_PATH and FUNC_E, REDIS_SERVER. `chromedriver` sets CHROMEDRIVER, to nothing where there is no Chromium.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -18,6 +18,10 @@ while [[ "${1:---}" != -- ]]; do
     redis)
       REDIS_SERVER="$("$tool" redis)"
       export REDIS_SERVER
+      ;;
+    chromedriver)
+      CHROMEDRIVER="$("$tool" chromedriver)"
+      export CHROMEDRIVER
       ;;
     *) die "with-tools.sh: unknown tool $1" ;;
   esac

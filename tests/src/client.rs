@@ -9,10 +9,12 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, He
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::poll::PATIENCE;
+use crate::tls::Certificate;
 
 /// The protocol of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,18 +95,34 @@ impl Call {
         timeout(PATIENCE, self.exchange(address, http)).await.with_context(what)?.with_context(what)
     }
 
+    /// The same by HTTP/1.1 with TLS, to who shows that certificate.
+    ///
+    /// # Errors
+    /// Where there is no whole reply in time.
+    pub async fn send_with_tls(&self, address: SocketAddr, certificate: &Certificate) -> Result<Reply> {
+        let what = || format!("{} {} to {address} with TLS", self.method, self.path);
+        let reply = async { self.exchange_by_http1(certificate.connect(address).await?, address).await };
+        timeout(PATIENCE, reply).await.with_context(what)?.with_context(what)
+    }
+
+    async fn exchange_by_http1<S>(&self, stream: S, address: SocketAddr) -> Result<Reply>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let request = self.request(self.path.clone(), address)?;
+        let reply = async { Reply::read(sender.send_request(request).await?).await };
+        drive(connection, reply).await
+    }
+
     async fn exchange(&self, address: SocketAddr, http: Http) -> Result<Reply> {
-        let stream = TokioIo::new(TcpStream::connect(address).await?);
+        let stream = TcpStream::connect(address).await?;
         match http {
-            Http::V1 => {
-                let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-                let request = self.request(self.path.clone(), address)?;
-                let reply = async { Reply::read(sender.send_request(request).await?).await };
-                drive(connection, reply).await
-            }
+            Http::V1 => self.exchange_by_http1(stream, address).await,
             Http::V2 => {
                 let executor = TokioExecutor::new();
-                let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, stream).await?;
+                let (mut sender, connection) =
+                    hyper::client::conn::http2::handshake(executor, TokioIo::new(stream)).await?;
                 let request = self.request(format!("http://{address}{}", self.path), address)?;
                 let reply = async { Reply::read(sender.send_request(request).await?).await };
                 drive(connection, reply).await

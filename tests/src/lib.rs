@@ -16,6 +16,7 @@ pub mod redis;
 pub mod sidecar;
 pub mod stack;
 pub mod streams;
+pub mod tls;
 pub mod tools;
 pub mod trap;
 pub mod upstream;

@@ -50,6 +50,18 @@ pub fn redis_server() -> Result<PathBuf> {
     FOUND.get_or_init(|| from_script("redis")).clone().context("no Redis: `make tools` says why")
 }
 
+/// What drives a Chromium, as `CHROMEDRIVER` names it (`make` sets it), else as `scripts/tool.sh` finds it.
+///
+/// # Errors
+/// Where there is none and none can be installed.
+pub fn chromedriver() -> Result<PathBuf> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    if let Some(binary) = from_environment("CHROMEDRIVER") {
+        return Ok(binary);
+    }
+    FOUND.get_or_init(|| from_script("chromedriver")).clone().context("no Chromium: `make tools` says why")
+}
+
 /// The sidecar's binary, which cargo has put beside the harness's own.
 ///
 /// # Errors

@@ -37,6 +37,9 @@ struct RunOptions {
     /// Port of the gate.
     #[arg(long, default_value_t = 10000)]
     port: u16,
+    /// Port of the gate with TLS.
+    #[arg(long, default_value_t = 10443)]
+    tls_port: u16,
     /// Port of Envoy's admin interface.
     #[arg(long, default_value_t = 9901)]
     admin_port: u16,
@@ -80,12 +83,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: RunOptions) -> Result<()> {
-    let RunOptions { store, port: gate, admin_port: admin, sidecar_port: sidecar, app_port: app } = options;
+    let RunOptions { store, port: gate, tls_port: tls, admin_port: admin, sidecar_port: sidecar, app_port: app } =
+        options;
     let dir = run_dir()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut demo = tokio::select! {
-        demo = Demo::start(store.into(), Ports { gate, admin, sidecar, app }, &dir) => demo?,
+        demo = Demo::start(store.into(), Ports { gate, tls, admin, sidecar, app }, &dir) => demo?,
         // Whatever has been started ends with the unfinished start.
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
@@ -104,7 +108,7 @@ async fn run(options: RunOptions) -> Result<()> {
 async fn story(store: Store) -> Result<bool> {
     let dir = tempfile::Builder::new().prefix("session-gate-demo-").tempdir()?;
     let mut demo = Demo::start(store, Ports::default(), dir.path()).await?;
-    let all_well = play(demo.address()).await;
+    let all_well = play(&demo).await;
     demo.ensure_no_crash().await?;
     if !all_well {
         eprintln!("{}", demo.logs());

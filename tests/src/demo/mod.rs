@@ -1,18 +1,23 @@
 //! The demo: sidecar, an application and Envoy, and the story that shows what the gate does.
 
 mod app;
+mod browser_story;
 mod story;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use axum::Router;
+use serde_json::{Value, json};
 
 pub use self::story::{curl_lines, play};
+use crate::envoy::config::TLS_LISTENER;
 use crate::envoy::{Config, Envoy};
 use crate::redis::{Fsync, Redis};
 use crate::sidecar::Sidecar;
 use crate::stack::Store;
+use crate::tls::Certificate;
 use crate::tools;
 
 /// Where the demo's parts listen; 0 stands for a free port.
@@ -20,6 +25,8 @@ use crate::tools;
 pub struct Ports {
     /// Envoy: what clients talk to.
     pub gate: u16,
+    /// The same with TLS.
+    pub tls: u16,
     /// Envoy's admin interface.
     pub admin: u16,
     /// The sidecar.
@@ -28,10 +35,31 @@ pub struct Ports {
     pub app: u16,
 }
 
+/// What a test wants otherwise.
+#[derive(Debug)]
+pub struct Options {
+    /// How many workers Envoy has.
+    pub workers: u32,
+    /// What is put over the filter's configuration, member by member; lists are replaced.
+    pub filter: Value,
+    /// Routes for the filter before the example's own.
+    pub routes: Vec<Value>,
+    /// Routes of the application beside its own.
+    pub app: Router,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { workers: 1, filter: json!({}), routes: Vec::new(), app: Router::new() }
+    }
+}
+
 /// The running demo. Dropping it stops it, in the order of the fields.
 #[derive(Debug)]
 pub struct Demo {
     envoy: Envoy,
+    tls_address: SocketAddr,
+    certificate: Certificate,
     app: app::App,
     sidecar: Sidecar,
     _redis: Option<Redis>,
@@ -44,14 +72,23 @@ impl Demo {
     /// # Errors
     /// Where a port is taken, or a part does not start.
     pub async fn start(store: Store, ports: Ports, dir: &Path) -> Result<Self> {
+        Self::start_with(Options::default(), store, ports, dir).await
+    }
+
+    /// The same, with what a test wants otherwise.
+    ///
+    /// # Errors
+    /// Where a port is taken, or a part does not start.
+    pub async fn start_with(options: Options, store: Store, ports: Ports, dir: &Path) -> Result<Self> {
         ports.ensure_free()?;
-        let (redis, environment) = match store {
-            Store::Memory => (None, Vec::new()),
+        let mut environment = vec![("SESSION_GATE_SESSION_CLASSES".to_owned(), REMEMBER.to_owned())];
+        let redis = match store {
+            Store::Memory => None,
             Store::Redis => {
                 eprintln!("starting Redis");
                 let redis = Redis::start(dir, Fsync::Always).await?;
-                let url = redis.url();
-                (Some(redis), vec![("REDIS_URL".to_owned(), url)])
+                environment.push(("REDIS_URL".to_owned(), redis.url()));
+                Some(redis)
             }
         };
         eprintln!("starting the sidecar");
@@ -60,15 +97,19 @@ impl Demo {
             port => Sidecar::start_on(port, environment, dir).await?,
         };
         eprintln!("starting the application");
-        let app = app::App::start(ports.app).await?;
+        let app = app::App::start(ports.app, options.app).await?;
         eprintln!("starting Envoy with the filter");
         let mut config = Config::example()?;
         config.use_ports(ports.gate, ports.admin)?;
         config.set_cluster_port("app", app.address().port())?;
         config.set_cluster_port("session-gate-sidecar", sidecar.address().port())?;
         config.set_module(&tools::filter()?)?;
-        let envoy = Envoy::start(&config, 1, dir).await?;
-        let demo = Self { envoy, app, sidecar, _redis: redis, dir: dir.to_owned() };
+        let certificate = Certificate::in_folder(dir)?;
+        config.listen_with_tls(ports.tls, certificate.clone());
+        configure(config.filter(), options.filter, options.routes)?;
+        let envoy = Envoy::start(&config, options.workers, dir).await?;
+        let tls_address = envoy.admin().listener_named(TLS_LISTENER).await?;
+        let demo = Self { envoy, tls_address, certificate, app, sidecar, _redis: redis, dir: dir.to_owned() };
         story::wait_until_it_serves(demo.address()).await.with_context(|| demo.logs())?;
         Ok(demo)
     }
@@ -78,11 +119,32 @@ impl Demo {
         self.envoy.address()
     }
 
+    /// Where it listens with TLS.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.tls_address
+    }
+
+    /// The certificate that it shows there.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The sidecar.
+    pub fn sidecar(&self) -> &Sidecar {
+        &self.sidecar
+    }
+
+    /// The Envoy with the filter.
+    pub fn envoy(&self) -> &Envoy {
+        &self.envoy
+    }
+
     /// Who listens where, a line each.
     pub fn addresses(&self) -> String {
         format!(
-            "  gate         http://{}\n  application  http://{} (behind the gate; never to be reached by clients)\n  \
+            "  gate         https://localhost:{}\n               http://{}\n  application  http://{} (behind the gate; never to be reached by clients)\n  \
              sidecar      http://{}\n  Envoy admin  http://{}\n  logs         {}",
+            self.tls_address.port(),
             self.envoy.address(),
             self.app.address(),
             self.sidecar.address(),
@@ -126,11 +188,35 @@ impl Demo {
     }
 }
 
+/// The class of sessions that the login form offers.
+const REMEMBER: &str = r#"{"remember": {"duration_hours": 2160, "idle_timeout_minutes": 20160, "persistent": true}}"#;
+
+fn configure(filter: &mut Value, changes: Value, routes: Vec<Value>) -> Result<()> {
+    // A browser would keep to https for all of localhost's ports.
+    merge(filter, json!({"security_headers": {"strict_transport_security": false}}));
+    merge(filter, changes);
+    let known = filter.get_mut("routes").and_then(Value::as_array_mut).context("the example has routes")?;
+    known.splice(0..0, routes);
+    Ok(())
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (name, change) in changes {
+                merge(into.entry(name).or_insert(Value::Null), change);
+            }
+        }
+        (into, change) => *into = change,
+    }
+}
+
 impl Ports {
     fn ensure_free(self) -> Result<()> {
-        let Self { gate, admin, sidecar, app } = self;
+        let Self { gate, tls, admin, sidecar, app } = self;
         for (port, what, flag) in [
             (gate, "the gate", "--port"),
+            (tls, "the gate with TLS", "--tls-port"),
             (admin, "Envoy's admin interface", "--admin-port"),
             (sidecar, "the sidecar", "--sidecar-port"),
             (app, "the application", "--app-port"),

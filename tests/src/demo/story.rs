@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
+use super::{Demo, browser_story};
 use crate::client::{Call, Http, Reply};
 use crate::poll::until;
 use crate::upstream::header_values;
@@ -89,13 +90,18 @@ pub fn curl_lines(gate: SocketAddr) -> String {
 }
 
 /// Plays the story and prints a line for each step; answers whether each went as it should.
-pub async fn play(gate: SocketAddr) -> bool {
+pub async fn play(demo: &Demo) -> bool {
+    let well = play_calls(demo.address()).await;
+    browser_story::play(demo, |title, outcome| report(title, None, outcome.as_ref().copied())).await && well
+}
+
+async fn play_calls(gate: SocketAddr) -> bool {
     let login = log_in(gate, json!({"user": "alice", "password": "wonderland", "scopes": ["read"]})).await;
-    let mut all_well = report("alice logs in, for reading only", 200, login.as_ref().map(|_| ()));
+    let mut all_well = report("alice logs in, for reading only", Some(200), login.as_ref().map(|_| ()));
     let token = login.unwrap_or_default();
     for step in STEPS {
         let outcome = play_step(step, &token, gate).await;
-        all_well &= report(step.title, step.status, outcome.as_ref().copied());
+        all_well &= report(step.title, Some(step.status), outcome.as_ref().copied());
     }
     all_well
 }
@@ -127,10 +133,11 @@ async fn play_step(step: &Step, token: &str, gate: SocketAddr) -> Result<()> {
     (step.check)(&reply)
 }
 
-fn report(title: &str, status: u16, outcome: Result<(), &anyhow::Error>) -> bool {
+fn report(title: &str, status: Option<u16>, outcome: Result<(), &anyhow::Error>) -> bool {
+    let status = status.map(|status| format!("{status} ")).unwrap_or_default();
     match outcome {
-        Ok(()) => println!("✓ {status} {title}"),
-        Err(error) => println!("✗ {status} {title}: {error:#}"),
+        Ok(()) => println!("✓ {status}{title}"),
+        Err(error) => println!("✗ {status}{title}: {error:#}"),
     }
     outcome.is_ok()
 }

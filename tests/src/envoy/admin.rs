@@ -48,8 +48,18 @@ impl Admin {
     /// # Errors
     /// While there is none.
     pub async fn listener(&self) -> Result<SocketAddr> {
+        self.listener_named("gate").await
+    }
+
+    /// The same of the listener with that name.
+    ///
+    /// # Errors
+    /// While there is none.
+    pub async fn listener_named(&self, name: &str) -> Result<SocketAddr> {
         let listeners = self.get("/listeners?format=json").await?.json()?;
-        let address = listeners.pointer("/listener_statuses/0/local_address/socket_address").context("no listener")?;
+        let all = listeners.get("listener_statuses").and_then(Value::as_array).context("no listeners")?;
+        let listener = all.iter().find(|listener| listener.get("name").and_then(Value::as_str) == Some(name));
+        let address = listener.and_then(|it| it.pointer("/local_address/socket_address")).context("no listener")?;
         let host = address.pointer("/address").and_then(Value::as_str).context("no address")?;
         let port = address.pointer("/port_value").and_then(Value::as_u64).context("no port")?;
         Ok(format!("{host}:{port}").parse()?)

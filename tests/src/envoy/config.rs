@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 
+use crate::tls::Certificate;
 use crate::tools;
 
 const LISTENER: &str = "/static_resources/listeners/0";
@@ -13,6 +14,8 @@ const MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
 const WASM: &str = "/http_filters/0/typed_config/config";
 /// JSON as text.
 const FILTER: &str = "/configuration/value";
+/// The listener with TLS, beside the example's own.
+pub const TLS_LISTENER: &str = "gate-tls";
 
 /// An Envoy configuration that started as the example.
 #[derive(Clone)]
@@ -22,6 +25,8 @@ pub struct Config {
     filter: Value,
     /// Whether the filter is there.
     is_gated: bool,
+    /// Port and certificate of the listener with TLS.
+    tls: Option<(u16, Certificate)>,
 }
 
 impl Config {
@@ -33,7 +38,7 @@ impl Config {
         let path = tools::envoy_yaml();
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let root = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
-        let mut config = Self { root, filter: Value::Null, is_gated: true };
+        let mut config = Self { root, filter: Value::Null, is_gated: true, tls: None };
         let filter = at(config.wasm()?, FILTER)?.as_str().context("the filter's configuration is a text")?.to_owned();
         config.filter = serde_json::from_str(&filter)?;
         if !cfg!(target_os = "linux") {
@@ -59,6 +64,11 @@ impl Config {
         *at(&mut self.root, "/admin/address/socket_address/port_value")? = json!(admin);
         *at(self.listener()?, "/address/socket_address/port_value")? = json!(listener);
         Ok(())
+    }
+
+    /// Adds a listener like the example's that ends TLS, as docs/operating.md has it.
+    pub fn listen_with_tls(&mut self, port: u16, certificate: Certificate) {
+        self.tls = Some((port, certificate));
     }
 
     /// Points a cluster at a port of this machine.
@@ -210,8 +220,34 @@ impl Config {
         if self.is_gated {
             *at(config.wasm()?, FILTER)? = json!(self.filter.to_string());
         }
+        if let Some((port, certificate)) = &self.tls {
+            let listener = with_tls(config.listener()?.clone(), *port, certificate)?;
+            let listeners = at(&mut config.root, "/static_resources/listeners")?.as_array_mut();
+            listeners.context("listeners are a list")?.push(listener);
+        }
         Ok(config)
     }
+}
+
+fn with_tls(mut listener: Value, port: u16, certificate: &Certificate) -> Result<Value> {
+    *at(&mut listener, "/name")? = json!(TLS_LISTENER);
+    *at(&mut listener, "/address/socket_address/port_value")? = json!(port);
+    let chain = at(&mut listener, "/filter_chains/0")?.as_object_mut().context("a filter chain is an object")?;
+    let socket = json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": ["h2", "http/1.1"],
+                "tls_certificates": [{
+                    "certificate_chain": {"filename": certificate.file()},
+                    "private_key": {"filename": certificate.key_file()},
+                }],
+            },
+        },
+    });
+    chain.insert("transport_socket".to_owned(), socket);
+    Ok(listener)
 }
 
 impl fmt::Debug for Config {
