@@ -152,7 +152,7 @@ impl World {
         let refusal = Refusal { begun, acked: self.now, receipt };
         match kind {
             Kind::Annotate => {}
-            Kind::Login => self.on_login(&call, answer, begun),
+            Kind::Login => self.on_login(&call, answer, refusal),
             Kind::Mint | Kind::MintOpaque | Kind::UserToken => self.on_minted(&call, answer),
             Kind::Narrow | Kind::Unscope | Kind::Widen => self.on_scoped(&call, refusal, answer),
             Kind::BlockAddress
@@ -165,6 +165,7 @@ impl World {
                     self.truth.rules.told(barred, is_refused, refusal);
                 }
             }
+            Kind::Renew => self.on_renewed(&call, answer),
             Kind::Resume => self.on_resumed(&call, begun),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
             Kind::SuspendRefused => self.on_taken_back(&call),

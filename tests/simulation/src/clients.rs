@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     /// A token that only the sidecar can read, of a session or of a user.
     MintOpaque,
     Narrow,
+    /// A session's token for its successor.
+    Renew,
     Resume,
     Revoke,
     RevokeForeign,
@@ -117,6 +119,7 @@ impl Kind {
             Self::Mint => "mint",
             Self::MintOpaque => "mint, opaque",
             Self::Narrow => "scopes narrowed",
+            Self::Renew => "renew",
             Self::Resume => "resume",
             Self::Revoke => "revoke",
             Self::RevokeForeign => "foreign tokens revoked",
@@ -157,7 +160,10 @@ impl Kind {
 
     /// Whether it takes something back.
     pub(crate) const fn takes_back(self) -> bool {
-        !matches!(self, Self::Annotate | Self::Login | Self::Mint | Self::MintOpaque | Self::Resume | Self::UserToken)
+        !matches!(
+            self,
+            Self::Annotate | Self::Login | Self::Mint | Self::MintOpaque | Self::Renew | Self::Resume | Self::UserToken
+        )
     }
 }
 

@@ -48,6 +48,8 @@ impl World {
             0 | 1 => return self.change_scopes(user, session),
             2..5 => return self.issue_drawn(user),
             5 => return self.change_rules(user),
+            7 if self.parameters.has_crowd => return self.log_in_at_once(),
+            6 if self.parameters.lives.are_short() => return self.renew(token),
             _ => {}
         }
         match self.rng.u8(0..100) {

@@ -20,13 +20,14 @@ use crate::{
 const TRIED_AGAIN: usize = 64;
 
 /// What a token says.
-fn claims(token: &str) -> Option<Claims> {
+pub(crate) fn claims(token: &str) -> Option<Claims> {
     let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
     payload.and_then(|payload| serde_json::from_slice(&payload).ok())
 }
 
 impl World {
-    pub(crate) fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis) {
+    pub(crate) fn on_login(&mut self, call: &ClientCall, answer: &Answer, refusal: Refusal) {
+        let begun = refusal.begun;
         let Ok(LoginReply { session, token, .. }) = serde_json::from_slice(&answer.body) else { return };
         let number = self.truth.add_session(Session {
             id: session.session_id.to_string(),
@@ -52,6 +53,7 @@ impl World {
             self.clients.suspended.insert(number);
         }
         self.add_token(token, Some(number), call);
+        self.on_admitted(&session.session_id, call.user, refusal);
     }
 
     /// Another issuer issues a token for that user, which may name a session.
@@ -124,6 +126,31 @@ impl World {
         if let Some((script, name)) = self.script.as_mut().zip(call.name) {
             script.note_token(name, number);
         }
+    }
+
+    /// A token that can be read, and that nobody was told of by a call of theirs.
+    pub(crate) fn add_read_token(
+        &mut self,
+        text: String,
+        session: Option<SessionNumber>,
+        user: UserNumber,
+    ) -> Option<TokenNumber> {
+        let said = claims(&text)?;
+        let token = Token {
+            text,
+            session,
+            user,
+            generation: self.truth.generation,
+            issued: said.iat.0,
+            expires: said.exp.0,
+            is_pending: said.pending_2fa,
+            is_renewed: said.renewal.is_some(),
+            foreign: None,
+            scopes: TokenScopes::of(Some(&said)),
+            revoked: None,
+            revoking: Pending::default(),
+        };
+        Some(self.truth.add_token(said.jti.to_string(), token))
     }
 
     pub(crate) fn on_resumed(&mut self, call: &ClientCall, begun: Millis) {

@@ -26,6 +26,8 @@ pub enum Promise {
     Alone,
     /// What a store accepts that is full is done.
     Accepted,
+    /// Users have no more sessions than they may, and the latest used are kept.
+    Crowd,
     /// Workers stay current while the store can be read.
     Current,
     /// Routes get what they ask for.
@@ -48,6 +50,8 @@ pub enum Promise {
     NothingLost,
     /// Nothing passes after a receipt.
     Receipt,
+    /// A token has one successor, and none once it was taken back.
+    Renewed,
     /// No second factor that is asked for is missing.
     SecondFactor,
     /// Nothing passes for longer than `max_staleness` after it was taken back.
@@ -63,6 +67,7 @@ impl fmt::Display for Promise {
         f.write_str(match self {
             Self::Alone => "no call about what a worker can tell",
             Self::Accepted => "what the store accepts is done",
+            Self::Crowd => "no more sessions than allowed, and the latest used are kept",
             Self::Current => "workers stay current while the store can be read",
             Self::Demands => "routes get what they ask for",
             Self::DeniedKeys => "a key that is used up costs no calls",
@@ -74,6 +79,7 @@ impl fmt::Display for Promise {
             Self::Live => "live sessions are served",
             Self::NothingLost => "what is handed back is admitted again",
             Self::Receipt => "nothing passes after applied: true",
+            Self::Renewed => "a good token has one successor, and no other has any",
             Self::SecondFactor => "no second factor is missing",
             Self::Staleness => "nothing passes after max_staleness",
             Self::StoreLoss => "a store that has lost its data",

@@ -14,7 +14,7 @@ impl Kind {
     /// What it does to the store.
     const fn does(self) -> Does {
         match self {
-            Self::Annotate | Self::Login | Self::Resume => Does::Add,
+            Self::Annotate | Self::Login | Self::Renew | Self::Resume => Does::Add,
             Self::Mint | Self::UserToken => Does::Read,
             _ => Does::TakeBack,
         }

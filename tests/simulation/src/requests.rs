@@ -1,9 +1,11 @@
 //! The calls of clients, as they are written.
 
 use serde_json::{Value, json};
+use store_sidecar::store::SessionLimit;
 
 use crate::{
     clients::{ClientCall, Kind},
+    crowd,
     foreign::ISSUER,
     rules::{self, Barred},
     sidecar::ApiCall,
@@ -38,7 +40,9 @@ impl World {
                 let path = if matches!(barred, Barred::Tokens(_)) { "revocations" } else { "blocks" };
                 without_body(format!("/v1/{path}/{}{wait}", barred.rule_id()?))
             }
-            Kind::Login => with_json("POST", "/v1/login".to_owned(), &login(&user, variety)),
+            Kind::Login => {
+                with_json("POST", "/v1/login".to_owned(), &login(&user, crowd::limit_of(call.user), variety))
+            }
             Kind::Logout => with_json("POST", format!("/v1/logout{wait}"), &json!({"token": token()?})),
             Kind::Mint => {
                 let duration = (variety < 50).then_some(2 + variety % 6);
@@ -55,6 +59,7 @@ impl World {
                 with_json("POST", "/v1/tokens".to_owned(), &body)
             }
             Kind::Narrow => change(json!({"scopes": ["read"]}))?,
+            Kind::Renew => with_json("POST", "/v1/tokens/renew".to_owned(), &json!({"token": token()?})),
             Kind::Resume => patch("active")?,
             Kind::Revoke => ApiCall {
                 method: "POST",
@@ -82,9 +87,10 @@ impl World {
 }
 
 /// Some sessions wait for their second factor, and some are short.
-fn login(user: &str, variety: u32) -> Value {
+fn login(user: &str, limit: Option<SessionLimit>, variety: u32) -> Value {
     let duration = (80..130).contains(&variety).then_some(3 + variety % 10);
-    json!({"user_id": user, "scopes": scopes(variety), "pending_2fa": variety < 80, "duration": duration})
+    json!({"user_id": user, "scopes": scopes(variety), "pending_2fa": variety < 80, "duration": duration,
+        "max_sessions": limit.map(|limit| limit.max), "when_full": limit.map(|limit| limit.when_full)})
 }
 
 /// What a token is asked for with: to read, to write as well, or whatever its session permits.

@@ -10,7 +10,7 @@ pub use session_gate_policy::ids::RequestId;
 use session_gate_policy::{
     config::Config,
     host::PeerAddress,
-    http::headers::Headers,
+    http::headers::{HeaderChange, Headers},
     ids::Callout,
     metric::Counter,
     request::{Effect, Event},
@@ -33,6 +33,13 @@ use crate::{
 
 /// How often a worker looks whether something is due.
 const TICK: Duration = Duration::from_millis(50);
+
+/// The cookie that may carry a token.
+const COOKIE: &str = "__Host-session-gate";
+/// The header that tells an upstream which token it serves.
+const TOKEN_ID: &str = "x-token-id";
+/// The header that tells a program of its new token.
+const TOKEN: &str = "x-session-token";
 
 /// What a worker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +93,8 @@ pub enum Purpose {
     Other,
     /// To ask about a token.
     Check,
+    /// To ask for a token's successor.
+    Renewal,
 }
 
 /// What a worker wants done, or has done.
@@ -106,6 +115,12 @@ pub enum Deed {
     Told(RequestId),
     /// It has decided.
     Decide(RequestId, Decision),
+    /// It has been answered what takes the place of that request's token, if anything does.
+    Renewed(RequestId),
+    /// That request is served by the token with that id.
+    ServedBy(RequestId, String),
+    /// It tells its client of its new token.
+    Tell(String),
     /// It ends an open stream.
     EndStream(RequestId),
 }
@@ -246,7 +261,7 @@ impl WorkerHost {
     pub fn request(
         &mut self,
         now: Millis,
-        (token, address): (Option<&str>, u8),
+        (token, is_cookie, address): (Option<&str>, bool, u8),
         key: Option<KeyName>,
         route: Route,
         form: Form,
@@ -255,11 +270,13 @@ impl WorkerHost {
         let id = self.next_request;
         self.peers.0.insert(id, address);
         let path = route.path();
-        let authorization = token.map(|token| format!("Bearer {token}"));
+        let cookie = format!("{COOKIE}=");
+        let (name, prefix) = if is_cookie { ("cookie", cookie.as_str()) } else { ("authorization", "Bearer ") };
+        let credential = token.map(|token| format!("{prefix}{token}"));
         let key = key.map(|key| key.to_string());
         let mut headers =
             vec![(":method", "GET"), (":path", path.as_str()), (":authority", "app.example"), (":scheme", "https")];
-        headers.extend(authorization.as_deref().map(|authorization| ("authorization", authorization)));
+        headers.extend(credential.as_deref().map(|credential| (name, credential)));
         headers.extend(key.as_deref().map(|key| (KEY_HEADER, key)));
         if form == Form::Upgrade {
             headers.push(("upgrade", "websocket"));
@@ -288,6 +305,7 @@ impl WorkerHost {
             body: answer.body.to_vec(),
         });
         let is_check = matches!(callout, Callout::Check(_));
+        let is_renewal = matches!(callout, Callout::Renewal(_));
         let outcome = self.worker.on_reply_to(callout, &reply, self.clock.now(now), &self.peers);
         let mut requests = outcome.requests;
         // Which stream of several is ended first is of no concern.
@@ -295,6 +313,7 @@ impl WorkerHost {
         let mut deeds = Vec::new();
         for (id, effects) in requests {
             deeds.extend(is_check.then_some(Deed::Told(id)));
+            deeds.extend(is_renewal.then_some(Deed::Renewed(id)));
             deeds.extend(self.carry_out(id, effects, made_by));
         }
         if made_by.is_none() {
@@ -315,12 +334,18 @@ impl WorkerHost {
         for effect in effects {
             match effect {
                 Effect::Call(callout, call) => deeds.push(self.call(callout, active, call)),
-                Effect::Forward(permit, _) => deeds.push(Deed::Decide(id, Decision::Allow(permit.reason()))),
+                Effect::Forward(permit, changes) => {
+                    deeds.extend(said(&changes, TOKEN_ID).map(|token| Deed::ServedBy(id, token)));
+                    deeds.push(Deed::Decide(id, Decision::Allow(permit.reason())));
+                }
                 Effect::Count(Counter::Deny(reason)) => deeds.push(Deed::Decide(id, Decision::Deny(reason))),
                 Effect::EndStream => deeds.push(Deed::EndStream(id)),
                 // Nobody here says anything of sessions in an answer.
                 Effect::HoldAnswer | Effect::ReleaseAnswer => {}
-                Effect::ChangeAnswer(_) | Effect::Count(_) | Effect::Describe(_) | Effect::Reply(_) => {}
+                Effect::ChangeAnswer(changes) => {
+                    deeds.extend(told_token(&changes).map(Deed::Tell));
+                }
+                Effect::Count(_) | Effect::Describe(_) | Effect::Reply(_) => {}
             }
         }
         deeds
@@ -331,7 +356,8 @@ impl WorkerHost {
             Callout::Feed(_) => Purpose::Feed,
             Callout::Check(_) => Purpose::Check,
             Callout::Leases(_) => Purpose::Leases,
-            Callout::Activity | Callout::Keys | Callout::Renewal(_) | Callout::SessionCommand(_) => Purpose::Other,
+            Callout::Renewal(_) => Purpose::Renewal,
+            Callout::Activity | Callout::Keys | Callout::SessionCommand(_) => Purpose::Other,
         };
         self.next_call += 1;
         self.calls.insert(self.next_call, (callout, made_by));
@@ -349,4 +375,24 @@ fn translated(call: Call) -> ApiCall {
         protocol: header(PROTOCOL_HEADER),
         body: call.body.unwrap_or_default(),
     }
+}
+
+/// What that header says from then on.
+fn said(changes: &[HeaderChange], wanted: &str) -> Option<String> {
+    changes.iter().find_map(|change| match change {
+        HeaderChange::Set(name, value) | HeaderChange::Add(name, value) if name == wanted => {
+            String::from_utf8(value.clone()).ok()
+        }
+        _ => None,
+    })
+}
+
+/// The token that an answer tells its client of.
+fn told_token(changes: &[HeaderChange]) -> Option<String> {
+    let in_cookie = || {
+        let line = said(changes, "set-cookie")?;
+        let (pair, _) = line.split_once(';')?;
+        pair.strip_prefix(COOKIE)?.strip_prefix('=').filter(|value| !value.is_empty()).map(str::to_owned)
+    };
+    said(changes, TOKEN).or_else(in_cookie)
 }

@@ -11,6 +11,7 @@ use crate::{
     clients::Clients,
     clocks::{Millis, Wall, WorkerClock},
     counts::Counts,
+    crowd::Crowd,
     demands::Mode,
     events::{Event, Job},
     history::History,
@@ -21,6 +22,7 @@ use crate::{
     promise::{Promise, Violation},
     queue::Queue,
     refusals::Refusals,
+    renewals::{Question, Renewals},
     scenario::{Scenario, script::Script},
     sidecar::{Answer, Common, SeededRandom, Sidecar},
     store::{MAX_METADATA_BYTES, SharedStore, StoreLink},
@@ -52,6 +54,8 @@ pub(crate) struct WorkerPlace {
     pub(crate) lease_calls: BTreeMap<u32, LeaseRequest>,
     /// Opaque tokens that it asks to have read, likewise.
     pub(crate) opaque_calls: BTreeMap<u32, String>,
+    /// Tokens that it asks to have renewed, likewise.
+    pub(crate) renewal_calls: BTreeMap<u32, String>,
 }
 
 /// Where a sidecar runs.
@@ -78,6 +82,10 @@ pub struct World {
     pub(crate) queue: Queue<Event>,
     pub(crate) tasks: Tasks<Answer>,
     pub(crate) jobs: BTreeMap<u64, Job>,
+    /// Tokens whose successors sidecars are asked for, by their tasks.
+    pub(crate) questions: BTreeMap<u64, Question>,
+    pub(crate) renewals: Renewals,
+    pub(crate) crowd: Crowd,
     pub(crate) network: Network,
     pub(crate) store: Arc<SharedStore>,
     pub(crate) store_wall: Wall,
@@ -152,8 +160,8 @@ impl World {
         let store = Arc::new(store);
         // The feed begins.
         store.current().read_feed(None, 1).await?;
-        let (pages, idle_timeout) = (parameters.pages, parameters.idle_timeout);
-        let common = Common { store: Arc::clone(&store), settings, pages, idle_timeout, random };
+        let Parameters { pages, idle_timeout, lives, .. } = parameters;
+        let common = Common { store: Arc::clone(&store), settings, pages, idle_timeout, lives, random };
         let sidecars = (0..parameters.replicas)
             .map(|_| SidecarPlace {
                 started: 0,
@@ -180,6 +188,7 @@ impl World {
                 calls: BTreeMap::new(),
                 lease_calls: BTreeMap::new(),
                 opaque_calls: BTreeMap::new(),
+                renewal_calls: BTreeMap::new(),
             });
         }
         let is_calm = parameters.weather == Weather::Calm;
@@ -194,6 +203,9 @@ impl World {
             queue: Queue::default(),
             tasks: Tasks::default(),
             jobs: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            renewals: Renewals::default(),
+            crowd: Crowd::default(),
             network,
             store,
             store_wall,
@@ -282,18 +294,7 @@ impl World {
             let now = self.now;
             let sidecars = &self.sidecars;
             let done = self.tasks.run(|owner| stands_still(sidecars, owner, now));
-            for applied in self.store.take_applied() {
-                self.truth.applied(&applied);
-            }
-            for entry in self.store.take_appended() {
-                self.truth.rules.applied(&entry.change, entry.until, now);
-            }
-            for (session, noted) in self.store.take_uses() {
-                self.truth.used(&session, noted);
-            }
-            for step in self.store.take_lease_steps() {
-                self.note_lease_step(step);
-            }
+            self.take_notes();
             let has_news = !done.is_empty();
             for (task, answer) in done {
                 self.on_answer(task, answer);
