@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{crowd, faults::Fault, foreign, idle, opaque, renewals, rules, scopes, second_factor};
+use crate::{
+    crowd, faults::Fault, foreign, guesses, idle, opaque, refresh, renewals, rotation, rules, scopes, second_factor,
+};
 
 /// Counts, by group and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,6 +103,9 @@ impl Counts {
         let subjects = foreign::NEEDED
             .into_iter()
             .chain(crowd::NEEDED)
+            .chain(guesses::NEEDED)
+            .chain(refresh::NEEDED)
+            .chain(rotation::NEEDED)
             .chain(idle::NEEDED)
             .chain(opaque::NEEDED)
             .chain(renewals::NEEDED)

@@ -124,14 +124,14 @@ impl World {
 
     /// The store has begun a session, and ended others for that, or has refused to.
     pub(crate) fn note_admission(&mut self, step: AdmissionStep) {
-        let number = self.crowd.order.len();
+        let number = self.ledgers.crowd.order.len();
         if let Some(new) = &step.created
-            && self.crowd.order.insert(new.clone(), number).is_some()
+            && self.ledgers.crowd.order.insert(new.clone(), number).is_some()
         {
             // The same step once more.
             return;
         }
-        let wrong = step.wrong(&self.crowd.order);
+        let wrong = step.wrong(&self.ledgers.crowd.order);
         let shown = match (&step.created, step.ended.is_empty()) {
             (None, _) => "refused",
             (Some(_), true) => "there was room",
@@ -139,7 +139,7 @@ impl World {
         };
         self.counts.one("session limit", shown);
         for ended in &step.ended {
-            self.crowd.evicted.insert(ended.clone());
+            self.ledgers.crowd.evicted.insert(ended.clone());
             if let Some(session) = self.number_of(ended) {
                 self.doubt(session);
             }
@@ -153,7 +153,7 @@ impl World {
         });
         self.judge(violation.map_or(Ok(()), Err));
         if let Some(new) = step.created {
-            self.crowd.by.insert(new, step.ended);
+            self.ledgers.crowd.by.insert(new, step.ended);
         }
     }
 
@@ -174,20 +174,20 @@ impl World {
     /// allowed.
     pub(crate) fn on_admitted(&mut self, id: &SessionId, user: UserNumber, refusal: Refusal) {
         let Some(limit) = limit_of(user) else { return };
-        for ended in self.crowd.by.remove(id).unwrap_or_default() {
+        for ended in self.ledgers.crowd.by.remove(id).unwrap_or_default() {
             match self.number_of(&ended) {
                 Some(number) => self.on_ended(vec![number], refusal),
                 None => {
                     self.counts.one("session limit", "evicted by a login that nobody was told of");
-                    self.crowd.ended.insert(ended, refusal);
+                    self.ledgers.crowd.ended.insert(ended, refusal);
                 }
             }
         }
         if let Some(number) = self.number_of(id) {
-            if self.crowd.evicted.contains(id) {
+            if self.ledgers.crowd.evicted.contains(id) {
                 self.doubt(number);
             }
-            if let Some(refusal) = self.crowd.ended.remove(id) {
+            if let Some(refusal) = self.ledgers.crowd.ended.remove(id) {
                 self.on_ended(vec![number], refusal);
             }
         }
@@ -202,7 +202,7 @@ impl World {
     /// Whether the store has that session, and it has not ended.
     fn is_live(&self, number: SessionNumber) -> bool {
         self.truth.session(number).is_some_and(|session| {
-            let is_gone = session.id.parse().is_ok_and(|id| self.crowd.gone.contains(&id));
+            let is_gone = session.id.parse().is_ok_and(|id| self.ledgers.crowd.gone.contains(&id));
             let is_known = session.generation == self.truth.generation && !session.status.is_final();
             is_known && !is_gone && self.wall_seconds() < session.ends()
         })

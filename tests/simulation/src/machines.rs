@@ -40,7 +40,7 @@ impl World {
         }
         place.frozen_until = 0;
         for task in self.tasks.kill(sidecar) {
-            self.questions.remove(&task);
+            self.ledgers.questions.remove(&task);
             match self.jobs.remove(&task) {
                 Some(Job::Client(delivery)) => self.cut_off(delivery),
                 Some(Job::Worker { sidecar, worker, life, number }) => self.reply(sidecar, worker, life, number, None),

@@ -7,7 +7,7 @@ impl World {
     pub(crate) fn take_notes(&mut self) {
         for applied in self.store.take_applied() {
             if applied.status.is_final() {
-                self.crowd.note_end(&applied.session);
+                self.ledgers.crowd.note_end(&applied.session);
             }
             self.truth.applied(&applied);
         }
@@ -23,6 +23,7 @@ impl World {
         for step in self.store.session_steps.take() {
             match step {
                 SessionStep::Admitted(step) => self.note_admission(*step),
+                SessionStep::Forgotten(account) => self.note_forgotten(&account),
                 SessionStep::Renewed { session, shown, replaced, is_new } => {
                     self.note_renewal(&session, shown, (replaced, is_new));
                 }

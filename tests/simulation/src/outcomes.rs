@@ -28,7 +28,7 @@ pub(crate) fn claims(token: &str) -> Option<Claims> {
 impl World {
     pub(crate) fn on_login(&mut self, call: &ClientCall, answer: &Answer, refusal: Refusal) {
         let begun = refusal.begun;
-        let Ok(LoginReply { session, token, .. }) = serde_json::from_slice(&answer.body) else { return };
+        let Ok(LoginReply { session, token, refresh_token, .. }) = serde_json::from_slice(&answer.body) else { return };
         let number = self.truth.add_session(Session {
             id: session.session_id.to_string(),
             user: call.user,
@@ -53,6 +53,7 @@ impl World {
             self.clients.suspended.insert(number);
         }
         self.add_token(token, Some(number), call);
+        self.note_first_refresh(number, refresh_token);
         self.on_admitted(&session.session_id, call.user, refusal);
     }
 

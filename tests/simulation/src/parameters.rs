@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use store_sidecar::feed::Pages;
+use store_sidecar::{feed::Pages, store::LockRules};
 
-use crate::{limits::settings::AllLimits, lives::Lives, worker_host::WorkerSettings};
+use crate::{guesses, limits::settings::AllLimits, lives::Lives, worker_host::WorkerSettings};
 
 /// What a run is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,12 @@ pub struct Parameters {
     pub lives: Lives,
     /// Whether some users may have only so many sessions.
     pub has_crowd: bool,
+    /// When failed logins lock an account; none: nobody guesses.
+    pub guesses: Option<LockRules>,
+    /// Whether some users have refresh tokens.
+    pub has_mobiles: bool,
+    /// Whether sessions go on under new ids.
+    pub rotates: bool,
 }
 
 impl Parameters {
@@ -125,6 +131,9 @@ impl Parameters {
             idle_timeout: (rng.u8(0..3) == 0).then(|| Duration::from_secs(one_of(rng, &[1, 2, 3, 5, 8]))),
             lives: Lives::new(rng),
             has_crowd: rng.bool(),
+            guesses: guesses::drawn_rules(rng),
+            has_mobiles: rng.bool(),
+            rotates: rng.bool(),
         }
     }
 

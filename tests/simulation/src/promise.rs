@@ -40,6 +40,8 @@ pub enum Promise {
     Forged,
     /// Sessions that are not used end, and no others.
     Idle,
+    /// No account has more failed logins than lock it.
+    Guesses,
     /// What a worker knows against a token holds.
     Known,
     /// No window admits more than its limit.
@@ -50,6 +52,8 @@ pub enum Promise {
     NothingLost,
     /// Nothing passes after a receipt.
     Receipt,
+    /// A refresh token has one successor, and an old one ends its session.
+    Refresh,
     /// A token has one successor, and none once it was taken back.
     Renewed,
     /// No second factor that is asked for is missing.
@@ -74,11 +78,13 @@ impl fmt::Display for Promise {
             Self::FailureMode => "failure modes",
             Self::Forged => "forged and expired tokens",
             Self::Idle => "sessions end when they are not used, and not before",
+            Self::Guesses => "failed logins count before they are answered",
             Self::Known => "what is known holds",
             Self::Limit => "no window admits more than its limit",
             Self::Live => "live sessions are served",
             Self::NothingLost => "what is handed back is admitted again",
             Self::Receipt => "nothing passes after applied: true",
+            Self::Refresh => "a refresh token has one successor, and an old one ends its session",
             Self::Renewed => "a good token has one successor, and no other has any",
             Self::SecondFactor => "no second factor is missing",
             Self::Staleness => "nothing passes after max_staleness",

@@ -101,20 +101,20 @@ impl World {
     /// A call has reached a sidecar, which works at it as that task.
     pub(crate) fn note_question(&mut self, task: u64, call: &ApiCall) {
         let begun = self.now;
-        self.questions.extend(asked_about(call).map(|shown| (task, Question { shown, begun })));
+        self.ledgers.questions.extend(asked_about(call).map(|shown| (task, Question { shown, begun })));
     }
 
     /// A sidecar has answered; what it was asked is known by its task.
     pub(crate) fn note_successor(&mut self, task: u64, answer: &Answer) {
-        let Some(Question { shown, begun }) = self.questions.remove(&task) else { return };
+        let Some(Question { shown, begun }) = self.ledgers.questions.remove(&task) else { return };
         let reply = serde_json::from_slice::<RenewReply>(&answer.body).ok().filter(|_| answer.status == 200);
         let Some((number, reply)) = self.token_reading(&shown).zip(reply) else { return };
         let Some(successor) = reply.token else {
-            let is_old = self.renewals.successor_of(number).is_some();
+            let is_old = self.ledgers.renewals.successor_of(number).is_some();
             self.counts.one("renewals", if is_old { "an older one refused" } else { "none" });
             return;
         };
-        let before = self.renewals.successor_of(number);
+        let before = self.ledgers.renewals.successor_of(number);
         let verdict = self.judge_successor(number, before, &shown, &successor.token, begun);
         self.judge_renewal(number, verdict);
         let given = self.token_reading(&successor.token);
@@ -123,7 +123,7 @@ impl World {
             if before.is_some_and(|before| before != given) {
                 self.counts.one("renewals", "in place of one that has expired");
             }
-            self.renewals.successors.entry(number).or_default().push(given);
+            self.ledgers.renewals.successors.entry(number).or_default().push(given);
         }
     }
 
@@ -170,7 +170,7 @@ impl World {
     pub(crate) fn note_renewal(&mut self, session: &SessionId, shown: u64, (replaced, is_new): (u64, bool)) {
         // Nobody has been told of the others.
         let Some(number) = self.truth.session_by_id(session.as_str()) else { return };
-        let known = self.renewals.lines.get(&number).copied();
+        let known = self.ledgers.renewals.lines.get(&number).copied();
         let refusals = self.truth.session(number).and_then(|session| session.refusals().next());
         let wrong = if let Some(refusal) = refusals {
             Some(format!("the store renews a token of session {number}, which was taken back at {}", refusal.acked))
@@ -183,7 +183,7 @@ impl World {
         };
         self.counts.one("renewals", if is_new { "stored" } else { "shared" });
         if is_new {
-            self.renewals.lines.insert(number, (replaced + 1, shown));
+            self.ledgers.renewals.lines.insert(number, (replaced + 1, shown));
         }
         let violation = wrong.map(|text| Violation {
             promise: Promise::Renewed,
@@ -205,7 +205,7 @@ impl World {
             let is_current = place.mind.is_current(self.now, &place.clock, self.parameters.settings.max_staleness);
             Some(place.mind.takes_back(number, token, request.version) || !is_current)
         };
-        let verdict = if !given.is_some_and(|given| self.renewals.has_replaced(shown, given)) {
+        let verdict = if !given.is_some_and(|given| self.ledgers.renewals.has_replaced(shown, given)) {
             Err(format!("an answer tells {given:?} in place of token {shown}"))
         } else if is_known_against() == Some(true) {
             Err(format!("an answer tells the successor of token {shown}, which its worker does not know to be good"))

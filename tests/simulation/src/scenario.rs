@@ -67,6 +67,9 @@ impl Scenario {
             idle_timeout: None,
             lives: Lives::LONG,
             has_crowd: false,
+            guesses: None,
+            has_mobiles: false,
+            rotates: false,
         };
         Self { name, parameters, script: Script::new(ends) }
     }

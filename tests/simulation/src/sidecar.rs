@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use secrecy::SecretString;
 use session_gate_protocol::{PROTOCOL_HEADER, PublishedPolicy, WhenFull};
 use store_sidecar::{
-    config::{LockoutConfig, SessionConfig, TokenConfig},
+    config::{SessionConfig, TokenConfig},
     credentials::{Credentials, CurrentCredentials},
     feed::{Feed, Pages},
     http::{Api, router},
@@ -23,13 +23,14 @@ use store_sidecar::{
     metrics::Metrics,
     rng::{NoRandomness, Random},
     service::{Service, Tools},
-    store::{Store, StoreSettings},
+    store::{LockRules, Store, StoreSettings},
 };
 use tokio::task::AbortHandle;
 use tower::ServiceExt;
 
 use crate::{
     clocks::Wall,
+    guesses,
     lives::Lives,
     store::{ReplicaStore, SharedStore, StoreLink},
     tasks::Work,
@@ -72,6 +73,8 @@ pub struct Common {
     pub idle_timeout: Option<Duration>,
     /// How long tokens live.
     pub lives: Lives,
+    /// When failed logins lock an account; none: as by default.
+    pub guesses: Option<LockRules>,
     /// Where ids come from.
     pub random: Arc<SeededRandom>,
 }
@@ -154,7 +157,7 @@ impl Sidecar {
             max_per_user: 0,
             when_full: WhenFull::default(),
             password_change_ends_sessions: true,
-            lockout: LockoutConfig::default(),
+            lockout: guesses::lockout(common.guesses),
             store: common.settings,
         };
         let tokens = TokenConfig {

@@ -11,10 +11,10 @@ use crate::{
     clients::Clients,
     clocks::{Millis, Wall, WorkerClock},
     counts::Counts,
-    crowd::Crowd,
     demands::Mode,
     events::{Event, Job},
     history::History,
+    ledgers::Ledgers,
     limits::{Limits, probe::Probe},
     mind::Mind,
     network::Network,
@@ -22,7 +22,6 @@ use crate::{
     promise::{Promise, Violation},
     queue::Queue,
     refusals::Refusals,
-    renewals::{Question, Renewals},
     scenario::{Scenario, script::Script},
     sidecar::{Answer, Common, SeededRandom, Sidecar},
     store::{MAX_METADATA_BYTES, SharedStore, StoreLink},
@@ -82,10 +81,7 @@ pub struct World {
     pub(crate) queue: Queue<Event>,
     pub(crate) tasks: Tasks<Answer>,
     pub(crate) jobs: BTreeMap<u64, Job>,
-    /// Tokens whose successors sidecars are asked for, by their tasks.
-    pub(crate) questions: BTreeMap<u64, Question>,
-    pub(crate) renewals: Renewals,
-    pub(crate) crowd: Crowd,
+    pub(crate) ledgers: Ledgers,
     pub(crate) network: Network,
     pub(crate) store: Arc<SharedStore>,
     pub(crate) store_wall: Wall,
@@ -160,8 +156,8 @@ impl World {
         let store = Arc::new(store);
         // The feed begins.
         store.current().read_feed(None, 1).await?;
-        let Parameters { pages, idle_timeout, lives, .. } = parameters;
-        let common = Common { store: Arc::clone(&store), settings, pages, idle_timeout, lives, random };
+        let Parameters { pages, idle_timeout, lives, guesses, .. } = parameters;
+        let common = Common { store: Arc::clone(&store), settings, pages, idle_timeout, lives, guesses, random };
         let sidecars = (0..parameters.replicas)
             .map(|_| SidecarPlace {
                 started: 0,
@@ -203,9 +199,7 @@ impl World {
             queue: Queue::default(),
             tasks: Tasks::default(),
             jobs: BTreeMap::new(),
-            questions: BTreeMap::new(),
-            renewals: Renewals::default(),
-            crowd: Crowd::default(),
+            ledgers: Ledgers::default(),
             network,
             store,
             store_wall,

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use session_gate_protocol::SessionId;
+use store_sidecar::store::LoginHash;
 
 use crate::crowd::AdmissionStep;
 
@@ -11,6 +12,8 @@ use crate::crowd::AdmissionStep;
 pub enum SessionStep {
     /// A login with a limit was let in, or was not.
     Admitted(Box<AdmissionStep>),
+    /// What was counted of an account's failed logins was forgotten.
+    Forgotten(LoginHash),
     /// A token's successor was stored, or found.
     Renewed {
         /// The session.
