@@ -123,7 +123,10 @@ impl Case<'_> {
 
     /// Whether the route takes no tokens.
     fn is_public(&self) -> bool {
-        matches!(self.route, Route::Limited(route) if !self.settings.limits.takes_tokens(route))
+        match self.route {
+            Route::Limited(route) => !self.settings.limits.takes_tokens(route),
+            route => route == Route::LogIn,
+        }
     }
 
     // === admissions ===

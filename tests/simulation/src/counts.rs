@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    crowd, faults::Fault, foreign, guesses, idle, opaque, refresh, renewals, rotation, rules, scopes, second_factor,
+    crowd, faults::Fault, foreign, guesses, header_logins, idle, opaque, refresh, renewals, rotation, rules, scopes,
+    second_factor,
 };
 
 /// Counts, by group and name.
@@ -106,6 +107,7 @@ impl Counts {
             .chain(guesses::NEEDED)
             .chain(refresh::NEEDED)
             .chain(rotation::NEEDED)
+            .chain(header_logins::NEEDED)
             .chain(idle::NEEDED)
             .chain(opaque::NEEDED)
             .chain(renewals::NEEDED)

@@ -7,6 +7,7 @@
 //! `docs/guarantees.md`; `docs/simulation.md` says what is simulated and what is not.
 #![warn(missing_docs)]
 
+mod answers;
 mod breaking;
 mod case;
 mod check;
@@ -22,6 +23,7 @@ mod exercised;
 mod faults;
 mod foreign;
 mod guesses;
+mod header_logins;
 mod history;
 mod idle;
 mod idle_streams;

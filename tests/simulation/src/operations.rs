@@ -51,6 +51,7 @@ impl World {
             7 if self.parameters.has_crowd => return self.log_in_at_once(),
             8 | 9 if self.parameters.guesses.is_some() => return self.guess(),
             10 | 11 if self.parameters.has_mobiles => return self.refresh(),
+            13 if self.parameters.rotates => return self.log_in_by_header(),
             12 if self.parameters.rotates => return self.elevate(user, session, token),
             6 if self.parameters.lives.are_short() => return self.renew(token),
             _ => {}

@@ -26,6 +26,8 @@ pub enum Promise {
     Alone,
     /// What a store accepts that is full is done.
     Accepted,
+    /// What a cache has kept logs nobody in.
+    Cached,
     /// Users have no more sessions than they may, and the latest used are kept.
     Crowd,
     /// Workers stay current while the store can be read.
@@ -71,6 +73,7 @@ impl fmt::Display for Promise {
         f.write_str(match self {
             Self::Alone => "no call about what a worker can tell",
             Self::Accepted => "what the store accepts is done",
+            Self::Cached => "what a cache has kept logs nobody in",
             Self::Crowd => "no more sessions than allowed, and the latest used are kept",
             Self::Current => "workers stay current while the store can be read",
             Self::Demands => "routes get what they ask for",

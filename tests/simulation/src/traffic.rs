@@ -132,8 +132,8 @@ impl World {
         let found = token.and_then(|token| self.truth.token(token));
         let session = found.and_then(|token| token.session);
         let account = found.and_then(|token| Some((token.user, token.foreign?)));
-        // Limits are tried by those whom nobody blocks.
-        let is_steady = key.is_some() || self.script.is_some();
+        // Limits are tried by those whom nobody blocks, and so are logins.
+        let is_steady = key.is_some() || self.script.is_some() || route == Route::LogIn;
         let address = if is_steady { 0 } else { self.rng.u8(0..ADDRESSES) };
         let is_renewed = key.is_none() && self.script.is_none() && self.parameters.lives.are_short();
         let is_cookie = is_renewed && form != Form::Upgrade && token.is_some() && self.rng.bool();
@@ -227,7 +227,8 @@ impl World {
         }
         self.note_exercised(token, decision, route, asked);
         self.note_idle(token, decision);
-        let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
+        let logs_in = route == Route::LogIn;
+        let goes_on = matches!(decision, Decision::Allow(_)) && (form != Form::Plain || logs_in);
         if let Some(key) = key {
             self.note_limited((worker, id), key, decision, (request.cost, goes_on));
         }
@@ -235,7 +236,9 @@ impl World {
             self.finish(worker, id);
             return;
         }
-        self.counts.one("streams", "opened");
+        if !logs_in {
+            self.counts.one("streams", "opened");
+        }
         if form == Form::Upgrade
             && let Some(request) = self.workers.get_mut(worker).and_then(|place| place.requests.get_mut(&id))
         {
@@ -272,6 +275,10 @@ impl World {
         let now = self.now;
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
         let Some(request) = place.requests.get_mut(&id) else { return };
+        if request.route == Route::LogIn {
+            let request = *request;
+            return self.answer_login(worker, id, &request);
+        }
         request.open_since.get_or_insert(now);
         let request = *request;
         let Request { cost, key, admitted, .. } = request;
@@ -308,7 +315,7 @@ impl World {
                 place.mind.keys = Some(call.sent);
                 place.mind.opaque.forget();
             }
-            Purpose::Feed | Purpose::Leases | Purpose::Renewal | Purpose::Other => {}
+            Purpose::Command | Purpose::Feed | Purpose::Leases | Purpose::Renewal | Purpose::Other => {}
         }
         if !is_good {
             let feed = call.purpose == Purpose::Feed;
@@ -327,6 +334,9 @@ impl World {
         let replied = place.host.replied(now, number, answer);
         let is_heard = replied.is_some();
         let deeds = replied.unwrap_or_default();
+        if call.purpose == Purpose::Command {
+            self.note_header_logins(&deeds, call.sent);
+        }
         if let Some(shown) = shown.filter(|_| is_heard) {
             self.hear_of_successor(worker, &shown, answer.filter(|_| is_good), &deeds);
         }

@@ -10,7 +10,7 @@ pub use session_gate_policy::ids::RequestId;
 use session_gate_policy::{
     config::Config,
     host::PeerAddress,
-    http::headers::{HeaderChange, Headers},
+    http::headers::Headers,
     ids::Callout,
     metric::Counter,
     request::{Effect, Event},
@@ -21,10 +21,12 @@ use session_gate_policy::{
 use session_gate_protocol::PROTOCOL_HEADER;
 
 use crate::{
+    answers::{COOKIE, TOKEN_ID, said, told_token},
     clocks::{Millis, WorkerClock},
     decision::Decision,
     demands::{self, Demand, Mode},
     foreign,
+    header_logins::{self, LoginAnswer},
     limits::settings::{AllLimits, COST_HEADER, KEY_HEADER, KeyName, path},
     rules,
     sidecar::{Answer, ApiCall},
@@ -33,13 +35,6 @@ use crate::{
 
 /// How often a worker looks whether something is due.
 const TICK: Duration = Duration::from_millis(50);
-
-/// The cookie that may carry a token.
-const COOKIE: &str = "__Host-session-gate";
-/// The header that tells an upstream which token it serves.
-const TOKEN_ID: &str = "x-token-id";
-/// The header that tells a program of its new token.
-const TOKEN: &str = "x-session-token";
 
 /// What a worker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +62,8 @@ pub enum Route {
     LastKnown,
     /// It refuses, and has the limits of that number.
     Limited(usize),
+    /// Its answers log in.
+    LogIn,
     /// It asks for more than a good token.
     Asking(Demand, Mode),
 }
@@ -93,6 +90,8 @@ pub enum Purpose {
     Other,
     /// To ask about a token.
     Check,
+    /// To have done what an answer says.
+    Command,
     /// To ask for a token's successor.
     Renewal,
 }
@@ -165,6 +164,7 @@ impl Route {
             Self::Allow => "/allow".to_owned(),
             Self::LastKnown => "/last-known".to_owned(),
             Self::Limited(number) => path(number),
+            Self::LogIn => header_logins::PATH.to_owned(),
             Self::Asking(demand, mode) => demands::path(demand, mode),
         }
     }
@@ -173,14 +173,14 @@ impl Route {
     pub const fn demand(self) -> Option<Demand> {
         match self {
             Self::Asking(demand, _) => Some(demand),
-            Self::Deny | Self::Allow | Self::LastKnown | Self::Limited(_) => None,
+            Self::Deny | Self::Allow | Self::LastKnown | Self::Limited(_) | Self::LogIn => None,
         }
     }
 
     /// How it serves when nobody can be asked.
     pub const fn mode(self) -> Mode {
         match self {
-            Self::Deny | Self::Limited(_) => Mode::Deny,
+            Self::Deny | Self::Limited(_) | Self::LogIn => Mode::Deny,
             Self::Allow => Mode::Allow,
             Self::LastKnown => Mode::LastKnown,
             Self::Asking(_, mode) => mode,
@@ -200,6 +200,7 @@ impl WorkerSettings {
         ];
         routes.extend(demands::routes(&millis(self.last_known)));
         routes.extend(self.limits.routes());
+        routes.push(header_logins::route());
         Ok(json!({
             "sidecar": {
                 "cluster": "sidecar", "timeout": millis(self.timeout),
@@ -270,12 +271,13 @@ impl WorkerHost {
         let id = self.next_request;
         self.peers.0.insert(id, address);
         let path = route.path();
+        let method = if route == Route::LogIn { "POST" } else { "GET" };
         let cookie = format!("{COOKIE}=");
         let (name, prefix) = if is_cookie { ("cookie", cookie.as_str()) } else { ("authorization", "Bearer ") };
         let credential = token.map(|token| format!("{prefix}{token}"));
         let key = key.map(|key| key.to_string());
         let mut headers =
-            vec![(":method", "GET"), (":path", path.as_str()), (":authority", "app.example"), (":scheme", "https")];
+            vec![(":method", method), (":path", path.as_str()), (":authority", "app.example"), (":scheme", "https")];
         headers.extend(credential.as_deref().map(|credential| (name, credential)));
         headers.extend(key.as_deref().map(|key| (KEY_HEADER, key)));
         if form == Form::Upgrade {
@@ -288,6 +290,12 @@ impl WorkerHost {
     pub fn answered(&mut self, now: Millis, id: RequestId, cost: u64) -> Vec<Deed> {
         let cost = cost.to_string();
         self.step(now, id, Event::Answer(Headers::from_iter([(":status", "200"), (COST_HEADER, cost.as_str())])))
+    }
+
+    /// The headers of an answer come that logs somebody in.
+    pub fn answered_with(&mut self, now: Millis, id: RequestId, answer: &LoginAnswer) -> Vec<Deed> {
+        let headers = answer.headers();
+        self.step(now, id, Event::Answer(headers.iter().map(|(name, value)| (*name, value.as_str())).collect()))
     }
 
     /// A request is over.
@@ -340,7 +348,6 @@ impl WorkerHost {
                 }
                 Effect::Count(Counter::Deny(reason)) => deeds.push(Deed::Decide(id, Decision::Deny(reason))),
                 Effect::EndStream => deeds.push(Deed::EndStream(id)),
-                // Nobody here says anything of sessions in an answer.
                 Effect::HoldAnswer | Effect::ReleaseAnswer => {}
                 Effect::ChangeAnswer(changes) => {
                     deeds.extend(told_token(&changes).map(Deed::Tell));
@@ -357,7 +364,8 @@ impl WorkerHost {
             Callout::Check(_) => Purpose::Check,
             Callout::Leases(_) => Purpose::Leases,
             Callout::Renewal(_) => Purpose::Renewal,
-            Callout::Activity | Callout::Keys | Callout::SessionCommand(_) => Purpose::Other,
+            Callout::SessionCommand(_) => Purpose::Command,
+            Callout::Activity | Callout::Keys => Purpose::Other,
         };
         self.next_call += 1;
         self.calls.insert(self.next_call, (callout, made_by));
@@ -375,24 +383,4 @@ fn translated(call: Call) -> ApiCall {
         protocol: header(PROTOCOL_HEADER),
         body: call.body.unwrap_or_default(),
     }
-}
-
-/// What that header says from then on.
-fn said(changes: &[HeaderChange], wanted: &str) -> Option<String> {
-    changes.iter().find_map(|change| match change {
-        HeaderChange::Set(name, value) | HeaderChange::Add(name, value) if name == wanted => {
-            String::from_utf8(value.clone()).ok()
-        }
-        _ => None,
-    })
-}
-
-/// The token that an answer tells its client of.
-fn told_token(changes: &[HeaderChange]) -> Option<String> {
-    let in_cookie = || {
-        let line = said(changes, "set-cookie")?;
-        let (pair, _) = line.split_once(';')?;
-        pair.strip_prefix(COOKIE)?.strip_prefix('=').filter(|value| !value.is_empty()).map(str::to_owned)
-    };
-    said(changes, TOKEN).or_else(in_cookie)
 }
