@@ -6,7 +6,7 @@ use crate::rng::{NoRandomness, Random, random_bytes};
 
 /// Names one operation, however often it is sent: a client of a Cluster sends it again where the answer was lost. The store
 /// remembers the last one that changed a session, and answers it as the first time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(u128);
 
 impl OperationId {

@@ -88,6 +88,7 @@ impl World {
                 self.accept_changes();
                 self.store.lose_data();
                 self.truth.lost(now);
+                self.ledgers.guesses.lost(now);
                 self.limits.lost(now);
                 self.forget_clients();
             }

@@ -11,7 +11,8 @@ use crate::{
 impl World {
     /// A request at that worker, as it is to be judged now.
     pub(crate) fn case<'a>(&'a self, worker: usize, place: &'a WorkerPlace, request: &Request) -> Case<'a> {
-        let Request { token, told, address, route, arrived, asked, asked_at, version, .. } = *request;
+        let Request { token, is_cookie, renewed_from, told, address, route, arrived, asked, asked_at, version, .. } =
+            *request;
         let (now, is_healthy, store_wall_now) = (self.now, self.is_healthy(), self.store_wall.at(self.now));
         let idle = self.parameters.idle_timeout.map_or(0, |idle| idle.as_secs() * 1_000);
         Case {
@@ -22,6 +23,8 @@ impl World {
             mind: &place.mind,
             settings: &self.parameters.settings,
             token,
+            is_cookie,
+            renewed_from,
             told,
             address,
             route,

@@ -20,6 +20,7 @@ mod current;
 mod foreign;
 mod idle;
 mod opaque;
+mod renewal;
 mod rules;
 
 /// A request and the worker that has decided about it.
@@ -39,6 +40,10 @@ pub struct Case<'a> {
     pub settings: &'a WorkerSettings,
     /// The token; none: a forged one.
     pub token: Option<TokenNumber>,
+    /// Whether it comes in a cookie.
+    pub is_cookie: bool,
+    /// Whose place it has taken, where the request came with one whose time was over.
+    pub renewed_from: Option<TokenNumber>,
     /// In which session of its user's another issuer's is served, as the worker was told before it came.
     pub told: Option<Told>,
     /// The client's address, by its number.
@@ -118,7 +123,10 @@ impl Case<'_> {
 
     /// Whether the route takes no tokens.
     fn is_public(&self) -> bool {
-        matches!(self.route, Route::Limited(route) if !self.settings.limits.takes_tokens(route))
+        match self.route {
+            Route::Limited(route) => !self.settings.limits.takes_tokens(route),
+            route => route == Route::LogIn,
+        }
     }
 
     // === admissions ===
@@ -246,7 +254,10 @@ impl Case<'_> {
             // The store has lost it.
             return Ok(());
         }
-        if self.may_lack_session(token, reason) || self.may_be_barred(Some(token), reason) {
+        if self.may_lack_successor(reason, number, token)
+            || self.may_lack_session(token, reason)
+            || self.may_be_barred(Some(token), reason)
+        {
             return Ok(());
         }
         let excused = match reason {

@@ -40,7 +40,13 @@ impl World {
     ) {
         let number = self.next_call();
         let wait = kind.takes_back() && ambushes.is_none() && self.rng.u8(0..4) == 0;
-        let call = ClientCall { number, kind, user, session, token, wait, ambushes, name: None };
+        let refresh = None;
+        self.send_call(ClientCall { number, kind, user, session, token, refresh, wait, ambushes, name: None });
+    }
+
+    /// A client's call to some sidecar. An operation.
+    pub(crate) fn send_call(&mut self, call: ClientCall) {
+        let (kind, ambushes) = (call.kind, call.ambushes);
         let variety = self.rng.u32(0..1_000);
         let Some(written) = self.written(&call, variety) else { return };
         self.ops += 1;
@@ -71,12 +77,14 @@ impl World {
             if let Some(session) = self.truth.session_mut(*session) {
                 match call.kind {
                     Kind::Suspend | Kind::SuspendRefused => change(&mut session.suspending),
-                    Kind::TerminateByPatch => {
+                    Kind::Elevate | Kind::TerminateByPatch => {
                         // Until the store has agreed, the session is as good as suspended.
                         change(&mut session.suspending);
                         change(&mut session.ending);
                     }
-                    Kind::Logout | Kind::Revoke | Kind::Terminate | Kind::TerminateUser => change(&mut session.ending),
+                    Kind::Logout | Kind::Refresh | Kind::Revoke | Kind::Terminate | Kind::TerminateUser => {
+                        change(&mut session.ending);
+                    }
                     _ => {}
                 }
             }
@@ -105,6 +113,7 @@ impl World {
         if call.kind == Kind::TerminateUser {
             self.truth.begin_user_end(call.user);
         }
+        self.note_shown(&call);
         self.pending(&call, &covers, Pending::begin);
         let ClientCall { number, kind, wait, .. } = call;
         self.history.add(self.now, What::Begin { call: number, kind, sidecar, about: call.about(), wait });
@@ -136,6 +145,8 @@ impl World {
         let is_done = match kind {
             // Whatever was told is taken back.
             Kind::SuspendRefused => answer.status == 400,
+            // Whatever it says, it is over: a session that it has ended is known from what it says.
+            Kind::Refresh => matches!(answer.status, 200 | 400),
             _ => (200..300).contains(&answer.status),
         };
         // A refusal of 404 or 409 has done nothing either, but may have told workers.
@@ -144,15 +155,21 @@ impl World {
         if kind != Kind::MintOpaque || !self.refusals.may_concern(Does::Add, begun) {
             self.judge_status(&call, answer.status, begun);
         }
+        let receipt = applied.filter(|applied| *applied && !self.is_blind(started)).map(|_| self.now);
+        let refusal = Refusal { begun, acked: self.now, receipt };
+        if matches!(kind, Kind::Login | Kind::LoginByDevice) {
+            self.on_owner(&call, answer, refusal);
+        }
         if !is_done {
             self.counts.one("call failures", kind.name());
             return;
         }
-        let receipt = applied.filter(|applied| *applied && !self.is_blind(started)).map(|_| self.now);
-        let refusal = Refusal { begun, acked: self.now, receipt };
         match kind {
-            Kind::Annotate => {}
-            Kind::Login => self.on_login(&call, answer, begun),
+            Kind::Annotate | Kind::Unlock => {}
+            Kind::Elevate => self.on_elevated(&call, answer, refusal),
+            Kind::Guess => self.on_guessed(&call, answer, begun),
+            Kind::Refresh => self.on_refreshed(&call, answer, refusal),
+            Kind::Login | Kind::LoginByDevice => self.on_login(&call, answer, refusal),
             Kind::Mint | Kind::MintOpaque | Kind::UserToken => self.on_minted(&call, answer),
             Kind::Narrow | Kind::Unscope | Kind::Widen => self.on_scoped(&call, refusal, answer),
             Kind::BlockAddress
@@ -165,6 +182,7 @@ impl World {
                     self.truth.rules.told(barred, is_refused, refusal);
                 }
             }
+            Kind::Renew => self.on_renewed(&call, answer),
             Kind::Resume => self.on_resumed(&call, begun),
             Kind::Suspend => self.on_suspended(&call, refusal, answer),
             Kind::SuspendRefused => self.on_taken_back(&call),

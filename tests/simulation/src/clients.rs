@@ -20,12 +20,22 @@ pub(crate) enum Kind {
     /// An address, by its number in the user's place.
     BlockAddress,
     BlockUser,
+    /// A session goes on under a new id.
+    Elevate,
+    /// A login has failed, says its application.
+    Guess,
     Login,
+    /// With the token of a device that the account knows.
+    LoginByDevice,
     Logout,
     Mint,
     /// A token that only the sidecar can read, of a session or of a user.
     MintOpaque,
     Narrow,
+    /// A refresh token for the next.
+    Refresh,
+    /// A session's token for its successor.
+    Renew,
     Resume,
     Revoke,
     RevokeForeign,
@@ -36,6 +46,8 @@ pub(crate) enum Kind {
     TerminateUser,
     UnblockAddress,
     UnblockUser,
+    /// The lock of an account is lifted.
+    Unlock,
     UnrevokeForeign,
     Unscope,
     UserToken,
@@ -59,6 +71,8 @@ pub(crate) struct ClientCall {
     pub(crate) user: UserNumber,
     pub(crate) session: Option<SessionNumber>,
     pub(crate) token: Option<TokenNumber>,
+    /// Which of its session's refresh tokens is shown.
+    pub(crate) refresh: Option<usize>,
     pub(crate) wait: bool,
     /// The worker that it is to catch at a moment at which it has just been told everything.
     pub(crate) ambushes: Option<usize>,
@@ -112,11 +126,16 @@ impl Kind {
             Self::Annotate => "metadata changed",
             Self::BlockAddress => "address blocked",
             Self::BlockUser => "user blocked",
+            Self::Elevate => "elevate",
+            Self::Guess => "guess",
             Self::Login => "login",
+            Self::LoginByDevice => "login by device",
             Self::Logout => "logout",
             Self::Mint => "mint",
             Self::MintOpaque => "mint, opaque",
             Self::Narrow => "scopes narrowed",
+            Self::Refresh => "refresh",
+            Self::Renew => "renew",
             Self::Resume => "resume",
             Self::Revoke => "revoke",
             Self::RevokeForeign => "foreign tokens revoked",
@@ -127,6 +146,7 @@ impl Kind {
             Self::TerminateUser => "terminate user",
             Self::UnblockAddress => "address unblocked",
             Self::UnblockUser => "user unblocked",
+            Self::Unlock => "unlock",
             Self::UnrevokeForeign => "foreign tokens not revoked",
             Self::Unscope => "scopes removed",
             Self::UserToken => "token of a user",
@@ -157,7 +177,21 @@ impl Kind {
 
     /// Whether it takes something back.
     pub(crate) const fn takes_back(self) -> bool {
-        !matches!(self, Self::Annotate | Self::Login | Self::Mint | Self::MintOpaque | Self::Resume | Self::UserToken)
+        !matches!(
+            self,
+            Self::Annotate
+                | Self::Elevate
+                | Self::Guess
+                | Self::Login
+                | Self::LoginByDevice
+                | Self::Mint
+                | Self::MintOpaque
+                | Self::Refresh
+                | Self::Renew
+                | Self::Resume
+                | Self::Unlock
+                | Self::UserToken
+        )
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{faults::Fault, foreign, idle, opaque, rules, scopes, second_factor};
+use crate::{
+    crowd, faults::Fault, foreign, guesses, header_logins, idle, opaque, refresh, renewals, rotation, rules, scopes,
+    second_factor,
+};
 
 /// Counts, by group and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,8 +103,14 @@ impl Counts {
         let faults = Fault::NAMES.into_iter().map(|name| ("faults", name));
         let subjects = foreign::NEEDED
             .into_iter()
+            .chain(crowd::NEEDED)
+            .chain(guesses::NEEDED)
+            .chain(refresh::NEEDED)
+            .chain(rotation::NEEDED)
+            .chain(header_logins::NEEDED)
             .chain(idle::NEEDED)
             .chain(opaque::NEEDED)
+            .chain(renewals::NEEDED)
             .chain(rules::NEEDED)
             .chain(scopes::NEEDED)
             .chain(second_factor::NEEDED);

@@ -9,7 +9,7 @@ use crate::{
     history::What,
     mind::Mind,
     network::{Passage, Way},
-    opaque,
+    opaque, renewals,
     sidecar::{Answer, ApiCall, Sidecar},
     under_way::CallUnderWay,
     worker_host::{Purpose, WorkerHost},
@@ -40,6 +40,7 @@ impl World {
         }
         place.frozen_until = 0;
         for task in self.tasks.kill(sidecar) {
+            self.ledgers.questions.remove(&task);
             match self.jobs.remove(&task) {
                 Some(Job::Client(delivery)) => self.cut_off(delivery),
                 Some(Job::Worker { sidecar, worker, life, number }) => self.reply(sidecar, worker, life, number, None),
@@ -63,11 +64,13 @@ impl World {
             From::Client(call) => Job::Client(self.begin(call, sidecar)),
         };
         let task = self.tasks.spawn(sidecar, work);
+        self.note_question(task, call);
         self.jobs.insert(task, job);
     }
 
     /// A sidecar has answered.
     pub(crate) fn on_answer(&mut self, task: u64, answer: Answer) {
+        self.note_successor(task, &answer);
         match self.jobs.remove(&task) {
             Some(Job::Worker { sidecar, worker, life, number }) => {
                 self.reply(sidecar, worker, life, number, Some(answer));
@@ -128,6 +131,7 @@ impl World {
         place.calls.clear();
         place.lease_calls.clear();
         place.opaque_calls.clear();
+        place.renewal_calls.clear();
         let lost = self.limits.gone(worker);
         self.counts.add("limits", "leases lost with a worker", lost);
         let at = self.now + if self.script.is_some() { 1 } else { self.rng.u64(0..VM_STARTS) };
@@ -180,6 +184,7 @@ impl World {
         if purpose == Purpose::Check {
             place.opaque_calls.extend(opaque::asked_about(&call).map(|token| (number, token)));
         }
+        place.renewal_calls.extend(renewals::asked_about(&call).map(|token| (number, token)));
         place.calls.insert(number, CallUnderWay { purpose, sent: now, epochs: place.mind.epochs() });
         let feed = purpose == Purpose::Feed;
         if feed {

@@ -21,6 +21,8 @@ use crate::{
 
 /// How soon after the beginning of the feed a token is only asked about.
 const CLOCK_SKEW_SECONDS: u64 = 5;
+/// For how long it goes by what it was told takes the place of a token.
+const SUCCESSOR_KEPT: Duration = Duration::from_secs(60);
 
 /// What a worker was told.
 #[derive(Debug, Default)]
@@ -46,6 +48,8 @@ pub struct Mind {
     vouched: HashSet<TokenNumber>,
     /// What it was told of opaque tokens.
     pub opaque: KnownOpaque,
+    /// What it was told takes the place of tokens, and when.
+    pub successors: HashMap<TokenNumber, (TokenNumber, Millis)>,
     /// What it was told of rules.
     pub rules: KnownRules,
     /// When it was given keys last.
@@ -315,6 +319,12 @@ impl Mind {
     /// Whether it has asked about the session within that time, by its own clock.
     pub fn is_busy(&self, session: SessionNumber, within: Duration, now: Millis, clock: &WorkerClock) -> bool {
         self.busy.get(&session).is_some_and(|sent| clock.between(*sent, now) < within)
+    }
+
+    /// What takes the place of a token, as it was told lately.
+    pub fn successor_of(&self, token: TokenNumber, now: Millis, clock: &WorkerClock) -> Option<TokenNumber> {
+        let known = self.successors.get(&token).filter(|(_, told)| clock.between(*told, now) < SUCCESSOR_KEPT);
+        known.map(|(successor, _)| *successor)
     }
 
     /// Whether the feed would know of all that happened to a token that was issued at that second.

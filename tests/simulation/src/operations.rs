@@ -44,10 +44,16 @@ impl World {
         let user = self.truth.session(session).map_or(0, |session| session.user);
         let token = self.rng.choice(&self.clients.tokens).copied();
         let is_full = self.clients.sessions.len() >= self.parameters.sessions;
-        match self.rng.u8(0..16) {
+        match self.rng.u8(0..22) {
             0 | 1 => return self.change_scopes(user, session),
             2..5 => return self.issue_drawn(user),
             5 => return self.change_rules(user),
+            7 if self.parameters.has_crowd => return self.log_in_at_once(),
+            8 | 9 if self.parameters.guesses.is_some() => return self.guess(),
+            10 | 11 if self.parameters.has_mobiles => return self.refresh(),
+            13 if self.parameters.rotates => return self.log_in_by_header(),
+            12 if self.parameters.rotates => return self.elevate(user, session, token),
+            6 if self.parameters.lives.are_short() => return self.renew(token),
             _ => {}
         }
         match self.rng.u8(0..100) {

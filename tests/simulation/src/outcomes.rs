@@ -1,7 +1,9 @@
 //! What follows from a client's call that went well: what is true from then on, and what clients hold.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use session_gate_protocol::{Claims, LoginReply, SessionData, SessionId, SessionStatus, TokenData, UnixSeconds};
+use session_gate_protocol::{
+    Claims, LoginReply, Scopes, SessionData, SessionId, SessionStatus, TokenData, UnixSeconds,
+};
 
 use crate::{
     clients::ClientCall,
@@ -19,8 +21,22 @@ use crate::{
 /// Tokens that are no good any more and are tried all the same.
 const TRIED_AGAIN: usize = 64;
 
+/// A session that has begun.
+#[derive(Debug)]
+pub(crate) struct Began {
+    pub(crate) id: SessionId,
+    pub(crate) status: SessionStatus,
+    pub(crate) version: u64,
+    pub(crate) expires: UnixSeconds,
+    /// Its idle time-out, and when it was used last, in seconds.
+    pub(crate) idle: Option<(u64, u64)>,
+    pub(crate) scopes: Option<Scopes>,
+    /// Which of its user's cut-offs it is after.
+    pub(crate) generation: u64,
+}
+
 /// What a token says.
-fn claims(token: &str) -> Option<Claims> {
+pub(crate) fn claims(token: &str) -> Option<Claims> {
     let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
     payload.and_then(|payload| serde_json::from_slice(&payload).ok())
 }
@@ -31,32 +47,51 @@ impl World {
         self.store.opaque.said_by(token).map(|(claims, _)| claims).or_else(|| claims(token))
     }
 
-    pub(crate) fn on_login(&mut self, call: &ClientCall, answer: &Answer, begun: Millis) {
-        let Ok(LoginReply { session, token, .. }) = serde_json::from_slice(&answer.body) else { return };
-        let number = self.truth.add_session(Session {
-            id: session.session_id.to_string(),
-            user: call.user,
-            generation: self.store.generation_of(&session.session_id).unwrap_or_default(),
-            cut_off: self.said_by(&token.token).map(|claims| claims.generation).unwrap_or_default(),
+    pub(crate) fn on_login(&mut self, call: &ClientCall, answer: &Answer, refusal: Refusal) {
+        let begun = refusal.begun;
+        let Ok(LoginReply { session, token, refresh_token, .. }) = serde_json::from_slice(&answer.body) else { return };
+        let began = Began {
+            id: session.session_id.clone(),
             status: session.status,
             version: session.version,
-            expires: session.expires_at.0,
-            idle: session.idle_timeout.map(|timeout| Idle::new(timeout, session.last_activity.0)),
+            expires: session.expires_at,
+            idle: session.idle_timeout.map(|timeout| (timeout, session.last_activity.0)),
+            scopes: session.scopes,
+            generation: self.said_by(&token.token).map(|claims| claims.generation).unwrap_or_default(),
+        };
+        let number = self.add_session(call.user, began, begun);
+        self.add_token(token, Some(number), call);
+        self.note_first_refresh(number, refresh_token);
+        self.on_admitted(&session.session_id, call.user, refusal);
+    }
+
+    /// A session has begun, by a call that began then.
+    pub(crate) fn add_session(&mut self, user: UserNumber, began: Began, begun: Millis) -> SessionNumber {
+        let Began { id, status, version, expires, idle, scopes, generation } = began;
+        let number = self.truth.add_session(Session {
+            generation: self.store.generation_of(&id).unwrap_or_default(),
+            id: id.to_string(),
+            user,
+            cut_off: generation,
+            status,
+            version,
+            expires: expires.0,
+            idle: idle.map(|(timeout, noted)| Idle::new(timeout, noted)),
             ended: None,
             suspended: None,
             suspended_from: None,
-            ending: Pending { in_doubt: self.truth.may_be_caught(call.user, begun), ..Pending::default() },
+            ending: Pending { in_doubt: self.truth.may_be_caught(user, begun), ..Pending::default() },
             suspending: Pending::default(),
-            has_second_factor: session.status == SessionStatus::Active,
-            served_since: (session.status == SessionStatus::Active).then_some(self.now),
+            has_second_factor: status == SessionStatus::Active,
+            served_since: (status == SessionStatus::Active).then_some(self.now),
             tokens: Vec::new(),
-            grants: Grants::new(session.version, may_write(session.scopes.as_ref())),
+            grants: Grants::new(version, may_write(scopes.as_ref())),
         });
         self.clients.sessions.push(number);
-        if session.status == SessionStatus::Pending2fa {
+        if status == SessionStatus::Pending2fa {
             self.clients.suspended.insert(number);
         }
-        self.add_token(token, Some(number), call);
+        number
     }
 
     /// Another issuer issues a token for that user, which may name a session.
@@ -129,6 +164,31 @@ impl World {
         if let Some((script, name)) = self.script.as_mut().zip(call.name) {
             script.note_token(name, number);
         }
+    }
+
+    /// A token that can be read, and that nobody was told of by a call of theirs.
+    pub(crate) fn add_read_token(
+        &mut self,
+        text: String,
+        session: Option<SessionNumber>,
+        user: UserNumber,
+    ) -> Option<TokenNumber> {
+        let said = self.said_by(&text)?;
+        let token = Token {
+            text,
+            session,
+            user,
+            generation: self.truth.generation,
+            issued: said.iat.0,
+            expires: said.exp.0,
+            is_pending: said.pending_2fa,
+            is_renewed: said.renewal.is_some(),
+            foreign: None,
+            scopes: TokenScopes::of(Some(&said)),
+            revoked: None,
+            revoking: Pending::default(),
+        };
+        Some(self.truth.add_token(said.jti.to_string(), token))
     }
 
     pub(crate) fn on_resumed(&mut self, call: &ClientCall, begun: Millis) {

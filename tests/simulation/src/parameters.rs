@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use store_sidecar::feed::Pages;
+use store_sidecar::{feed::Pages, store::LockRules};
 
-use crate::{limits::settings::AllLimits, worker_host::WorkerSettings};
+use crate::{guesses, limits::settings::AllLimits, lives::Lives, worker_host::WorkerSettings};
 
 /// What a run is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,16 @@ pub struct Parameters {
     pub idle_timeout: Option<Duration>,
     /// Whether the store may accept no changes for a while.
     pub may_refuse: bool,
+    /// How long tokens live.
+    pub lives: Lives,
+    /// Whether some users may have only so many sessions.
+    pub has_crowd: bool,
+    /// When failed logins lock an account; none: nobody guesses.
+    pub guesses: Option<LockRules>,
+    /// Whether some users have refresh tokens.
+    pub has_mobiles: bool,
+    /// Whether sessions go on under new ids.
+    pub rotates: bool,
 }
 
 impl Parameters {
@@ -119,6 +129,11 @@ impl Parameters {
             may_lose_data: rng.u8(0..3) == 0,
             may_refuse: rng.bool() || (weather == Weather::Calm && rng.bool()),
             idle_timeout: (rng.u8(0..3) == 0).then(|| Duration::from_secs(one_of(rng, &[1, 2, 3, 5, 8]))),
+            lives: Lives::new(rng),
+            has_crowd: rng.bool(),
+            guesses: guesses::drawn_rules(rng),
+            has_mobiles: rng.bool(),
+            rotates: rng.bool(),
         }
     }
 

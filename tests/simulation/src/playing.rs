@@ -71,7 +71,17 @@ impl World {
         let session: Option<SessionNumber> = found.and_then(|token| token.session);
         let user = found.map_or(call.user, |token| token.user);
         let Call { name, kind, sidecar, waits, variety, .. } = call;
-        let call = ClientCall { number, kind, user, session, token, wait: waits, ambushes: None, name: Some(name) };
+        let call = ClientCall {
+            number,
+            kind,
+            user,
+            session,
+            token,
+            refresh: None,
+            wait: waits,
+            ambushes: None,
+            name: Some(name),
+        };
         if let Some(written) = self.written(&call, variety) {
             self.push(self.now, Event::Arrive { sidecar, call: written, from: Caller::Client(call) });
         }

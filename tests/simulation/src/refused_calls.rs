@@ -14,7 +14,15 @@ impl Kind {
     /// What it does to the store.
     const fn does(self) -> Does {
         match self {
-            Self::Annotate | Self::Login | Self::Resume => Does::Add,
+            Self::Annotate
+            | Self::Elevate
+            | Self::Guess
+            | Self::Login
+            | Self::LoginByDevice
+            | Self::Refresh
+            | Self::Renew
+            | Self::Resume
+            | Self::Unlock => Does::Add,
             Self::Mint | Self::UserToken => Does::Read,
             _ => Does::TakeBack,
         }

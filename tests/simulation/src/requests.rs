@@ -4,7 +4,11 @@ use serde_json::{Value, json};
 
 use crate::{
     clients::{ClientCall, Kind},
+    crowd,
     foreign::ISSUER,
+    guesses,
+    numbers::UserNumber,
+    refresh,
     rules::{self, Barred},
     sidecar::ApiCall,
     store::MAX_METADATA_BYTES,
@@ -38,7 +42,19 @@ impl World {
                 let path = if matches!(barred, Barred::Tokens(_)) { "revocations" } else { "blocks" };
                 without_body(format!("/v1/{path}/{}{wait}", barred.rule_id()?))
             }
-            Kind::Login => with_json("POST", "/v1/login".to_owned(), &login(&user, variety)),
+            Kind::Elevate => {
+                let named = match call.token {
+                    Some(_) => json!({"token": token()?}),
+                    None => json!({"session_id": session()?}),
+                };
+                with_json("POST", "/v1/elevate".to_owned(), &named)
+            }
+            Kind::Guess => with_json("POST", "/v1/logins/failed".to_owned(), &guesses::failure(call.user, variety)),
+            Kind::Login => with_json("POST", "/v1/login".to_owned(), &login(call.user, None, variety)),
+            Kind::LoginByDevice => {
+                let device = Some(self.ledgers.guesses.device(call.user)?);
+                with_json("POST", "/v1/login".to_owned(), &login(call.user, device, variety))
+            }
             Kind::Logout => with_json("POST", format!("/v1/logout{wait}"), &json!({"token": token()?})),
             Kind::Mint => {
                 let duration = (variety < 50).then_some(2 + variety % 6);
@@ -55,14 +71,13 @@ impl World {
                 with_json("POST", "/v1/tokens".to_owned(), &body)
             }
             Kind::Narrow => change(json!({"scopes": ["read"]}))?,
+            Kind::Refresh => {
+                let shown = self.ledgers.families.token(call.session?, call.refresh?)?;
+                form("/v1/tokens/refresh".to_owned(), format!("grant_type=refresh_token&refresh_token={shown}"))
+            }
+            Kind::Renew => with_json("POST", "/v1/tokens/renew".to_owned(), &json!({"token": token()?})),
             Kind::Resume => patch("active")?,
-            Kind::Revoke => ApiCall {
-                method: "POST",
-                path: format!("/v1/tokens/revoke{wait}"),
-                content_type: Some("application/x-www-form-urlencoded"),
-                protocol: None,
-                body: format!("token={}", token()?).into_bytes(),
-            },
+            Kind::Revoke => form(format!("/v1/tokens/revoke{wait}"), format!("token={}", token()?)),
             Kind::Suspend => patch("suspended")?,
             Kind::SuspendRefused => {
                 // More than the store takes.
@@ -73,6 +88,7 @@ impl World {
             Kind::TerminateByPatch => patch("terminated")?,
             Kind::TerminateUser => without_body(format!("/v1/users/{user}/sessions{wait}")),
             Kind::Unscope => change(json!({"scopes": null}))?,
+            Kind::Unlock => without_body(format!("/v1/lockouts/{user}")),
             Kind::UserToken => {
                 with_json("POST", "/v1/tokens".to_owned(), &json!({"user_id": user, "scopes": scopes(variety)}))
             }
@@ -82,12 +98,13 @@ impl World {
 }
 
 /// Some sessions wait for their second factor, some are short, and some have an opaque token.
-fn login(user: &str, variety: u32) -> Value {
+fn login(number: UserNumber, device: Option<&str>, variety: u32) -> Value {
+    let (user, limit) = (format!("user-{number}"), crowd::limit_of(number));
     let duration = (80..130).contains(&variety).then_some(3 + variety % 10);
     let opaque = (70..180).contains(&variety);
-    json!({
-        "user_id": user, "scopes": scopes(variety), "pending_2fa": variety < 80, "duration": duration, "opaque": opaque,
-    })
+    json!({"user_id": user, "opaque": opaque, "scopes": scopes(variety), "pending_2fa": variety < 80, "duration": duration,
+        "max_sessions": limit.map(|limit| limit.max), "when_full": limit.map(|limit| limit.when_full),
+        "refresh_token": refresh::is_mobile(number), "lockout": guesses::is_guessed(number), "device_token": device})
 }
 
 /// What a token is asked for with: to read, to write as well, or whatever its session permits.
@@ -107,6 +124,11 @@ fn with_json(method: &'static str, path: String, body: &Value) -> ApiCall {
         protocol: None,
         body: body.to_string().into_bytes(),
     }
+}
+
+fn form(path: String, body: String) -> ApiCall {
+    let content_type = Some("application/x-www-form-urlencoded");
+    ApiCall { method: "POST", path, content_type, protocol: None, body: body.into_bytes() }
 }
 
 fn without_body(path: String) -> ApiCall {

@@ -12,6 +12,7 @@ use store_sidecar::feed::Pages;
 use crate::{
     clocks::Millis,
     limits::settings::{AllLimits, LimitSettings},
+    lives::Lives,
     parameters::{Parameters, Weather},
     worker_host::WorkerSettings,
 };
@@ -64,6 +65,11 @@ impl Scenario {
             may_lose_data: false,
             may_refuse: false,
             idle_timeout: None,
+            lives: Lives::LONG,
+            has_crowd: false,
+            guesses: None,
+            has_mobiles: false,
+            rotates: false,
         };
         Self { name, parameters, script: Script::new(ends) }
     }

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use secrecy::SecretString;
 use session_gate_protocol::{PROTOCOL_HEADER, PublishedPolicy, WhenFull};
 use store_sidecar::{
-    config::{LockoutConfig, SessionConfig, TokenConfig},
+    config::{SessionConfig, TokenConfig},
     credentials::{Credentials, CurrentCredentials},
     feed::{Feed, Pages},
     http::{Api, router},
@@ -23,12 +23,15 @@ use store_sidecar::{
     metrics::Metrics,
     rng::{NoRandomness, Random},
     service::{Service, Tools},
-    store::{Store, StoreSettings},
+    store::{LockRules, Store, StoreSettings},
 };
+use tokio::task::AbortHandle;
 use tower::ServiceExt;
 
 use crate::{
     clocks::Wall,
+    guesses,
+    lives::Lives,
     store::{ReplicaStore, SharedStore, StoreLink},
     tasks::Work,
 };
@@ -68,6 +71,10 @@ pub struct Common {
     pub pages: Pages,
     /// After how long without use a session ends.
     pub idle_timeout: Option<Duration>,
+    /// How long tokens live.
+    pub lives: Lives,
+    /// When failed logins lock an account; none: as by default.
+    pub guesses: Option<LockRules>,
     /// Where ids come from.
     pub random: Arc<SeededRandom>,
 }
@@ -77,6 +84,8 @@ pub struct Sidecar {
     api: Arc<Api>,
     keys: Arc<CurrentKeys>,
     random: Arc<dyn Random>,
+    /// Tells of sessions that logins have ended whose replica has died.
+    telling: AbortHandle,
     router: Box<dyn Fn(Request<Full<Bytes>>) -> Work<Answer>>,
 }
 
@@ -114,6 +123,12 @@ impl fmt::Debug for Sidecar {
     }
 }
 
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.telling.abort();
+    }
+}
+
 impl Sidecar {
     /// Starts a replica of that name, whose wall clock is `wall` and whose keys are these.
     ///
@@ -142,12 +157,12 @@ impl Sidecar {
             max_per_user: 0,
             when_full: WhenFull::default(),
             password_change_ends_sessions: true,
-            lockout: LockoutConfig::default(),
+            lockout: guesses::lockout(common.guesses),
             store: common.settings,
         };
         let tokens = TokenConfig {
-            duration: Duration::from_hours(1),
-            refresh_threshold: Duration::from_secs(900),
+            duration: common.lives.duration(),
+            refresh_threshold: common.lives.threshold(),
             issuer: "session-gate".to_owned(),
             audience: "simulation".to_owned(),
             keys: source,
@@ -156,7 +171,7 @@ impl Sidecar {
         let api = Arc::new(Api {
             service,
             credentials: CurrentCredentials::new(Credentials::default()),
-            policy: policy(),
+            policy: policy(common.lives),
             metrics: false,
         });
         let routes = router(Arc::clone(&api), Arc::clone(&random));
@@ -174,7 +189,9 @@ impl Sidecar {
                 }
             })
         };
-        Ok(Self { api, keys, random, router: Box::new(router) })
+        let telling = Arc::clone(&api);
+        let telling = tokio::spawn(async move { telling.service.watch_evictions().await }).abort_handle();
+        Ok(Self { api, keys, random, telling, router: Box::new(router) })
     }
 
     /// Answers a call, in time.
@@ -211,7 +228,7 @@ fn no_answer(never: Infallible) -> Answer {
     match never {}
 }
 
-fn policy() -> PublishedPolicy {
+fn policy(lives: Lives) -> PublishedPolicy {
     PublishedPolicy {
         min_password_length: 12,
         max_login_attempts: 5,
@@ -221,7 +238,7 @@ fn policy() -> PublishedPolicy {
         require_https: false,
         session_duration: 86_400,
         session_idle_timeout: None,
-        token_duration: 3600,
-        token_refresh_threshold: 900,
+        token_duration: lives.duration,
+        token_refresh_threshold: lives.threshold,
     }
 }

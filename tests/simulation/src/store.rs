@@ -27,9 +27,11 @@ mod asked_idempotency;
 mod asked_logins;
 mod opaque;
 pub mod refusing;
+pub mod session_steps;
 
 use opaque::OpaqueTokens;
 use refusing::{Does, Refusing};
+use session_steps::SessionSteps;
 
 /// How long a sidecar waits for the store: as with Redis.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -86,6 +88,8 @@ pub struct SharedStore {
     pub refusing: Refusing,
     /// What opaque tokens say.
     pub opaque: OpaqueTokens,
+    /// What it has done about logins and their tokens.
+    pub session_steps: SessionSteps,
     /// In which life of the store a session began.
     born: Mutex<HashMap<SessionId, u32>>,
     applied: Mutex<Vec<Applied>>,
@@ -181,6 +185,7 @@ impl SharedStore {
             generation: AtomicU32::new(0),
             refusing: Refusing::default(),
             opaque: OpaqueTokens::default(),
+            session_steps: SessionSteps::default(),
             born: Mutex::default(),
             applied: Mutex::default(),
             lease_steps: Mutex::default(),

@@ -107,7 +107,7 @@ impl World {
     pub(crate) fn end_by_time(&mut self, worker: usize, deeds: &[Deed]) {
         let ended = deeds.iter().filter_map(|deed| match deed {
             Deed::EndStream(id) => Some(*id),
-            Deed::Call { .. } | Deed::Decide(..) | Deed::Told(_) => None,
+            _ => None,
         });
         let ended: Vec<RequestId> = ended.collect();
         let Some(place) = self.workers.get(worker).filter(|_| !ended.is_empty()) else { return };

@@ -135,9 +135,11 @@ impl World {
         let found = token.and_then(|token| self.truth.token(token));
         let session = found.and_then(|token| token.session);
         let account = found.and_then(|token| Some((token.user, token.foreign?)));
-        // Limits are tried by those whom nobody blocks.
-        let is_steady = key.is_some() || self.script.is_some();
+        // Limits are tried by those whom nobody blocks, and so are logins.
+        let is_steady = key.is_some() || self.script.is_some() || route == Route::LogIn;
         let address = if is_steady { 0 } else { self.rng.u8(0..ADDRESSES) };
+        let is_renewed = key.is_none() && self.script.is_none() && self.parameters.lives.are_short();
+        let is_cookie = is_renewed && form != Form::Upgrade && token.is_some() && self.rng.bool();
         let cost = if key.is_some() && self.script.is_none() { self.rng.u64(0..8) } else { 1 };
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.is_up) else { return };
         let header = key.map(|(_, name)| name).filter(|_| text.is_none());
@@ -146,9 +148,14 @@ impl World {
         // Admitted alone, it is served in the version that the worker was told of: an older suspension is over.
         let version = told.and_then(|told| told.version);
         let version = version.map(|version| InVersion { epochs: place.mind.epochs(), version });
-        let (id, deeds) = place.host.request(now, (text, address), header, route, form);
+        let (id, deeds) = place.host.request(now, (text, is_cookie, address), header, route, form);
+        let is_over = found.is_some_and(|token| place.clock.now(now).wall.0 >= token.accepted_until());
+        let successor =
+            token.filter(|_| is_cookie && is_over).and_then(|token| place.mind.successor_of(token, now, &place.clock));
         let request = Request {
-            token,
+            token: successor.or(token),
+            is_cookie,
+            renewed_from: successor.and(token),
             session,
             account,
             told,
@@ -194,7 +201,8 @@ impl World {
                 }
                 Deed::Decide(id, decision) => self.on_decision(worker, id, decision),
                 // Taken together where the reply that leads to them is taken in.
-                Deed::EndStream(_) | Deed::Told(_) => {}
+                Deed::ServedBy(id, token) => self.serve_by(worker, id, &token),
+                Deed::EndStream(_) | Deed::Renewed(_) | Deed::Tell(_) | Deed::Told(_) => {}
             }
         }
     }
@@ -222,7 +230,8 @@ impl World {
         }
         self.note_exercised(token, decision, route, asked);
         self.note_idle(token, decision);
-        let goes_on = matches!(decision, Decision::Allow(_)) && form != Form::Plain;
+        let logs_in = route == Route::LogIn;
+        let goes_on = matches!(decision, Decision::Allow(_)) && (form != Form::Plain || logs_in);
         if let Some(key) = key {
             self.note_limited((worker, id), key, decision, (request.cost, goes_on));
         }
@@ -230,7 +239,9 @@ impl World {
             self.finish(worker, id);
             return;
         }
-        self.counts.one("streams", "opened");
+        if !logs_in {
+            self.counts.one("streams", "opened");
+        }
         if form == Form::Upgrade
             && let Some(request) = self.workers.get_mut(worker).and_then(|place| place.requests.get_mut(&id))
         {
@@ -256,9 +267,10 @@ impl World {
     fn finish(&mut self, worker: usize, id: RequestId) {
         let now = self.now;
         if let Some(place) = self.workers.get_mut(worker) {
-            let cost = place.requests.remove(&id).map_or(1, |request| request.cost);
-            place.host.answered(now, id, cost);
+            let request = place.requests.remove(&id);
+            let deeds = place.host.answered(now, id, request.map_or(1, |request| request.cost));
             place.host.forget(now, id);
+            request.into_iter().for_each(|request| self.tell(worker, &request, &deeds));
         }
     }
 
@@ -266,9 +278,15 @@ impl World {
         let now = self.now;
         let Some(place) = self.workers.get_mut(worker).filter(|place| place.life == life) else { return };
         let Some(request) = place.requests.get_mut(&id) else { return };
+        if request.route == Route::LogIn {
+            let request = *request;
+            return self.answer_login(worker, id, &request);
+        }
         request.open_since.get_or_insert(now);
-        let Request { cost, key, admitted, .. } = *request;
+        let request = *request;
+        let Request { cost, key, admitted, .. } = request;
         let deeds = place.host.answered(now, id, cost);
+        self.tell(worker, &request, &deeds);
         if let Some((key, admitted)) = key.zip(admitted) {
             self.limits.corrected(key, cost, admitted);
         }
@@ -300,7 +318,7 @@ impl World {
                 place.mind.keys = Some(call.sent);
                 place.mind.opaque.forget();
             }
-            Purpose::Feed | Purpose::Leases | Purpose::Other => {}
+            Purpose::Command | Purpose::Feed | Purpose::Leases | Purpose::Renewal | Purpose::Other => {}
         }
         if !is_good {
             let feed = call.purpose == Purpose::Feed;
@@ -315,9 +333,17 @@ impl World {
         let Some(place) = self.workers.get_mut(worker) else { return };
         let request = place.lease_calls.remove(&number);
         let opaque = place.opaque_calls.remove(&number);
+        let shown = place.renewal_calls.remove(&number);
         let replied = place.host.replied(now, number, answer);
         let is_heard = replied.is_some();
         let deeds = replied.unwrap_or_default();
+        if call.purpose == Purpose::Command {
+            self.note_header_logins(&deeds, call.sent);
+        }
+        if let Some(shown) = shown.filter(|_| is_heard) {
+            self.hear_of_successor(worker, &shown, answer.filter(|_| is_good), &deeds);
+        }
+        let Some(place) = self.workers.get_mut(worker) else { return };
         if call.purpose == Purpose::Check {
             let served = answer.filter(|_| is_good).map(|answer| Served::read(answer, &self.truth));
             place.note_answer(&deeds, call, served, now, self.parameters.settings.max_staleness);
@@ -331,7 +357,7 @@ impl World {
             .iter()
             .filter_map(|deed| match deed {
                 Deed::EndStream(id) => Some(*id),
-                Deed::Call { .. } | Deed::Decide(..) | Deed::Told(_) => None,
+                _ => None,
             })
             .collect();
         let answered = (call.purpose == Purpose::Check).then(|| {

@@ -14,6 +14,10 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) token: Option<TokenNumber>,
+    /// Whether that comes in a cookie.
+    pub(crate) is_cookie: bool,
+    /// The token that it came with, whose time was over and whose place that has taken.
+    pub(crate) renewed_from: Option<TokenNumber>,
     pub(crate) session: Option<SessionNumber>,
     /// Whose token it is, and what it says of its session, where another issuer has issued it.
     pub(crate) account: Option<(UserNumber, Sid)>,

@@ -21,10 +21,12 @@ use session_gate_policy::{
 use session_gate_protocol::PROTOCOL_HEADER;
 
 use crate::{
+    answers::{COOKIE, TOKEN_ID, said, told_token},
     clocks::{Millis, WorkerClock},
     decision::Decision,
     demands::{self, Demand, Mode},
     foreign,
+    header_logins::{self, LoginAnswer},
     limits::settings::{AllLimits, COST_HEADER, KEY_HEADER, KeyName, path},
     rules,
     sidecar::{Answer, ApiCall},
@@ -60,6 +62,8 @@ pub enum Route {
     LastKnown,
     /// It refuses, and has the limits of that number.
     Limited(usize),
+    /// Its answers log in.
+    LogIn,
     /// It asks for more than a good token.
     Asking(Demand, Mode),
 }
@@ -86,6 +90,10 @@ pub enum Purpose {
     Other,
     /// To ask about a token.
     Check,
+    /// To have done what an answer says.
+    Command,
+    /// To ask for a token's successor.
+    Renewal,
 }
 
 /// What a worker wants done, or has done.
@@ -106,6 +114,12 @@ pub enum Deed {
     Told(RequestId),
     /// It has decided.
     Decide(RequestId, Decision),
+    /// It has been answered what takes the place of that request's token, if anything does.
+    Renewed(RequestId),
+    /// That request is served by the token with that id.
+    ServedBy(RequestId, String),
+    /// It tells its client of its new token.
+    Tell(String),
     /// It ends an open stream.
     EndStream(RequestId),
 }
@@ -150,6 +164,7 @@ impl Route {
             Self::Allow => "/allow".to_owned(),
             Self::LastKnown => "/last-known".to_owned(),
             Self::Limited(number) => path(number),
+            Self::LogIn => header_logins::PATH.to_owned(),
             Self::Asking(demand, mode) => demands::path(demand, mode),
         }
     }
@@ -158,14 +173,14 @@ impl Route {
     pub const fn demand(self) -> Option<Demand> {
         match self {
             Self::Asking(demand, _) => Some(demand),
-            Self::Deny | Self::Allow | Self::LastKnown | Self::Limited(_) => None,
+            Self::Deny | Self::Allow | Self::LastKnown | Self::Limited(_) | Self::LogIn => None,
         }
     }
 
     /// How it serves when nobody can be asked.
     pub const fn mode(self) -> Mode {
         match self {
-            Self::Deny | Self::Limited(_) => Mode::Deny,
+            Self::Deny | Self::Limited(_) | Self::LogIn => Mode::Deny,
             Self::Allow => Mode::Allow,
             Self::LastKnown => Mode::LastKnown,
             Self::Asking(_, mode) => mode,
@@ -185,6 +200,7 @@ impl WorkerSettings {
         ];
         routes.extend(demands::routes(&millis(self.last_known)));
         routes.extend(self.limits.routes());
+        routes.push(header_logins::route());
         Ok(json!({
             "sidecar": {
                 "cluster": "sidecar", "timeout": millis(self.timeout),
@@ -246,7 +262,7 @@ impl WorkerHost {
     pub fn request(
         &mut self,
         now: Millis,
-        (token, address): (Option<&str>, u8),
+        (token, is_cookie, address): (Option<&str>, bool, u8),
         key: Option<KeyName>,
         route: Route,
         form: Form,
@@ -255,11 +271,14 @@ impl WorkerHost {
         let id = self.next_request;
         self.peers.0.insert(id, address);
         let path = route.path();
-        let authorization = token.map(|token| format!("Bearer {token}"));
+        let method = if route == Route::LogIn { "POST" } else { "GET" };
+        let cookie = format!("{COOKIE}=");
+        let (name, prefix) = if is_cookie { ("cookie", cookie.as_str()) } else { ("authorization", "Bearer ") };
+        let credential = token.map(|token| format!("{prefix}{token}"));
         let key = key.map(|key| key.to_string());
         let mut headers =
-            vec![(":method", "GET"), (":path", path.as_str()), (":authority", "app.example"), (":scheme", "https")];
-        headers.extend(authorization.as_deref().map(|authorization| ("authorization", authorization)));
+            vec![(":method", method), (":path", path.as_str()), (":authority", "app.example"), (":scheme", "https")];
+        headers.extend(credential.as_deref().map(|credential| (name, credential)));
         headers.extend(key.as_deref().map(|key| (KEY_HEADER, key)));
         if form == Form::Upgrade {
             headers.push(("upgrade", "websocket"));
@@ -271,6 +290,12 @@ impl WorkerHost {
     pub fn answered(&mut self, now: Millis, id: RequestId, cost: u64) -> Vec<Deed> {
         let cost = cost.to_string();
         self.step(now, id, Event::Answer(Headers::from_iter([(":status", "200"), (COST_HEADER, cost.as_str())])))
+    }
+
+    /// The headers of an answer come that logs somebody in.
+    pub fn answered_with(&mut self, now: Millis, id: RequestId, answer: &LoginAnswer) -> Vec<Deed> {
+        let headers = answer.headers();
+        self.step(now, id, Event::Answer(headers.iter().map(|(name, value)| (*name, value.as_str())).collect()))
     }
 
     /// A request is over.
@@ -288,6 +313,7 @@ impl WorkerHost {
             body: answer.body.to_vec(),
         });
         let is_check = matches!(callout, Callout::Check(_));
+        let is_renewal = matches!(callout, Callout::Renewal(_));
         let outcome = self.worker.on_reply_to(callout, &reply, self.clock.now(now), &self.peers);
         let mut requests = outcome.requests;
         // Which stream of several is ended first is of no concern.
@@ -295,6 +321,7 @@ impl WorkerHost {
         let mut deeds = Vec::new();
         for (id, effects) in requests {
             deeds.extend(is_check.then_some(Deed::Told(id)));
+            deeds.extend(is_renewal.then_some(Deed::Renewed(id)));
             deeds.extend(self.carry_out(id, effects, made_by));
         }
         if made_by.is_none() {
@@ -315,12 +342,17 @@ impl WorkerHost {
         for effect in effects {
             match effect {
                 Effect::Call(callout, call) => deeds.push(self.call(callout, active, call)),
-                Effect::Forward(permit, _) => deeds.push(Deed::Decide(id, Decision::Allow(permit.reason()))),
+                Effect::Forward(permit, changes) => {
+                    deeds.extend(said(&changes, TOKEN_ID).map(|token| Deed::ServedBy(id, token)));
+                    deeds.push(Deed::Decide(id, Decision::Allow(permit.reason())));
+                }
                 Effect::Count(Counter::Deny(reason)) => deeds.push(Deed::Decide(id, Decision::Deny(reason))),
                 Effect::EndStream => deeds.push(Deed::EndStream(id)),
-                // Nobody here says anything of sessions in an answer.
                 Effect::HoldAnswer | Effect::ReleaseAnswer => {}
-                Effect::ChangeAnswer(_) | Effect::Count(_) | Effect::Describe(_) | Effect::Reply(_) => {}
+                Effect::ChangeAnswer(changes) => {
+                    deeds.extend(told_token(&changes).map(Deed::Tell));
+                }
+                Effect::Count(_) | Effect::Describe(_) | Effect::Reply(_) => {}
             }
         }
         deeds
@@ -331,11 +363,9 @@ impl WorkerHost {
             Callout::Feed(_) => Purpose::Feed,
             Callout::Check(_) => Purpose::Check,
             Callout::Leases(_) => Purpose::Leases,
-            Callout::Activity
-            | Callout::Keys
-            | Callout::LoginLock(_)
-            | Callout::Renewal(_)
-            | Callout::SessionCommand(_) => Purpose::Other,
+            Callout::Renewal(_) => Purpose::Renewal,
+            Callout::SessionCommand(_) => Purpose::Command,
+            Callout::Activity | Callout::Keys | Callout::LoginLock(_) => Purpose::Other,
         };
         self.next_call += 1;
         self.calls.insert(self.next_call, (callout, made_by));

@@ -14,6 +14,7 @@ use crate::{
     demands::Mode,
     events::{Event, Job},
     history::History,
+    ledgers::Ledgers,
     limits::{Limits, probe::Probe},
     mind::Mind,
     network::Network,
@@ -52,6 +53,8 @@ pub(crate) struct WorkerPlace {
     pub(crate) lease_calls: BTreeMap<u32, LeaseRequest>,
     /// Opaque tokens that it asks to have read, likewise.
     pub(crate) opaque_calls: BTreeMap<u32, String>,
+    /// Tokens that it asks to have renewed, likewise.
+    pub(crate) renewal_calls: BTreeMap<u32, String>,
 }
 
 /// Where a sidecar runs.
@@ -78,6 +81,7 @@ pub struct World {
     pub(crate) queue: Queue<Event>,
     pub(crate) tasks: Tasks<Answer>,
     pub(crate) jobs: BTreeMap<u64, Job>,
+    pub(crate) ledgers: Ledgers,
     pub(crate) network: Network,
     pub(crate) store: Arc<SharedStore>,
     pub(crate) store_wall: Wall,
@@ -152,8 +156,8 @@ impl World {
         let store = Arc::new(store);
         // The feed begins.
         store.current().read_feed(None, 1).await?;
-        let (pages, idle_timeout) = (parameters.pages, parameters.idle_timeout);
-        let common = Common { store: Arc::clone(&store), settings, pages, idle_timeout, random };
+        let Parameters { pages, idle_timeout, lives, guesses, .. } = parameters;
+        let common = Common { store: Arc::clone(&store), settings, pages, idle_timeout, lives, guesses, random };
         let sidecars = (0..parameters.replicas)
             .map(|_| SidecarPlace {
                 started: 0,
@@ -180,6 +184,7 @@ impl World {
                 calls: BTreeMap::new(),
                 lease_calls: BTreeMap::new(),
                 opaque_calls: BTreeMap::new(),
+                renewal_calls: BTreeMap::new(),
             });
         }
         let is_calm = parameters.weather == Weather::Calm;
@@ -194,6 +199,7 @@ impl World {
             queue: Queue::default(),
             tasks: Tasks::default(),
             jobs: BTreeMap::new(),
+            ledgers: Ledgers::default(),
             network,
             store,
             store_wall,
@@ -282,18 +288,7 @@ impl World {
             let now = self.now;
             let sidecars = &self.sidecars;
             let done = self.tasks.run(|owner| stands_still(sidecars, owner, now));
-            for applied in self.store.take_applied() {
-                self.truth.applied(&applied);
-            }
-            for entry in self.store.take_appended() {
-                self.truth.rules.applied(&entry.change, entry.until, now);
-            }
-            for (session, noted) in self.store.take_uses() {
-                self.truth.used(&session, noted);
-            }
-            for step in self.store.take_lease_steps() {
-                self.note_lease_step(step);
-            }
+            self.take_notes();
             let has_news = !done.is_empty();
             for (task, answer) in done {
                 self.on_answer(task, answer);

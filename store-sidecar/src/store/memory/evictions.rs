@@ -1,6 +1,6 @@
 //! Which sessions logins are about to end or have ended, until everybody has been told.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use session_gate_protocol::{UnixSeconds, UserId};
@@ -9,7 +9,8 @@ use crate::store::{EndedSession, OperationId, Untold};
 
 #[derive(Debug, Default)]
 pub(super) struct Evictions {
-    noted: HashMap<OperationId, Noted>,
+    /// In one order, whoever asks.
+    noted: BTreeMap<OperationId, Noted>,
 }
 
 #[derive(Debug)]

@@ -12,14 +12,18 @@ use session_gate_protocol::{
     SlotTag, TokenId, UnixSeconds, UserId,
 };
 use store_sidecar::store::{
-    Admission, Admitted, BegunCutOff, Checked, CreateSession, FeedPage, FeedPosition, Followers, Health, IndexPlace,
-    LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut, RefreshRecord, Renewal,
-    Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Untold, Update,
+    Admission, Admitted, BegunCutOff, Checked, CreateSession, EndedSession, FeedPage, FeedPosition, Followers, Health,
+    IndexPlace, LaterVersion, Leased, NewFeedEntry, OperationId, PageAsk, PublishedFollowers, RefreshPut,
+    RefreshRecord, Renewal, Renewed, Rotated, Rotation, SessionPage, Store, StoreError, Swept, Termination, Untold,
+    Update,
 };
+
+use crate::crowd::AdmissionStep;
 
 use super::{
     LeaseStep, Op, ReplicaStore, SharedStore, StoreLink,
     refusing::Does::{Add, Read, TakeBack},
+    session_steps::SessionStep,
 };
 
 impl fmt::Debug for SharedStore {
@@ -54,7 +58,20 @@ impl Store for ReplicaStore {
     ) -> Result<Admitted, StoreError> {
         let admission = admission.clone();
         let create = move |shared: Arc<SharedStore>| async move {
-            let admitted = shared.current().admit_session(new, &admission, op).await?;
+            let (store, user, limit) = (shared.current(), new.session.user_id.clone(), admission.limit);
+            let before = if limit.is_some() { store.user_sessions(&user).await? } else { Vec::new() };
+            let admitted = store.admit_session(new, &admission, op).await?;
+            if let Some(limit) = limit {
+                let after = store.user_sessions(&user).await?;
+                let ids = |ended: &[EndedSession]| ended.iter().map(|one| one.id.clone()).collect();
+                let (created, ended) = match &admitted {
+                    Admitted::Created { session, ended, .. } => (Some(session.session_id.clone()), ids(ended)),
+                    Admitted::Full(ended) => (None, ids(ended)),
+                    Admitted::Partly(_) | Admitted::NotNoted | Admitted::Unknown(_) => return Ok(admitted),
+                };
+                let step = AdmissionStep { limit, before, after, created, ended };
+                shared.session_steps.note(SessionStep::Admitted(Box::new(step)));
+            }
             if let Admitted::Created { session, .. } = &admitted {
                 shared.note_birth(&session.session_id);
                 admission.replaces.iter().for_each(|id| shared.note_end(id));
@@ -118,8 +135,15 @@ impl Store for ReplicaStore {
 
     async fn renew_token(&self, session: &SessionId, renewal: &Renewal) -> Result<Renewed, StoreError> {
         let (session, renewal) = (session.clone(), renewal.clone());
-        let renew =
-            move |shared: Arc<SharedStore>| async move { shared.current().renew_token(&session, &renewal).await };
+        let renew = move |shared: Arc<SharedStore>| async move {
+            let renewed = shared.current().renew_token(&session, &renewal).await?;
+            if let Renewed::Stored { .. } | Renewed::Before { .. } = &renewed {
+                let is_new = matches!(renewed, Renewed::Stored { .. });
+                let Renewal { shown, replaced, .. } = renewal;
+                shared.session_steps.note(SessionStep::Renewed { session, shown, replaced, is_new });
+            }
+            Ok(renewed)
+        };
         self.ask((Op::Other, Add), Box::new(|shared| Box::pin(renew(shared)))).await
     }
 

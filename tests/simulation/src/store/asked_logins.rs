@@ -7,7 +7,7 @@ use store_sidecar::store::{
     DeviceTallied, LockRules, LoginAttempt, LoginCounter, LoginCounters, LoginHash, StoreError, Tallied,
 };
 
-use super::{Op, ReplicaStore, SharedStore, refusing::Does::Add};
+use super::{Op, ReplicaStore, SharedStore, refusing::Does::Add, session_steps::SessionStep};
 
 #[async_trait]
 impl LoginCounters for ReplicaStore {
@@ -19,14 +19,24 @@ impl LoginCounters for ReplicaStore {
     ) -> Result<Tallied, StoreError> {
         let (counter, rules) = (counter.clone(), *rules);
         let count = move |shared: Arc<SharedStore>| async move {
-            shared.current().login_attempt(&counter, attempt, &rules).await
+            let tallied = shared.current().login_attempt(&counter, attempt, &rules).await?;
+            if let (LoginCounter::Account(account), LoginAttempt::Succeeded) = (counter, attempt)
+                && tallied.is_admitted
+            {
+                shared.session_steps.note(SessionStep::Forgotten(account));
+            }
+            Ok(tallied)
         };
         self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(count(shared)))).await
     }
 
     async fn unlock_account(&self, account: &LoginHash) -> Result<(), StoreError> {
         let account = account.clone();
-        let unlock = move |shared: Arc<SharedStore>| async move { shared.current().unlock_account(&account).await };
+        let unlock = move |shared: Arc<SharedStore>| async move {
+            shared.current().unlock_account(&account).await?;
+            shared.session_steps.note(SessionStep::Forgotten(account));
+            Ok(())
+        };
         self.ask((Op::Other, Add), Box::new(move |shared| Box::pin(unlock(shared)))).await
     }
 
