@@ -35,6 +35,7 @@ use axum::{
 };
 use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy};
 
+pub use self::detached::attached;
 use self::reply::ApiError;
 use crate::{credentials::CurrentCredentials, rng::Random, service::Service};
 
