@@ -32,6 +32,8 @@ pub(crate) const MOST_PREDECESSORS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) token: RefreshToken,
+    /// When somebody was told of it.
+    pub(crate) told: Millis,
     /// When an answer first said that it was used.
     pub(crate) used: Option<Millis>,
     /// Whether anybody has shown it.
@@ -60,7 +62,8 @@ impl Families {
     /// Whether the token of that number was replaced so long before that moment that it must not be answered any more.
     pub(crate) fn is_stale(&self, session: SessionNumber, number: usize, begun: Millis) -> bool {
         let all = self.of(session);
-        let is_far = number + 1 + MOST_PREDECESSORS < all.len();
+        let known = all.iter().filter(|known| known.told < begun).count();
+        let is_far = number + 1 + MOST_PREDECESSORS < known;
         let successor = all.get(number + 1).and_then(|known| known.used);
         is_far || successor.is_some_and(|used| begun > used + GRACE)
     }

@@ -61,7 +61,8 @@ impl World {
 
     /// A login has brought the first refresh token of its session.
     pub(crate) fn note_first_refresh(&mut self, session: SessionNumber, token: Option<RefreshToken>) {
-        let known = token.map(|token| Known { token, used: None, is_shown: false });
+        let told = self.now;
+        let known = token.map(|token| Known { token, told, used: None, is_shown: false });
         known.into_iter().for_each(|known| _ = self.ledgers.families.0.insert(session, vec![known]));
     }
 
@@ -118,7 +119,7 @@ impl World {
             Some(_) => Some(format!("refresh token {number} has two successors")),
             None => {
                 self.counts.one("refresh tokens", "rotated");
-                family.push(Known { token: refresh_token, used: None, is_shown: false });
+                family.push(Known { token: refresh_token, told: now, used: None, is_shown: false });
                 let last = family.len() - 1;
                 // Some go on and on: until what was first is old.
                 if self.rng.u8(0..10) != 0 {
