@@ -37,6 +37,7 @@ use axum::{
 };
 use session_gate_protocol::{Problem, ProblemCode, PublishedPolicy, SESSION_PATH, TOKEN_PATH};
 
+pub use self::detached::attached;
 use self::reply::ApiError;
 use crate::{credentials::CurrentCredentials, rng::Random, service::Service};
 

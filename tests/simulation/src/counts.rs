@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    crowd, faults::Fault, foreign, guesses, header_logins, idle, opaque, refresh, renewals, rotation, rules, scopes,
+    crowd, faults::Fault, foreign, guesses, header_logins, idle, opaque, refresh, renewals, rules, scopes,
     second_factor,
 };
 
@@ -12,10 +12,11 @@ use crate::{
 pub struct Counts(BTreeMap<(&'static str, &'static str), u64>);
 
 /// What must have happened in a large run, lest it has shown nothing.
-const NEEDED: [(&str, &str); 55] = [
+const NEEDED: [(&str, &str); 57] = [
     ("admitted", "failure_mode"),
     ("admitted", "last_known"),
     ("admitted", "token"),
+    ("calls", "elevate"),
     ("calls", "login"),
     ("calls", "logout"),
     ("calls", "mint"),
@@ -64,6 +65,7 @@ const NEEDED: [(&str, &str); 55] = [
     ("requests", "decided after asking"),
     ("requests", "decided alone"),
     ("requests", "held and abandoned"),
+    ("rotations", "done"),
     ("store", "changes refused"),
     ("store", "full, and takes back"),
     ("streams", "ended by the gate"),
@@ -106,7 +108,6 @@ impl Counts {
             .chain(crowd::NEEDED)
             .chain(guesses::NEEDED)
             .chain(refresh::NEEDED)
-            .chain(rotation::NEEDED)
             .chain(header_logins::NEEDED)
             .chain(idle::NEEDED)
             .chain(opaque::NEEDED)

@@ -12,9 +12,6 @@ use crate::{
     world::World,
 };
 
-/// What must have happened in a large run.
-pub const NEEDED: [(&str, &str); 2] = [("calls", "elevate"), ("rotations", "done")];
-
 impl World {
     /// Somebody has proved more: their session goes on under a new id, while others renew what its tokens were. Operations.
     pub(crate) fn elevate(&mut self, user: UserNumber, session: SessionNumber, token: Option<TokenNumber>) {

@@ -18,7 +18,7 @@ use store_sidecar::{
     config::{SessionConfig, TokenConfig},
     credentials::{Credentials, CurrentCredentials},
     feed::{Feed, Pages},
-    http::{Api, router},
+    http::{Api, attached, router},
     keys::{Algorithm, CurrentKeys, KeySource, Signing},
     metrics::Metrics,
     rng::{NoRandomness, Random},
@@ -177,7 +177,8 @@ impl Sidecar {
         let routes = router(Arc::clone(&api), Arc::clone(&random));
         let router = move |request| -> Work<Answer> {
             let routes = routes.clone();
-            Box::pin(async move {
+            // A crash is the end of whatever it is at.
+            Box::pin(attached(async move {
                 let response = match ServiceExt::<Request<Full<Bytes>>>::oneshot(routes, request).await {
                     Ok(response) => response,
                     Err(never) => return no_answer(never),
@@ -187,7 +188,7 @@ impl Sidecar {
                     Ok(body) => Answer { status, body: body.to_bytes() },
                     Err(_) => Answer::default(),
                 }
-            })
+            }))
         };
         let telling = Arc::clone(&api);
         let telling = tokio::spawn(async move { telling.service.watch_evictions().await }).abort_handle();
