@@ -5,8 +5,8 @@ use serde_json::Value;
 use session_gate_protocol::{SESSION_PATH, TOKEN_PATH};
 
 use super::{
-    envoy::{configuration, plugins},
     node::{at, elements, field, text},
+    plugin::{configuration, plugins},
     report::{Report, join},
 };
 

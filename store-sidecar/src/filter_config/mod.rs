@@ -14,6 +14,7 @@ mod istio;
 mod keep_tests;
 mod manager;
 mod node;
+mod plugin;
 mod report;
 #[cfg(test)]
 mod tests;
