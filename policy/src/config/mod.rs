@@ -13,6 +13,7 @@ pub mod raw;
 mod renamed;
 mod routes;
 mod session_commands;
+mod upstream_headers;
 
 use std::time::Duration;
 
@@ -112,6 +113,7 @@ impl Config {
 }
 
 fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
+    let (trusted, claim_headers) = upstream_headers::trusted(raw.upstream_headers, problems);
     let sidecar = raw.sidecar.map(|raw| issuers::sidecar(raw, problems));
     let names_no_issuer = raw.issuers.is_empty();
     let issuers = issuers::issuers(raw.issuers, sidecar.is_some(), problems);
@@ -193,14 +195,14 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     }
     Config {
         sidecar,
-        issuers: Issuers::new(issuers),
+        issuers: Issuers::new(issuers, claim_headers),
         routes,
         interpretations: defaults.interpretations,
         cookie,
         error_page: pages::error_page(raw.error_page, problems),
         csrf: browser::csrf(raw.csrf, problems),
         realm: realm(raw.realm, problems),
-        trusted: browser::trusted(raw.upstream_headers, problems),
+        trusted,
         token_refresh_threshold: raw.token_refresh_threshold.map(|text| {
             problems.duration("token_refresh_threshold", Some(&text), Duration::ZERO..=DAY, Duration::ZERO)
         }),

@@ -6,6 +6,7 @@ mod limits;
 mod login;
 mod routing;
 mod session_commands;
+mod upstream_headers;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ pub use self::routing::{RawCors, RawDefaultRule, RawUpstreamInterpretations};
 pub use self::session_commands::{
     RawAccountSource, RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery,
 };
+pub use self::upstream_headers::{RawClaimHeader, RawUpstreamHeaders};
 use session_gate_jose::Algorithm;
 
 /// Configuration of Session Gate's filter.
@@ -178,25 +180,6 @@ pub struct RawCsrf {
     pub allowed_origins: Vec<String>,
     /// Whether requests with neither `Origin` nor `Sec-Fetch-Site` pass: clients that are no browsers.
     pub allow_missing_origin: bool,
-}
-
-/// Names of the headers by which upstreams know whom they serve. A client's own are removed, in every spelling.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct RawUpstreamHeaders {
-    /// Carries `sub`. Default: `x-user-id`.
-    pub user_id: Option<String>,
-    /// Carries `sid`. Default: `x-session-id`.
-    pub session_id: Option<String>,
-    /// Carries whether the session is `active` or `pending_2fa`, on routes that accept both. Default: `x-session-status`.
-    pub session_status: Option<String>,
-    /// Carries the scopes. Default: `x-scopes`.
-    pub scopes: Option<String>,
-    /// Carries `jti`. Default: `x-token-id`.
-    pub token_id: Option<String>,
-    /// Carries `iss`. Default: `x-token-issuer`.
-    pub issuer: Option<String>,
 }
 
 /// Bounds on what a worker holds.

@@ -13,7 +13,10 @@ use session_gate_jose::{self as jose, OwnClaims, TokenClaims};
 use session_gate_protocol::{DenyReason, Fingerprint, Scopes, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 use session_gate_revocation::{RulesGeneration, SessionNames, TokenNames};
 
-use super::issuer::{Issuer, Revocation};
+use super::{
+    claim_headers::ClaimValue,
+    issuer::{Issuer, Revocation},
+};
 
 /// The claims of a token whose signature, issuer and audience are right; its time is to be checked at
 /// each use ([`VerifiedClaims::check_time`]). Only this module makes one. `Debug` shows no more than
@@ -26,6 +29,8 @@ struct Verified {
     claims: TokenClaims,
     names: TokenNames,
     session: NamedSession,
+    /// What upstreams are told of its claims.
+    told: Box<[ClaimValue]>,
     /// All claims of an opaque token, which cannot be read from its text.
     all: Option<Map<String, Value>>,
     /// Claims that somebody has asked for that are not among the others: limits name a few.
@@ -68,6 +73,7 @@ impl VerifiedClaims {
     pub(super) fn new(
         issuer: &Rc<Issuer>,
         mut claims: TokenClaims,
+        told: Box<[ClaimValue]>,
         all: Option<Map<String, Value>>,
     ) -> Result<Self, DenyReason> {
         let is_for_us = |audience: &String| issuer.audiences.contains(audience);
@@ -90,6 +96,7 @@ impl VerifiedClaims {
             claims: TokenClaims { own, ..claims },
             names,
             session,
+            told,
             all,
             read: RefCell::default(),
             cleared: Cell::new(None),
@@ -146,6 +153,11 @@ impl VerifiedClaims {
         value
     }
 
+    /// What upstreams are told of its claims: headers' names and values.
+    pub fn told(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.told.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// How many bytes it holds beside its text, at most: a JSON value takes several times its text in memory, and a short
     /// text in a list or a set more than itself.
     pub(super) fn held_bytes(&self) -> usize {
@@ -158,7 +170,8 @@ impl VerifiedClaims {
         let scopes = scopes.iter().map(|scope| ELEMENT + scope.as_str().len()).sum::<usize>();
         let of_member = |(name, value): (&String, &Value)| ELEMENT + name.len() + 4 * value.to_string().len();
         let all = self.0.all.iter().flatten().map(of_member).sum::<usize>();
-        size_of::<Verified>() + FIRST_NODES + MAX_READ + subject.as_str().len() + ids + audiences + scopes + all
+        let told = self.0.told.iter().map(|(_, value)| ELEMENT + value.len()).sum::<usize>();
+        size_of::<Verified>() + FIRST_NODES + MAX_READ + subject.as_str().len() + ids + audiences + scopes + told + all
     }
 
     /// For which rules it is known that none is against it.
@@ -216,6 +229,11 @@ impl VerifiedClaims {
     /// When its session ends whatever happens, as far as it says.
     pub fn session_ends(&self) -> Option<UnixSeconds> {
         self.0.claims.own.session_ends
+    }
+
+    /// Its `exp`, in seconds since 1970.
+    pub fn exp(&self) -> f64 {
+        self.0.claims.expires_at
     }
 
     /// When it expires, in seconds since 1970, its issuer's leeway included.

@@ -346,3 +346,5 @@ mod published_tests;
 mod renewal_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upstream_tests;
