@@ -21,6 +21,14 @@ pub fn encode(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{before}{}{after}", utf8_percent_encode(inner, ENCODED)))
 }
 
+/// What stands in a header for the text, where that is not the text itself.
+pub fn encoded(text: &str) -> Option<Box<str>> {
+    match encode(text) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(encoded) => Some(encoded.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use percent_encoding::percent_decode_str;
@@ -43,6 +51,8 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(encode(text), expected, "{text:?}");
+            assert_eq!(encoded(text).as_deref().unwrap_or(text), expected, "{text:?}");
+            assert_eq!(encoded(text).is_none(), text == expected, "{text:?}");
         }
     }
 

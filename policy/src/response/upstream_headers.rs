@@ -4,6 +4,7 @@ use session_gate_protocol::{Scopes, SessionStatus};
 
 use crate::{
     http::{
+        header_value::encoded,
         headers::{HeaderChange, Headers},
         name_set::NameSet,
         session_headers::is_reserved,
@@ -73,16 +74,16 @@ impl TrustedHeaders {
     pub fn of(&self, identity: &Identity, scopes: &Scopes) -> Vec<HeaderChange> {
         let claims = &identity.claims;
         let mut headers = vec![
-            HeaderChange::set(&self.user_id, claims.subject().as_str()),
-            HeaderChange::set(&self.issuer, claims.issuer()),
+            HeaderChange::set(&self.user_id, claims.subject_in_header()),
+            HeaderChange::set(&self.issuer, claims.issuer_in_header()),
         ];
         if let Some(session) = &identity.session {
             headers.push(HeaderChange::set(&self.session_id, session.id.as_str()));
         }
         if !scopes.is_empty() {
-            headers.push(HeaderChange::set(&self.scopes, scopes.to_string()));
+            headers.push(HeaderChange::set(&self.scopes, scopes_in_header(scopes)));
         }
-        if let Some(token) = claims.token_id() {
+        if let Some(token) = claims.token_id_in_header() {
             headers.push(HeaderChange::set(&self.token_id, token));
         }
         if let Some(name) = &self.expires_at {
@@ -97,6 +98,12 @@ impl TrustedHeaders {
         let status = if identity.is_pending_2fa { SessionStatus::Pending2fa } else { SessionStatus::Active };
         HeaderChange::set(&self.session_status, status.as_str())
     }
+}
+
+/// A scope may have a `%` (RFC 6749, section 3.3).
+fn scopes_in_header(scopes: &Scopes) -> String {
+    let text = scopes.to_string();
+    encoded(&text).map_or(text, String::from)
 }
 
 /// When its session ends whatever happens, in seconds since 1970; where there is none, or nobody has said, when its token does.

@@ -17,6 +17,7 @@ use super::{
     claim_headers::ClaimValue,
     issuer::{Issuer, Revocation},
 };
+use crate::http::header_value::encoded;
 
 /// The claims of a token whose signature, issuer and audience are right; its time is to be checked at
 /// each use ([`VerifiedClaims::check_time`]). Only this module makes one. `Debug` shows no more than
@@ -31,6 +32,7 @@ struct Verified {
     session: NamedSession,
     /// What upstreams are told of its claims.
     told: Box<[ClaimValue]>,
+    encoded: EncodedIds,
     /// All claims of an opaque token, which cannot be read from its text.
     all: Option<Map<String, Value>>,
     /// Claims that somebody has asked for that are not among the others: limits name a few.
@@ -47,6 +49,29 @@ enum NamedSession {
     Own(SessionId, SessionNames),
     /// Another issuer's token names one of ours.
     Foreign(SessionId, Fingerprint),
+}
+
+/// What stands in headers for what cannot stand there as it is.
+#[derive(Default)]
+struct EncodedIds {
+    subject: Option<Box<str>>,
+    issuer: Option<Box<str>>,
+    token_id: Option<Box<str>>,
+}
+
+impl EncodedIds {
+    fn of(issuer: &Issuer, claims: &TokenClaims) -> Self {
+        Self {
+            subject: encoded(claims.subject.as_str()),
+            issuer: encoded(&issuer.name),
+            token_id: claims.token_id.as_deref().and_then(encoded),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let Self { subject, issuer, token_id } = self;
+        [subject, issuer, token_id].into_iter().flatten().map(|id| id.len()).sum()
+    }
 }
 
 /// The longest value of a claim that is kept.
@@ -90,6 +115,7 @@ impl VerifiedClaims {
         }
         let is_ours = issuer.revocation == Revocation::Sessions;
         let Named { names, session } = name(issuer, &claims)?;
+        let encoded = EncodedIds::of(issuer, &claims);
         let own = if is_ours { std::mem::take(&mut claims.own) } else { OwnClaims::default() };
         Ok(Self(Rc::new(Verified {
             issuer: Rc::clone(issuer),
@@ -97,6 +123,7 @@ impl VerifiedClaims {
             names,
             session,
             told,
+            encoded,
             all,
             read: RefCell::default(),
             cleared: Cell::new(None),
@@ -153,6 +180,21 @@ impl VerifiedClaims {
         value
     }
 
+    /// Whose token it is, as headers say it.
+    pub fn subject_in_header(&self) -> &str {
+        self.0.encoded.subject.as_deref().unwrap_or(self.subject().as_str())
+    }
+
+    /// Who issued it, as headers say it.
+    pub fn issuer_in_header(&self) -> &str {
+        self.0.encoded.issuer.as_deref().unwrap_or(self.issuer())
+    }
+
+    /// Its id, as headers say it.
+    pub fn token_id_in_header(&self) -> Option<&str> {
+        self.0.encoded.token_id.as_deref().or(self.token_id())
+    }
+
     /// What upstreams are told of its claims: headers' names and values.
     pub fn told(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.told.iter().map(|(name, value)| (&**name, &**value))
@@ -171,6 +213,7 @@ impl VerifiedClaims {
         let of_member = |(name, value): (&String, &Value)| ELEMENT + name.len() + 4 * value.to_string().len();
         let all = self.0.all.iter().flatten().map(of_member).sum::<usize>();
         let told = self.0.told.iter().map(|(_, value)| ELEMENT + value.len()).sum::<usize>();
+        let ids = ids + self.0.encoded.bytes();
         size_of::<Verified>() + FIRST_NODES + MAX_READ + subject.as_str().len() + ids + audiences + scopes + told + all
     }
 

@@ -62,6 +62,31 @@ fn the_upstream_is_told_how_and_until_when_the_user_is_logged_in_and_the_chosen_
 }
 
 #[test]
+fn what_is_no_visible_ascii_is_percent_encoded_and_so_is_the_percent_sign() {
+    let mut document = config();
+    document["issuers"][0]["issuer"] = json!("https://id.example/a%20b");
+    document["issuers"][0]["revocation"] = json!("none");
+    let mut worker = worker_with(document);
+    for _ in 0..2 {
+        let outcome = asked_with(&mut worker, |claims| {
+            claims["iss"] = json!("https://id.example/a%20b");
+            claims["sub"] = json!("Zoë 100%");
+            claims["jti"] = json!("née");
+            claims["scope"] = json!("read 50%");
+        });
+        for (name, value) in [
+            ("x-user-id", "Zo%C3%AB 100%25"),
+            ("x-token-issuer", "https://id.example/a%2520b"),
+            ("x-token-id", "n%C3%A9e"),
+            ("x-scopes", "50%25 read"),
+        ] {
+            assert_eq!(set(&outcome, name), Some(value), "{name}");
+        }
+        worker.forget(1, crate::testing::CLOCKS);
+    }
+}
+
+#[test]
 fn what_a_token_does_not_say_is_said_by_nobody() {
     let mut worker = all();
     let outcome = asked_with(&mut worker, |_| {});

@@ -33,4 +33,5 @@ mod survival;
 mod taken_back;
 mod trap;
 mod trusted_headers;
+mod upstream_headers;
 mod workers;
