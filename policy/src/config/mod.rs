@@ -14,6 +14,7 @@ mod renamed;
 mod routes;
 mod session_commands;
 mod upstream_headers;
+mod upstreams;
 
 use std::time::Duration;
 
@@ -128,7 +129,10 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         problems.add("sidecar", "is required: limits are counted there");
     }
     let before_authentication = raw.rate_limit_before_authentication.unwrap_or_default();
+    let upstreams = upstreams::Upstreams::new(raw.upstreams, problems);
     let defaults = routes::Defaults {
+        upstream: raw.upstream.and_then(|name| upstreams.named(&name, "upstream", problems)),
+        upstreams,
         limits_before_authentication: limits.before_authentication(
             &before_authentication,
             "rate_limit_before_authentication",
@@ -160,6 +164,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
                 remove: defaults.remove.clone(),
             },
             session_commands: None,
+            upstream: defaults.upstream.clone(),
         },
     };
     let routes = routes::routes(raw.routes, &defaults, problems);
@@ -169,6 +174,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         problems.add("sidecar", format!("is required: it does what routes[{place}].session_commands allow"));
     }
     defaults.limits.warn_of_unused(problems);
+    defaults.upstreams.warn_of_unused(problems);
     let default_rule = match raw.default_rule {
         Some(raw::RawDefaultRule::Deny) => DefaultRule::Deny,
         Some(raw::RawDefaultRule::Authenticated) => DefaultRule::Authenticated,

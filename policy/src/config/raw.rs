@@ -7,6 +7,7 @@ mod login;
 mod routing;
 mod session_commands;
 mod upstream_headers;
+mod upstreams;
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ pub use self::session_commands::{
     RawAccountSource, RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery,
 };
 pub use self::upstream_headers::{RawClaimHeader, RawUpstreamHeaders};
+pub use self::upstreams::{RawUpstream, RawUpstreams};
 use session_gate_jose::Algorithm;
 
 /// Configuration of Session Gate's filter.
@@ -61,6 +63,10 @@ pub struct RawConfig {
     pub realm: Option<String>,
     /// Names of the headers by which upstreams know whom they serve.
     pub upstream_headers: RawUpstreamHeaders,
+    /// Upstreams that can tell whether a request came through the gate, by name.
+    pub upstreams: RawUpstreams,
+    /// The one of them that routes lead to, where they say nothing else. Default: none.
+    pub upstream: Option<String>,
     /// Headers that make browsers careful, on every answer.
     pub security_headers: RawSecurityHeaders,
     /// Headers to remove from every answer. Default: `server`, `x-powered-by` and the like.
@@ -233,6 +239,8 @@ pub struct RawRoute {
     pub cors: Option<RawCors>,
     /// Overrides single headers.
     pub security_headers: RawSecurityHeaders,
+    /// Overrides the setting of the same name: where Envoy's own route leads to.
+    pub upstream: Option<String>,
     /// What the application may say of sessions by headers of its answers: logins, logouts. Default: nothing.
     pub session_commands: Option<RawSessionCommands>,
 }

@@ -27,6 +27,7 @@ pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> (Trus
         amr,
         auth_time,
         expires_at,
+        proof,
         claims,
     } = raw;
     let mut names = Names { taken: NameSet::default(), problems };
@@ -38,6 +39,7 @@ pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> (Trus
         token_id: names.sent("token_id", token_id, "x-token-id"),
         issuer: names.sent("issuer", issuer, "x-token-issuer"),
         expires_at: names.if_named("expires_at", expires_at, "x-session-expires-at"),
+        proof: names.sent("proof", proof, "x-session-proof"),
         names: NameSet::default(),
     };
     let amr = names.if_named("amr", amr, "x-session-amr");

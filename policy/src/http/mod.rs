@@ -12,6 +12,7 @@ mod method;
 pub mod name_set;
 pub mod page_load;
 pub mod path;
+pub mod proof;
 pub mod scheme;
 pub mod security_headers;
 pub mod session_headers;

@@ -29,6 +29,8 @@ pub struct TrustedHeaders {
     pub issuer: String,
     /// Carries when the session ends; none: nobody is told.
     pub expires_at: Option<String>,
+    /// Carries the proofs that all of this is the gate's word, for upstreams that look.
+    pub proof: String,
     /// All names that are the gate's alone, those of claims among them, and of headers that are not sent.
     pub names: NameSet,
 }
@@ -158,6 +160,7 @@ mod tests {
             ("x-session-amr", "l"),
             ("X-Session_Auth-Time", "m"),
             ("x-session-expires-at", "n"),
+            ("X-Session_proof", "o"),
             ("x-user-ids", "stays"),
             ("user-id", "stays"),
             ("xuserid", "stays"),
@@ -179,6 +182,7 @@ mod tests {
             "x-session-amr",
             "X-Session_Auth-Time",
             "x-session-expires-at",
+            "X-Session_proof",
         ];
         assert_eq!(removed, expected.map(|name| HeaderChange::Remove(name.to_owned())));
     }

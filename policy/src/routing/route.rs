@@ -6,7 +6,7 @@ use session_gate_protocol::{Scope, Scopes};
 
 use super::{login::Login, pattern::Matcher, session_commands::SessionCommands};
 use crate::{
-    http::{cors::Cors, security_headers::SecurityHeaders},
+    http::{cors::Cors, proof::Upstream, security_headers::SecurityHeaders},
     limits::RouteLimits,
 };
 
@@ -52,6 +52,8 @@ pub struct RoutePolicy {
     pub security_headers: SecurityHeaders,
     /// What the application may say of sessions; none: nothing.
     pub session_commands: Option<SessionCommands>,
+    /// The upstream, where it can tell what came through the gate.
+    pub upstream: Option<Rc<Upstream>>,
 }
 
 /// Whether a credential is needed.

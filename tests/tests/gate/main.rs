@@ -34,4 +34,5 @@ mod taken_back;
 mod trap;
 mod trusted_headers;
 mod upstream_headers;
+mod upstream_proof;
 mod workers;

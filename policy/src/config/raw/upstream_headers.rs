@@ -28,6 +28,8 @@ pub struct RawUpstreamHeaders {
     /// Carries when the session ends, or a token without one, in seconds since 1970. Default: not sent; a client's
     /// `x-session-expires-at` is removed.
     pub expires_at: Option<String>,
+    /// Carries the proofs that a request came through the gate, on routes with an `upstream`. Default: `x-session-proof`.
+    pub proof: Option<String>,
     /// Claims of the token, each in a header of its own: at most 32. Default: none.
     pub claims: Vec<RawClaimHeader>,
 }
