@@ -11,7 +11,7 @@
 //!    requests, for those that have waited, for open streams, and where the sidecar cannot be asked.
 //! 4. A token is good only to the letter of its RFCs ([`session_gate_jose`], [`token`]).
 //! 5. Upstreams get to see only what the gate has set or a client may send ([`response::upstream_headers`],
-//!    [`http::credential::removal`]).
+//!    [`http::credential::removal`]), and may have it proved ([`http::proof`]).
 //!
 //! Imports go down this list only: `worker`, `vm`, `request`, `config`, `response`, `knowledge`, `routing`, `token`,
 //! `limits`, `http`, `sidecar`, `host`, `ids`.

@@ -3,6 +3,7 @@
 //!
 //! Nothing here sleeps for a fixed time: [`poll::until`] waits for a condition, with a deadline.
 
+pub mod backend;
 pub mod client;
 pub mod demo;
 pub mod envoy;

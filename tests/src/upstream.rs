@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Json, Response};
 use axum::serve::ListenerExt as _;
 use http_body_util::{BodyExt as _, channel::Channel};
@@ -171,8 +171,12 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 }
 
 async fn echo(shared: &Shared, head: &Parts, body: Body) -> Response {
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let seen = describe(head, &body);
+    let body = body.collect().await.unwrap_or_default();
+    let trailers = body.trailers().map(pairs).unwrap_or_default();
+    let mut seen = describe(head, &body.to_bytes());
+    if let Some(seen) = seen.as_object_mut() {
+        seen.insert("trailers".to_owned(), json!(trailers));
+    }
     let mut released = shared.released.subscribe();
     released.mark_unchanged();
     shared.note(seen.clone());
@@ -220,18 +224,19 @@ fn reply_header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
 /// What a request was, as JSON. Header values that are no text are shown with replacement characters.
 pub fn describe(head: &Parts, body: &Bytes) -> Value {
     let path = head.uri.path_and_query().map_or_else(|| head.uri.path(), |path| path.as_str());
-    let headers: Vec<[String; 2]> = head
-        .headers
-        .iter()
-        .map(|(name, value)| [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()])
-        .collect();
     json!({
         "method": head.method.as_str(),
         "path": path,
         "version": format!("{:?}", head.version),
-        "headers": headers,
+        "headers": pairs(&head.headers),
         "body_bytes": body.len(),
     })
+}
+
+/// Names and values.
+fn pairs(headers: &HeaderMap) -> Vec<[String; 2]> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| [name.to_string(), text(value)]).collect()
 }
 
 /// The values of one header in a request that the upstream has described.

@@ -6,23 +6,15 @@ use session_gate_protocol::is_token;
 
 use super::{
     problems::Problems,
-    raw::{
-        RawCookie, RawCors, RawCsrf, RawHeader, RawHeaderMode, RawHeaderWithMode, RawSameSite, RawSecurityHeaders,
-        RawUpstreamHeaders,
-    },
+    raw::{RawCookie, RawCors, RawCsrf, RawHeader, RawHeaderMode, RawHeaderWithMode, RawSameSite, RawSecurityHeaders},
 };
 use crate::{
     http::{
         cors::{AllowedOrigins, Cors},
         csrf::CsrfPolicy,
-        headers::collide_as_cgi_variables,
         security_headers::{HSTS, Precedence, SecurityHeader},
-        session_headers::is_reserved,
     },
-    response::{
-        cookie::{SameSite, SessionCookie},
-        upstream_headers::TrustedHeaders,
-    },
+    response::cookie::{SameSite, SessionCookie},
 };
 
 /// Headers that tell an attacker what runs behind.
@@ -158,40 +150,6 @@ fn origins(allowed: Vec<String>, credentials: bool, path: &str, problems: &mut P
         check_origins(&allowed, &path_of_origins, problems);
     }
     AllowedOrigins::Listed { origins: allowed, credentials }
-}
-
-pub(super) fn trusted(raw: RawUpstreamHeaders, problems: &mut Problems) -> TrustedHeaders {
-    let RawUpstreamHeaders { user_id, session_id, session_status, scopes, token_id, issuer } = raw;
-    let names = [
-        ("user_id", user_id, "x-user-id"),
-        ("session_id", session_id, "x-session-id"),
-        ("session_status", session_status, "x-session-status"),
-        ("scopes", scopes, "x-scopes"),
-        ("token_id", token_id, "x-token-id"),
-        ("issuer", issuer, "x-token-issuer"),
-    ]
-    .map(|(field, name, default)| {
-        let name = name.unwrap_or_else(|| default.to_owned()).to_ascii_lowercase();
-        // Other headers mean something to Envoy or to every upstream.
-        if !is_token(&name) || !name.starts_with("x-") || name.starts_with("x-envoy") || name.starts_with("x-forwarded")
-        {
-            problems.add(
-                format!("upstream_headers.{field}"),
-                "must be a header name that begins with x-, and not with x-envoy or x-forwarded",
-            );
-        }
-        if is_reserved(&name) {
-            problems.add(format!("upstream_headers.{field}"), "must not be a header that says something of sessions");
-        }
-        name
-    });
-    for (place, name) in names.iter().enumerate() {
-        if names.iter().take(place).any(|earlier| collide_as_cgi_variables(earlier, name)) {
-            problems.add("upstream_headers", "must be six names that differ in letters or digits");
-        }
-    }
-    let [user_id, session_id, session_status, scopes, token_id, issuer] = names;
-    TrustedHeaders { user_id, session_id, session_status, scopes, token_id, issuer }
 }
 
 pub(super) fn removed(raw: Option<Vec<String>>, problems: &mut Problems) -> Vec<String> {

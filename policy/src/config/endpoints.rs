@@ -86,6 +86,8 @@ fn policy(raw: RawEndpoint, path: &str, defaults: &Defaults, problems: &mut Prob
         security_headers: SecurityHeaders { set: defaults.security_headers.clone(), remove: defaults.remove.clone() },
         session_commands: None,
         endpoint: None,
+        // The sidecar verifies the token itself.
+        upstream: None,
     }
 }
 

@@ -14,6 +14,8 @@ pub mod raw;
 mod renamed;
 mod routes;
 mod session_commands;
+mod upstream_headers;
+mod upstreams;
 
 use std::time::Duration;
 
@@ -113,6 +115,7 @@ impl Config {
 }
 
 fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
+    let (trusted, claim_headers) = upstream_headers::trusted(raw.upstream_headers, problems);
     let sidecar = raw.sidecar.map(|raw| issuers::sidecar(raw, problems));
     let names_no_issuer = raw.issuers.is_empty();
     let issuers = issuers::issuers(raw.issuers, sidecar.is_some(), problems);
@@ -127,7 +130,10 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         problems.add("sidecar", "is required: limits are counted there");
     }
     let before_authentication = raw.rate_limit_before_authentication.unwrap_or_default();
+    let upstreams = upstreams::Upstreams::new(raw.upstreams, problems);
     let defaults = routes::Defaults {
+        upstream: raw.upstream.and_then(|name| upstreams.named(&name, "upstream", problems)),
+        upstreams,
         limits_before_authentication: limits.before_authentication(
             &before_authentication,
             "rate_limit_before_authentication",
@@ -161,6 +167,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
             },
             session_commands: None,
             endpoint: None,
+            upstream: defaults.upstream.clone(),
         },
     };
     let endpoints = raw.endpoints.map(|raw| endpoints::endpoints(raw, &defaults, problems)).unwrap_or_default();
@@ -172,6 +179,7 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
         problems.add("sidecar", format!("is required: it does what routes[{place}].session_commands allow"));
     }
     defaults.limits.warn_of_unused(problems);
+    defaults.upstreams.warn_of_unused(problems);
     let default_rule = match raw.default_rule {
         Some(raw::RawDefaultRule::Deny) => DefaultRule::Deny,
         Some(raw::RawDefaultRule::Authenticated) => DefaultRule::Authenticated,
@@ -198,14 +206,14 @@ fn build(raw: raw::RawConfig, problems: &mut Problems) -> Config {
     }
     Config {
         sidecar,
-        issuers: Issuers::new(issuers),
+        issuers: Issuers::new(issuers, claim_headers),
         routes,
         interpretations: defaults.interpretations,
         cookie,
         error_page: pages::error_page(raw.error_page, problems),
         csrf: browser::csrf(raw.csrf, problems),
         realm: realm(raw.realm, problems),
-        trusted: browser::trusted(raw.upstream_headers, problems),
+        trusted,
         token_refresh_threshold: raw.token_refresh_threshold.map(|text| {
             problems.duration("token_refresh_threshold", Some(&text), Duration::ZERO..=DAY, Duration::ZERO)
         }),

@@ -7,6 +7,8 @@ mod limits;
 mod login;
 mod routing;
 mod session_commands;
+mod upstream_headers;
+mod upstreams;
 
 use std::fmt;
 
@@ -24,6 +26,8 @@ pub use self::routing::{RawCors, RawDefaultRule, RawUpstreamInterpretations};
 pub use self::session_commands::{
     RawAccountSource, RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery,
 };
+pub use self::upstream_headers::{RawClaimHeader, RawUpstreamHeaders};
+pub use self::upstreams::{RawUpstream, RawUpstreams};
 use session_gate_jose::Algorithm;
 
 /// Configuration of Session Gate's filter.
@@ -63,6 +67,10 @@ pub struct RawConfig {
     pub realm: Option<String>,
     /// Names of the headers by which upstreams know whom they serve.
     pub upstream_headers: RawUpstreamHeaders,
+    /// Upstreams that can tell whether a request came through the gate, by name.
+    pub upstreams: RawUpstreams,
+    /// The one of them that routes lead to, where they say nothing else. Default: none.
+    pub upstream: Option<String>,
     /// Headers that make browsers careful, on every answer.
     pub security_headers: RawSecurityHeaders,
     /// Headers to remove from every answer. Default: `server`, `x-powered-by` and the like.
@@ -184,25 +192,6 @@ pub struct RawCsrf {
     pub allow_missing_origin: bool,
 }
 
-/// Names of the headers by which upstreams know whom they serve. A client's own are removed, in every spelling.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct RawUpstreamHeaders {
-    /// Carries `sub`. Default: `x-user-id`.
-    pub user_id: Option<String>,
-    /// Carries `sid`. Default: `x-session-id`.
-    pub session_id: Option<String>,
-    /// Carries whether the session is `active` or `pending_2fa`, on routes that accept both. Default: `x-session-status`.
-    pub session_status: Option<String>,
-    /// Carries the scopes. Default: `x-scopes`.
-    pub scopes: Option<String>,
-    /// Carries `jti`. Default: `x-token-id`.
-    pub token_id: Option<String>,
-    /// Carries `iss`. Default: `x-token-issuer`.
-    pub issuer: Option<String>,
-}
-
 /// Bounds on what a worker holds.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -257,6 +246,8 @@ pub struct RawRoute {
     pub cors: Option<RawCors>,
     /// Overrides single headers.
     pub security_headers: RawSecurityHeaders,
+    /// Overrides the setting of the same name: where Envoy's own route leads to.
+    pub upstream: Option<String>,
     /// What the application may say of sessions by headers of its answers: logins, logouts. Default: nothing.
     pub session_commands: Option<RawSessionCommands>,
 }

@@ -12,10 +12,12 @@ use super::{
     problems::Problems,
     raw::{RawAuthentication, RawFailureMode, RawMatch, RawPath, RawRoute, RawScopes},
     session_commands,
+    upstreams::Upstreams,
 };
 use crate::{
     http::{
         path::{PathBudget, PathInterpretations},
+        proof::Upstream,
         security_headers::{SecurityHeader, SecurityHeaders},
         upstream_interpretations::UpstreamInterpretations,
     },
@@ -34,6 +36,8 @@ pub(super) struct Defaults {
     pub(super) security_headers: Vec<SecurityHeader>,
     pub(super) remove: Vec<String>,
     pub(super) interpretations: UpstreamInterpretations,
+    pub(super) upstreams: Upstreams,
+    pub(super) upstream: Option<Rc<Upstream>>,
 }
 
 /// `before`: rules that come before these.
@@ -122,6 +126,10 @@ fn route(raw: RawRoute, path: &str, defaults: &Defaults, problems: &mut Problems
                 problems,
             ),
             remove: defaults.remove.clone(),
+        },
+        upstream: match &raw.upstream {
+            Some(name) => defaults.upstreams.named(name, &field("upstream"), problems),
+            None => defaults.upstream.clone(),
         },
         session_commands: raw
             .session_commands

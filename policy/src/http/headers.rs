@@ -85,6 +85,14 @@ impl HeaderChange {
         Self::Add(name.into(), value.into())
     }
 
+    /// The name and the value of a header that has no other.
+    pub fn as_set(&self) -> Option<(&str, &[u8])> {
+        match self {
+            Self::Set(name, value) => Some((name, value)),
+            Self::Add(..) | Self::Remove(_) => None,
+        }
+    }
+
     /// The header has this value and no other.
     pub fn set(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         Self::Set(name.into(), value.into())

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     host::Host,
-    http::{credential::Source, interpretations::Unroutable, page_load::Navigation},
+    http::{credential::Source, headers::HeaderChange, interpretations::Unroutable, page_load::Navigation},
     limits::seconds,
     metric::Counter,
     response::denial::Denial,
@@ -137,16 +137,23 @@ fn forward<H: Host>(
         None => TokenRenewal::No,
     };
     let mut changes = std::mem::take(&mut held.cleaning);
+    let trusted = &cx.config.trusted;
+    let mut said = Vec::new();
     if let Some(identity) = &identity {
         let latest = cx.feed.as_deref().and_then(|feed| feed.scopes_of(identity));
-        changes.extend(cx.config.trusted.of(identity, &identity.scopes(latest)));
+        said = trusted.of(identity, &identity.scopes(latest));
         if held.route.policy.accept_pending_2fa {
-            changes.push(cx.config.trusted.status(identity));
+            said.push(trusted.status(identity));
         }
     }
     if let Some(endpoint) = held.route.policy.endpoint {
         changes.extend(endpoint.credentials(&held.token));
     }
+    if let Some(upstream) = &held.route.policy.upstream {
+        let proof = cx.proofs.proof(upstream, &said, cx.now.wall);
+        said.push(HeaderChange::set(&trusted.proof, proof));
+    }
+    changes.extend(said);
     effects.push(Effect::Forward(permit, changes));
     Admitted {
         user_agent: Rc::clone(&held.user_agent),

@@ -8,6 +8,7 @@ use super::room::Room;
 use crate::{
     config::Config,
     host::Host,
+    http::proof::ProofCache,
     ids::RequestId,
     knowledge::Follower,
     limits::{LeaseCalls, Ledger, Waiter},
@@ -30,6 +31,8 @@ pub struct StepContext<'a, H: Host> {
     pub keys: Option<&'a FetchedKeys>,
     /// Tokens whose signature is known to be good.
     pub cache: &'a mut TokenCache,
+    /// Proofs to upstreams.
+    pub proofs: &'a mut ProofCache,
     /// The host, for what it is asked.
     pub host: &'a H,
     /// What is known from the feed, where there is a sidecar.

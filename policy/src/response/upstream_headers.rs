@@ -4,13 +4,15 @@ use session_gate_protocol::{Scopes, SessionStatus};
 
 use crate::{
     http::{
-        headers::{HeaderChange, Headers, collide_as_cgi_variables},
+        header_value::encoded,
+        headers::{HeaderChange, Headers},
+        name_set::NameSet,
         session_headers::is_reserved,
     },
     knowledge::Identity,
 };
 
-/// Names of the headers that upstreams trust, in lower case.
+/// The headers that upstreams trust, their names in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedHeaders {
     /// Carries the token's `sub`.
@@ -25,11 +27,17 @@ pub struct TrustedHeaders {
     pub token_id: String,
     /// Carries the token's `iss`: a subject is unique only for its issuer (RFC 7519, section 4.1.2).
     pub issuer: String,
+    /// Carries when the session ends; none: nobody is told.
+    pub expires_at: Option<String>,
+    /// Carries the proofs that all of this is the gate's word, for upstreams that look.
+    pub proof: String,
+    /// All names that are the gate's alone, those of claims among them, and of headers that are not sent.
+    pub names: NameSet,
 }
 
 impl TrustedHeaders {
     /// Removes from a request's headers, or its trailers, whatever an upstream might take for one of
-    /// these: [`collide_as_cgi_variables`].
+    /// these.
     pub fn removal(&self, request: &Headers) -> Vec<HeaderChange> {
         let mut removed: Vec<&str> = Vec::new();
         for (name, _) in request.iter() {
@@ -61,25 +69,29 @@ impl TrustedHeaders {
     fn is_trusted(&self, name: &str) -> bool {
         // All of them begin alike, and most headers do not.
         name.as_bytes().first().is_some_and(|first| first.eq_ignore_ascii_case(&b'x'))
-            && (self.names().iter().any(|trusted| collide_as_cgi_variables(trusted, name)) || is_reserved(name))
+            && (self.names.has(name) || is_reserved(name))
     }
 
     /// Tells the upstream whom it serves, and what that may do.
     pub fn of(&self, identity: &Identity, scopes: &Scopes) -> Vec<HeaderChange> {
         let claims = &identity.claims;
         let mut headers = vec![
-            HeaderChange::set(&self.user_id, claims.subject().as_str()),
-            HeaderChange::set(&self.issuer, claims.issuer()),
+            HeaderChange::set(&self.user_id, claims.subject_in_header()),
+            HeaderChange::set(&self.issuer, claims.issuer_in_header()),
         ];
         if let Some(session) = &identity.session {
             headers.push(HeaderChange::set(&self.session_id, session.id.as_str()));
         }
         if !scopes.is_empty() {
-            headers.push(HeaderChange::set(&self.scopes, scopes.to_string()));
+            headers.push(HeaderChange::set(&self.scopes, scopes_in_header(scopes)));
         }
-        if let Some(token) = claims.token_id() {
+        if let Some(token) = claims.token_id_in_header() {
             headers.push(HeaderChange::set(&self.token_id, token));
         }
+        if let Some(name) = &self.expires_at {
+            headers.push(HeaderChange::set(name, ends_at(identity)));
+        }
+        headers.extend(claims.told().map(|(name, value)| HeaderChange::set(name, value)));
         headers
     }
 
@@ -88,25 +100,33 @@ impl TrustedHeaders {
         let status = if identity.is_pending_2fa { SessionStatus::Pending2fa } else { SessionStatus::Active };
         HeaderChange::set(&self.session_status, status.as_str())
     }
+}
 
-    fn names(&self) -> [&str; 6] {
-        [&self.user_id, &self.session_id, &self.session_status, &self.scopes, &self.token_id, &self.issuer]
+/// A scope may have a `%` (RFC 6749, section 3.3).
+fn scopes_in_header(scopes: &Scopes) -> String {
+    let text = scopes.to_string();
+    encoded(&text).map_or(text, String::from)
+}
+
+/// When its session ends whatever happens, in seconds since 1970; where there is none, or nobody has said, when its token does.
+fn ends_at(identity: &Identity) -> String {
+    match identity.session.as_ref().and_then(|session| session.ends) {
+        Some(ends) => ends.0.to_string(),
+        None => format!("{:.0}", identity.claims.exp().floor()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::{config::Config, testing::config};
 
     fn trusted() -> TrustedHeaders {
-        TrustedHeaders {
-            user_id: "x-user-id".into(),
-            session_id: "x-session-id".into(),
-            session_status: "x-session-status".into(),
-            scopes: "x-scopes".into(),
-            token_id: "x-token-id".into(),
-            issuer: "x-token-issuer".into(),
-        }
+        let mut document = config();
+        document["upstream_headers"] = json!({"claims": [{"claim": "email", "header": "x-user-email"}]});
+        Config::from_value(document).unwrap().trusted
     }
 
     #[test]
@@ -136,6 +156,11 @@ mod tests {
             ("x-scopes", "h"),
             ("x-token-id", "i"),
             ("X_Session_Status", "j"),
+            ("x_user-email", "k"),
+            ("x-session-amr", "l"),
+            ("X-Session_Auth-Time", "m"),
+            ("x-session-expires-at", "n"),
+            ("X-Session_proof", "o"),
             ("x-user-ids", "stays"),
             ("user-id", "stays"),
             ("xuserid", "stays"),
@@ -153,6 +178,11 @@ mod tests {
             "x-scopes",
             "x-token-id",
             "X_Session_Status",
+            "x_user-email",
+            "x-session-amr",
+            "X-Session_Auth-Time",
+            "x-session-expires-at",
+            "X-Session_proof",
         ];
         assert_eq!(removed, expected.map(|name| HeaderChange::Remove(name.to_owned())));
     }

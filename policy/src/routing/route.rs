@@ -6,7 +6,7 @@ use session_gate_protocol::{Scope, Scopes};
 
 use super::{endpoint::Endpoint, login::Login, pattern::Matcher, session_commands::SessionCommands};
 use crate::{
-    http::{cors::Cors, security_headers::SecurityHeaders},
+    http::{cors::Cors, proof::Upstream, security_headers::SecurityHeaders},
     limits::RouteLimits,
 };
 
@@ -56,6 +56,8 @@ pub struct RoutePolicy {
     pub session_commands: Option<SessionCommands>,
     /// Which of the gate's own endpoints it is; none: it is the application's.
     pub endpoint: Option<Endpoint>,
+    /// The upstream, where it can tell what came through the gate.
+    pub upstream: Option<Rc<Upstream>>,
 }
 
 /// Whether a credential is needed.

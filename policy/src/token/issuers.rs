@@ -7,6 +7,7 @@ use session_gate_jose::{self as jose, HostCrypto, TokenClaims};
 use session_gate_protocol::{Claims, DenyReason};
 
 use super::{
+    claim_headers::ClaimHeaders,
     fetched_keys::FetchedKeys,
     issuer::{Issuer, KeySource},
     verified::VerifiedClaims,
@@ -14,7 +15,11 @@ use super::{
 
 /// Who may issue tokens, found by name in one step however many they are.
 #[derive(Debug, Default)]
-pub struct Issuers(HashMap<String, Rc<Issuer>>);
+pub struct Issuers {
+    by_name: HashMap<String, Rc<Issuer>>,
+    /// Which claims of their tokens upstreams are told.
+    told: ClaimHeaders,
+}
 
 /// Why a token gave no claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,19 +37,20 @@ impl From<DenyReason> for Refusal {
 }
 
 impl Issuers {
-    /// The issuers, by name.
-    pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Self {
-        Self(issuers.into_iter().map(|issuer| (issuer.name.clone(), Rc::new(issuer))).collect())
+    /// The issuers, by name, and which claims of their tokens upstreams are told.
+    pub fn new(issuers: impl IntoIterator<Item = Issuer>, told: ClaimHeaders) -> Self {
+        let by_name = issuers.into_iter().map(|issuer| (issuer.name.clone(), Rc::new(issuer))).collect();
+        Self { by_name, told }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
-        self.0.values().map(Rc::as_ref)
+        self.by_name.values().map(Rc::as_ref)
     }
 
     /// Whether opaque tokens of some issuer are accepted.
     pub fn accept_opaque(&self) -> bool {
-        self.0.values().any(|issuer| issuer.opaque)
+        self.by_name.values().any(|issuer| issuer.opaque)
     }
 
     /// Checks everything about a token that does not change with time; time is checked with
@@ -60,7 +66,7 @@ impl Issuers {
     ) -> Result<VerifiedClaims, Refusal> {
         let unverified = jose::parse(token)?;
         let payload = unverified.payload()?;
-        let issuer = self.0.get(jose::issuer(&payload)?).ok_or(DenyReason::TokenIssuerUnknown)?;
+        let issuer = self.by_name.get(jose::issuer(&payload)?).ok_or(DenyReason::TokenIssuerUnknown)?;
         let keys = match &issuer.keys {
             KeySource::Inline(keys) => keys,
             KeySource::Sidecar => fetched.and_then(|keys| keys.of(issuer)).ok_or(Refusal::KeyMissing)?,
@@ -72,7 +78,7 @@ impl Issuers {
         // Everything below is believed: the issuer has signed it.
         unverified.check_replicated(&payload)?;
         let claims = TokenClaims::read(&payload, &issuer.scope_claim)?;
-        Ok(VerifiedClaims::new(issuer, claims, None)?)
+        Ok(VerifiedClaims::new(issuer, claims, self.told.read(&payload), None)?)
     }
 
     /// What the sidecar has said of an opaque token: as good as a verified JWT.
@@ -81,9 +87,10 @@ impl Issuers {
     /// `TokenIssuerUnknown` where no issuer's opaque tokens are accepted that is named so, and as for a
     /// JWT with such claims.
     pub fn accept(&self, said: &Claims) -> Result<VerifiedClaims, DenyReason> {
-        let issuer = self.0.get(&said.iss).filter(|issuer| issuer.opaque).ok_or(DenyReason::TokenIssuerUnknown)?;
+        let issuer =
+            self.by_name.get(&said.iss).filter(|issuer| issuer.opaque).ok_or(DenyReason::TokenIssuerUnknown)?;
         let Ok(Value::Object(payload)) = serde_json::to_value(said) else { return Err(DenyReason::TokenMalformed) };
         let claims = TokenClaims::read(&payload, "scope")?;
-        VerifiedClaims::new(issuer, claims, Some(payload))
+        VerifiedClaims::new(issuer, claims, self.told.read(&payload), Some(payload))
     }
 }

@@ -13,7 +13,11 @@ use session_gate_jose::{self as jose, OwnClaims, TokenClaims};
 use session_gate_protocol::{DenyReason, Fingerprint, Scopes, SessionId, SlotTag, TokenId, UnixSeconds, UserId};
 use session_gate_revocation::{RulesGeneration, SessionNames, TokenNames};
 
-use super::issuer::{Issuer, Revocation};
+use super::{
+    claim_headers::ClaimValue,
+    issuer::{Issuer, Revocation},
+};
+use crate::http::header_value::encoded;
 
 /// The claims of a token whose signature, issuer and audience are right; its time is to be checked at
 /// each use ([`VerifiedClaims::check_time`]). Only this module makes one. `Debug` shows no more than
@@ -26,6 +30,9 @@ struct Verified {
     claims: TokenClaims,
     names: TokenNames,
     session: NamedSession,
+    /// What upstreams are told of its claims.
+    told: Box<[ClaimValue]>,
+    encoded: EncodedIds,
     /// All claims of an opaque token, which cannot be read from its text.
     all: Option<Map<String, Value>>,
     /// Claims that somebody has asked for that are not among the others: limits name a few.
@@ -42,6 +49,29 @@ enum NamedSession {
     Own(SessionId, SessionNames),
     /// Another issuer's token names one of ours.
     Foreign(SessionId, Fingerprint),
+}
+
+/// What stands in headers for what cannot stand there as it is.
+#[derive(Default)]
+struct EncodedIds {
+    subject: Option<Box<str>>,
+    issuer: Option<Box<str>>,
+    token_id: Option<Box<str>>,
+}
+
+impl EncodedIds {
+    fn of(issuer: &Issuer, claims: &TokenClaims) -> Self {
+        Self {
+            subject: encoded(claims.subject.as_str()),
+            issuer: encoded(&issuer.name),
+            token_id: claims.token_id.as_deref().and_then(encoded),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let Self { subject, issuer, token_id } = self;
+        [subject, issuer, token_id].into_iter().flatten().map(|id| id.len()).sum()
+    }
 }
 
 /// The longest value of a claim that is kept.
@@ -68,6 +98,7 @@ impl VerifiedClaims {
     pub(super) fn new(
         issuer: &Rc<Issuer>,
         mut claims: TokenClaims,
+        told: Box<[ClaimValue]>,
         all: Option<Map<String, Value>>,
     ) -> Result<Self, DenyReason> {
         let is_for_us = |audience: &String| issuer.audiences.contains(audience);
@@ -84,12 +115,15 @@ impl VerifiedClaims {
         }
         let is_ours = issuer.revocation == Revocation::Sessions;
         let Named { names, session } = name(issuer, &claims)?;
+        let encoded = EncodedIds::of(issuer, &claims);
         let own = if is_ours { std::mem::take(&mut claims.own) } else { OwnClaims::default() };
         Ok(Self(Rc::new(Verified {
             issuer: Rc::clone(issuer),
             claims: TokenClaims { own, ..claims },
             names,
             session,
+            told,
+            encoded,
             all,
             read: RefCell::default(),
             cleared: Cell::new(None),
@@ -146,6 +180,26 @@ impl VerifiedClaims {
         value
     }
 
+    /// Whose token it is, as headers say it.
+    pub fn subject_in_header(&self) -> &str {
+        self.0.encoded.subject.as_deref().unwrap_or(self.subject().as_str())
+    }
+
+    /// Who issued it, as headers say it.
+    pub fn issuer_in_header(&self) -> &str {
+        self.0.encoded.issuer.as_deref().unwrap_or(self.issuer())
+    }
+
+    /// Its id, as headers say it.
+    pub fn token_id_in_header(&self) -> Option<&str> {
+        self.0.encoded.token_id.as_deref().or(self.token_id())
+    }
+
+    /// What upstreams are told of its claims: headers' names and values.
+    pub fn told(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.told.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// How many bytes it holds beside its text, at most: a JSON value takes several times its text in memory, and a short
     /// text in a list or a set more than itself.
     pub(super) fn held_bytes(&self) -> usize {
@@ -158,7 +212,9 @@ impl VerifiedClaims {
         let scopes = scopes.iter().map(|scope| ELEMENT + scope.as_str().len()).sum::<usize>();
         let of_member = |(name, value): (&String, &Value)| ELEMENT + name.len() + 4 * value.to_string().len();
         let all = self.0.all.iter().flatten().map(of_member).sum::<usize>();
-        size_of::<Verified>() + FIRST_NODES + MAX_READ + subject.as_str().len() + ids + audiences + scopes + all
+        let told = self.0.told.iter().map(|(_, value)| ELEMENT + value.len()).sum::<usize>();
+        let ids = ids + self.0.encoded.bytes();
+        size_of::<Verified>() + FIRST_NODES + MAX_READ + subject.as_str().len() + ids + audiences + scopes + told + all
     }
 
     /// For which rules it is known that none is against it.
@@ -216,6 +272,11 @@ impl VerifiedClaims {
     /// When its session ends whatever happens, as far as it says.
     pub fn session_ends(&self) -> Option<UnixSeconds> {
         self.0.claims.own.session_ends
+    }
+
+    /// Its `exp`, in seconds since 1970.
+    pub fn exp(&self) -> f64 {
+        self.0.claims.expires_at
     }
 
     /// When it expires, in seconds since 1970, its issuer's leeway included.

@@ -21,6 +21,7 @@ use crate::{
     host::Host,
     http::{
         headers::{HeaderChange, Headers},
+        proof::ProofCache,
         session_headers,
     },
     ids::{Callout, QuestionId, RequestId},
@@ -66,6 +67,8 @@ const MAX_ALARMS: usize = 1000;
 pub struct Worker {
     config: Config,
     cache: TokenCache,
+    /// Proofs to upstreams.
+    proofs: ProofCache,
     keys: Keys,
     requests: HashMap<RequestId, Phase>,
     /// Requests that are held for keys, in the order in which they came.
@@ -102,6 +105,7 @@ impl Worker {
         Self {
             config,
             cache,
+            proofs: ProofCache::default(),
             keys,
             requests: HashMap::new(),
             waiting: Vec::new(),
@@ -150,6 +154,7 @@ impl Worker {
             config: &self.config,
             keys: self.keys.fetched.as_ref(),
             cache: &mut self.cache,
+            proofs: &mut self.proofs,
             host,
             feed,
             checks: &mut self.checks,
@@ -343,8 +348,12 @@ mod lockout_tests;
 #[cfg(test)]
 mod page_tests;
 #[cfg(test)]
+mod proof_tests;
+#[cfg(test)]
 mod published_tests;
 #[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upstream_tests;

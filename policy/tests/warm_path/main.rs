@@ -5,7 +5,7 @@ mod job;
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use session_gate_jose::NoHostCrypto;
 use session_gate_policy::{
     config::Config,
@@ -26,8 +26,8 @@ fn ok(body: &Value) -> CallReply {
 }
 
 /// A worker that knows its keys and the feed.
-fn worker() -> Option<Worker> {
-    let config = Config::from_json(job::configuration().to_string().as_bytes()).ok()?;
+fn worker(configuration: &Value) -> Option<Worker> {
+    let config = Config::from_json(configuration.to_string().as_bytes()).ok()?;
     let mut worker = Worker::new(config, "worker", &mut Vm::default());
     for (callout, _) in worker.due(NOW) {
         let reply = match callout {
@@ -57,7 +57,11 @@ fn serve(worker: &mut Worker, id: RequestId, request: Headers) {
 
 /// Allocations of one request from its headers to its end, after it was served a few times.
 fn allocations(path: &str, token: Option<&str>) -> Option<u64> {
-    let mut worker = worker()?;
+    allocations_with(&job::configuration(), path, token)
+}
+
+fn allocations_with(configuration: &Value, path: &str, token: Option<&str>) -> Option<u64> {
+    let mut worker = worker(configuration)?;
     for id in 1..4 {
         serve(&mut worker, id, headers(job::request(path, token)));
         worker.on_request(id, Event::Answer(headers(job::response())), NOW, &NoHostCrypto);
@@ -83,4 +87,13 @@ fn a_warm_request_allocates_no_more_than_it_did() {
 fn a_public_request_allocates_no_more_than_it_did() {
     let counted = allocations("/healthz", None).unwrap();
     assert!(counted <= 29, "{counted}");
+}
+
+#[test]
+fn a_warm_request_with_a_proof_allocates_no_more_than_it_did() {
+    let mut configuration = job::configuration();
+    configuration["upstreams"] = json!({"app": {"proof_keys": {"k1": "a-secret-of-32-characters-or-more"}}});
+    configuration["upstream"] = json!("app");
+    let counted = allocations_with(&configuration, "/orders/7", Some(&job::token())).unwrap();
+    assert!(counted <= 93, "{counted}");
 }

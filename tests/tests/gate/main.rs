@@ -36,4 +36,6 @@ mod survival;
 mod taken_back;
 mod trap;
 mod trusted_headers;
+mod upstream_headers;
+mod upstream_proof;
 mod workers;

@@ -11,15 +11,18 @@ mod wire;
 use anyhow::{Result, ensure};
 use filter::Filter;
 use host::{REQUEST_HEADERS, RESPONSE_HEADERS};
+use serde_json::{Value, json};
 
 /// What was counted last of a request with a token that is known.
 const WARM: u64 = 571_520;
 /// What was counted last of a request to a public route.
 const PUBLIC: u64 = 318_879;
+/// What was counted last of one with a token that is known, to an upstream that gets proofs.
+const PROVED: u64 = 606_308;
 
 /// A filter that knows its keys and the feed.
-fn filter() -> Result<Filter> {
-    let mut filter = Filter::start(&job::configuration())?;
+fn filter(configuration: &Value) -> Result<Filter> {
+    let mut filter = Filter::start(configuration)?;
     filter.tick()?;
     filter.answer_calls(|path| match path.split('?').next()? {
         "/v1/keys" => Some(job::keys()),
@@ -42,7 +45,11 @@ fn serve(filter: &mut Filter, id: u32, path: &str, token: Option<&str>) -> Resul
 
 /// Instructions of one request, after it was served a few times; and the filter that has served it.
 fn count(path: &str, token: Option<&str>) -> Result<(u64, Filter)> {
-    let mut filter = filter()?;
+    count_with(&job::configuration(), path, token)
+}
+
+fn count_with(configuration: &Value, path: &str, token: Option<&str>) -> Result<(u64, Filter)> {
+    let mut filter = filter(configuration)?;
     for id in 2..5 {
         serve(&mut filter, id, path, token)?;
     }
@@ -87,6 +94,18 @@ fn a_public_request_costs_no_more_than_it_did() {
     assert_eq!(host.header(RESPONSE_HEADERS, "x-content-type-options"), Some("nosniff"));
     assert_eq!(host.metric("decision.allow.public"), 4);
     assert_kept(counted, PUBLIC);
+}
+
+/// The proof was computed by the first request alone: an HMAC is no part of this.
+#[test]
+fn a_warm_request_with_a_proof_costs_no_more_than_it_did() {
+    let mut configuration = job::configuration();
+    configuration["upstreams"] = json!({"app": {"proof_keys": {"k1": "a-secret-of-32-characters-or-more"}}});
+    configuration["upstream"] = json!("app");
+    let (counted, filter) = count_with(&configuration, "/orders/7", Some(&job::token())).unwrap();
+    let proof = filter.host().header(REQUEST_HEADERS, "x-session-proof").unwrap();
+    assert_eq!((proof.len(), proof.split('.').count()), ("180000000.k1.".len() + 64, 3), "{proof}");
+    assert_kept(counted, PROVED);
 }
 
 /// Otherwise a number would say nothing about a change.
