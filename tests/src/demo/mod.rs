@@ -2,6 +2,7 @@
 
 mod app;
 mod browser_story;
+mod gate;
 mod story;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use serde_json::{Value, json};
 
+pub use self::gate::Gate;
 pub use self::story::{curl_lines, play};
 use crate::envoy::config::TLS_LISTENER;
 use crate::envoy::{Config, Envoy};
@@ -58,8 +60,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Demo {
     envoy: Envoy,
-    tls_address: SocketAddr,
-    certificate: Certificate,
+    gate: Gate,
     app: app::App,
     sidecar: Sidecar,
     _redis: Option<Redis>,
@@ -108,8 +109,9 @@ impl Demo {
         config.listen_with_tls(ports.tls, certificate.clone());
         configure(config.filter(), options.filter, options.routes)?;
         let envoy = Envoy::start(&config, options.workers, dir).await?;
-        let tls_address = envoy.admin().listener_named(TLS_LISTENER).await?;
-        let demo = Self { envoy, tls_address, certificate, app, sidecar, _redis: redis, dir: dir.to_owned() };
+        let tls = envoy.admin().listener_named(TLS_LISTENER).await?;
+        let gate = Gate { plain: envoy.address(), tls, certificate };
+        let demo = Self { envoy, gate, app, sidecar, _redis: redis, dir: dir.to_owned() };
         story::wait_until_it_serves(demo.address()).await.with_context(|| demo.logs())?;
         Ok(demo)
     }
@@ -119,14 +121,9 @@ impl Demo {
         self.envoy.address()
     }
 
-    /// Where it listens with TLS.
-    pub fn tls_address(&self) -> SocketAddr {
-        self.tls_address
-    }
-
-    /// The certificate that it shows there.
-    pub fn certificate(&self) -> &Certificate {
-        &self.certificate
+    /// Where it listens, with TLS too.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The sidecar.
@@ -144,7 +141,7 @@ impl Demo {
         format!(
             "  gate         https://localhost:{}\n               http://{}\n  application  http://{} (behind the gate; never to be reached by clients)\n  \
              sidecar      http://{}\n  Envoy admin  http://{}\n  logs         {}",
-            self.tls_address.port(),
+            self.gate.tls.port(),
             self.envoy.address(),
             self.app.address(),
             self.sidecar.address(),

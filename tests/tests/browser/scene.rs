@@ -83,7 +83,7 @@ impl Scene {
 
     /// A browser with an empty profile.
     pub async fn browser(&self) -> Result<Browser> {
-        Browser::start(self.demo.tls_address().port(), self.dir.path()).await
+        Browser::start(self.demo.gate().tls.port(), self.dir.path()).await
     }
 
     pub async fn ask_sidecar(&self, call: Call) -> Result<Reply> {
