@@ -106,7 +106,16 @@ impl Browser {
     /// Fills the page's fields and presses the button.
     pub async fn send(&self, fields: &[(&str, &str)], button: &str) -> Result<()> {
         for (name, value) in fields {
-            self.client.find(Locator::Css(&format!("input[name={name}]"))).await?.send_keys(value).await?;
+            // A tab that has just come to the front may lose what is typed.
+            until("a field to be filled", async || {
+                let field = self.client.find(Locator::Css(&format!("input[name={name}]"))).await?;
+                field.clear().await?;
+                field.send_keys(value).await?;
+                let typed = field.prop("value").await?;
+                ensure!(typed.as_deref() == Some(*value), "{name} has {typed:?}");
+                Ok(())
+            })
+            .await?;
         }
         self.press(button).await
     }
