@@ -42,6 +42,8 @@ pub struct Ports {
 pub struct Options {
     /// How many workers Envoy has.
     pub workers: u32,
+    /// When what Redis has written reaches the disk.
+    pub fsync: Fsync,
     /// What is put over the filter's configuration, member by member; lists are replaced.
     pub filter: Value,
     /// Routes for the filter before the example's own.
@@ -52,7 +54,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: 1, filter: json!({}), routes: Vec::new(), app: Router::new() }
+        Self { workers: 1, fsync: Fsync::Always, filter: json!({}), routes: Vec::new(), app: Router::new() }
     }
 }
 
@@ -87,7 +89,7 @@ impl Demo {
             Store::Memory => None,
             Store::Redis => {
                 eprintln!("starting Redis");
-                let redis = Redis::start(dir, Fsync::Always).await?;
+                let redis = Redis::start(dir, options.fsync).await?;
                 environment.push(("REDIS_URL".to_owned(), redis.url()));
                 Some(redis)
             }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper::Method;
@@ -82,7 +82,10 @@ impl Browser {
         let expected = self.url(path);
         until("an address", async || {
             let url = self.client.current_url().await?;
-            ensure!(url.as_str() == expected, "the window shows {url}, not {expected}");
+            if url.as_str() != expected {
+                let body = self.client.find(Locator::Css("body")).await?.text().await?;
+                bail!("the window shows {url}, not {expected}: {body}");
+            }
             Ok(())
         })
         .await
