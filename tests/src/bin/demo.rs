@@ -108,7 +108,7 @@ async fn run(options: RunOptions) -> Result<()> {
 async fn story(store: Store) -> Result<bool> {
     let dir = tempfile::Builder::new().prefix("session-gate-demo-").tempdir()?;
     let mut demo = Demo::start(store, Ports::default(), dir.path()).await?;
-    let all_well = play(&demo).await;
+    let all_well = play(demo.gate()).await;
     demo.ensure_no_crash().await?;
     if !all_well {
         eprintln!("{}", demo.logs());

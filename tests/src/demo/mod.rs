@@ -2,6 +2,7 @@
 
 mod app;
 mod browser_story;
+mod gate;
 mod story;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use serde_json::{Value, json};
 
+pub use self::gate::Gate;
 pub use self::story::{curl_lines, play};
 use crate::envoy::config::TLS_LISTENER;
 use crate::envoy::{Config, Envoy};
@@ -40,6 +42,8 @@ pub struct Ports {
 pub struct Options {
     /// How many workers Envoy has.
     pub workers: u32,
+    /// When what Redis has written reaches the disk.
+    pub fsync: Fsync,
     /// What is put over the filter's configuration, member by member; lists are replaced.
     pub filter: Value,
     /// Routes for the filter before the example's own.
@@ -50,7 +54,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: 1, filter: json!({}), routes: Vec::new(), app: Router::new() }
+        Self { workers: 1, fsync: Fsync::Always, filter: json!({}), routes: Vec::new(), app: Router::new() }
     }
 }
 
@@ -58,8 +62,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Demo {
     envoy: Envoy,
-    tls_address: SocketAddr,
-    certificate: Certificate,
+    gate: Gate,
     app: app::App,
     sidecar: Sidecar,
     _redis: Option<Redis>,
@@ -86,7 +89,7 @@ impl Demo {
             Store::Memory => None,
             Store::Redis => {
                 eprintln!("starting Redis");
-                let redis = Redis::start(dir, Fsync::Always).await?;
+                let redis = Redis::start(dir, options.fsync).await?;
                 environment.push(("REDIS_URL".to_owned(), redis.url()));
                 Some(redis)
             }
@@ -108,8 +111,9 @@ impl Demo {
         config.listen_with_tls(ports.tls, certificate.clone());
         configure(config.filter(), options.filter, options.routes)?;
         let envoy = Envoy::start(&config, options.workers, dir).await?;
-        let tls_address = envoy.admin().listener_named(TLS_LISTENER).await?;
-        let demo = Self { envoy, tls_address, certificate, app, sidecar, _redis: redis, dir: dir.to_owned() };
+        let tls = envoy.admin().listener_named(TLS_LISTENER).await?;
+        let gate = Gate { plain: envoy.address(), tls, certificate };
+        let demo = Self { envoy, gate, app, sidecar, _redis: redis, dir: dir.to_owned() };
         story::wait_until_it_serves(demo.address()).await.with_context(|| demo.logs())?;
         Ok(demo)
     }
@@ -119,14 +123,9 @@ impl Demo {
         self.envoy.address()
     }
 
-    /// Where it listens with TLS.
-    pub fn tls_address(&self) -> SocketAddr {
-        self.tls_address
-    }
-
-    /// The certificate that it shows there.
-    pub fn certificate(&self) -> &Certificate {
-        &self.certificate
+    /// Where it listens, with TLS too.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The sidecar.
@@ -144,7 +143,7 @@ impl Demo {
         format!(
             "  gate         https://localhost:{}\n               http://{}\n  application  http://{} (behind the gate; never to be reached by clients)\n  \
              sidecar      http://{}\n  Envoy admin  http://{}\n  logs         {}",
-            self.tls_address.port(),
+            self.gate.tls.port(),
             self.envoy.address(),
             self.app.address(),
             self.sidecar.address(),

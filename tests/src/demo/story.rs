@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{Demo, browser_story};
+use super::browser_story;
+use super::gate::Gate;
 use crate::client::{Call, Http, Reply};
 use crate::poll::until;
 use crate::upstream::header_values;
@@ -90,9 +91,9 @@ pub fn curl_lines(gate: SocketAddr) -> String {
 }
 
 /// Plays the story and prints a line for each step; answers whether each went as it should.
-pub async fn play(demo: &Demo) -> bool {
-    let well = play_calls(demo.address()).await;
-    browser_story::play(demo, |title, outcome| report(title, None, outcome.as_ref().copied())).await && well
+pub async fn play(gate: &Gate) -> bool {
+    let well = play_calls(gate.plain).await;
+    browser_story::play(gate, |title, outcome| report(title, None, outcome.as_ref().copied())).await && well
 }
 
 async fn play_calls(gate: SocketAddr) -> bool {

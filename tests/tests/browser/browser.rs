@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper::Method;
@@ -82,7 +82,10 @@ impl Browser {
         let expected = self.url(path);
         until("an address", async || {
             let url = self.client.current_url().await?;
-            ensure!(url.as_str() == expected, "the window shows {url}, not {expected}");
+            if url.as_str() != expected {
+                let body = self.client.find(Locator::Css("body")).await?.text().await?;
+                bail!("the window shows {url}, not {expected}: {body}");
+            }
             Ok(())
         })
         .await
@@ -106,7 +109,16 @@ impl Browser {
     /// Fills the page's fields and presses the button.
     pub async fn send(&self, fields: &[(&str, &str)], button: &str) -> Result<()> {
         for (name, value) in fields {
-            self.client.find(Locator::Css(&format!("input[name={name}]"))).await?.send_keys(value).await?;
+            // A tab that has just come to the front may lose what is typed.
+            until("a field to be filled", async || {
+                let field = self.client.find(Locator::Css(&format!("input[name={name}]"))).await?;
+                field.clear().await?;
+                field.send_keys(value).await?;
+                let typed = field.prop("value").await?;
+                ensure!(typed.as_deref() == Some(*value), "{name} has {typed:?}");
+                Ok(())
+            })
+            .await?;
         }
         self.press(button).await
     }

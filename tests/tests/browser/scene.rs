@@ -11,6 +11,7 @@ use axum::routing::get;
 use hyper::Method;
 use serde_json::{Value, json};
 use session_gate_tests::demo::{Demo, Options, Ports};
+use session_gate_tests::redis::Fsync;
 use session_gate_tests::sidecar::counted_in;
 use session_gate_tests::{Call, Http, Reply, Store};
 use tempfile::TempDir;
@@ -66,7 +67,11 @@ impl Scene {
     pub async fn start_with(setup: Setup) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("session-gate-browser-").tempdir()?;
         let careless = Arc::new(Careless::default());
-        let changes = json!({"rate_limits": {"login": {"requests": 1000, "window": "1min", "exact": true}}});
+        // Nothing is refused for a machine that is busy.
+        let changes = json!({
+            "sidecar": {"timeout": "5s", "max_staleness": "5s", "command_timeout": "10s"},
+            "rate_limits": {"login": {"requests": 1000, "window": "1min", "exact": true}},
+        });
         let mut app = Router::new()
             .route("/careless-logout", get(careless_logout).with_state(Arc::clone(&careless)))
             .route("/callback", get(callback))
@@ -76,14 +81,16 @@ impl Scene {
         }
         let mut all = setup.routes;
         all.extend(routes());
-        let options = Options { workers: 4, filter: with(changes, setup.filter)?, routes: all, app };
+        // A busy disk may take longer than the sidecar waits.
+        let fsync = Fsync::EverySecond;
+        let options = Options { workers: 4, fsync, filter: with(changes, setup.filter)?, routes: all, app };
         let demo = Demo::start_with(options, Store::Redis, Ports::default(), dir.path()).await?;
         Ok(Self { demo, careless, dir })
     }
 
     /// A browser with an empty profile.
     pub async fn browser(&self) -> Result<Browser> {
-        Browser::start(self.demo.tls_address().port(), self.dir.path()).await
+        Browser::start(self.demo.gate().tls.port(), self.dir.path()).await
     }
 
     pub async fn ask_sidecar(&self, call: Call) -> Result<Reply> {

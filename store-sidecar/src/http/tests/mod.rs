@@ -20,6 +20,7 @@ mod renewal;
 mod roles;
 mod rules;
 mod scopes;
+mod session_classes;
 mod session_commands;
 mod session_limit;
 mod sessions;
