@@ -61,6 +61,7 @@ mod rules;
 pub mod scenario;
 mod scopes;
 mod second_factor;
+mod served;
 mod sidecar;
 pub mod simulation;
 mod store;
