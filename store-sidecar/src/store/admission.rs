@@ -44,7 +44,7 @@ pub struct Admission {
     pub known: Vec<SessionId>,
 }
 
-/// A device that logs in. What it has just begun neither counts nor ends, up to [`MAX_TWINS`]: whoever sends a form twice
+/// A device that logs in. What it has just begun neither counts nor ends, up to four: whoever sends a form twice
 /// keeps one of two cookies, and must not be left with that of a session that the other login has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginDevice {
