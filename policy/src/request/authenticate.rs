@@ -241,7 +241,7 @@ pub(super) fn judge_reply<H: Host>(
     outcome: &CheckOutcome,
     cx: &mut StepContext<'_, H>,
 ) -> Decision {
-    note_unknown(held, outcome, cx);
+    note_unknown(held, identity.is_some(), outcome, cx);
     let identity = match identity {
         Some(identity) => identity,
         None => Identity::of(read_opaque(held, outcome, cx)?, None),
@@ -258,12 +258,14 @@ pub(super) fn judge_reply<H: Host>(
     judge_identity(held, identity, Evidence::Checked(reply.verdict), cx)
 }
 
-/// There is no such opaque token, or not any more.
-fn note_unknown<H: Host>(held: &PendingRequest, outcome: &CheckOutcome, cx: &mut StepContext<'_, H>) {
+/// There is no such opaque token, or not any more: what was known of it when that was asked is forgotten.
+fn note_unknown<H: Host>(held: &PendingRequest, was_known: bool, outcome: &CheckOutcome, cx: &mut StepContext<'_, H>) {
     let is_unknown = outcome.reply.as_ref().is_some_and(|reply| reply.verdict == CheckVerdict::CredentialUnknown);
     if let Some(feed) = cx.feed.as_deref_mut().filter(|_| is_unknown) {
         feed.note_unknown(held.text(), cx.now.monotonic);
-        cx.cache.remove(&held.token);
+        if was_known {
+            cx.cache.remove(&held.token);
+        }
     }
 }
 

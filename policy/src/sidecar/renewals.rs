@@ -15,7 +15,7 @@ use crate::ids::{CallId, RequestId};
 const KEPT: Duration = Duration::from_secs(60);
 /// How soon the sidecar is asked again about a token that it does not renew.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
-/// The same where it could not be asked.
+/// The same where it could not be asked, or refuses for what may be lifted at any time.
 const RETRY: Duration = Duration::from_secs(1);
 /// How many tokens something is remembered of at most.
 const MAX_REMEMBERED: usize = 2_000;
@@ -121,7 +121,9 @@ impl Renewals {
         let under_way = self.calls.finish(call)?;
         let (renewal, kept) = match reply {
             Some(RenewReply { token: Some(successor), .. }) => (Renewal::Successor(Rc::new(successor)), KEPT),
-            Some(RenewReply { verdict, token: None }) => (Renewal::Refused(verdict), REFUSED_FOR),
+            Some(RenewReply { verdict, token: None }) => {
+                (Renewal::Refused(verdict), if may_be_lifted(verdict) { RETRY } else { REFUSED_FOR })
+            }
             None => {
                 self.paused_until = now.saturating_add(RETRY);
                 (Renewal::Failed, RETRY)
@@ -168,6 +170,11 @@ impl Renewals {
     }
 }
 
+/// Whether a token that is refused for that may be good again in a moment.
+const fn may_be_lifted(verdict: CheckVerdict) -> bool {
+    matches!(verdict, CheckVerdict::Blocked | CheckVerdict::SessionPending2fa | CheckVerdict::SessionSuspended)
+}
+
 #[cfg(test)]
 mod tests {
     use session_gate_protocol::UnixSeconds;
@@ -204,8 +211,13 @@ mod tests {
     fn what_was_refused_or_failed_is_asked_about_again_but_not_at_once() {
         let mut renewals = Renewals::default();
         let token: Rc<str> = "t".into();
-        let refused = || Some(RenewReply { verdict: CheckVerdict::SessionTerminated, token: None });
-        for (reply, wait) in [(None, 1), (refused(), 10)] {
+        let refused = |verdict| Some(RenewReply { verdict, token: None });
+        for (reply, wait) in [
+            (None, 1),
+            (refused(CheckVerdict::SessionTerminated), 10),
+            (refused(CheckVerdict::SessionSuspended), 1),
+            (refused(CheckVerdict::Blocked), 1),
+        ] {
             let call = renewals.ask_ahead(&token, None, NOW).unwrap();
             renewals.finish(call, reply.clone(), NOW).unwrap();
             let asks_of_others = renewals.ask_ahead(&"other".into(), None, NOW);
