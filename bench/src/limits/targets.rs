@@ -71,7 +71,8 @@ pub(super) fn configure(filter: &mut Value, window: u64) -> Result<()> {
     }
     // All other paths are free.
     routes.push(json!({"name": "free", "rate_limit": []}));
-    merge(filter, json!({"rate_limits": limits, "routes": routes}));
+    // The example's own endpoints name a limit of the example's.
+    merge(filter, json!({"rate_limits": limits, "routes": routes, "endpoints": null}));
     Ok(())
 }
 

@@ -7,7 +7,10 @@ use super::{
     raw::{RawClaimHeader, RawUpstreamHeaders},
 };
 use crate::{
-    http::{name_set::NameSet, session_headers::is_reserved},
+    http::{
+        headers::collide_as_cgi_variables, name_set::NameSet, session_headers::is_reserved,
+        upstream_interpretations::changes_the_request,
+    },
     response::upstream_headers::TrustedHeaders,
     token::{ClaimForm, ClaimHeader, ClaimHeaders},
 };
@@ -91,6 +94,8 @@ impl Names<'_> {
         if !is_token(&name) || !name.starts_with("x-") || name.starts_with("x-envoy") || name.starts_with("x-forwarded")
         {
             self.problems.add(path, "must be a header name that begins with x-, and not with x-envoy or x-forwarded");
+        } else if changes_the_request(&name) || collide_as_cgi_variables("x-real-ip", &name) {
+            self.problems.add(path, "must not be a header that tells upstreams another method, path, host or address");
         } else if is_reserved(&name) {
             self.problems.add(path, "must not be a header that says something of sessions");
         } else if !self.taken.insert(name.clone()) {
@@ -136,6 +141,9 @@ mod tests {
                 "upstream_headers.claims[1].header",
             ),
             (json!({"claims": [{"claim": "a", "header": "x-forwarded-for"}]}), "upstream_headers.claims[0].header"),
+            (json!({"claims": [{"claim": "a", "header": "X-Original-Url"}]}), "upstream_headers.claims[0].header"),
+            (json!({"claims": [{"claim": "a", "header": "x_http_method"}]}), "upstream_headers.claims[0].header"),
+            (json!({"claims": [{"claim": "a", "header": "x-real-ip"}]}), "upstream_headers.claims[0].header"),
             (json!({"claims": [{"claim": "a"}]}), "upstream_headers.claims[0].header"),
             (json!({"claims": [{"header": "x-a"}]}), "upstream_headers.claims[0].claim"),
             (json!({"claims": [{"claim": "", "header": "x-a"}]}), "upstream_headers.claims[0].claim"),

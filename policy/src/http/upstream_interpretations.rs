@@ -104,6 +104,12 @@ impl UpstreamInterpretations {
     }
 }
 
+/// Whether a header of that name may put another method, path or host in place of the request's, or be taken for one that
+/// does (see [`collide_as_cgi_variables`]).
+pub fn changes_the_request(name: &str) -> bool {
+    HEADERS.iter().any(|(_, known)| collide_as_cgi_variables(known, name))
+}
+
 /// Headers that put another method, path or host in place of the request's.
 const HEADERS: [(Interpretation, &str); 13] = [
     (Interpretation::ForwardedHostHeaders, "forwarded"),

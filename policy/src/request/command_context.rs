@@ -28,10 +28,16 @@ pub(super) struct CommandContext {
     /// The device token that it brought, where failed logins count.
     pub(super) device_token: Option<String>,
     /// The account that it names, where the lock is asked before the upstream sees it.
-    pub(super) account: Option<String>,
+    pub(super) account: Option<NamedAccount>,
     nonce: Option<String>,
     /// What the access log says of the decision about the request.
     pub(super) decision: String,
+}
+
+/// An account, and the device token that came with it: a question uses that up for nobody, however it was asked for.
+pub(super) struct NamedAccount {
+    pub(super) name: String,
+    pub(super) device_token: Option<String>,
 }
 
 /// What has sent a request, as far as following its answer depends on it.
@@ -69,6 +75,8 @@ impl CommandContext {
     ) -> Option<Self> {
         let commands = route.policy.session_commands.as_ref()?;
         let sent_by = SentBy::of(request, readings, style, cx.config);
+        let device_token = credential::device_token(request, &cx.config.cookie.name).map(str::to_owned);
+        let named = commands.account_from.as_ref().and_then(|source| source.account(request));
         let unique = || format!("{}-{:x}-{:x}", cx.worker, cx.id, cx.now.monotonic.as_nanos());
         Some(Self {
             token: presented(request, route, cx.config),
@@ -76,10 +84,10 @@ impl CommandContext {
             user_agent: String::from_utf8_lossy(request.get("user-agent").unwrap_or_default()).into(),
             sent_by,
             // Where only what a page or a program sends may log in, no link or image from elsewhere uses the device up.
-            device_token: credential::device_token(request, &cx.config.cookie.name)
-                .filter(|_| commands.do_failures_count() && (sent_by == SentBy::Action || commands.on_navigation))
-                .map(str::to_owned),
-            account: commands.account_from.as_ref().and_then(|source| source.account(request)),
+            device_token: device_token
+                .clone()
+                .filter(|_| commands.do_failures_count() && (sent_by == SentBy::Action || commands.on_navigation)),
+            account: named.map(|name| NamedAccount { name, device_token }),
             nonce: commands.require_nonce.then(unique),
             decision: String::new(),
         })

@@ -24,8 +24,8 @@ pub(super) fn ask<H: Host>(
     cx: &mut StepContext<'_, H>,
     effects: &mut Vec<Effect>,
 ) -> Option<CallId> {
-    let (command, sidecar) = held.command.as_ref().zip(cx.config.sidecar.as_ref())?;
-    let account = command.account.clone()?;
+    let sidecar = cx.config.sidecar.as_ref()?;
+    let account = held.command.as_ref()?.account.as_ref()?;
     let is_full = match permit.identity() {
         Some(_) => cx.room.is_full(),
         None => cx.room.is_full_for(Unverified::Login),
@@ -35,11 +35,11 @@ pub(super) fn ask<H: Host>(
     }
     let is_browsers = held.route.policy.session_commands.as_ref().is_some_and(|it| it.token == TokenDelivery::Cookie);
     let question = serde_json::to_vec(&SessionCommandRequest {
-        command: SessionCommand::LoginAttempt { account },
+        command: SessionCommand::LoginAttempt { account: account.name.clone() },
         token: None,
         ip_address: held.client_info(cx).address(),
         user_agent: None,
-        guard: Some(LoginGuard { device_token: command.device_token.clone(), issue_device_token: is_browsers }),
+        guard: Some(LoginGuard { device_token: account.device_token.clone(), issue_device_token: is_browsers }),
     });
     let asked = Asked { at: cx.now.monotonic, epoch: None };
     match cx.locks.join_or_start(cx.id, cx.sender, question.as_ref().ok()?, asked, sidecar.timeout) {
@@ -52,7 +52,8 @@ pub(super) fn ask<H: Host>(
 }
 
 /// The sidecar has said for how long logins are refused; none: they are not, or it could not be asked. What has been taken
-/// back meanwhile is not served, and what is not known any more as the route says for a sidecar that is away.
+/// back meanwhile is not served, and what is not known any more as the route says for a sidecar that is away, but where the
+/// sidecar has just been asked about it.
 pub(super) fn judge<H: Host>(
     held: &mut PendingRequest,
     permit: Permit,
@@ -60,21 +61,29 @@ pub(super) fn judge<H: Host>(
     cx: &StepContext<'_, H>,
 ) -> Result<Permit, DenyReason> {
     check_denylist(held, cx)?;
-    if let Some(identity) = permit.identity() {
-        let case = held.case(identity, cx);
-        let standing = match standing(&case, Evidence::Feed) {
-            Standing::Unknown => standing(&case, Evidence::Failed(DenyReason::StoreUnavailable)),
-            known => known,
-        };
-        if let Standing::Refused(reason) = standing {
-            return Err(reason);
-        }
+    if let Some(seconds) = locked_for {
+        held.limit_record.retry = Some(Duration::from_secs(seconds));
+        return Err(DenyReason::LoginLocked);
     }
-    match locked_for {
-        Some(seconds) => {
-            held.limit_record.retry = Some(Duration::from_secs(seconds));
-            Err(DenyReason::LoginLocked)
-        }
+    match refusal(held, &permit, cx) {
+        // As for any cookie of a login that is over.
+        Some(reason) => Permit::after_login(reason, held.source, &held.route.policy),
         None => Ok(permit),
+    }
+}
+
+fn refusal<H: Host>(held: &PendingRequest, permit: &Permit, cx: &StepContext<'_, H>) -> Option<DenyReason> {
+    let identity = permit.identity()?;
+    let case = held.case(identity, cx);
+    let timeout = cx.config.sidecar.as_ref().map(|sidecar| sidecar.timeout).unwrap_or_default();
+    let is_fresh = |asked: &Asked| cx.now.monotonic.saturating_sub(asked.at) <= timeout * 2;
+    let standing = match standing(&case, Evidence::Feed) {
+        Standing::Unknown if identity.confirmed.as_ref().is_some_and(is_fresh) => return None,
+        Standing::Unknown => standing(&case, Evidence::Failed(DenyReason::StoreUnavailable)),
+        known => known,
+    };
+    match standing {
+        Standing::Refused(reason) => Some(reason),
+        Standing::Served(_) | Standing::Unknown => None,
     }
 }

@@ -209,7 +209,6 @@ mod tests {
 
     #[test]
     fn what_was_refused_or_failed_is_asked_about_again_but_not_at_once() {
-        let mut renewals = Renewals::default();
         let token: Rc<str> = "t".into();
         let refused = |verdict| Some(RenewReply { verdict, token: None });
         for (reply, wait) in [
@@ -218,6 +217,7 @@ mod tests {
             (refused(CheckVerdict::SessionSuspended), 1),
             (refused(CheckVerdict::Blocked), 1),
         ] {
+            let mut renewals = Renewals::default();
             let call = renewals.ask_ahead(&token, None, NOW).unwrap();
             renewals.finish(call, reply.clone(), NOW).unwrap();
             let asks_of_others = renewals.ask_ahead(&"other".into(), None, NOW);
