@@ -77,7 +77,11 @@ impl World {
         }
         let can_tell =
             || self.workers.get(worker).is_some_and(|place| self.case(worker, place, request).needs_nobody());
-        let wrong = if asks_what_it_says && is_unknown {
+        // One that was read all the same it asks about by its text, if it has no session.
+        let has_read = request
+            .token
+            .is_some_and(|token| self.workers.get(worker).is_some_and(|place| place.mind.opaque.has_read(token)));
+        let wrong = if asks_what_it_says && is_unknown && !has_read {
             Some((Promise::Alone, "asks about a token that it was told does not exist"))
         } else if asks && can_tell() {
             Some((Promise::Alone, "asks about a token that it can tell of"))
