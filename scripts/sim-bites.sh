@@ -59,8 +59,10 @@ by_crate() {
 missed=0
 most=0
 shopt -s nullglob
-mapfile -t flaws < <(by_crate "$ROOT"/tests/simulation/flaws/*.patch)
-mapfile -t recorded < <(by_crate "$ROOT"/tests/simulation/flaws/recorded/*.patch)
+# No mapfile: bash 3.2 has none.
+flaws=() recorded=()
+while IFS= read -r flaw; do flaws+=("$flaw"); done < <(by_crate "$ROOT"/tests/simulation/flaws/*.patch)
+while IFS= read -r flaw; do recorded+=("$flaw"); done < <(by_crate "$ROOT"/tests/simulation/flaws/recorded/*.patch)
 ((${#flaws[@]} >= 3 && ${#recorded[@]} >= 3)) || die "there are no flaws to plant"
 for flaw in "${recorded[@]}"; do
   plant "$flaw"

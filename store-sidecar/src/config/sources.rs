@@ -11,6 +11,7 @@ use super::{
     raw::RawConfig,
     settings::{self, Kind, Setting, by_path},
 };
+use crate::lockout_command::CREDENTIAL_VARIABLE;
 
 /// What the user wrote, as read: nothing judged.
 #[derive(Clone, Default)]
@@ -192,7 +193,7 @@ fn parse(text: &str, kind: Kind) -> Result<Value, String> {
     }
 }
 
-/// Whether a variable has our prefix but is no setting: a typing mistake. Kubernetes makes variables
+/// Whether a variable has our prefix but is no setting, nor what `lockout` reads: a typing mistake. Kubernetes makes variables
 /// of the same prefix for a Service of the name `session-gate…`; those are none of the user's.
 fn is_unknown(name: &str) -> bool {
     let made_by_kubernetes = |rest: &str| {
@@ -203,6 +204,7 @@ fn is_unknown(name: &str) -> bool {
     };
     name.strip_prefix("SESSION_GATE_").is_some_and(|rest| !made_by_kubernetes(rest))
         && !settings::all().any(|setting: &Setting| setting.env == name)
+        && name != CREDENTIAL_VARIABLE
 }
 
 fn lookup<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {

@@ -189,6 +189,8 @@ security: {min_password_length: 4}
         ("TOKEN_DURATION_HOURS", "0"),
         ("LOG_LEVEL", "loud=nonsense"),
         ("SESSION_GATE_LISTN", "127.0.0.1:1"),
+        // For `lockout`, which may run beside the sidecar.
+        ("SESSION_GATE_CREDENTIAL", "a"),
         ("SESSION_GATE_ALGORITHM", "none"),
     ];
     let found = problems(&env, file);

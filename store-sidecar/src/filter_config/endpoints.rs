@@ -30,8 +30,8 @@ pub(super) fn check(manager: &Value, place: &str, report: &mut Report) {
                     join(place, "route_config"),
                     format!(
                         "must have a route for {path} to {cluster:?} before all others, with the path as it is: \
-                         {{match: {{prefix: /.session-gate/}}, route: {{cluster: {cluster}}}}}; otherwise the filter \
-                         refuses requests for endpoints.{name}"
+                         {{match: {{prefix: /.session-gate/}}, route: {{cluster: {cluster}, timeout: 5s, priority: \
+                         HIGH}}}}; otherwise the filter refuses requests for endpoints.{name}"
                     ),
                 );
             }
