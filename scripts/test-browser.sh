@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$ROOT"
 
 if [[ -z "${CHROMEDRIVER:-}" ]]; then
-  say "==> SKIPPED: the tests in a browser, for there is no Chromium"
+  say "==> SKIPPED: the tests in a browser, for there is no chromedriver"
   exit
 fi
 # Each starts a browser or two, an Envoy with four workers, a sidecar and a Redis.
