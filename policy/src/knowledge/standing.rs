@@ -163,9 +163,12 @@ impl Case<'_> {
     }
 
     /// The sidecar could not be asked. A suspension may have been lifted and a second factor been given, but only the
-    /// sidecar could say so: whoever would be served by the failure mode is refused for them.
+    /// sidecar could say so: whoever would be served by the failure mode is refused for them. What a session that nobody
+    /// has spoken of permits is unknown, whatever its token says: that refuses nobody for good.
     fn after_failure(&self, failed_with: DenyReason) -> Result<AllowReason, DenyReason> {
-        self.check_scopes()?;
+        if !self.lacks_session() {
+            self.check_scopes()?;
+        }
         let allowed = self.failure_mode(failed_with)?;
         self.check_suspension(true)?;
         self.check_second_factor()?;

@@ -109,6 +109,14 @@ fn a_foreign_token_without_the_session_that_its_route_asks_for_is_not_served_by_
     assert!(send(&mut worker, "/open-session", &naming(0), CLOCKS).is_held());
     let failed: Outcome = worker.on_request(1, check_reply(None), CLOCKS, &NoHostCrypto).into();
     assert_eq!(code(&failed).as_deref(), Some("store_unavailable"));
+    // Nor for good, where its session may permit more than it says.
+    let reads = foreign(|claims| {
+        claims["sid"] = json!(bobs(0));
+        claims["scope"] = json!("read");
+    });
+    assert!(send(&mut worker, "/write", &reads, CLOCKS).is_held());
+    let failed: Outcome = worker.on_request(1, check_reply(None), CLOCKS, &NoHostCrypto).into();
+    assert_eq!(code(&failed).as_deref(), Some("store_unavailable"));
     // With one that was vouched for in time it is.
     let mut worker = following_with(routes(), &[]);
     let served = establish(&mut worker, &naming(0), "/open-session", &live(Some(of_bob(0, |_| {}))));
