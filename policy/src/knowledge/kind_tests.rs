@@ -1,5 +1,7 @@
 //! What the feed says beyond ends: rules, scopes, and what is asked in their place.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use session_gate_protocol::{CheckReply, CheckVerdict, CheckedSession, Claims, OpaqueToken};
 
@@ -392,6 +394,21 @@ fn an_opaque_token_without_a_session_is_asked_about_by_its_text_and_ends_with_th
     assert_eq!(refused[0].1.code().as_deref(), Some("token_unknown"));
     let again = send(&mut worker, "/", token.expose(), later(3));
     assert_eq!(again.code().as_deref(), Some("token_unknown"), "without a question");
+}
+
+#[test]
+fn what_a_question_about_an_opaque_token_says_is_known_even_if_the_keys_have_changed_since_it_was_asked() {
+    let mut worker = following_with(foreign_config(), &[]);
+    let (token, said) = opaque();
+    let known = CheckReply { claims: Some(Claims { sid: None, ..said }), ..live(None) };
+    let asked = send(&mut worker, "/", token.expose(), CLOCKS);
+    answer_check(&mut worker, asked, &known);
+    let again = send(&mut worker, "/", token.expose(), later(2_000));
+    assert!(again.is_held(), "the feed is not current");
+    give_keys(&mut worker, &json!({"keys": [jwk(1, "k1"), jwk(2, "k2")]}), NOW.after(Duration::from_secs(60)));
+    answer(&mut worker, &reply("e1", &[], 0, false), later(2_000));
+    answer_check(&mut worker, again, &known);
+    assert!(send(&mut worker, "/", token.expose(), later(2_001)).forwarded.is_some(), "without a question");
 }
 
 #[test]

@@ -243,7 +243,11 @@ pub(super) fn judge_reply<H: Host>(
 ) -> Decision {
     note_unknown(held, identity.is_some(), outcome, cx);
     let identity = match identity {
-        Some(identity) => identity,
+        Some(identity) => {
+            // Its token may be forgotten by now: the keys have changed since it was read.
+            drop(read_opaque(held, outcome, cx));
+            identity
+        }
         None => Identity::of(read_opaque(held, outcome, cx)?, None),
     };
     let Some(reply) = &outcome.reply else {

@@ -65,9 +65,10 @@ impl KnownOpaque {
         self.held.contains(&token)
     }
 
-    /// It was told that there is no such token.
-    pub fn note_unknown(&mut self, token: String, now: Millis) {
-        self.unknown.insert(token, now);
+    /// It was told that there is no such token: what it has read of it before is forgotten.
+    pub fn note_unknown(&mut self, token: Option<TokenNumber>, text: String, now: Millis) {
+        token.into_iter().for_each(|token| _ = self.held.remove(&token));
+        self.unknown.insert(text, now);
     }
 
     /// Whether it still goes by that.

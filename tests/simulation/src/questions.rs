@@ -32,7 +32,7 @@ impl WorkerPlace {
             match request.token {
                 Some(token) if !opaque::is_unknown(answer) => self.mind.opaque.note(token, !is_blocked(*id)),
                 _ if is_blocked(*id) => {}
-                _ => self.mind.opaque.note_unknown(text.clone(), now),
+                token => self.mind.opaque.note_unknown(token, text.clone(), now),
             }
         }
     }
