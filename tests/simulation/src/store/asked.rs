@@ -161,7 +161,11 @@ impl Store for ReplicaStore {
     ) -> Result<RefreshPut, StoreError> {
         let (session, before, after) = (session.clone(), before.map(str::to_owned), after.to_owned());
         let put = move |shared: Arc<SharedStore>| async move {
-            shared.current().put_refresh_record(&session, before.as_deref(), &after).await
+            let store = shared.current();
+            let put = store.put_refresh_record(&session, before.as_deref(), &after).await?;
+            // A refresh is a use.
+            shared.note_use(store.session(&session).await?);
+            Ok(put)
         };
         self.ask((Op::Other, Add), Box::new(|shared| Box::pin(put(shared)))).await
     }
