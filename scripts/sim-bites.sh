@@ -2,6 +2,9 @@
 # Shows that the simulation finds flaws: plants each of tests/simulation/flaws/*.patch in turn in a copy of the sources,
 # and runs that until a promise is broken; each of flaws/recorded/*.patch a recorded scenario must find. Then runs what is
 # in the repository with the same seeds.
+#
+#   scripts/sim-bites.sh            all of them
+#   scripts/sim-bites.sh 13 20 …    those whose names begin like that
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -56,6 +59,18 @@ by_crate() {
   for flaw in "$@"; do printf '%s\t%s\n' "$(sed -n 's/^+++ b\///p' "$flaw" | head -n 1)" "$flaw"; done | sort | cut -f 2
 }
 
+# is_wanted FLAW NAME…: whether the flaw's name begins with one of them, or none is given.
+is_wanted() {
+  local flaw name
+  flaw="$(basename "$1" .patch)-"
+  shift
+  (($# > 0)) || return 0
+  for name in "$@"; do
+    [[ "$flaw" != "$name"-* ]] || return 0
+  done
+  return 1
+}
+
 missed=0
 most=0
 shopt -s nullglob
@@ -65,6 +80,7 @@ while IFS= read -r flaw; do flaws+=("$flaw"); done < <(by_crate "$ROOT"/tests/si
 while IFS= read -r flaw; do recorded+=("$flaw"); done < <(by_crate "$ROOT"/tests/simulation/flaws/recorded/*.patch)
 ((${#flaws[@]} >= 3 && ${#recorded[@]} >= 3)) || die "there are no flaws to plant"
 for flaw in "${recorded[@]}"; do
+  is_wanted "$flaw" "$@" || continue
   plant "$flaw"
   printf '\n%s\n' "$(basename "$flaw" .patch)"
   if output="$("$copy/flawed" --scenarios)"; then
@@ -75,6 +91,7 @@ for flaw in "${recorded[@]}"; do
   fi
 done
 for flaw in "${flaws[@]}"; do
+  is_wanted "$flaw" "$@" || continue
   name="$(basename "$flaw" .patch)"
   plant "$flaw"
   output="$("$copy/flawed" --seed "$seed" --ops "$operations" || true)"
