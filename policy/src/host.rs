@@ -7,12 +7,12 @@ use session_gate_jose::{HostCrypto, NoHostCrypto};
 use crate::ids::RequestId;
 
 /// Everything that a host can be asked.
-pub trait Host: HostCrypto + PeerAddress {}
+pub trait Host: HostCrypto + RequestAttributes {}
 
-impl<H: HostCrypto + PeerAddress> Host for H {}
+impl<H: HostCrypto + RequestAttributes> Host for H {}
 
-/// Where requests come from, and where they go.
-pub trait PeerAddress {
+/// What Envoy knows of a request beside what it says itself.
+pub trait RequestAttributes {
     /// The client's address as Envoy has found it out: that of the connection, or of the client before
     /// proxies that it trusts. `None` where there is none, a Unix socket for instance.
     fn address(&self, request: RequestId) -> Option<IpAddr>;
@@ -21,9 +21,15 @@ pub trait PeerAddress {
     fn cluster(&self, _request: RequestId) -> Option<Vec<u8>> {
         None
     }
+
+    /// A text in the request's dynamic metadata: what a filter before this one has written there. `None` where there is
+    /// none.
+    fn metadata(&self, _request: RequestId, _namespace: &str, _key: &str) -> Option<Vec<u8>> {
+        None
+    }
 }
 
-impl PeerAddress for NoHostCrypto {
+impl RequestAttributes for NoHostCrypto {
     fn address(&self, _request: RequestId) -> Option<IpAddr> {
         None
     }
@@ -32,7 +38,7 @@ impl PeerAddress for NoHostCrypto {
 /// Who sends a request.
 #[derive(Clone, Copy)]
 pub struct ClientInfo<'a> {
-    peers: &'a dyn PeerAddress,
+    peers: &'a dyn RequestAttributes,
     request: RequestId,
     /// The `User-Agent`; empty where there is none.
     pub user_agent: &'a str,
@@ -46,7 +52,7 @@ impl std::fmt::Debug for ClientInfo<'_> {
 
 impl<'a> ClientInfo<'a> {
     /// Who sends that request.
-    pub fn new(peers: &'a dyn PeerAddress, request: RequestId, user_agent: &'a str) -> Self {
+    pub fn new(peers: &'a dyn RequestAttributes, request: RequestId, user_agent: &'a str) -> Self {
         Self { peers, request, user_agent }
     }
 

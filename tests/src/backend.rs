@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::tools;
+use crate::documents;
 
 /// Runs the documented check on each case of `cases`, and returns what it says of each. A case has `headers` of a request,
 /// and may have a time `now`, and others than the document's `keys`.
@@ -39,32 +39,18 @@ def said(case):
 print(json.dumps([said(case) for case in json.load(sys.stdin)]))
 "#;
 
-/// The document.
-///
-/// # Errors
-/// Where it cannot be read.
-pub fn document() -> Result<String> {
-    Ok(std::fs::read_to_string(tools::root().join("docs/backends.md"))?)
-}
-
-/// Its blocks in that language, in their order.
-///
-/// # Errors
-/// Where it cannot be read.
-pub fn blocks(language: &str) -> Result<Vec<String>> {
-    let document = document()?;
-    let begin = format!("```{language}\n");
-    let blocks = document.split(&begin).skip(1).filter_map(|rest| rest.split_once("```"));
-    Ok(blocks.map(|(block, _)| block.to_owned()).collect())
-}
+/// The document that has the check.
+pub const DOCUMENT: &str = "backends.md";
 
 /// What the documented check says of each case, with that key for the one which the document names.
 ///
 /// # Errors
 /// Where Python does not run it to its end.
 pub fn check(secret: &str, cases: &Value) -> Result<Vec<bool>> {
-    let [check, django]: [String; 2] =
-        blocks("python")?.try_into().ok().context("the document has a check and a middleware")?;
+    let [check, django]: [String; 2] = documents::blocks(&documents::read(DOCUMENT)?, "python")
+        .try_into()
+        .ok()
+        .context("the document has a check and a middleware")?;
     let program = format!("{check}\nDJANGO = {}\n{RUN}", Value::from(django));
     let mut python = Command::new("python3")
         .args(["-c", &program])

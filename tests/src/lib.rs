@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod client;
 pub mod demo;
+pub mod documents;
 pub mod envoy;
 pub mod forge;
 pub mod poll;

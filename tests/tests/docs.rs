@@ -3,19 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use session_gate_tests::tools;
-
-/// The YAML blocks of a document.
-fn blocks(text: &str) -> Vec<String> {
-    let mut blocks = Vec::new();
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once("```yaml\n") {
-        let (block, after) = after.split_once("```").unwrap_or((after, ""));
-        blocks.push(block.to_owned());
-        rest = after;
-    }
-    blocks
-}
+use session_gate_tests::{documents, tools};
 
 /// What the documents' secrets are read from.
 fn write_secrets(dir: &Path) -> Result<()> {
@@ -44,7 +32,7 @@ fn every_yaml_block_of_the_documentation_is_a_configuration_that_is_taken() -> R
         if path.extension().is_none_or(|extension| extension != "md") {
             continue;
         }
-        for block in blocks(&std::fs::read_to_string(&path)?) {
+        for block in documents::blocks(&std::fs::read_to_string(&path)?, "yaml") {
             let file = dir.path().join("sidecar.yaml");
             std::fs::write(&file, block.replace("/run/secrets", secrets))?;
             let mut command = std::process::Command::new(tools::sidecar()?);

@@ -24,7 +24,7 @@ pub use self::limits::{
 pub use self::login::{RawLogin, RawRouteLogin};
 pub use self::routing::{RawCors, RawDefaultRule, RawUpstreamInterpretations};
 pub use self::session_commands::{
-    RawAccountSource, RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery,
+    RawAccountSource, RawMetadataKey, RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery,
 };
 pub use self::upstream_headers::{RawClaimHeader, RawUpstreamHeaders};
 pub use self::upstreams::{RawUpstream, RawUpstreams};

@@ -4,7 +4,7 @@ use session_gate_protocol::{Scope, Scopes, SessionCommandKind, is_token};
 
 use super::{
     problems::Problems,
-    raw::{RawAccountSource, RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery},
+    raw::{RawAccountSource, RawMetadataKey, RawSessionCommand, RawSessionCommands, RawSiteData, RawTokenDelivery},
 };
 use crate::{
     http::account::AccountSource,
@@ -82,6 +82,14 @@ fn account_source(raw: RawAccountSource, path: &str, problems: &mut Problems) ->
                 problems.add(format!("{path}.header"), "must be a header's name");
             }
             AccountSource::Header(name.to_ascii_lowercase())
+        }
+        RawAccountSource::Metadata(RawMetadataKey { namespace, key }) => {
+            for (name, value) in [("namespace", &namespace), ("key", &key)] {
+                if !(1..=256).contains(&value.len()) || !value.bytes().all(|b| b.is_ascii_graphic()) {
+                    problems.add(format!("{path}.metadata.{name}"), "must be 1 to 256 visible ASCII characters");
+                }
+            }
+            AccountSource::Metadata { namespace, key }
         }
     }
 }

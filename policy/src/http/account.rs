@@ -1,8 +1,10 @@
-//! The account that a login request names where its upstream need not be asked: in HTTP Basic (RFC 7617) or a header.
+//! The account that a login request names where its upstream need not be asked: in HTTP Basic (RFC 7617), a header, or
+//! what another filter of Envoy's has read in its body.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::headers::Headers;
+use crate::{host::RequestAttributes, ids::RequestId};
 
 /// Longer names are left to the answer.
 const MAX_BYTES: usize = 1024;
@@ -14,14 +16,22 @@ pub enum AccountSource {
     Basic,
     /// In a header of that name, in lower case.
     Header(String),
+    /// In dynamic metadata.
+    Metadata {
+        /// In which namespace.
+        namespace: String,
+        /// Under which key.
+        key: String,
+    },
 }
 
 impl AccountSource {
     /// Which account the request names; none: none, or it cannot be told.
-    pub fn account(&self, request: &Headers) -> Option<String> {
+    pub fn account(&self, request: &Headers, id: RequestId, host: &impl RequestAttributes) -> Option<String> {
         let account = match self {
             Self::Basic => user_id(only(request, "authorization")?)?,
             Self::Header(name) => only(request, name)?.to_vec(),
+            Self::Metadata { namespace, key } => host.metadata(id, namespace, key)?,
         };
         let account = String::from_utf8(account).ok()?;
         let is_name = !account.trim().is_empty() && account.len() <= MAX_BYTES;
@@ -49,10 +59,12 @@ fn user_id(value: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use session_gate_jose::NoHostCrypto;
+
     use super::*;
 
     fn basic(value: &str) -> Option<String> {
-        AccountSource::Basic.account(&Headers::from_iter([("authorization", value)]))
+        AccountSource::Basic.account(&Headers::from_iter([("authorization", value)]), 1, &NoHostCrypto)
     }
 
     #[test]
@@ -74,11 +86,35 @@ mod tests {
     #[test]
     fn a_header_counts_where_it_is_there_once() {
         let of = |headers: &[(&str, &str)]| {
-            AccountSource::Header("x-login".to_owned()).account(&headers.iter().copied().collect())
+            AccountSource::Header("x-login".to_owned()).account(&headers.iter().copied().collect(), 1, &NoHostCrypto)
         };
         assert_eq!(of(&[("x-login", "alice")]).as_deref(), Some("alice"));
         assert_eq!(of(&[("x-login", "alice"), ("x-login", "bob")]), None);
         assert_eq!(of(&[("x-login", " ")]), None);
         assert_eq!(of(&[]), None);
+    }
+    struct Noted(&'static [u8]);
+
+    impl RequestAttributes for Noted {
+        fn address(&self, _request: RequestId) -> Option<std::net::IpAddr> {
+            None
+        }
+
+        fn metadata(&self, _request: RequestId, namespace: &str, key: &str) -> Option<Vec<u8>> {
+            (namespace == "session-gate" && key == "account").then(|| self.0.to_vec())
+        }
+    }
+
+    #[test]
+    fn what_another_filter_has_noted_is_taken_as_it_is() {
+        let of = |key: &str, noted: &'static [u8]| {
+            let source = AccountSource::Metadata { namespace: "session-gate".to_owned(), key: key.to_owned() };
+            source.account(&Headers::default(), 1, &Noted(noted))
+        };
+        assert_eq!(of("account", "Jürg a".as_bytes()).as_deref(), Some("Jürg a"));
+        for none in [&b" "[..], b"", b"\xff"] {
+            assert_eq!(of("account", none), None);
+        }
+        assert_eq!(of("user", b"alice"), None);
     }
 }

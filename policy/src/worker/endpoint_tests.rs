@@ -5,7 +5,7 @@ use session_gate_jose::{HostCrypto, HostSignature};
 use session_gate_protocol::CheckVerdict;
 
 use crate::{
-    host::PeerAddress,
+    host::RequestAttributes,
     http::headers::HeaderChange,
     ids::RequestId,
     request::Event,
@@ -22,7 +22,7 @@ impl HostCrypto for Routed {
     }
 }
 
-impl PeerAddress for Routed {
+impl RequestAttributes for Routed {
     fn address(&self, _request: RequestId) -> Option<std::net::IpAddr> {
         None
     }

@@ -307,6 +307,11 @@ fn where_the_account_is_named_is_read_with_what_counts() {
     assert!(uncounted.contains("account_from: needs login_failed in allow"), "{uncounted}");
     let unnamed = problems(json!({"allow": ["login_failed"], "account_from": {"header": "a b"}}));
     assert!(unnamed.contains("account_from.header: must be a header's name"), "{unnamed}");
+    let nowhere = json!({"metadata": {"namespace": "", "key": "a b"}});
+    let nowhere = problems(json!({"allow": ["login_failed"], "account_from": nowhere}));
+    for field in ["namespace", "key"] {
+        assert!(nowhere.contains(&format!("account_from.metadata.{field}: must be 1 to 256 visible")), "{nowhere}");
+    }
     let unknown = problems(json!({"allow": ["login_failed"], "account_from": "cookie"}));
     assert!(unknown.contains("account_from") && unknown.contains("basic"), "{unknown}");
 }

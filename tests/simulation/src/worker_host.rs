@@ -9,7 +9,7 @@ use session_gate_jose::{HostCrypto, HostSignature};
 pub use session_gate_policy::ids::RequestId;
 use session_gate_policy::{
     config::Config,
-    host::PeerAddress,
+    host::RequestAttributes,
     http::headers::Headers,
     ids::Callout,
     metric::Counter,
@@ -139,7 +139,7 @@ pub struct WorkerHost {
 #[derive(Debug, Default)]
 struct Peers(BTreeMap<RequestId, u8>);
 
-impl PeerAddress for Peers {
+impl RequestAttributes for Peers {
     fn address(&self, request: RequestId) -> Option<IpAddr> {
         self.0.get(&request).map(|number| rules::address(*number))
     }

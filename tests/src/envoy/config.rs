@@ -11,7 +11,7 @@ use crate::tools;
 
 const LISTENER: &str = "/static_resources/listeners/0";
 const MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
-const WASM: &str = "/http_filters/0/typed_config/config";
+const WASM: &str = "/typed_config/config";
 /// JSON as text.
 const FILTER: &str = "/configuration/value";
 /// The listener with TLS, beside the example's own.
@@ -152,7 +152,31 @@ impl Config {
     /// # Errors
     /// Where the example has changed its shape.
     pub fn wasm(&mut self) -> Result<&mut Value> {
-        at(self.manager()?, WASM)
+        let filters = at(self.manager()?, "/http_filters")?.as_array_mut().context("filters are a list")?;
+        let gate = filters.iter_mut().find(|filter| filter.get("name") == Some(&json!("session-gate")));
+        at(gate.context("no filter session-gate")?, WASM)
+    }
+
+    /// Puts filters before the gate, as a document has them in YAML: a list.
+    ///
+    /// # Errors
+    /// Where it is none, or the example has changed its shape.
+    pub fn put_before_gate(&mut self, filters: &str) -> Result<()> {
+        let before: Vec<Value> = serde_saphyr::from_str(filters)?;
+        let filters = at(self.manager()?, "/http_filters")?.as_array_mut().context("filters are a list")?;
+        filters.splice(0..0, before);
+        Ok(())
+    }
+
+    /// Puts routes of Envoy's before the others, as a document has them in YAML: a list.
+    ///
+    /// # Errors
+    /// Where it is none, or the example has changed its shape.
+    pub fn put_routes_first(&mut self, routes: &str) -> Result<()> {
+        let first: Vec<Value> = serde_saphyr::from_str(routes)?;
+        let routes = at(self.manager()?, "/route_config/virtual_hosts/0/routes")?;
+        routes.as_array_mut().context("routes are a list")?.splice(0..0, first);
+        Ok(())
     }
 
     /// The filter's own configuration.

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use session_gate_tests::upstream::{REPLY_HEADER, REPLY_STATUS, header_values};
-use session_gate_tests::{Builder, Call, Http, Reply, Stack, Store};
+use session_gate_tests::{Builder, Call, Http, Reply, Stack, Store, documents, envoy::Config};
 
 use crate::login_story::expect;
 
@@ -26,14 +26,31 @@ fn counting() -> Builder {
                 "session_commands": {"allow": ["login", "login_failed"], "account_from": "basic"},
             },
             {
+                "name": "body", "match": {"path": {"exact": "/body"}}, "authentication": "public",
+                "session_commands": {
+                    "allow": ["login", "login_failed"],
+                    "account_from": {"metadata": {"namespace": "session-gate", "key": "account"}},
+                },
+            },
+            {
                 "name": "careless", "match": {"path": {"exact": "/careless"}}, "authentication": "public",
                 "session_commands": {"allow": ["login"]},
             },
         ]))
         .envoy(|config| {
             config.manager()?["xff_num_trusted_hops"] = json!(1);
-            Ok(())
+            read_bodies(config)
         })
+}
+
+/// As the document has it: the login's body is read by filters of Envoy's.
+fn read_bodies(config: &mut Config) -> Result<()> {
+    let blocks = documents::blocks(&documents::read("session-commands.md")?, "yml");
+    let [filters, routes] = <[String; 2]>::try_from(blocks).map_err(|found| anyhow!("two blocks: {found:?}"))?;
+    config.put_before_gate(&filters)?;
+    let enabled = "{\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {}}";
+    let both = format!("login-form: {enabled}\n    login-json: {enabled}");
+    config.put_routes_first(&routes.replace("/login", "/body").replace(&format!("login-form: {enabled}"), &both))
 }
 
 /// A login form that is sent from that address.
@@ -223,6 +240,54 @@ async fn a_login_of_a_locked_account_does_not_reach_its_application() -> Result<
     expect(&stack.send(basic("192.0.2.1", login)).await?, 503, Some("store_unavailable"))?;
     assert_eq!(upstream(&stack).await?, before + 2);
     Ok(())
+}
+
+/// A form or a JSON body names it, which filters of Envoy's read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_account_in_a_form_or_a_json_body_does_not_reach_its_application() -> Result<()> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    const JSON: &str = "application/json; charset=utf-8";
+    let mut stack = counting().start().await?;
+    let posted = |kind: &str, body: &str| {
+        let call = Call::post("/body").header("sec-fetch-site", "same-origin").header("x-forwarded-for", "192.0.2.1");
+        let call = call.header("content-type", kind).header(REPLY_STATUS, "401");
+        call.header(REPLY_HEADER, "x-session-login-failed: %\"J%c3%bcrg a\"").body(body.as_bytes().to_vec())
+    };
+    let named = [
+        (FORM, "password=x&username=J%c3%bcrg+a"),
+        ("Application/X-WWW-Form-Urlencoded;charset=utf-8", "user%6eame=%20j%C3%BCrg%20a&next=/"),
+        (JSON, "{\"password\": \"x\", \"username\": \"JÜRG a\"}"),
+    ];
+    let unnamed = [
+        (FORM, "username=x&username=J%c3%bcrg+a"),
+        (FORM, "user=J%c3%bcrg+a"),
+        (FORM, ""),
+        (JSON, "{\"username\": 7, \"user"),
+        ("text/plain", "username=J%c3%bcrg+a"),
+    ];
+    for (kind, body) in named.iter().chain(&named).take(5) {
+        let reply = stack.send(posted(kind, body)).await?;
+        expect(&reply, 401, None)?;
+    }
+    let upstream = async |stack: &Stack| -> Result<u64> {
+        let counters = stack.envoy.admin().stats("cluster.app.upstream_rq_total$").await?;
+        Ok(counters.values().sum())
+    };
+    let before = upstream(&stack).await?;
+    for (kind, body) in named {
+        expect(&stack.send(posted(kind, body)).await?, 429, Some("login_locked"))?;
+    }
+    assert_eq!(upstream(&stack).await?, before, "the application has seen none of them");
+    for (number, (kind, body)) in unnamed.into_iter().enumerate() {
+        expect(&stack.send(posted(kind, body)).await?, 429, Some("login_locked"))?;
+        assert_eq!(upstream(&stack).await?, before + number as u64 + 1, "{body}: its answer names the account");
+    }
+    let seen = stack.upstream.seen();
+    let bytes = seen.last().and_then(|request| request.get("body_bytes"));
+    assert_eq!(bytes, Some(&json!("username=J%c3%bcrg+a".len())), "as it was sent");
+    let long = format!("username={}", "a".repeat(2 << 20));
+    expect(&stack.send(posted(FORM, &long)).await?, 413, None)?;
+    stack.assert_still_serving().await
 }
 
 /// Cases L3, L4 and L5, on two sidecars.

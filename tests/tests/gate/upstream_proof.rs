@@ -18,7 +18,7 @@ use session_gate_tests::envoy::Config;
 use session_gate_tests::poll::until;
 use session_gate_tests::stack::Builder;
 use session_gate_tests::upstream::header_values;
-use session_gate_tests::{Call, Http, Stack, backend, raw, tools};
+use session_gate_tests::{Call, Http, Stack, backend, documents, raw, tools};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -27,7 +27,7 @@ type Seen = BTreeMap<String, String>;
 
 /// The configuration that the document gives the gate, and its secret.
 fn documented() -> Result<(Value, String)> {
-    let blocks = backend::blocks("json")?;
+    let blocks = documents::blocks(&documents::read(backend::DOCUMENT)?, "json");
     let section: Value = serde_json::from_str(blocks.first().context("a configuration")?)?;
     let secret =
         section.pointer("/upstreams/orders/proof_keys/2026-11").and_then(Value::as_str).context("a secret")?.to_owned();
@@ -301,7 +301,7 @@ async fn while_a_key_replaces_another_backends_with_either_accept() -> Result<()
 
 #[test]
 fn the_documented_vectors_are_what_the_documented_check_accepts() -> Result<()> {
-    let document = backend::document()?;
+    let document = documents::read(backend::DOCUMENT)?;
     let vectors: Vec<&str> = document
         .lines()
         .filter(|line| line.starts_with('|') && line.contains(".2026-11."))

@@ -57,6 +57,19 @@ pub enum RawAccountSource {
     Basic,
     /// In the header of that name.
     Header(String),
+    /// In dynamic metadata, where a filter before this one has read it in the body.
+    Metadata(RawMetadataKey),
+}
+
+/// A text in dynamic metadata.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RawMetadataKey {
+    /// The namespace that the filter writes to.
+    pub namespace: String,
+    /// The key in it.
+    pub key: String,
 }
 
 /// How a client gets its token.
