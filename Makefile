@@ -26,7 +26,7 @@ with_tools := scripts/with-tools.sh
 redis_if_asked := $(if $(filter redis,$(STORE)),redis)
 say = @printf '%s\n' "==> $(1)" >&2
 
-.PHONY: help tools build wasm run demo test test-browser check fuzz-api sim sim-bites measure-limits measure-logout measure-memory measure-revocation clean
+.PHONY: help tools build wasm run demo test test-browser check fuzz-api sim sim-bites measure-limits measure-logout measure-memory measure-renewal measure-revocation clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,11 @@ measure-logout: ## Measure what it costs to end all of very many sessions: targe
 	$(call say,building the sidecar and the measurement)
 	@cargo build --locked --release -p store-sidecar -p session-gate-bench --bins
 	@exec $(with_tools) redis -- target/release/measure-logout --output target/measure/logout.json
+
+measure-renewal: wasm ## Measure what a request pays whose token is renewed: target/measure/renewal.json
+	$(call say,building the sidecar and the measurement)
+	@cargo build --locked --release -p store-sidecar -p session-gate-bench --bins
+	@exec $(with_tools) envoy redis -- target/release/measure-renewal --output target/measure/renewal.json
 
 measure-memory: wasm ## Measure how large a worker's VM grows: target/measure/memory.json
 	$(call say,building the measurement)

@@ -7,22 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
+use hyper::Method;
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use session_gate_tests::redis::{Fsync, Redis};
 use session_gate_tests::sidecar::{Sidecar, counted_in};
-use tokio::net::TcpStream;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::api::Api;
 use crate::output::Figures;
 
 /// Logins under way at a time.
@@ -192,42 +186,6 @@ async fn wait_until_swept(api: &Api) -> Result<()> {
             return Ok(());
         }
         before = now;
-    }
-}
-
-/// A connection to the sidecar, for one call at a time.
-struct Api {
-    address: SocketAddr,
-    sender: Mutex<SendRequest<Full<Bytes>>>,
-}
-
-impl Api {
-    async fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TokioIo::new(TcpStream::connect(address).await?);
-        let (sender, connection) = http1::handshake(stream).await?;
-        tokio::spawn(connection);
-        Ok(Self { address, sender: Mutex::new(sender) })
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<(u16, Bytes)> {
-        let request = Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)))?;
-        let mut sender = self.sender.lock().await;
-        sender.ready().await?;
-        let response = sender.send_request(request).await?;
-        Ok((response.status().as_u16(), response.into_body().collect().await?.to_bytes()))
-    }
-
-    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<(u16, Value)> {
-        let (status, body) = self.ask(method, path, body).await?;
-        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
-    }
-
-    async fn text(&self, path: &str) -> Result<String> {
-        let (status, body) = self.ask(Method::GET, path, None).await?;
-        ensure!(status == 200, "{path} was answered {status}");
-        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 }
 
