@@ -92,6 +92,25 @@ async fn while_an_account_is_locked_a_right_guess_is_as_a_wrong_one() {
 }
 
 /// Cases L3, L4 and L5.
+/// Case L2: of as many guesses from as many addresses five are worth something, wherever the right one is among them.
+#[tokio::test]
+async fn a_right_guess_is_as_likely_as_its_being_among_the_first_five() {
+    const GUESSES: usize = 200;
+    let gate = Gate::new();
+    let mut taken = 0;
+    for place in 0..GUESSES {
+        let account = format!("user-{place}");
+        for number in 0..place {
+            let answer = Client::at(&format!("10.{place}.0.{number}")).fails(&gate, &account).await;
+            assert_eq!(answer == counted(), number < 5, "{answer}");
+        }
+        let answer = Client::at(&format!("10.{place}.1.0")).logs_in(&gate, &account).await;
+        taken += usize::from(answer["token"].is_object());
+        assert_eq!(answer["token"].is_object(), place < 5, "{answer}");
+    }
+    assert_eq!(taken, 5, "of {GUESSES}");
+}
+
 #[tokio::test]
 async fn nobody_locks_the_owner_out_of_a_device_that_has_logged_in_before() {
     let gate = Gate::new();
