@@ -68,10 +68,12 @@ impl World {
         let given = self.token_reading(&successor.token);
         let given = given.or_else(|| self.add_successor(number, successor.token));
         if let Some(given) = given {
+            let is_late = before.is_some_and(|before| self.expires(given) < self.expires(before));
             if before.is_some_and(|before| before != given) {
                 self.counts.one("renewals", "in place of one that has expired");
             }
-            self.ledgers.renewals.successors.entry(number).or_default().push(given);
+            let all = self.ledgers.renewals.successors.entry(number).or_default();
+            all.insert(if is_late { 0 } else { all.len() }, given);
         }
     }
 
@@ -87,9 +89,10 @@ impl World {
         if let Some(refusal) = self.truth.refusals(number).find(|refusal| refusal.acked < begun) {
             return Err(format!("token {number} got a successor, and was taken back at {}", refusal.acked));
         }
-        let is_over = |token| self.truth.token(token).is_some_and(|it| it.expires <= self.wall_seconds() + SLACK);
-        if let Some(before) =
-            before.filter(|before| self.token_reading(successor) != Some(*before) && !is_over(*before))
+        // Answers may come in another order than they were made in: the earlier one must be over.
+        let given = claims(successor).map(|claims| claims.exp.0);
+        let is_good = |before| self.expires(before).min(given) > Some(self.wall_seconds() + SLACK);
+        if let Some(before) = before.filter(|before| self.token_reading(successor) != Some(*before) && is_good(*before))
         {
             return Err(format!("token {number} has got another successor, and {before} is one that has not expired"));
         }
@@ -107,6 +110,10 @@ impl World {
             Some(_) => Ok(()),
             None => Err(format!("the successor of token {number} is none")),
         }
+    }
+
+    fn expires(&self, token: TokenNumber) -> Option<u64> {
+        self.truth.token(token).map(|token| token.expires)
     }
 
     fn add_successor(&mut self, number: TokenNumber, text: String) -> Option<TokenNumber> {
