@@ -56,7 +56,8 @@ pub use limit::{
     MAX_WINDOW_MS, MIN_WINDOW_MS, NewLimitOverride, Quota, QuotaState, SettledLease,
 };
 pub use lockout::{
-    DeviceToken, Lockout, LoginFailure, LoginGuard, MAX_ACCOUNT_BYTES, NewLoginFailure, bounded_account,
+    DEVICE_PREFIX, DeviceToken, Lockout, LoginFailure, LoginGuard, MAX_ACCOUNT_BYTES, MAX_DEVICE_TOKENS,
+    NewLoginFailure, bounded_account,
 };
 pub use login::{ElevateRequest, LoginReply, LoginRequest, LogoutReply, LogoutRequest};
 pub use metadata::Metadata;

@@ -11,6 +11,12 @@ use crate::UnixSeconds;
 /// Longest name of an account that is looked at, in bytes: of a longer one the beginning counts.
 pub const MAX_ACCOUNT_BYTES: usize = 1024;
 
+/// What every device token begins with, so that nobody takes it for a credential.
+pub const DEVICE_PREFIX: &str = "sgd_";
+
+/// How many device tokens of a request are looked at.
+pub const MAX_DEVICE_TOKENS: usize = 4;
+
 /// What counts of a name that somebody has typed: of one that is longer than any account's the beginning, without the spaces
 /// before it, which an application may pass over.
 pub fn bounded_account(name: &str) -> &str {
@@ -26,7 +32,8 @@ pub fn bounded_account(name: &str) -> &str {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LoginGuard {
-    /// The device token that the request has brought, whatever it is worth.
+    /// The device token that the request has brought, whatever it is worth; of several the first [`MAX_DEVICE_TOKENS`], with
+    /// spaces between: a sibling host may have set one of that name beside the gate's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_token: Option<String>,
     /// Whether a login gives the client a new device token.

@@ -9,7 +9,7 @@
 use std::{borrow::Cow, fmt};
 
 use percent_encoding::percent_decode_str;
-use session_gate_protocol::DenyReason;
+use session_gate_protocol::{DEVICE_PREFIX, DenyReason, MAX_DEVICE_TOKENS};
 
 use super::headers::{HeaderChange, Headers};
 
@@ -56,12 +56,17 @@ pub const DEVICE_SUFFIX: &str = "-d";
 /// Longest device token that is passed on.
 const MAX_DEVICE_TOKEN_BYTES: usize = 128;
 
-/// What the request shows for a device token: no credential, but its failed logins are counted apart. Of several the first.
-pub fn device_token<'a>(request: &'a Headers, cookie: &str) -> Option<&'a str> {
+/// What the request shows for device tokens, with spaces between: no credentials, but their failed logins are counted apart.
+/// Whoever sets a cookie of that name beside the gate's own does not take that away.
+pub fn device_tokens(request: &Headers, cookie: &str) -> Option<String> {
     let pairs = request.all("cookie").flat_map(cookie_pairs);
-    let mut values = pairs.filter_map(|pair| of_device(pair, cookie));
-    let fits = |value: &&[u8]| value.len() <= MAX_DEVICE_TOKEN_BYTES && is_b64token(value);
-    values.find(fits).and_then(|value| std::str::from_utf8(value).ok())
+    let values = pairs.filter_map(|pair| std::str::from_utf8(of_device(pair, cookie)?).ok());
+    let fits = |value: &&str| {
+        let is_short = value.len() <= MAX_DEVICE_TOKEN_BYTES;
+        is_short && value.starts_with(DEVICE_PREFIX) && is_b64token(value.as_bytes())
+    };
+    let shown: Vec<&str> = values.filter(fits).take(MAX_DEVICE_TOKENS).collect();
+    (!shown.is_empty()).then(|| shown.join(" "))
 }
 
 /// Finds what the request offers for a token. An `Authorization` header of another scheme (`Basic`) is none of ours.
@@ -340,12 +345,16 @@ mod tests {
 
     #[test]
     fn the_device_cookie_is_found_is_no_credential_and_is_removed() {
-        let device = |line: &str| device_token(&request(&[("cookie", line)]), COOKIE).map(str::to_owned);
+        let device = |line: &str| device_tokens(&request(&[("cookie", line)]), COOKIE);
         assert_eq!(device("a=1; __Host-session-gate-d = sgd_x ; b=2").as_deref(), Some("sgd_x"));
-        let two = "__Host-session-gate-d=\"; __Host-session-gate-d=first; __Host-session-gate-d=second";
-        assert_eq!(device(two).as_deref(), Some("first"));
-        let long = format!("__Host-session-gate-d={}", "a".repeat(129));
-        for none in ["", "__Host-session-gate=t", "__Host-session-gate-d", "__Host-session-gate-dd=x", "x-d=y", &long] {
+        let some = "__Host-session-gate-d=\"; __Host-session-gate-d=x; __Host-session-gate-d=sgd_1; __Host-session-gate-d=sgd_2";
+        assert_eq!(device(some).as_deref(), Some("sgd_1 sgd_2"));
+        let many = "__Host-session-gate-d=sgd_1; ".repeat(9);
+        assert_eq!(device(&many).as_deref(), Some("sgd_1 sgd_1 sgd_1 sgd_1"));
+        let long = format!("__Host-session-gate-d=sgd_{}", "a".repeat(125));
+        for none in
+            ["", "__Host-session-gate=t", "__Host-session-gate-d", "__Host-session-gate-dd=sgd_x", "x-d=sgd_y", &long]
+        {
             assert_eq!(device(none), None, "{none}");
         }
         assert_eq!(found(&[("cookie", "__Host-session-gate-d=sgd_x")]), Ok(None));

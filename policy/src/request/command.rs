@@ -137,7 +137,8 @@ pub(super) fn on_reply<H: Host>(
         },
         CommandOutcome::Refused(problem) => {
             let reason = match (problem.code, kind) {
-                (ProblemCode::StateConflict, SessionCommandKind::Elevate) => DenyReason::SessionTerminated,
+                // There is no current session that could do it.
+                (ProblemCode::StateConflict, _) => DenyReason::SessionTerminated,
                 (ProblemCode::SessionLimitReached, _) => DenyReason::SessionLimitReached,
                 _ => DenyReason::SessionCommandRefused,
             };

@@ -75,7 +75,7 @@ impl CommandContext {
     ) -> Option<Self> {
         let commands = route.policy.session_commands.as_ref()?;
         let sent_by = SentBy::of(request, readings, style, cx.config);
-        let device_token = credential::device_token(request, &cx.config.cookie.name).map(str::to_owned);
+        let device_token = credential::device_tokens(request, &cx.config.cookie.name);
         let named = commands.account_from.as_ref().and_then(|source| source.account(request, cx.id, cx.host));
         let unique = || format!("{}-{:x}-{:x}", cx.worker, cx.id, cx.now.monotonic.as_nanos());
         Some(Self {

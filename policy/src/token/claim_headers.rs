@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::http::header_value::encode;
 
@@ -67,9 +67,8 @@ impl ClaimForm {
     fn of(self, value: &Value) -> Option<String> {
         match (self, value) {
             (Self::Any, Value::String(text)) => Some(encode(text).into_owned()),
-            (Self::Any, Value::Bool(_) | Value::Number(_)) | (Self::Number, Value::Number(_)) => {
-                Some(value.to_string())
-            }
+            (Self::Any, Value::Bool(_)) => Some(value.to_string()),
+            (Self::Any | Self::Number, Value::Number(number)) => is_exact(number).then(|| number.to_string()),
             (Self::Any, Value::Array(_) | Value::Object(_)) => Some(STANDARD.encode(value.to_string())),
             (Self::Words, Value::Array(words)) => Some(joined(words)),
             (_, Value::Null)
@@ -77,6 +76,13 @@ impl ClaimForm {
             | (Self::Words, Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => None,
         }
     }
+}
+
+/// Whether a number was read as it was written: an integer of 64 bits, or one that a double holds. Beyond 2^53 a double stands
+/// for several (RFC 8259, section 6), which might be two tenants' numbers.
+fn is_exact(number: &Number) -> bool {
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    !number.is_f64() || number.as_f64().is_some_and(|double| double.abs() < LARGEST)
 }
 
 /// A space within a word is encoded, so that it parts none.
@@ -110,6 +116,8 @@ mod tests {
             (json!(7), Some("7")),
             (json!(9_007_199_254_740_993_u64), Some("9007199254740993")),
             (json!(-1.5), Some("-1.5")),
+            (json!(u64::MAX), Some("18446744073709551615")),
+            (serde_json::from_str("18446744073709551616").unwrap(), None),
             (json!(true), Some("true")),
             (json!(false), Some("false")),
             (json!(["manage-account", "zoë"]), Some("WyJtYW5hZ2UtYWNjb3VudCIsInpvw6siXQ==")),

@@ -1,6 +1,7 @@
 //! Work that goes on when whoever has asked for it has gone.
 
 use session_gate_protocol::{Problem, ProblemCode};
+use tokio::sync::oneshot;
 
 use super::reply::ApiError;
 
@@ -24,5 +25,33 @@ pub(super) async fn detached<T: Send + 'static>(work: impl Future<Output = T> + 
     if ATTACHED.try_with(|()| ()).is_ok() {
         return Ok(work.await);
     }
-    tokio::spawn(work).await.map_err(|_| ApiError::from(Problem::new(ProblemCode::Internal)))
+    tokio::spawn(work).await.map_err(|_| failed())
+}
+
+/// The same; where the caller has gone before the work is done, `undo` is given what nobody has learnt of.
+///
+/// # Errors
+/// The work has panicked.
+pub(super) async fn detached_or<T, U>(
+    work: impl Future<Output = T> + Send + 'static,
+    undo: impl FnOnce(T) -> U + Send + 'static,
+) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    U: Future<Output = ()> + Send,
+{
+    if ATTACHED.try_with(|()| ()).is_ok() {
+        return Ok(work.await);
+    }
+    let (done, answered) = oneshot::channel();
+    tokio::spawn(async move {
+        if let Err(unclaimed) = done.send(work.await) {
+            undo(unclaimed).await;
+        }
+    });
+    answered.await.map_err(|_| failed())
+}
+
+fn failed() -> ApiError {
+    Problem::new(ProblemCode::Internal).into()
 }

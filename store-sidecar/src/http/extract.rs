@@ -21,7 +21,7 @@ use super::{
 };
 
 /// How long a body may take to come in.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A body of `application/json`.
 pub(super) struct ApiJson<T>(pub T);

@@ -1,6 +1,6 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): a request that may be sent again.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use axum::{
     body::{Body, to_bytes},
@@ -20,7 +20,7 @@ use super::{
     MAX_BODY_BYTES, Shared,
     auth::bearer,
     detached::detached,
-    extract::{invalid, too_large},
+    extract::{BODY_TIMEOUT, invalid, too_large},
     reply::{ApiResult, NO_STORE},
 };
 use crate::service::{Begun, KeptAnswer, OnceRequest};
@@ -33,7 +33,6 @@ const MOST_CHARS: usize = 255;
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// What an answer says beside its body.
 const KEPT_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is kept of an answer.
 #[derive(Serialize, Deserialize)]

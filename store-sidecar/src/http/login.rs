@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -11,12 +13,13 @@ use session_gate_protocol::{
 
 use super::{
     Shared,
-    detached::detached,
+    detached::detached_or,
     extract::{ApiJson, ApiQuery},
     protocol::Protocol,
     receipt::{Wait, WithReceipt},
     reply::{ApiResult, NO_STORE},
 };
+use crate::service::ServiceError;
 
 /// A new session and its first token, after the application has checked the password. It may take the place of another.
 #[utoipa::path(
@@ -36,7 +39,9 @@ use super::{
 )]
 pub(super) async fn login(State(api): State<Shared>, ApiJson(request): ApiJson<LoginRequest>) -> ApiResult<Response> {
     // Sessions may end by it, and then everybody must be told, be its caller there or not.
-    let login = detached(async move { api.service.login(request).await }).await??;
+    let undoing = Arc::clone(&api);
+    let undo = async move |login| give_up(&undoing, login).await;
+    let login = detached_or(async move { api.service.login(request).await }, undo).await??;
     Ok((StatusCode::CREATED, [NO_STORE], Json(login)).into_response())
 }
 
@@ -60,8 +65,17 @@ pub(super) async fn elevate(
     State(api): State<Shared>,
     ApiJson(request): ApiJson<ElevateRequest>,
 ) -> ApiResult<Response> {
-    let elevated = detached(async move { api.service.elevate(request).await }).await??;
+    let undoing = Arc::clone(&api);
+    let undo = async move |elevated| give_up(&undoing, elevated).await;
+    let elevated = detached_or(async move { api.service.elevate(request).await }, undo).await??;
     Ok((StatusCode::CREATED, [NO_STORE], Json(elevated)).into_response())
+}
+
+/// Nobody has learnt of it.
+async fn give_up(api: &Shared, login: Result<LoginReply, ServiceError>) {
+    if let Ok(login) = login {
+        api.service.unclaimed(&login.session.session_id).await;
+    }
 }
 
 /// Ends a session, named by its id or by one of its tokens, or all sessions of its user, or all others.

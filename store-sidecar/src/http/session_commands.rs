@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -7,7 +9,7 @@ use session_gate_protocol::{Problem, ProblemCode, SessionCommandReply, SessionCo
 
 use super::{
     Shared,
-    detached::detached,
+    detached::detached_or,
     extract::ApiJson,
     reply::{ApiError, ApiResult, NO_STORE},
 };
@@ -37,7 +39,13 @@ pub(super) async fn command(
     State(api): State<Shared>,
     ApiJson(request): ApiJson<SessionCommandRequest>,
 ) -> ApiResult<Response> {
-    let done = detached(async move { api.service.session_command(request).await }).await?;
+    let undoing = Arc::clone(&api);
+    let undo = async move |done: Result<SessionCommandReply, ServiceError>| {
+        if let Ok(SessionCommandReply { token: Some(made), .. }) = done {
+            undoing.service.unclaimed_token(&made.token).await;
+        }
+    };
+    let done = detached_or(async move { api.service.session_command(request).await }, undo).await?;
     // Whoever asks is a filter: what else a refused login may know is the application's.
     let done = done.map_err(without_sessions)?;
     Ok(([NO_STORE], Json(done)).into_response())

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -13,7 +15,7 @@ use utoipa::IntoParams;
 
 use super::{
     Shared,
-    detached::detached,
+    detached::detached_or,
     extract::{ApiJson, ApiQuery, IfMatch, MergePatch, Query, SessionPath, UserPath, wrong_field},
     page::PageLimit,
     receipt::{Wait, WaitFor, WithReceipt},
@@ -21,6 +23,7 @@ use super::{
 };
 use crate::{
     metrics::EndReason,
+    service::ServiceError,
     store::{IndexPlace, PageAsk},
 };
 
@@ -53,7 +56,13 @@ fn with_etag(status: StatusCode, version: u64, body: impl Serialize) -> Response
 )]
 pub(super) async fn create(State(api): State<Shared>, ApiJson(new): ApiJson<NewSession>) -> ApiResult<Response> {
     // Others may end by it, and then everybody must be told, be its caller there or not.
-    let session = detached(async move { api.service.create_session(new).await }).await??;
+    let undoing = Arc::clone(&api);
+    let undo = async move |made: Result<SessionData, ServiceError>| {
+        if let Ok(session) = made {
+            undoing.service.unclaimed(&session.session_id).await;
+        }
+    };
+    let session = detached_or(async move { api.service.create_session(new).await }, undo).await??;
     let location = header_of(header::LOCATION, format!("/v1/sessions/{}", session.session_id));
     let mut response = with_etag(StatusCode::CREATED, session.version, session);
     response.headers_mut().extend(location);

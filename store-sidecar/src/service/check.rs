@@ -187,7 +187,7 @@ impl Service {
         Ok(checked)
     }
 
-    async fn newest_active(&self, user: &UserId) -> Result<Option<SessionData>, ServiceError> {
+    pub(super) async fn newest_active(&self, user: &UserId) -> Result<Option<SessionData>, ServiceError> {
         let mut ask = PageAsk { after: None, limit: NEWEST_LOOKED_AT };
         for _ in 0..MOST_LOOKS {
             let page = self.tools.store.active_sessions(user, &ask).await?;

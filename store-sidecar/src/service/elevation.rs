@@ -60,13 +60,13 @@ impl Service {
             }
             (None, None) => return Err(ServiceError::Invalid(vec![invalid("session_id", "is needed, or token")])),
         };
-        let attempting = if request.lockout {
+        let mut attempting = if request.lockout {
             let guard = LoginGuard { device_token: request.device_token, issue_device_token: true };
             self.attempting(self.user_of(&elevated).await?.as_str(), request.ip_address, &guard)
         } else {
             None
         };
-        if let Some(attempting) = &attempting {
+        if let Some(attempting) = &mut attempting {
             // Before anything is said of the session: a right guess is refused as a wrong one.
             self.gate_login(attempting, LoginAttempt::Succeeded).await?.admitted()?;
         }

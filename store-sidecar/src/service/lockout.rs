@@ -13,7 +13,9 @@
 use std::{net::IpAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use session_gate_protocol::{DeviceToken, Lockout, LoginFailure, LoginGuard, Network, NewLoginFailure};
+use session_gate_protocol::{
+    DEVICE_PREFIX, DeviceToken, Lockout, LoginFailure, LoginGuard, MAX_DEVICE_TOKENS, Network, NewLoginFailure,
+};
 
 use super::{Service, ServiceError, account_name, input::invalid};
 use crate::{
@@ -21,9 +23,6 @@ use crate::{
     rng::random_bytes,
     store::{LockRules, LoginAttempt, LoginCounter, LoginDevice, LoginHash, Tallied},
 };
-
-/// What every device token begins with, so that nobody takes it for a credential.
-const DEVICE_PREFIX: &str = "sgd_";
 
 /// For how long a device is known: 180 days.
 const DEVICE_LIFETIME: Duration = Duration::from_hours(180 * 24);
@@ -36,7 +35,8 @@ const TWIN_WINDOW: Duration = Duration::from_secs(10);
 pub(super) struct Attempting {
     account: LoginHash,
     address: Option<LoginHash>,
-    device: Option<LoginHash>,
+    /// Those that were shown; once the account is known to know one, that comes first.
+    devices: Vec<LoginHash>,
     issues_device: bool,
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Gated {
 impl Attempting {
     /// The device that logs in, where its account knows it.
     pub(super) fn known_device(&self, gated: Gated) -> Option<LoginDevice> {
-        let hash = self.device.clone().filter(|_| gated == Gated::Known)?;
+        let hash = self.devices.first().cloned().filter(|_| gated == Gated::Known)?;
         Some(LoginDevice { hash, window: TWIN_WINDOW })
     }
 }
@@ -73,10 +73,15 @@ impl Gated {
 impl Service {
     /// Who has tried to log in. None: the name is empty, and nobody's.
     pub(super) fn attempting(&self, name: &str, address: Option<IpAddr>, guard: &LoginGuard) -> Option<Attempting> {
+        let shown = guard.device_token.as_deref().unwrap_or_default().split(' ');
         Some(Attempting {
             account: account_name::account(name, self.session.lockout.folds_names)?,
             address: address.map(|address| LoginHash::of(&counted_address(address))),
-            device: guard.device_token.as_deref().filter(|token| token.starts_with(DEVICE_PREFIX)).map(LoginHash::of),
+            devices: shown
+                .filter(|token| token.starts_with(DEVICE_PREFIX))
+                .take(MAX_DEVICE_TOKENS)
+                .map(LoginHash::of)
+                .collect(),
             issues_device: guard.issue_device_token,
         })
     }
@@ -87,7 +92,7 @@ impl Service {
     /// Those of the store: then it may have been counted, and must not be let through.
     pub(super) async fn gate_login(
         &self,
-        attempting: &Attempting,
+        attempting: &mut Attempting,
         attempt: LoginAttempt,
     ) -> Result<Gated, ServiceError> {
         let is_failed = attempt == LoginAttempt::Failed;
@@ -118,17 +123,24 @@ impl Service {
         Ok(if by_address.is_admitted { Gated::Admitted(remaining) } else { Gated::Locked(remaining) })
     }
 
-    async fn is_known_device(&self, attempting: &Attempting, is_failed: bool) -> Result<bool, ServiceError> {
-        let Some(device) = &attempting.device else { return Ok(false) };
+    /// Whether the account knows one of the devices, with something left of its budget.
+    async fn is_known_device(&self, attempting: &mut Attempting, is_failed: bool) -> Result<bool, ServiceError> {
         let (account, rules) = (&attempting.account, &self.session.lockout.account);
-        let tallied = self.tools.store.device_attempt(account, device, is_failed, rules).await?;
-        if tallied.is_trusted && is_failed {
-            self.tools.metrics.login_failed();
+        for place in 0..attempting.devices.len() {
+            let Some(device) = attempting.devices.get(place) else { break };
+            let tallied = self.tools.store.device_attempt(account, device, is_failed, rules).await?;
+            if tallied.is_exhausted {
+                self.note_lock(LockedBy::Device, account, rules.window);
+            }
+            if tallied.is_trusted {
+                if is_failed {
+                    self.tools.metrics.login_failed();
+                }
+                attempting.devices.swap(0, place);
+                return Ok(true);
+            }
         }
-        if tallied.is_exhausted {
-            self.note_lock(LockedBy::Device, account, rules.window);
-        }
-        Ok(tallied.is_trusted)
+        Ok(false)
     }
 
     async fn count(
@@ -161,7 +173,7 @@ impl Service {
         }
         let random = random_bytes::<32>(&*self.tools.random).ok()?;
         let token = format!("{DEVICE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-        let (account, predecessor) = (&attempting.account, attempting.device.as_ref());
+        let (account, predecessor) = (&attempting.account, attempting.devices.first());
         let issued = self.tools.store.issue_device(account, &LoginHash::of(&token), predecessor, DEVICE_LIFETIME).await;
         issued.ok().map(|()| DeviceToken { token, max_age: DEVICE_LIFETIME.as_secs() })
     }
@@ -173,9 +185,9 @@ impl Service {
     pub async fn login_failed(&self, failure: &NewLoginFailure) -> Result<LoginFailure, ServiceError> {
         let guard = LoginGuard { device_token: failure.device_token.clone(), issue_device_token: false };
         let attempting = self.attempting(&failure.account, failure.ip_address, &guard);
-        let attempting =
+        let mut attempting =
             attempting.ok_or_else(|| ServiceError::Invalid(vec![invalid("account", "must not be empty")]))?;
-        let gated = self.gate_login(&attempting, LoginAttempt::Failed).await?;
+        let gated = self.gate_login(&mut attempting, LoginAttempt::Failed).await?;
         let (counted, remaining) = match gated {
             Gated::Known => (true, Duration::ZERO),
             Gated::Admitted(remaining) => (true, remaining),

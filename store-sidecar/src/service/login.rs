@@ -1,19 +1,21 @@
 use session_gate_protocol::{
-    Claims, LoginGuard, LoginReply, LoginRequest, LogoutReply, LogoutRequest, LogoutScope, NewSession, NewToken,
-    SessionData, SessionId, SessionStatus, UnixSeconds,
+    CheckVerdict, Claims, LoginGuard, LoginReply, LoginRequest, LogoutReply, LogoutRequest, LogoutScope, NewSession,
+    NewToken, SessionData, SessionId, SessionStatus, UnixSeconds,
 };
 
 use super::{
     Service, ServiceError, Told,
     changes::EndTold,
+    check::{Counts, own},
     input::invalid,
     lockout::Attempting,
     session_limit::{Begun, Place},
     takeover,
 };
 use crate::{
+    feed::Client,
     metrics::EndReason,
-    store::{CreateSession, LoginAttempt, Termination},
+    store::{Checked, CreateSession, LoginAttempt, Termination},
 };
 
 impl Service {
@@ -24,10 +26,10 @@ impl Service {
     /// `Invalid`, `SessionLimitReached`, or those of the store: then nobody has logged in, and the session that was to be
     /// replaced may have ended.
     pub async fn login(&self, mut request: LoginRequest) -> Result<LoginReply, ServiceError> {
-        let attempting = self.attempting_by_call(&request)?;
+        let mut attempting = self.attempting_by_call(&request)?;
         let is_pending = request.pending_2fa;
         let mut device = None;
-        if let Some(attempting) = &attempting {
+        if let Some(attempting) = &mut attempting {
             let gated = self.gate_login(attempting, attempt_of(is_pending)).await?;
             gated.admitted()?;
             device = attempting.known_device(gated);
@@ -184,7 +186,8 @@ impl Service {
         Ok(told.map(|terminated| LogoutReply { terminated }))
     }
 
-    /// Ends what a token names, and the token, unless its session goes on.
+    /// Ends what a token names, and the token, unless its session goes on. More than its own session it ends only for who is
+    /// signed in.
     pub(super) async fn logout_by_token(
         &self,
         claims: &Claims,
@@ -194,6 +197,9 @@ impl Service {
             let told = self.terminate_user_sessions(&claims.sub, except, EndReason::Logout).await?;
             Ok::<_, ServiceError>(told.map(|ended| ended.terminated))
         };
+        if sessions != LogoutScope::Current && !self.is_signed_in(claims).await? {
+            return self.refuse_unless_all_have_ended(claims).await;
+        }
         let told = match (sessions, &claims.sid) {
             (LogoutScope::All, _) => of_user(None).await?,
             (LogoutScope::Others, Some(id)) => return of_user(Some(id)).await,
@@ -207,6 +213,23 @@ impl Service {
         };
         let revoked = self.revoke_presented(claims).await?;
         Ok(Told { at: told.at.max(revoked), ..told })
+    }
+}
+
+impl Service {
+    /// Whether a token stands for its user, expired or not: its session lives, and it was not narrowed for somebody else.
+    /// Otherwise whoever once had a token could log its owner out again and again.
+    pub(super) async fn is_signed_in(&self, claims: &Claims) -> Result<bool, ServiceError> {
+        let Checked { verdict, .. } = self.check_own(&own(claims), Client::default(), Counts::AsNothing).await?;
+        Ok(verdict == CheckVerdict::Live && !claims.narrowed)
+    }
+
+    /// Where nothing is left to be ended it is done all the same: a logout may be sent twice.
+    async fn refuse_unless_all_have_ended(&self, claims: &Claims) -> Result<Told<u64>, ServiceError> {
+        match self.newest_active(&claims.sub).await? {
+            Some(_) => Err(ServiceError::StateConflict("who is not signed in ends no other sessions".to_owned())),
+            None => Ok(Told { done: 0, at: self.revoke_presented(claims).await? }),
+        }
     }
 }
 

@@ -68,10 +68,10 @@ impl Service {
             Some(token) => self.presented(token).await?,
             None => None,
         };
-        let Some((attempting, attempt)) = self.attempted(&request, current.as_ref()) else {
+        let Some((mut attempting, attempt)) = self.attempted(&request, current.as_ref()) else {
             return self.do_command(request, current, None).await;
         };
-        let gated = self.gate_login(&attempting, attempt).await?;
+        let gated = self.gate_login(&mut attempting, attempt).await?;
         if let Gated::Locked(remaining) = gated {
             return Ok(SessionCommandReply {
                 locked_for: Some(seconds(remaining).max(1)),
@@ -174,12 +174,7 @@ impl Service {
     ) -> Result<SessionCommandReply, ServiceError> {
         if let Some(claims) = current {
             match self.logout_by_token(claims, sessions).await {
-                Ok(_) => {}
-                // The current session has ended: then all others are all.
-                Err(ServiceError::SessionNotFound) if sessions == LogoutScope::Others => {
-                    self.terminate_user_sessions(&claims.sub, None, EndReason::Logout).await.map(drop)?;
-                }
-                Err(ServiceError::SessionNotFound) => {}
+                Ok(_) | Err(ServiceError::SessionNotFound) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -192,6 +187,10 @@ impl Service {
         user: Option<UserId>,
         current: Option<&Claims>,
     ) -> Result<SessionCommandReply, ServiceError> {
+        let current = match current {
+            Some(claims) if self.is_signed_in(claims).await? => Some(claims),
+            Some(_) | None => None,
+        };
         let Some(user) = user.or_else(|| current.map(|claims| claims.sub.clone())) else {
             let message = "no user is named, and there is no current session".to_owned();
             return Err(ServiceError::StateConflict(message));

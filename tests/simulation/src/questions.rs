@@ -21,7 +21,7 @@ impl WorkerPlace {
     /// An answer has told these requests what their token says, or that there is none.
     pub(crate) fn note_read(&mut self, deeds: &[Deed], opaque: Option<String>, answer: Option<&Answer>, now: Millis) {
         let Some((text, answer)) = opaque.zip(answer) else { return };
-        // Whom a worker knows to be blocked it refuses before it reads the answer.
+        // Whom a worker knows to be blocked it refuses before it reads the answer, unless it knew the token before.
         let is_blocked = |of| {
             deeds.iter().any(|deed| matches!(deed, Deed::Decide(id, Decision::Deny(DenyReason::Blocked)) if *id == of))
         };
@@ -31,7 +31,7 @@ impl WorkerPlace {
             let Some(request) = self.requests.get(id).filter(|request| request.asked == Some(true)) else { continue };
             match request.token {
                 Some(token) if !opaque::is_unknown(answer) => self.mind.opaque.note(token, !is_blocked(*id)),
-                _ if is_blocked(*id) => {}
+                token if is_blocked(*id) && !token.is_some_and(|token| self.mind.opaque.has_read(token)) => {}
                 token => self.mind.opaque.note_unknown(token, text.clone(), now),
             }
         }

@@ -331,5 +331,5 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let request = Request::post("/v1/login").header(header::CONTENT_TYPE, "application/json").body(never).unwrap();
     let start = tokio::time::Instant::now();
     assert_eq!(gate.send(request).await.problem().0, 400);
-    assert_eq!(start.elapsed().as_secs(), 30);
+    assert_eq!(start.elapsed().as_secs(), 5);
 }

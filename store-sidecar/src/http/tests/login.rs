@@ -131,3 +131,36 @@ async fn a_check_of_another_users_session_knows_none() {
     let answer = gate.check(&check).await;
     assert_eq!((answer.json(), answer.header("cache-control")), (json!({"verdict": "live"}), "no-store"));
 }
+
+/// It would count among its user's sessions, and nobody could end it but by a call.
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_caller_has_gone_before_the_answer_ends() {
+    let command = |kind: Value| json!({"command": kind});
+    let (gate, faults) = faulty(None);
+    let (_, elevated) = gate.login("carol").await;
+    for (user, step, path, body) in [
+        ("alice", "create_session", "/v1/login", json!({"user_id": "alice"})),
+        ("alice", "create_session", "/v1/sessions", json!({"user_id": "alice"})),
+        ("alice", "create_session", "/v1/session-commands", command(json!({"kind": "login", "user_id": "alice"}))),
+        ("carol", "rotate_session", "/v1/elevate", json!({"token": elevated, "amr": ["otp"]})),
+    ] {
+        let (reach, reached) = tokio::sync::oneshot::channel();
+        let (go_on, gone) = tokio::sync::oneshot::channel::<()>();
+        faults.interrupt(step, async move {
+            reach.send(()).unwrap();
+            gone.await.unwrap();
+        });
+        tokio::select! {
+            _ = gate.post(path, body) => panic!("{path} waits"),
+            reached = reached => reached.unwrap(),
+        }
+        go_on.send(()).unwrap();
+        // Virtual: until what goes on in the background is over.
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        let listed = gate.get(&format!("/v1/users/{user}/sessions")).await.json();
+        let live = listed["sessions"].as_array().unwrap().iter().filter(|session| session["status"] == "active");
+        assert_eq!(live.count(), 0, "{path}: {listed}");
+    }
+    let (_, token) = gate.login("alice").await;
+    assert!(gate.is_active(&token).await, "who is there keeps it");
+}

@@ -142,6 +142,7 @@ macro_rules! store_conformance {
                 what_was_cut_off_is_swept_in_batches,
             ]
             session_limit: [
+                what_a_cut_off_has_ended_is_in_nobodys_way,
                 who_is_denied_changes_nothing,
                 the_least_recently_used_session_ends_for_a_new_one,
                 who_is_only_told_keeps_all,

@@ -379,3 +379,15 @@ pub async fn a_handle_is_good_once_and_for_its_time<H: Harness>() {
     harness.pass(secs(310)).await;
     assert_eq!(store.take_takeover(&alice, "two").await.unwrap(), None);
 }
+
+/// The store has not been told yet, and everybody else has.
+pub async fn what_a_cut_off_has_ended_is_in_nobodys_way<H: Harness>() {
+    let harness = H::start(SETTINGS).await;
+    let store = harness.store();
+    let alice = user("alice");
+    let old = create(store, plain(&alice, 1)).await;
+    create(store, plain(&alice, 2)).await;
+    let admission = Admission { floor: old.generation + 1, ..limit(2, EVICT) };
+    assert_eq!(admit(store, &alice, 3, admission).await, (true, Vec::new()), "there is room for two");
+    assert_eq!(live(store, &alice).await, [id(&alice, 3)].into());
+}

@@ -33,6 +33,10 @@ impl MemoryStore {
         }
         self.check_room(&state)?;
         let user = new.session.user_id.clone();
+        // First: what it ends is in nobody's way.
+        if *floor > 0 {
+            state.note_cut_offs(&user, *floor, *floor, now);
+        }
         let mut beyond = 0;
         if let Some(limit) = limit {
             match make_room(&mut state, &user, (admission, *limit), now, op) {
@@ -44,9 +48,6 @@ impl MemoryStore {
             && let Some(session) = state.session(replaced, now)
         {
             end(&mut state, session, now, op);
-        }
-        if *floor > 0 {
-            state.note_cut_offs(&user, *floor, *floor, now);
         }
         let session = new.created_at(now, state.cut_offs(&user).generation);
         state.keep_cut_offs(&user, session.expires_at.after(self.settings.feed_horizon));

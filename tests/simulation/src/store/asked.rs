@@ -59,7 +59,9 @@ impl Store for ReplicaStore {
         let admission = admission.clone();
         let create = move |shared: Arc<SharedStore>| async move {
             let (store, user, limit) = (shared.current(), new.session.user_id.clone(), admission.limit);
-            let before = if limit.is_some() { store.user_sessions(&user).await? } else { Vec::new() };
+            let mut before = if limit.is_some() { store.user_sessions(&user).await? } else { Vec::new() };
+            // Of those nothing but the feed has told the store so far that they have ended.
+            before.retain(|session| session.generation >= admission.floor);
             let admitted = store.admit_session(new, &admission, op).await?;
             if let Some(limit) = limit {
                 let after = store.user_sessions(&user).await?;
