@@ -59,10 +59,12 @@ impl Store for ReplicaStore {
         let admission = admission.clone();
         let create = move |shared: Arc<SharedStore>| async move {
             let (store, user, limit) = (shared.current(), new.session.user_id.clone(), admission.limit);
-            let mut before = if limit.is_some() { store.user_sessions(&user).await? } else { Vec::new() };
-            // Of those nothing but the feed has told the store so far that they have ended.
-            before.retain(|session| session.generation >= admission.floor);
+            let before = if limit.is_some() { store.user_sessions(&user).await? } else { Vec::new() };
             let admitted = store.admit_session(new, &admission, op).await?;
+            // What everybody but the store knew to have ended it knows from here on.
+            let (before, cut_off): (Vec<_>, Vec<_>) =
+                before.into_iter().partition(|session| session.generation >= admission.floor);
+            cut_off.iter().for_each(|session| shared.note_end(&session.session_id));
             if let Some(limit) = limit {
                 let after = store.user_sessions(&user).await?;
                 let ids = |ended: &[EndedSession]| ended.iter().map(|one| one.id.clone()).collect();
