@@ -323,6 +323,10 @@ async fn the_owner_logs_in_on_a_known_device_while_a_thousand_addresses_attack()
         let call = with_cookies(right("192.0.2.1", "alice"), &[(DEVICE, not_hers)]);
         assert_eq!(visible(&stack.send(call).await?), visible(&refused), "as without it");
     }
+    // Nor does it hide the real one.
+    let beside =
+        [(DEVICE, "x"), (DEVICE, "sgd_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), (DEVICE, device.as_str())];
+    expect(&stack.send(with_cookies(right("192.0.2.1", "alice"), &beside)).await?, 303, None)?;
     let by_device = with_cookies(right("192.0.2.1", "alice"), &[(DEVICE, &device)]);
     // A form that is sent again and again before the first answer is there; the browser drops all answers but the last.
     for reply in at_once((0..20_usize).map(|number| (gates[number % 2], by_device.clone()))).await? {

@@ -201,6 +201,14 @@ async fn logging_out_elsewhere_and_a_changed_password_leave_this_browser_alone()
         assert_eq!(served(&stack, "/orders/7", &here).await?, ok());
         assert_eq!(served(&stack, "/orders/7", &there).await?.0, 401);
 
+        // One that has ended, or waits for its second factor, ends no other.
+        let pending = log_in(&stack, r#""alice";pending_2fa"#, None).await?;
+        for (token, sessions) in [(&there, "others"), (&there, "all"), (&pending, "others"), (&pending, "all")] {
+            let reply = stack.send(saying("/logout", "x-session-logout", sessions).cookie(token)).await?;
+            expect(&reply, 401, Some("session_terminated"))?;
+            assert_eq!(served(&stack, "/orders/7", &here).await?, ok());
+        }
+
         let reply = stack.send(saying("/logout", "x-session-logout", "all").cookie(&here)).await?;
         assert_eq!(set_cookies(&reply).len(), 2);
         assert_eq!(served(&stack, "/orders/7", &here).await?.0, 401);

@@ -101,3 +101,38 @@ async fn of_fifty_logins_at_once_three_live_and_the_evicted_are_refused_at_both_
     assert_eq!(served.len(), LIMIT);
     Ok(())
 }
+
+/// Their sidecar answers when nobody waits any more: nobody has their tokens, and they would be in their users' way.
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_that_nobody_waits_for_any_more_leave_no_sessions() -> Result<()> {
+    let stack = Stack::builder()
+        .store(Store::Redis)
+        .sidecar_env("SESSION_GATE_MAX_SESSIONS_PER_USER", "1")
+        .sidecar_env("SESSION_GATE_WHEN_SESSIONS_FULL", "deny")
+        .routes(json!([{
+            "name": "login", "match": {"path": {"exact": "/login"}, "methods": ["POST"]}, "authentication": "public",
+            "session_commands": {"allow": ["login"]},
+        }]))
+        .start()
+        .await?;
+    let of_user = |user: &str| {
+        let says = format!("x-session-login: \"{user}\"");
+        Call::post("/login").header("sec-fetch-site", "same-origin").header(REPLY_HEADER, says)
+    };
+    until("the first login", async || expect(&stack.send(of_user("zoe")).await?, 200, None)).await?;
+    expect(&stack.send(of_user("zoe")).await?, 409, Some("session_limit_reached"))?;
+    let users = ["ann", "ben", "cat", "dan", "eve", "fay"];
+    stack.sidecar.pause()?;
+    let logins = users.map(|user| {
+        let (gate, login) = (stack.address(), of_user(user));
+        tokio::spawn(async move { login.send(gate, Http::V1).await })
+    });
+    for login in logins {
+        expect(&login.await??, 503, Some("store_unavailable"))?;
+    }
+    stack.sidecar.resume()?;
+    for user in users {
+        until(&format!("{user} to have room"), async || expect(&stack.send(of_user(user)).await?, 200, None)).await?;
+    }
+    Ok(())
+}
