@@ -14,11 +14,11 @@ use host::{REQUEST_HEADERS, RESPONSE_HEADERS};
 use serde_json::{Value, json};
 
 /// What was counted last of a request with a token that is known.
-const WARM: u64 = 571_520;
+const WARM: u64 = 575_467;
 /// What was counted last of a request to a public route.
-const PUBLIC: u64 = 318_879;
+const PUBLIC: u64 = 322_830;
 /// What was counted last of one with a token that is known, to an upstream that gets proofs.
-const PROVED: u64 = 606_308;
+const PROVED: u64 = 606_976;
 
 /// A filter that knows its keys and the feed.
 fn filter(configuration: &Value) -> Result<Filter> {
