@@ -13,6 +13,8 @@ ARGS ?=
 # The Envoy to run and test with, such as 1.38.3; empty: the one of the machine, else the pinned one.
 ENVOY_VERSION ?=
 export ENVOY_VERSION
+# The configuration of `make envoy`.
+CONFIG ?=
 # How many client operations to simulate, and what everything follows from: a new seed each time, unless it is given.
 OPS ?= 1000000
 SEED ?=
@@ -26,7 +28,7 @@ with_tools := scripts/with-tools.sh
 redis_if_asked := $(if $(filter redis,$(STORE)),redis)
 say = @printf '%s\n' "==> $(1)" >&2
 
-.PHONY: help tools build wasm run demo test test-browser check fuzz-api sim sim-bites measure-limits measure-logout measure-memory measure-renewal measure-revocation clean
+.PHONY: help tools build wasm run envoy demo test test-browser check fuzz-api sim sim-bites measure-limits measure-logout measure-memory measure-renewal measure-revocation clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +46,9 @@ build: wasm ## Build the filter, the sidecar and the demo
 
 run: build ## Start sidecar, demo upstream and Envoy, and show how to use them; Ctrl-C stops all
 	@exec $(with_tools) envoy $(redis_if_asked) -- target/debug/demo run --store $(STORE) $(ARGS)
+
+envoy: wasm ## Start Envoy with a configuration of your own (CONFIG=gate.yaml); `make run` has its sidecar
+	@exec $(with_tools) envoy -- scripts/envoy.sh "$(CONFIG)"
 
 demo: build ## Start the same, run the story, check every answer, stop
 	@exec $(with_tools) envoy $(redis_if_asked) -- target/debug/demo story --store $(STORE)

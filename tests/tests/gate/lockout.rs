@@ -254,16 +254,16 @@ async fn a_locked_account_in_a_form_or_a_json_body_does_not_reach_its_applicatio
         call.header(REPLY_HEADER, "x-session-login-failed: %\"J%c3%bcrg a\"").body(body.as_bytes().to_vec())
     };
     let named = [
-        (FORM, "password=x&username=J%c3%bcrg+a"),
-        ("Application/X-WWW-Form-Urlencoded;charset=utf-8", "user%6eame=%20j%C3%BCrg%20a&next=/"),
-        (JSON, "{\"password\": \"x\", \"username\": \"JÜRG a\"}"),
+        (FORM, "password=x&user=J%c3%bcrg+a"),
+        ("Application/X-WWW-Form-Urlencoded;charset=utf-8", "us%65r=%20j%C3%BCrg%20a&next=/"),
+        (JSON, "{\"password\": \"x\", \"user\": \"JÜRG a\"}"),
     ];
     let unnamed = [
-        (FORM, "username=x&username=J%c3%bcrg+a"),
-        (FORM, "user=J%c3%bcrg+a"),
+        (FORM, "user=x&user=J%c3%bcrg+a"),
+        (FORM, "username=J%c3%bcrg+a"),
         (FORM, ""),
-        (JSON, "{\"username\": 7, \"user"),
-        ("text/plain", "username=J%c3%bcrg+a"),
+        (JSON, "{\"user\": 7, \"user"),
+        ("text/plain", "user=J%c3%bcrg+a"),
     ];
     for (kind, body) in named.iter().chain(&named).take(5) {
         let reply = stack.send(posted(kind, body)).await?;
@@ -284,8 +284,8 @@ async fn a_locked_account_in_a_form_or_a_json_body_does_not_reach_its_applicatio
     }
     let seen = stack.upstream.seen();
     let bytes = seen.last().and_then(|request| request.get("body_bytes"));
-    assert_eq!(bytes, Some(&json!("username=J%c3%bcrg+a".len())), "as it was sent");
-    let long = format!("username={}", "a".repeat(2 << 20));
+    assert_eq!(bytes, Some(&json!("user=J%c3%bcrg+a".len())), "as it was sent");
+    let long = format!("user={}", "a".repeat(2 << 20));
     expect(&stack.send(posted(FORM, &long)).await?, 413, None)?;
     stack.assert_still_serving().await
 }

@@ -23,6 +23,7 @@ mod login_story;
 mod method_overrides;
 mod odd_headers;
 mod path_corpus;
+mod quickstart;
 mod races;
 mod reach;
 mod reconfigure;
