@@ -34,7 +34,7 @@ async fn the_documented_backend_logs_in_and_out_by_one_header() -> Result<()> {
     let mut backend = Command::new("python3");
     backend.args(["-c", &program.replace(BACKEND, &port.to_string())]).stderr(Stdio::null()).kill_on_drop(true);
     let _backend = backend.spawn().context("python3")?;
-    until("the backend to listen", async || Ok(drop(TcpStream::connect(("127.0.0.1", port)).await?))).await?;
+    until("the backend to listen", async || Ok(TcpStream::connect(("127.0.0.1", port)).await?)).await?;
     let gate = stack.another_envoy_with(|config| config.set_cluster_port("app", port)).await?;
     let send = async |call: Call| call.send(gate.address(), Http::V1).await;
     until("the gate to serve", async || expect(&send(Call::get("/login")).await?, 200, None)).await?;
