@@ -15,11 +15,11 @@ struct Args {
     /// Where the figures go.
     #[arg(long, default_value = "target/measure/renewal.json")]
     output: PathBuf,
-    /// How many tokens are renewed in a round.
-    #[arg(long, default_value_t = 100)]
+    /// How many tokens are renewed in a round: a worker asks for 16 at a time.
+    #[arg(long, default_value_t = 10)]
     tokens: usize,
     /// How many rounds there are.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 100)]
     rounds: usize,
 }
 
