@@ -138,7 +138,10 @@ pub(super) fn on_reply<H: Host>(
         CommandOutcome::Refused(problem) => {
             let reason = match (problem.code, kind) {
                 // There is no current session that could do it.
-                (ProblemCode::StateConflict, _) => DenyReason::SessionTerminated,
+                (
+                    ProblemCode::StateConflict,
+                    SessionCommandKind::Elevate | SessionCommandKind::Logout | SessionCommandKind::PasswordChanged,
+                ) => DenyReason::SessionTerminated,
                 (ProblemCode::SessionLimitReached, _) => DenyReason::SessionLimitReached,
                 _ => DenyReason::SessionCommandRefused,
             };
